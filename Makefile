@@ -1,0 +1,47 @@
+# `make demo` and `make test` are complete on a fresh machine: they make .venv from the lock first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test check lock vendor clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed  ## make .venv from the lock
+
+$(VENV)/.installed: requirements.lock pyproject.toml images/eo-base/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Swath needs Python 3.11 or later: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . --editable images/eo-base
+	@touch $@
+
+demo: install  ## turn real Sentinel-2 scenes into NDVI maps on a laptop cluster
+	$(BIN)/swath demo
+
+up: install  ## start the laptop cluster (Ctrl-C stops it)
+	$(BIN)/swath up
+
+down: install  ## stop the laptop cluster and its executors
+	$(BIN)/swath down
+
+test: install  ## run all tests
+	$(BIN)/python -m pytest -q
+
+check: install  ## lint, types, architecture, lock freshness
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python vendor/check_lock.py
+
+lock:  ## resolve requirements.lock anew (needs uv)
+	./vendor/lock.sh --upgrade
+
+vendor:  ## rebuild the wheel of vendor/http-parser
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir vendor/wheels vendor/http-parser
+	rm -rf vendor/http-parser/build vendor/http-parser/*.egg-info
+
+clean:  ## remove .venv and ./var
+	rm -rf $(VENV) var

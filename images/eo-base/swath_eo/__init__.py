@@ -1,0 +1,1 @@
+"""The processing cores that Swath's images share."""

@@ -1,0 +1,1 @@
+"""Swath: what all its programs agree on, and what users import."""

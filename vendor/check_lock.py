@@ -1,0 +1,35 @@
+"""Fails when requirements.lock does not answer pyproject.toml: resolves again, keeping the lock's versions, and compares."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def requirement_lines(text: str) -> list[str]:
+    """The lock without comments, so that only names, versions and hashes count."""
+    return [line.split("#")[0].strip() for line in text.splitlines() if line.split("#")[0].strip()]
+
+
+def main() -> int:
+    """Exit code 0: fresh; 1: stale; 2: uv is missing."""
+    if shutil.which("uv") is None:
+        sys.stderr.write("check_lock: uv is missing: pip install uv\n")
+        return 2
+    lock = ROOT / "requirements.lock"
+    with tempfile.TemporaryDirectory(dir=ROOT) as scratch:
+        again = Path(scratch) / "requirements.lock"
+        shutil.copy(lock, again)
+        subprocess.run([ROOT / "vendor" / "lock.sh", "--output-file", again], check=True)
+        fresh = requirement_lines(again.read_text()) == requirement_lines(lock.read_text())
+    sys.stdout.write("the lock is fresh\n" if fresh else "requirements.lock is stale: run `make lock` and commit it\n")
+    return 0 if fresh else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
