@@ -1,0 +1,137 @@
+"""What the scheduler's core wants written: one record a change, applied by the store in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from swath.domain.attempts import Attempt
+from swath.domain.ranges import Ranges
+from swath.domain.resources import Resources
+from swath.domain.retries import Cause
+from swath.domain.states import AttemptState, JobCounts, JobState, TaskState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetFrameworkId:
+    """Mesos' name for this framework; None to register anew."""
+
+    framework_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddAttempt:
+    """An attempt that is about to be launched: write it before Mesos hears of it."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeAttempt:
+    """An attempt's new state. A field that is None keeps what is stored (M22: never erase stored detail)."""
+
+    attempt_id: str
+    state: AttemptState
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    sandbox: str | None = None
+    runtime: str | None = None
+    cause: Cause | None = None
+    exit_code: int | None = None
+    error: str | None = None
+    message: str | None = None
+    output_dir: str | None = None
+    outputs: list[dict[str, Any]] | None = None
+    report: Mapping[str, Any] | None = None  # the rest of the executor's report: usage, json_outputs, warnings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PutTask:
+    """The whole row of a task: made at its first launch (or when it ends without one), replaced at every change."""
+
+    job_id: str
+    index: int
+    state: TaskState
+    attempts: int  # attempts so far
+    failures: int = 0  # attempts that cost one of the policy's
+    free_retries: int = 0
+    retry_at: datetime | None = None  # a PENDING task waits until then
+    mem: int | None = None  # MiB, where it has grown beyond the job's
+    winner_attempt: str | None = None  # the attempt whose output is the task's
+    cause: Cause | None = None
+    exit_code: int | None = None
+    message: str | None = None
+    agent_id: str | None = None  # of the last attempt
+    hostname: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeJob:
+    """A job's new figures, all of them."""
+
+    job_id: str
+    state: JobState
+    pending: Ranges  # indices that have no row in `tasks` yet
+    counts: JobCounts
+    observed_rev: int  # the `desired_rev` that the scheduler has taken in
+    retry_rev_done: int  # the `retry_rev` that the scheduler has carried out
+    wait_reason: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PutAgent:
+    """An agent as the master describes it."""
+
+    agent_id: str
+    hostname: str
+    url: str  # of its HTTP API, "http://host:port"
+    total: Resources
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    region: str | None = None
+    zone: str | None = None
+    active: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeactivateAgent:
+    """An agent that the master no longer has."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddEvent:
+    """One line of a job's history; followers see it after the commit."""
+
+    job_id: str
+    kind: str  # "job.state", "task.state", "attempt.state"
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PutSchedulerStatus:
+    """How the scheduler itself is doing."""
+
+    connected: bool
+    master: str | None = None
+    heartbeat_at: datetime | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+Change = (
+    SetFrameworkId
+    | AddAttempt
+    | ChangeAttempt
+    | PutTask
+    | ChangeJob
+    | PutAgent
+    | DeactivateAgent
+    | AddEvent
+    | PutSchedulerStatus
+)

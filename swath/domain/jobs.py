@@ -1,0 +1,199 @@
+"""What a user submits: a job, its array and how an element of the array becomes the inputs of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from swath.domain.errors import InvalidInputError, Problem
+from swath.domain.resources import Resources
+from swath.domain.retries import Cause, Reaction, RetryPolicy
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+DEFAULT_PRIORITY = 50
+LARGEST_ARRAY = 10_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArraySpec:
+    """What a job fans out over: the items of a list, or the numbers of a range."""
+
+    over: str  # name of the input or parameter that each element sets
+    items: tuple[Any, ...] | None = None  # for files {"href": "file:///..."}; for parameters any JSON value
+    first: int = 0  # of the range
+    end: int = 0  # of the range, not included
+
+    @property
+    def size(self) -> int:
+        """The number of tasks."""
+        return self.end - self.first if self.items is None else len(self.items)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Constraint:
+    """A condition on an attribute of the agent."""
+
+    attribute: str
+    operator: str  # "equals" or "in"
+    value: str | tuple[str, ...]
+
+    def admits(self, attributes: Mapping[str, str]) -> bool:
+        """True when an agent with `attributes` may run the job."""
+        wanted = (self.value,) if isinstance(self.value, str) else self.value
+        return attributes.get(self.attribute) in wanted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobSpec:
+    """A job as it was submitted. `to_document` gives the document back; only what was said is in it."""
+
+    image: str  # "name" or "name:version"
+    name: str
+    project: str = "default"
+    array: ArraySpec | None = None
+    inputs: Mapping[str, Any] = EMPTY  # file input -> {"href": ...}, {"hrefs": [...]} or {"item": true}
+    parameters: Mapping[str, Any] = EMPTY  # JSON input -> value
+    settings: Mapping[str, str] = EMPTY
+    resources: Mapping[str, float] = EMPTY  # what the job asks for beyond the manifest
+    constraints: tuple[Constraint, ...] = ()
+    priority: int = DEFAULT_PRIORITY  # 0 to 100, larger first
+    max_running: int | None = None  # at most so many tasks at a time
+    not_before: datetime | None = None
+    deadline: datetime | None = None
+    timeout_s: int | None = None  # of one attempt; the manifest's where None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    labels: Mapping[str, str] = EMPTY
+    may_wait: bool = False  # accept the job although no agent seen lately is large enough
+    document: Mapping[str, Any] = EMPTY  # as submitted
+
+    @property
+    def size(self) -> int:
+        """The number of tasks."""
+        return self.array.size if self.array else 1
+
+    def to_document(self) -> dict[str, Any]:
+        """The document as it was submitted."""
+        return dict(self.document)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> JobSpec:
+        """The job of a document whose fields have the right types (the api's schema sees to that)."""
+        known: dict[str, Any] = {name: document[name] for name in _PLAIN if document.get(name) is not None}
+        return cls(
+            **known,
+            name=document.get("name") or document["image"].split(":")[0],
+            array=_to_array(document["array"]) if document.get("array") else None,
+            constraints=tuple(map(_to_constraint, document.get("constraints") or ())),
+            not_before=_to_time(document.get("not_before")),
+            deadline=_to_time(document.get("deadline")),
+            retry=_to_policy(document.get("retry") or {}),
+            document=document,
+        )
+
+
+_PLAIN = ("image project inputs parameters settings resources priority max_running timeout_s labels may_wait").split()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Binding:
+    """What one task gets: its files and its parameters."""
+
+    files: Mapping[str, tuple[str, ...]]  # file input -> hrefs
+    parameters: Mapping[str, Any]  # JSON input -> value
+
+
+def bind_item(spec: JobSpec, file_inputs: frozenset[str], item: Any) -> Binding:
+    """The inputs of the task whose element of the array is `item` (None for a job without an array).
+
+    `file_inputs` are the names that the manifest declares as files. An item for files is {"href": ...}, {"hrefs": [...]}, or
+    {INPUT: {"href": ...}, ...} for several inputs at once; an input {"item": true} takes it, and so does the input that the
+    array is over. Raises InvalidInputError for an item of another form.
+    """
+    files = {name: _to_hrefs(value, f"/inputs/{name}") for name, value in spec.inputs.items() if not _takes_item(value)}
+    parameters = dict(spec.parameters)
+    if spec.array is None:
+        return Binding(files=files, parameters=parameters)
+    if spec.array.over not in file_inputs:
+        parameters[spec.array.over] = item
+    takers = {name for name, value in spec.inputs.items() if _takes_item(value)} | ({spec.array.over} & file_inputs)
+    for name in sorted(takers):
+        if isinstance(item, Mapping) and name in item:
+            files[name] = _to_hrefs(item[name], f"/array/items/{name}")
+        elif name == spec.array.over or not isinstance(item, Mapping) or "href" in item or "hrefs" in item:
+            files[name] = _to_hrefs(item, "/array/items")
+    if isinstance(item, Mapping):
+        others = [name for name in item if name in file_inputs and name not in takers]
+        files |= {name: _to_hrefs(item[name], f"/array/items/{name}") for name in others}
+    return Binding(files=files, parameters=parameters)
+
+
+def item_at(spec: JobSpec, index: int, item: Any = None) -> Any:
+    """The array's element for task `index`: the number of a range, else `item` as it was read from the store."""
+    if spec.array is not None and spec.array.items is None:
+        return spec.array.first + index
+    return item
+
+
+def _takes_item(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value.get("item"))
+
+
+def _to_hrefs(value: Any, path: str) -> tuple[str, ...]:
+    if isinstance(value, Mapping):
+        found = value.get("hrefs") or ([value["href"]] if value.get("href") else None)
+        if isinstance(found, list | tuple) and all(isinstance(href, str) for href in found):
+            return tuple(found)
+    raise InvalidInputError.at(path, 'must be {"href": "file:///..."} or {"hrefs": ["file:///...", ...]}')
+
+
+def _to_array(document: Mapping[str, Any]) -> ArraySpec:
+    given = [name for name in ("items", "range") if document.get(name) is not None]
+    if len(given) != 1:
+        raise InvalidInputError.at("/array", 'needs either "items" or "range"')
+    if given == ["items"]:
+        array = ArraySpec(over=document["over"], items=tuple(document["items"]))
+    else:
+        first, end = document["range"]
+        array = ArraySpec(over=document["over"], first=first, end=end)
+    if not 0 < array.size <= LARGEST_ARRAY:
+        raise InvalidInputError.at(
+            f"/array/{given[0]}", f"must have 1 to {LARGEST_ARRAY:,} elements, has {array.size:,}"
+        )
+    return array
+
+
+def _to_constraint(document: Mapping[str, Any]) -> Constraint:
+    value = document["value"]
+    return Constraint(
+        attribute=document["attribute"],
+        operator=document["operator"],
+        value=value if isinstance(value, str) else tuple(value),
+    )
+
+
+def _to_time(value: str | datetime | None) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _to_policy(document: Mapping[str, Any]) -> RetryPolicy:
+    plain = {name: document[name] for name in ("max_attempts", "backoff_s") if document.get(name) is not None}
+    on: dict[Cause, Reaction] = {}
+    problems: list[Problem] = []
+    for name, reaction in (document.get("on") or {}).items():
+        if name not in Cause.__members__:
+            problems.append(Problem(f"/retry/on/{name}", f"is no cause; causes are {', '.join(Cause)}"))
+        elif reaction in ("fail", "retry"):
+            on[Cause(name)] = Reaction(fail=reaction == "fail")
+        else:
+            on[Cause(name)] = Reaction(grow_mem=reaction.get("grow_mem", 1.0), cap=reaction.get("cap"))
+    if problems:
+        raise InvalidInputError(problems)
+    return RetryPolicy(**plain, on=MappingProxyType(on))
+
+
+def total_request(manifest_resources: Resources, asked: Mapping[str, float]) -> Resources:
+    """What a task asks for: the job's own figure where it gives one, the manifest's elsewhere."""
+    return Resources.from_document({**manifest_resources.to_document(), **asked})
