@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from typing import Any, Self
 
@@ -46,13 +46,13 @@ class ImageSource:
 
 
 class _Document:
-    """JSON in, JSON out, by the fields of the dataclass; unknown fields are ignored, so that versions can run side by side."""
+    """JSON in, JSON out; unknown fields are ignored, so that versions can run side by side."""
 
     __slots__ = ()
 
     def to_json(self) -> str:
         """The document as one line of JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"), default=_plain)  # type: ignore[call-overload]
+        return json.dumps(_fields(self), separators=(",", ":"), default=_plain)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -131,7 +131,14 @@ class AttemptReport(_Document):
         return typed
 
 
+def _fields(value: Any) -> dict[str, Any]:
+    """One level of `dataclasses.asdict`, which would copy every manifest to its leaves."""
+    return {entry.name: getattr(value, entry.name) for entry in fields(value)}
+
+
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
+    if is_dataclass(value):
+        return _fields(value)
     raise TypeError(f"{type(value).__name__} is not JSON")

@@ -94,7 +94,22 @@ class JobSpec:
         )
 
 
-_PLAIN = ("image project inputs parameters settings resources priority max_running timeout_s labels may_wait").split()
+_PLAIN = (
+    *("image", "project", "inputs", "parameters", "settings", "resources", "priority"),
+    *("max_running", "timeout_s", "labels", "may_wait"),
+)
+    "image",
+    "project",
+    "inputs",
+    "parameters",
+    "settings",
+    "resources",
+    "priority",
+    "max_running",
+    "timeout_s",
+    "labels",
+    "may_wait",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
