@@ -98,18 +98,6 @@ _PLAIN = (
     *("image", "project", "inputs", "parameters", "settings", "resources", "priority"),
     *("max_running", "timeout_s", "labels", "may_wait"),
 )
-    "image",
-    "project",
-    "inputs",
-    "parameters",
-    "settings",
-    "resources",
-    "priority",
-    "max_running",
-    "timeout_s",
-    "labels",
-    "may_wait",
-]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
