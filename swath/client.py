@@ -1,0 +1,420 @@
+"""The Python client of Swath's REST API.
+
+    from swath.client import Client
+    client = Client()                      # the cluster that `swath up` started here, or $SWATH_URL and $SWATH_TOKEN
+    job = client.submit({"image": "ndvi", "inputs": {"SCENE": "scene.tif"}})
+    job = client.wait(job["id"], on_progress=lambda job: print(job["counts"]))
+    for output in client.outputs(job["id"]):
+        client.download(output, "results/")
+
+Documents are plain dictionaries, typed in `swath.documents`. Whatever the API refuses is raised as the error of `swath.domain.errors` that the
+service itself raised, with its text; a service that does not answer is an InternalError.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType, TracebackType
+from typing import Any, Self, cast
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from swath.documents import Attempt, Event, Job, Output, Task
+from swath.domain import errors
+from swath.domain.states import ENDED_JOB
+
+PROBLEM_TYPE = "urn:swath:problem:"
+ERRORS: Mapping[str, type[errors.SwathError]] = MappingProxyType(
+    {
+        "malformed": errors.InvalidInputError,
+        "invalid-input": errors.InvalidInputError,
+        "cannot-run": errors.CannotRunError,
+        "not-found": errors.NotFoundError,
+        "conflict": errors.ConflictError,
+        "too-large": errors.TooLargeError,
+        "unauthorized": errors.UnauthorizedError,
+        "forbidden": errors.ForbiddenError,
+        "store-unavailable": errors.StoreUnavailableError,
+        "agent-unreachable": errors.AgentUnreachableError,
+    }
+)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_RETRY_DELAYS_S = (0.1, 0.5, 2.0)  # after a connection that broke; only for requests that may be said twice
+_STREAM_SILENCE_S = 45.0  # three of the service's heartbeats
+_STREAM_FAILURES = 3  # in a row, before `wait` goes over to polling
+_POLL_S = 1.0
+_PATIENCE_S = 120.0  # how long `wait` bears a service that does not answer
+
+
+class Client:
+    """A connection to one Swath cluster; usable as a context manager, by one thread at a time."""
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = 30.0) -> None:
+        """`url` and `token` default to $SWATH_URL and $SWATH_TOKEN, then to those of `swath up` in $SWATH_VAR or ./var."""
+        self.url, token = _locate(url, token)
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(timeout_s, connect=5.0),
+            trust_env=urlsplit(self.url).hostname not in _LOOPBACK,  # a proxy has nothing to do with one's own machine
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Jobs
+
+    def submit(self, job: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
+        """Submit a job document and return the job.
+
+        Files may be given as local paths (text or `Path`) wherever a href is expected; the cluster has to see the same path.
+        With the same key and the same document the first job is returned, however often it is said.
+        """
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return cast(Job, self._ask("POST", "/v1/jobs", json=with_hrefs(job), headers=headers))
+
+    def jobs(self, *, limit: int = 100, **filters: str | None) -> list[Job]:
+        """The newest jobs; `filters` are project, state, image, name and label ("key=value")."""
+        return cast(list[Job], list(self._pages("/v1/jobs", filters, limit)))
+
+    def job(self, job_id: str) -> Job:
+        """One job."""
+        return cast(Job, self._ask("GET", f"/v1/jobs/{quote(job_id, safe='')}"))
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for the job's end; its running tasks get their grace."""
+        return cast(Job, self._ask("POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel"))
+
+    def retry(self, job_id: str) -> Job:
+        """Run the job's failed tasks again."""
+        return cast(Job, self._ask("POST", f"/v1/jobs/{quote(job_id, safe='')}/retry"))
+
+    def wait(
+        self, job_id: str, *, on_progress: Callable[[Job], None] | None = None, timeout_s: float | None = None
+    ) -> Job:
+        """Wait until the job has ended and return it; `on_progress` is called with the job whenever it has changed.
+
+        Raises TimeoutError after `timeout_s`. A service that restarts meanwhile is waited for.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        for job in self._watch(job_id, deadline):
+            if job is not None and on_progress:
+                on_progress(job)
+            if job is not None and job["state"] in ENDED_JOB:
+                return job
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"job {job_id} has not ended after {timeout_s:g} s")
+        raise AssertionError("a watch ends with the job")  # pragma: no cover
+
+    # Tasks
+
+    def tasks(self, job_id: str, *, state: str | None = None, limit: int | None = None) -> Iterator[Task]:
+        """The job's tasks in the order of their index."""
+        return cast(Iterator[Task], self._pages(f"/v1/jobs/{quote(job_id, safe='')}/tasks", {"state": state}, limit))
+
+    def task(self, job_id: str, index: int = 0) -> Task:
+        """One task."""
+        return cast(Task, self._ask("GET", _task_path(job_id, index)))
+
+    def attempts(self, job_id: str, index: int = 0) -> list[Attempt]:
+        """The task's attempts, the first one first."""
+        return cast(list[Attempt], self._ask("GET", f"{_task_path(job_id, index)}/attempts")["items"])
+
+    def log(
+        self,
+        job_id: str,
+        index: int = 0,
+        stream: str = "stdout",
+        *,
+        attempt: int | None = None,
+        offset: int = 0,
+        length: int | None = None,
+    ) -> str:
+        """A task's stdout or stderr, of its last attempt or of number `attempt`; a negative `offset` counts from the end."""
+        parameters = _given(attempt=attempt, offset=offset, length=length)
+        response = self._request("GET", f"{_task_path(job_id, index)}/logs/{stream}", params=parameters)
+        return response.content.decode("utf-8", "replace")
+
+    def follow_log(
+        self, job_id: str, index: int = 0, stream: str = "stdout", *, attempt: int | None = None, offset: int = 0
+    ) -> Iterator[bytes]:
+        """The same as it is written, until the attempt has ended; waits for an attempt that has not started yet."""
+        url, failures = f"{_task_path(job_id, index)}/logs/{stream}", 0
+        while True:
+            try:
+                parameters = _given(attempt=attempt, offset=offset, follow="true")
+                with self._stream(url, params=parameters, timeout=httpx.Timeout(None, connect=5.0)) as response:
+                    for chunk in response.iter_bytes():
+                        offset, failures = offset + len(chunk), 0
+                        yield chunk
+                return
+            except httpx.TransportError as error:
+                failures = self._pause(failures, error)
+
+    # Outputs
+
+    def outputs(self, job_id: str, index: int | None = None, *, limit: int | None = None) -> Iterator[Output]:
+        """The files that the job, or its task `index`, has published."""
+        path = f"/v1/jobs/{quote(job_id, safe='')}" if index is None else _task_path(job_id, index)
+        return cast(Iterator[Output], self._pages(f"{path}/outputs", {}, limit))
+
+    def download(self, output: Output, to: str | os.PathLike[str]) -> Path:
+        """Fetch an output into the directory `to`, or into the file `to`; an interrupted download leaves no file there."""
+        target = Path(to)
+        if target.is_dir() or str(to).endswith(("/", os.sep)):
+            target = target / PurePosixPath(output["path"]).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+        try:
+            with self._stream(urlsplit(output["href"]).path) as response, partial.open("wb") as file:
+                for chunk in response.iter_bytes():
+                    file.write(chunk)
+            partial.replace(target)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return target
+
+    # Events, images, cluster
+
+    def events(self, job_id: str | None = None, *, after: int | None = None, follow: bool = True) -> Iterator[Event]:
+        """What happened since event `after`, to one job (until it has ended) or to all; without `follow`, only what is past."""
+        url = "/v1/events" if job_id is None else f"/v1/jobs/{quote(job_id, safe='')}/events"
+        failures = 0
+        while True:
+            try:
+                for name, data in self._messages(url, _given(after=after, follow=str(follow).lower())):
+                    if not name:
+                        continue
+                    event = cast(Event, data)
+                    after, failures = event["id"], 0
+                    yield event
+                if job_id is not None or not follow:
+                    return
+            except httpx.TransportError as error:
+                failures = self._pause(failures, error)
+
+    def images(self) -> list[dict[str, Any]]:
+        """The catalogue: every active image version."""
+        return list(self._pages("/v1/images", {}, None))
+
+    def image(self, reference: str) -> dict[str, Any]:
+        """One image version: the newest of "name", or "name:version"."""
+        name, _, version = reference.partition(":")
+        path = f"/v1/images/{quote(name, safe='')}"
+        return dict(self._ask("GET", f"{path}/{quote(version, safe='')}" if version else path))
+
+    def register_image(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Add an image version: its manifest and where it is found (reference, image_id, context)."""
+        return dict(self._ask("POST", "/v1/images", json=dict(document)))
+
+    def cluster(self) -> dict[str, Any]:
+        """What the cluster has, uses and runs."""
+        return dict(self._ask("GET", "/v1/cluster"))
+
+    def agents(self) -> list[dict[str, Any]]:
+        """The agents that are there."""
+        return list(self._ask("GET", "/v1/agents")["items"])
+
+    # The wire
+
+    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """One answered request; said again where the connection broke and saying it twice does no harm."""
+        repeatable = method == "GET" or "Idempotency-Key" in (arguments.get("headers") or {})
+        for delay_s in (*_RETRY_DELAYS_S, None) if repeatable else (None,):
+            try:
+                response = self._http.request(method, path, **arguments)
+                break
+            except httpx.ConnectError as error:  # nobody listens: waiting seldom helps, and hides a wrong address
+                raise self._unreachable(error) from error
+            except httpx.TransportError as error:
+                if delay_s is None:
+                    raise self._unreachable(error) from error
+                time.sleep(delay_s)
+        if not response.is_success:
+            raise to_error(response)
+        return response
+
+    def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        return cast(dict[str, Any], self._request(method, path, **arguments).json())
+
+    def _pages(self, path: str, filters: Mapping[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
+        """The items of a list, page after page, at most `limit`."""
+        parameters, left = _given(**filters), limit
+        while left is None or left > 0:
+            page = self._ask("GET", path, params={**parameters, "limit": min(left or 1000, 1000)})
+            yield from page["items"]
+            left = None if left is None else left - len(page["items"])
+            if page.get("next") is None:
+                return
+            parameters["cursor"] = page["next"]
+
+    @contextmanager
+    def _stream(self, path: str, **arguments: Any) -> Iterator[httpx.Response]:
+        with self._http.stream("GET", path, **arguments) as response:
+            if not response.is_success:
+                response.read()
+                raise to_error(response)
+            yield response
+
+    def _messages(
+        self, path: str, parameters: Mapping[str, Any], silence_s: float = _STREAM_SILENCE_S
+    ) -> Iterator[tuple[str, Any]]:
+        """The (event, data) pairs of a stream of server-sent events; an empty answer (204) is one that has ended."""
+        arguments = {"params": dict(parameters), "timeout": httpx.Timeout(silence_s, connect=5.0)}
+        with self._stream(path, headers={"Accept": "text/event-stream"}, **arguments) as response:
+            yield from parse_messages(response.iter_lines())
+
+    def _watch(self, job_id: str, deadline: float | None) -> Iterator[Job | None]:
+        """The job at once and whenever it changes; None now and then while the service does not answer."""
+        path, failures, answered_at = f"/v1/jobs/{quote(job_id, safe='')}/events", 0, time.monotonic()
+        while True:
+            try:
+                if failures < _STREAM_FAILURES:
+                    left_s = _STREAM_SILENCE_S if deadline is None else max(0.01, deadline - time.monotonic())
+                    for name, data in self._messages(path, {"progress": "true"}, min(left_s, _STREAM_SILENCE_S)):
+                        failures, answered_at = 0, time.monotonic()
+                        yield cast(Job, data) if name == "job" else None
+                yield self.job(job_id)
+                answered_at = time.monotonic()
+            except (httpx.TransportError, errors.InternalError):
+                failures += 1
+                if time.monotonic() - answered_at > _PATIENCE_S:
+                    raise
+                yield None
+            time.sleep(_POLL_S if failures >= _STREAM_FAILURES else 0.1)
+
+    def _pause(self, failures: int, error: httpx.TransportError) -> int:
+        """Wait before a stream is opened again; raises once it has failed too often without a byte between."""
+        if failures >= len(_RETRY_DELAYS_S):
+            raise self._unreachable(error) from error
+        time.sleep(_RETRY_DELAYS_S[failures])
+        return failures + 1
+
+    def _unreachable(self, error: Exception) -> errors.InternalError:
+        return errors.InternalError(f"the API at {self.url} does not answer ({error}); is it running?")
+
+
+def with_hrefs(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The job document with every local path of its inputs and items as an absolute file:// href.
+
+    A `Path` is one anywhere; text is one as an input's value, as "href", in "hrefs", and as an item of an array over an input.
+    """
+    document, inputs = dict(job), job.get("inputs") or {}
+    if inputs:
+        document["inputs"] = {name: _to_files(value) for name, value in inputs.items()}
+    array = job.get("array")
+    if array and array.get("items"):
+        convert = _to_files if array.get("over") in inputs else _to_item
+        document["array"] = {**array, "items": [convert(item) for item in array["items"]]}
+    return document
+
+
+def _to_files(value: Any) -> Any:
+    """What is given for a file input, in the API's form."""
+    if isinstance(value, str | os.PathLike):
+        return {"href": _to_href(value)}
+    if isinstance(value, Sequence):
+        return {"hrefs": [_to_href(entry) for entry in value]}
+    return _to_item(value)
+
+
+def _to_item(value: Any) -> Any:
+    """An array's item: only what is a path for certain becomes a href, for other text may be a parameter."""
+    if isinstance(value, os.PathLike):
+        return {"href": _to_href(value)}
+    if not isinstance(value, Mapping):
+        return value
+    item = {name: _to_item(entry) for name, entry in value.items()}
+    if isinstance(value.get("href"), str | os.PathLike):
+        item["href"] = _to_href(value["href"])
+    if isinstance(value.get("hrefs"), Sequence):
+        item["hrefs"] = [_to_href(entry) for entry in value["hrefs"]]
+    return item
+
+
+def _to_href(path: str | os.PathLike[str]) -> str:
+    if isinstance(path, str) and "://" in path:
+        return path
+    # not resolved: a symbolic link may be how the agents see the file too
+    return Path(os.path.abspath(Path(path).expanduser())).as_uri()  # noqa: PTH100
+
+
+def parse_messages(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
+    """The (event, JSON data) pairs of server-sent event lines; a comment, the service's heartbeat, is ("", None)."""
+    name = "message"
+    data: list[str] = []
+    for line in lines:
+        if line.startswith(":"):
+            yield "", None
+        elif line:
+            field, _, value = line.partition(":")
+            if field == "event":
+                name = value.removeprefix(" ")
+            elif field == "data":
+                data.append(value.removeprefix(" "))
+        elif data:
+            yield name, json.loads("\n".join(data))
+            name, data = "message", []
+
+
+def to_error(response: httpx.Response) -> errors.SwathError:
+    """The domain's error of an answer that is no success."""
+    try:
+        problem = response.json()
+        kind = str(problem.get("type", "")).removeprefix(PROBLEM_TYPE)
+        text = str(problem.get("detail") or problem.get("title") or "")
+    except (ValueError, AttributeError):
+        problem, kind, text = {}, "", response.text[:200]
+    error = ERRORS.get(kind, errors.InternalError)
+    if issubclass(error, errors.InvalidInputError):
+        found = [errors.Problem(entry["path"], entry["message"]) for entry in problem.get("errors") or ()]
+        return error(found or [errors.Problem("", text)])
+    return error(text if kind in ERRORS else f"the API answered {response.status_code}: {text}")
+
+
+def _locate(url: str | None, token: str | None) -> tuple[str, str | None]:
+    """The API's address and token: as given, as the environment says, or those of the cluster that `swath up` started."""
+    url = url or os.environ.get("SWATH_URL")
+    token = token or os.environ.get("SWATH_TOKEN")
+    cluster = _read_cluster(Path(os.environ.get("SWATH_VAR", "var")) / "cluster.json")
+    if url is None:
+        if "api_url" not in cluster:
+            raise errors.NotFoundError("no cluster: start one here with `swath up`, or set SWATH_URL and SWATH_TOKEN")
+        url = str(cluster["api_url"])
+    # the local cluster's token is for nobody else
+    if token is None and url.rstrip("/") == str(cluster.get("api_url", "")).rstrip("/") and cluster.get("token_file"):
+        token = Path(cluster["token_file"]).read_text(encoding="utf-8").strip()
+    return url.rstrip("/"), token
+
+
+def _read_cluster(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _given(**parameters: Any) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _task_path(job_id: str, index: int) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}/tasks/{int(index)}"
