@@ -12,7 +12,6 @@ from swath.domain.errors import InvalidInputError, Problem
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause, Reaction, RetryPolicy
 
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 DEFAULT_PRIORITY = 50
 LARGEST_ARRAY = 10_000_000
 
@@ -54,10 +53,12 @@ class JobSpec:
     name: str
     project: str = "default"
     array: ArraySpec | None = None
-    inputs: Mapping[str, Any] = EMPTY  # file input -> {"href": ...}, {"hrefs": [...]} or {"item": true}
-    parameters: Mapping[str, Any] = EMPTY  # JSON input -> value
-    settings: Mapping[str, str] = EMPTY
-    resources: Mapping[str, float] = EMPTY  # what the job asks for beyond the manifest
+    inputs: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # file input -> {"href": ...}, {"hrefs": [...]} or {"item": true}
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # JSON input -> value
+    settings: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, float] = field(default_factory=dict)  # what the job asks for beyond the manifest
     constraints: tuple[Constraint, ...] = ()
     priority: int = DEFAULT_PRIORITY  # 0 to 100, larger first
     max_running: int | None = None  # at most so many tasks at a time
@@ -65,9 +66,9 @@ class JobSpec:
     deadline: datetime | None = None
     timeout_s: int | None = None  # of one attempt; the manifest's where None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    labels: Mapping[str, str] = EMPTY
+    labels: Mapping[str, str] = field(default_factory=dict)
     may_wait: bool = False  # accept the job although no agent seen lately is large enough
-    document: Mapping[str, Any] = EMPTY  # as submitted
+    document: Mapping[str, Any] = field(default_factory=dict)  # as submitted
 
     @property
     def size(self) -> int:

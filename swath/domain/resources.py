@@ -100,12 +100,12 @@ class Resources:
 
 def _complaint(name: str, value: object) -> str | None:
     """Why `value` cannot be an amount of `name`; None when it can."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return "must be a number"
     if value < 0:
-        return f"must not be negative, is {value:g}"
+        return "must not be negative"
     if value > LARGEST / 1000:
-        return f"is absurdly large ({value:g} {_NAMES[name]})"
+        return f"is absurdly large, at most {LARGEST // 1000:,} is taken"
     if name == "gpus" and value != int(value):
         return "must be whole: GPUs are not shared"
     if name == "cpus" and 0 < value < 0.001:

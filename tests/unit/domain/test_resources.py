@@ -1,0 +1,49 @@
+"""Resources: exact sums, and a clear no to what cannot be an amount."""
+
+import pytest
+
+from swath.domain.errors import InvalidInputError
+from swath.domain.resources import Resources
+
+
+def test_a_tenth_of_a_cpu_ten_times_is_one_cpu():
+    """Fixed point: no crumbs of floating point remain."""
+    tenth = Resources.from_document({"cpus": 0.1})
+    assert tenth.scaled(10) == Resources(cpus_m=1000)
+    assert tenth.count_in(Resources(cpus_m=1000)) == 10
+
+
+def test_the_shortfall_names_each_resource_with_its_numbers():
+    """A person reads what is missing and how much there is."""
+    need, have = Resources(cpus_m=500, mem=64000), Resources(cpus_m=4000, mem=48000)
+    assert need.shortfall(have) == "needs 64000 MiB memory, there is 48000"
+    assert have.shortfall(have) is None
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "message"),
+    [
+        ({"cpus": -1}, "/resources/cpus", "negative"),
+        ({"mem": 1e300}, "/resources/mem", "absurdly"),
+        ({"mem": 10**400}, "/resources/mem", "absurdly"),
+        ({"mem": float("nan")}, "/resources/mem", "number"),
+        ({"disk": "4"}, "/resources/disk", "number"),
+        ({"disk": True}, "/resources/disk", "number"),
+        ({"gpus": 0.5}, "/resources/gpus", "whole"),
+        ({"cpus": 0.0001}, "/resources/cpus", "smallest"),
+        ({"fpgas": 1}, "/resources/fpgas", "not a resource"),
+    ],
+)
+def test_what_is_no_amount_is_refused_with_its_path(document, path, message):
+    """The problem names the field and says what is wrong."""
+    with pytest.raises(InvalidInputError) as caught:
+        Resources.from_document(document)
+    assert caught.value.problems[0].path == path
+    assert message in caught.value.problems[0].message
+
+
+def test_memory_is_rounded_up_and_documents_come_back():
+    """A part of a MiB costs a whole one; what is whole survives the round trip."""
+    assert Resources.from_document({"mem": 10.2}).mem == 11
+    amount = Resources(cpus_m=1250, mem=10, disk=7, gpus=1)
+    assert Resources.from_document(amount.to_document()) == amount

@@ -1,0 +1,39 @@
+"""Retries: who gets another attempt, when, and with how much memory."""
+
+from swath.domain.retries import FREE_LIMIT, Cause, Reaction, RetryPolicy, decide_retry
+
+POLICY = RetryPolicy(max_attempts=3, backoff_s=10)
+
+
+def decided(cause, *, policy=POLICY, failures=1, free_retries=0, mem=1000):
+    return decide_retry(policy, cause, failures=failures, free_retries=free_retries, mem=mem)
+
+
+def test_a_failing_command_is_tried_again_later_and_later():
+    """10 s, 20 s, then no more."""
+    assert decided(Cause.APP, failures=1).delay_s == 10
+    assert decided(Cause.APP, failures=2).delay_s == 20
+    assert decided(Cause.APP, failures=3) is None
+
+
+def test_bad_data_is_not_tried_again():
+    """Another run would end the same way."""
+    assert decided(Cause.DATA) is None
+
+
+def test_what_the_platform_did_costs_nothing_up_to_a_limit():
+    """A dropped task comes back at once, and not for ever."""
+    assert decided(Cause.DROPPED, failures=0).free
+    assert decided(Cause.AGENT, failures=0, free_retries=FREE_LIMIT) is None
+
+
+def test_memory_grows_after_oom_up_to_the_cap():
+    """By one half, or as the job says."""
+    assert decided(Cause.OOM).mem == 1500
+    capped = RetryPolicy(on={Cause.OOM: Reaction(grow_mem=4.0, cap=2000)})
+    assert decided(Cause.OOM, policy=capped).mem == 2000
+
+
+def test_the_job_may_forbid_a_retry():
+    """`"on": {"APP": "fail"}` ends the task at its first failure."""
+    assert decided(Cause.APP, policy=RetryPolicy(on={Cause.APP: Reaction(fail=True)})) is None
