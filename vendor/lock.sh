@@ -2,6 +2,7 @@
 # Makes requirements.lock: every platform, every hash, no address of an index (docs/adr/0002).
 set -eu
 cd "$(dirname "$0")/.."
+PATH="$PWD/.venv/bin:$PATH"  # the lock brings its own uv
 exec uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --find-links vendor/wheels --emit-find-links --override overrides.txt \
     --custom-compile-command "make lock" --quiet --output-file requirements.lock "$@"

@@ -7,6 +7,7 @@ import pytest
 
 from swath.domain.errors import IllegalTransitionError
 from swath.domain.states import (
+    PAGE,
     TERMINAL,
     TRANSITIONS,
     AttemptState,
@@ -82,4 +83,4 @@ def test_moving_tasks_keeps_the_total():
 def test_the_diagram_in_the_docs_is_the_tables():
     """`docs/states.md` holds exactly what the table generates."""
     page = (Path(__file__).parents[3] / "docs" / "states.md").read_text()
-    assert f"```mermaid\n{mermaid()}```" in page
+    assert page == PAGE.format(diagram=mermaid())

@@ -1,0 +1,44 @@
+"""A laptop cluster of its own for one benchmark, and a client of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from swath.client import Client
+
+ROOT = Path(__file__).parents[1]
+
+
+def swath(var: Path, *arguments: str) -> str:
+    """Run the `swath` command on the cluster under `var`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "swath.cli.main", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "SWATH_VAR": str(var)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"swath {' '.join(arguments)} ended with {done.returncode}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+@contextmanager
+def laptop_cluster(*options: str) -> Iterator[tuple[Client, Path]]:
+    """A running cluster (options of `swath up`) and its directory; stopped, and its executors with it, at the end."""
+    with tempfile.TemporaryDirectory(prefix="swath-bench-") as scratch:
+        var = Path(scratch) / "var"
+        swath(var, "up", "--detach", *options)
+        try:
+            facts = json.loads((var / "cluster.json").read_text())
+            yield Client(facts["api_url"], Path(facts["token_file"]).read_text().strip()), var
+        finally:
+            swath(var, "down")

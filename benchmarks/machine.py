@@ -1,0 +1,45 @@
+"""What the figures depend on: the machine's cores and how long its file system takes to make a byte durable."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+
+def fsync_ms(rounds: int = 50) -> float:
+    """Median milliseconds of one 4 KiB write and fsync in the temporary directory."""
+    times = []
+    with tempfile.NamedTemporaryFile() as file:
+        for _ in range(rounds):
+            started = time.perf_counter()
+            file.write(b"\0" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times)
+
+
+def describe() -> dict[str, object]:
+    """The machine in a line."""
+    return {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "fsync_ms": round(fsync_ms(), 3),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process in MB; shared pages count in every process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
