@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test check lock vendor clean
+.PHONY: help install demo up down test check bench lock vendor clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ check: install  ## lint, types, architecture, lock freshness
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python vendor/check_lock.py
+
+bench: install  ## measure speeds and sizes, printed as JSON
+	$(BIN)/python -m benchmarks
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	./vendor/lock.sh --upgrade

@@ -1,0 +1,47 @@
+"""What an idle laptop cluster with one agent costs: CPU of all its processes together, and their memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from benchmarks.cluster import laptop_cluster
+from benchmarks.machine import cpu_s, resident_mb
+
+SECONDS = 20.0
+
+
+def programs(var: Path) -> dict[int, str]:
+    """The cluster's processes by id, with the module that each runs."""
+    found = {}
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            continue
+        ours = str(var).encode() in environment or any(str(var) in word for word in words)
+        if "python" in words[0] and words[1:2] == ["-m"] and ours:
+            found[pid] = words[2]
+    return found
+
+
+def run() -> dict[str, object]:
+    """Percent of one core over some seconds, and resident MB, once a first job has been run and its executor waits."""
+    with laptop_cluster("--no-docker") as (client, var):
+        client.wait(client.submit({"image": "true"})["id"])
+        time.sleep(3)
+        processes = programs(var)
+        before = {pid: cpu_s(pid) for pid in processes}
+        time.sleep(SECONDS)
+        cpu = {name: 100 * (cpu_s(pid) - before[pid]) / SECONDS for pid, name in processes.items()}
+        memory = {name: resident_mb(pid) for pid, name in processes.items()}
+    return {
+        "cpu_percent": {name: round(value, 2) for name, value in cpu.items()},
+        "cpu_percent_total": round(sum(cpu.values()), 2),
+        "goal_cpu_percent": 2,
+        "resident_mb": {name: round(value) for name, value in memory.items()},
+        "resident_mb_total": round(sum(memory.values())),
+        "goal_resident_mb": 400,
+    }

@@ -1,0 +1,127 @@
+"""The first processing job, end to end: REST api -> database -> framework -> executor -> command -> official outputs."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import rasterio
+
+from swath.domain.errors import CannotRunError, InvalidInputError
+from tests.fixtures.laptop import eventually
+
+pytestmark = pytest.mark.data
+
+ENDED = {"SUCCEEDED", "FAILED", "CANCELLED"}
+
+
+def bolzano(data_folder):
+    return data_folder / "s2-l2a-bolzano" / "S2_L2A_sample.tif"
+
+
+def direct_mean_ndvi(path):
+    """The mean NDVI straight from the file: B04 is band 1 and B08 band 4, zero is nodata."""
+    with rasterio.open(path) as scene:
+        red, nir = scene.read(1).astype("float64"), scene.read(4).astype("float64")
+    valid = (red > 0) & (nir > 0)
+    return float(np.mean((nir[valid] - red[valid]) / (nir[valid] + red[valid])))
+
+
+def submitted(laptop, scenes, **fields):
+    items = [{"href": scene.as_uri()} for scene in scenes]
+    job = laptop.client.submit({"image": "ndvi", "array": {"over": "SCENE", "items": items}, **fields})
+    return job["id"]
+
+
+def ended(laptop, job_id, within_s=60):
+    def final():
+        job = laptop.client.job(job_id)
+        return job if job["state"] in ENDED else None
+
+    return eventually(final, within_s)
+
+
+def test_the_bolzano_scene_becomes_the_ndvi_that_numpy_computes(laptop, data_folder, tmp_path):
+    """The mean in the statistics equals the direct computation, and the map that users download has it too."""
+    expected = direct_mean_ndvi(bolzano(data_folder))
+    job = ended(laptop, submitted(laptop, [bolzano(data_folder)]))
+    assert job["state"] == "SUCCEEDED", job
+    outputs = list(laptop.client.outputs(job["id"]))
+    statistics = next(entry for entry in outputs if entry["path"].endswith(".json"))
+    laptop.client.download(job["id"], 0, statistics["path"], tmp_path / "statistics.json")
+    assert json.loads((tmp_path / "statistics.json").read_text())["mean"] == pytest.approx(expected, abs=1e-6)
+    cog = next(entry for entry in outputs if entry["path"].endswith(".tif"))
+    laptop.client.download(job["id"], 0, cog["path"], tmp_path / "ndvi.tif")
+    with rasterio.open(tmp_path / "ndvi.tif") as written:
+        ndvi = written.read(1, masked=True)
+        assert written.crs.to_epsg() == 32632
+        assert written.overviews(1)
+    assert float(ndvi.mean()) == pytest.approx(expected, abs=1e-5)
+
+
+def test_logs_attempts_and_events_tell_the_story(laptop, data_folder):
+    """Stdout can be read afterwards, the attempt is listed, and the history ends with the job's success."""
+    job_id = submitted(laptop, [bolzano(data_folder)])
+    ended(laptop, job_id)
+    assert b"ndvi" in b"".join(laptop.client.log(job_id, 0, "stdout"))
+    (attempt,) = laptop.client.attempts(job_id, 0)
+    assert (attempt["state"], attempt["runtime"], attempt["exit_code"]) == ("SUCCEEDED", "process", 0)
+    shown = laptop.swath("show", job_id, "--json")
+    assert json.loads(shown.stdout)["state"] == "SUCCEEDED"
+
+
+def test_a_scene_without_the_bands_fails_with_the_manifests_own_error(laptop, data_folder):
+    """Exit code, error name and cause DATA; no second attempt, for another run would end the same way."""
+    cloud = next(data_folder.glob("s2-l2a-33TWM-5-dates/*/SCL.tif"))
+    job = ended(laptop, submitted(laptop, [cloud]))
+    assert job["state"] == "FAILED"
+    (task,) = laptop.client.tasks(job["id"])
+    (attempt,) = laptop.client.attempts(job["id"], 0)
+    assert task["cause"] == attempt["cause"] == "DATA"
+    assert attempt["error"]
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"image": "nothing:9.9.9"}, "/image"),
+        ({"parameters": {"COLOUR": "red"}}, "/parameters/COLOUR"),
+        ({"resources": {"mem": 900_000}}, "/resources"),
+        ({"array": {"over": "SCENE", "items": [{"href": "file:///no/such/scene.tif"}]}}, "/array/items/0"),
+    ],
+)
+def test_a_job_that_can_never_run_is_refused_at_once(laptop, data_folder, change, path):
+    """The reason names the field; nothing is stored."""
+    document = {"image": "ndvi", "array": {"over": "SCENE", "items": [{"href": bolzano(data_folder).as_uri()}]}}
+    with pytest.raises((CannotRunError, InvalidInputError)) as caught:
+        laptop.client.submit({**document, **change})
+    assert any(problem.path.startswith(path) for problem in caught.value.problems), caught.value.problems
+
+
+@pytest.mark.parametrize("victim", ["api", "scheduler", "executor", "local"])
+def test_kill_minus_9_while_the_job_runs_changes_nothing_about_its_results(laptop, data_folder, victim):
+    """Six scenes, one victim: the job still ends with all outputs and the right mean."""
+    scenes = [*sorted(data_folder.glob("s2-l2a-33TWM-5-dates/*_L2A")), bolzano(data_folder)]
+    client, job_id = laptop.client, submitted(laptop, scenes, max_running=2)
+    eventually(lambda: client.job(job_id)["counts"]["active"])
+    killed = laptop.kill(victim)
+    job = eventually(lambda: _ended_or_none(laptop, job_id), 90)
+    assert job["state"] == "SUCCEEDED", job
+    assert job["counts"]["succeeded"] == len(scenes)
+    assert not os.path.exists(f"/proc/{killed}")
+    outputs = eventually(lambda: list(laptop.client.outputs(job_id)))
+    statistics = {entry["task"]: entry for entry in outputs if entry["path"].endswith(".json")}
+    assert len(statistics) == len(scenes)
+    mean = json.loads(open(statistics[5]["file"]).read())["mean"]
+    assert mean == pytest.approx(direct_mean_ndvi(bolzano(data_folder)), abs=1e-6)
+
+
+def _ended_or_none(laptop, job_id):
+    """The job once it has ended; None while it has not, or while the api is on its way back."""
+    from swath.domain.errors import InternalError
+
+    try:
+        job = laptop.client.job(job_id)
+    except InternalError:
+        return None
+    return job if job["state"] in ENDED else None
