@@ -1,0 +1,137 @@
+"""From digital numbers to reflectance: which scale and offset hold for a band (pure).
+
+Since processing baseline 04.00 Sentinel-2's reflectance is (DN - 1000) / 10000. Some archives have taken the 1000 off
+already (`earthsearch:boa_offset_applied`), though their STAC items still carry the offset -0.1: applied twice,
+reflectance turns negative.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from swath_eo.bands import canonical_name, is_wanted
+from swath_eo.errors import CalibrationUnknownError
+
+_S2_SCALE = 1e-4
+_S2_OFFSET = -0.1
+_OFFSET_SINCE = (4, 0)  # the processing baseline from which Sentinel-2 products carry the offset
+_APPLIED_FLAGS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+# The order of band_id in the product's metadata.
+_BAND_IDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """reflectance = digital number x scale + offset."""
+
+    scale: float = 1.0  # reflectance per digital number, above 0
+    offset: float = 0.0  # reflectance
+    reason: str = "given"  # where the two come from, for the log
+
+
+def from_item(item: Mapping[str, Any], *, file_name: str, band: str, index: int = 1) -> Calibration | None:
+    """What a STAC item says of band number `index` of the file `file_name` that holds `band` ("B04"), or None if it
+    lists no such file.
+
+    Reads `raster:bands` (STAC 1.0) and `bands` (1.1), and trusts `earthsearch:boa_offset_applied` over both.
+    Raises CalibrationUnknownError where scale or offset are no numbers.
+    """
+    asset = _find_asset(item, file_name, band)
+    if asset is None:
+        return None
+    properties = item.get("properties") or {}
+    described = _band_entry(asset, index)
+    scale = _number(described.get("scale", described.get("raster:scale")), "scale", file_name)
+    offset = _number(described.get("offset", described.get("raster:offset")), "offset", file_name)
+    if any(properties.get(flag) is True for flag in _APPLIED_FLAGS):
+        reason = "STAC item: boa_offset_applied, so no offset is left"
+        return Calibration(scale=scale or _S2_SCALE, offset=0.0, reason=reason)
+    if offset is not None:
+        return Calibration(scale=scale or _S2_SCALE, offset=offset, reason="STAC item: raster:bands")
+    baseline = properties.get("s2:processing_baseline")
+    if baseline is not None:
+        return from_baseline(str(baseline), reason="STAC item")
+    return Calibration(scale=scale or _S2_SCALE, offset=0.0, reason="STAC item: names no offset")
+
+
+def _find_asset(item: Mapping[str, Any], file_name: str, band: str) -> Mapping[str, Any] | None:
+    assets = item.get("assets") or {}
+    for asset in assets.values():
+        if PurePosixPath(str(asset.get("href", ""))).name == file_name:
+            return dict(asset)
+    for key, asset in assets.items():  # the file was renamed on its way here; the item's band still tells
+        if is_wanted(canonical_name(key), canonical_name(band)):
+            return dict(asset)
+    return None
+
+
+def _band_entry(asset: Mapping[str, Any], index: int) -> Mapping[str, Any]:
+    for key in ("raster:bands", "bands"):
+        listed = asset.get(key)
+        if isinstance(listed, list) and len(listed) >= index and isinstance(listed[index - 1], dict):
+            return {**asset, **listed[index - 1]}
+    return asset
+
+
+def _number(value: object, what: str, file_name: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise CalibrationUnknownError(
+            f"the STAC item gives {file_name} the {what} {value!r}, which is no number: give OFFSET"
+        )
+    return float(value)
+
+
+def from_product_xml(text: str, *, band: str) -> Calibration | None:
+    """What a SAFE product's `MTD_MSIL1C.xml` or `MTD_MSIL2A.xml` says of `band` ("B04"), or None if it names no
+    quantification.
+
+    Raises CalibrationUnknownError where it is no XML or its numbers are none.
+    """
+    try:
+        # expat resolves no external entity and bounds the growth of internal ones
+        root = ElementTree.fromstring(text)  # noqa: S314
+        values = [e for e in root.iter() if e.text and e.tag in ("BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")]
+        if not values:
+            return None
+        quantification = float(values[0].text or "")
+        offsets = {
+            _BAND_IDS[int(e.attrib["band_id"])]: float(e.text or "")
+            for e in root.iter()
+            if e.tag in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
+        }
+    except (ElementTree.ParseError, ValueError, KeyError, IndexError) as error:
+        raise CalibrationUnknownError(f"the product's metadata cannot be read ({error}): give OFFSET") from error
+    offset = next((value for name, value in offsets.items() if is_wanted(name, canonical_name(band))), 0.0)
+    return Calibration(scale=1 / quantification, offset=offset / quantification, reason="product metadata")
+
+
+def from_baseline(baseline: str, *, reason: str) -> Calibration:
+    """Sentinel-2's calibration by processing baseline ("05.09" or "0509")."""
+    digits = re.fullmatch(r"(\d\d)\.?(\d\d)", baseline.strip())
+    if digits is None:
+        raise CalibrationUnknownError(f"the processing baseline {baseline!r} is no baseline: give OFFSET")
+    has_offset = (int(digits[1]), int(digits[2])) >= _OFFSET_SINCE
+    told = f"{reason}: processing baseline {digits[1]}.{digits[2]}"
+    return Calibration(scale=_S2_SCALE, offset=_S2_OFFSET if has_offset else 0.0, reason=told)
+
+
+def from_product_name(name: str) -> Calibration | None:
+    """By the baseline in a product's name (`S2A_MSIL2A_20230815T095031_N0509_...`), or None for another name."""
+    found = re.search(r"^S2[A-D]_MSIL[12][AC]_\d{8}T\d{6}_N(\d{4})_", name)
+    return from_baseline(found[1], reason="product name") if found else None
+
+
+def default_calibration(*, is_float: bool, scale: float = 1.0, offset: float = 0.0) -> Calibration:
+    """For a file that nothing describes: its own scale and offset if it has them, else none and DN / 10000."""
+    if scale != 1.0 or offset != 0.0:
+        return Calibration(scale=scale, offset=offset, reason="the file's own scale and offset")
+    return Calibration(
+        scale=1.0 if is_float else _S2_SCALE, offset=0.0, reason="nothing names an offset, so none is applied"
+    )

@@ -1,0 +1,138 @@
+"""Writes a Cloud-Optimised GeoTIFF from windows, in memory that does not grow with the scene."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.windows import Window
+
+from swath_eo.errors import OutputError
+from swath_eo.grid import Grid
+
+_TEMPORARY_TILE = 256
+_LARGE = 1024  # pixels; smaller rasters get smaller tiles, so that they too have an overview
+
+
+def write_cog(
+    path: Path,
+    blocks: Iterable[tuple[Window, NDArray[np.float32]]],
+    *,
+    grid: Grid,
+    description: str,
+    unit: str,
+    tags: Mapping[str, str],
+) -> None:
+    """Writes one float32 band, NaN for no data: tiled, ZSTD, with averaged overviews.
+
+    `blocks` cover the grid, each pixel once. A COG's overviews come first in the file, so the pixels go into a
+    temporary GeoTIFF beside it first; the file appears under its name when it is complete. Raises OutputError where
+    it cannot be written; what `blocks` raises passes through.
+    """
+    pixels = path.with_name(f".{path.name}.pixels.partial")
+    finished = path.with_name(f".{path.name}.partial")
+    try:
+        _write_pixels(pixels, blocks, grid, description, unit, tags)
+        _copy_to_cog(pixels, finished, grid)
+        finished.replace(path)
+    finally:
+        for leftover in (pixels, finished):
+            with suppress(FileNotFoundError):
+                leftover.unlink()
+
+
+def _write_pixels(
+    path: Path,
+    blocks: Iterable[tuple[Window, NDArray[np.float32]]],
+    grid: Grid,
+    description: str,
+    unit: str,
+    tags: Mapping[str, str],
+) -> None:
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "dtype": "float32",
+        "count": 1,
+        "nodata": float("nan"),
+        "crs": grid.crs,
+        "transform": grid.transform,
+        "width": grid.width,
+        "height": grid.height,
+        "tiled": True,
+        "blockxsize": _TEMPORARY_TILE,
+        "blockysize": _TEMPORARY_TILE,
+        "compress": "zstd",
+        "zstd_level": 1,
+        "bigtiff": "if_safer",
+        "sparse_ok": True,  # windows without data take no space
+    }
+    try:
+        dataset = rasterio.open(path, "w", **profile)
+    except RasterioError as error:
+        raise OutputError(f"{path.parent} cannot be written to: {error}") from error
+    with _closing(dataset, path):
+        dataset.set_band_description(1, description)
+        dataset.set_band_unit(1, unit)
+        dataset.update_tags(**tags)
+        for window, values in blocks:
+            _write_window(dataset, window, values, path)
+
+
+class _closing:
+    """Closes a dataset; what fails then (blocks are compressed late) is an OutputError, unless another error is on
+    its way."""
+
+    def __init__(self, dataset: Any, path: Path) -> None:
+        self._dataset = dataset
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self._dataset.close()
+        except RasterioError as late:
+            if error is None:
+                raise OutputError(f"{self._path.parent} cannot be written to: {late}") from late
+
+
+def _write_window(dataset: Any, window: Window, values: NDArray[np.float32], path: Path) -> None:
+    try:
+        dataset.write(values, 1, window=window)
+    except RasterioError as error:
+        raise OutputError(f"{path.parent} cannot be written to: {error.__cause__ or error}") from error
+
+
+def _copy_to_cog(source: Path, target: Path, grid: Grid) -> None:
+    options = {
+        "driver": "COG",
+        "compress": "ZSTD",
+        "level": 9,
+        "predictor": "YES",
+        "blocksize": 512 if max(grid.width, grid.height) > _LARGE else 256,
+        "overview_resampling": "average",
+        "bigtiff": "IF_SAFER",
+        "sparse_ok": True,
+    }
+    try:
+        rasterio.shutil.copy(source, target, **options)
+        _check_complete(target)
+    except (RasterioError, RasterioIOError, OSError) as error:
+        raise OutputError(f"{target.parent} cannot be written to: {error.__cause__ or error}") from error
+
+
+def _check_complete(path: Path) -> None:
+    # A full disk can show only when GDAL flushes at close, where it logs and does not raise.
+    with rasterio.open(path) as dataset:
+        dataset.read(1, window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
+    with path.open("rb") as written:
+        os.fsync(written.fileno())

@@ -1,0 +1,102 @@
+"""Reads what lies beside a scene's bands (STAC item, product metadata) and decides the calibration by it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from swath_eo.calibration import Calibration, default_calibration, from_item, from_product_name, from_product_xml
+from swath_eo.errors import CalibrationUnknownError, ParameterError
+from swath_eo.scene import BandFile, Scene
+
+_MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+
+
+def choose_calibration(
+    scene: Scene, band: BandFile, *, offset: str = "auto", scale: float | None = None
+) -> Calibration:
+    """The calibration of a scene's band.
+
+    `offset`: "auto" (by what describes the scene), "none", or the reflectance to add, as a number. `scale`:
+    reflectance per digital number; by default what describes the scene says, else 0.0001 for whole numbers and 1 for
+    floating point. Raises ParameterError and CalibrationUnknownError.
+    """
+    if scale is not None and not 0 < scale < float("inf"):
+        raise ParameterError(f"the scale {scale} is not above zero")
+    if offset == "auto":
+        found = describe(scene, band)
+        return found if scale is None else Calibration(scale=scale, offset=found.offset, reason=found.reason)
+    if scale is None:
+        scale = default_calibration(is_float=band.is_float).scale
+    return Calibration(scale=scale, offset=_parse_offset(offset), reason="given")
+
+
+def _parse_offset(text: str) -> float:
+    if text == "none":
+        return 0.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not -1e6 < value < 1e6:
+        raise ParameterError(f"the offset {text!r} is neither auto, none nor a number")
+    return value
+
+
+def describe(scene: Scene, band: BandFile) -> Calibration:
+    """By the STAC item, else the product's metadata, else its name, else the file's own scale and offset, else none.
+
+    Only a scene directory is described: beside a lone file may lie anything, and a container sees the file alone.
+    """
+    found: Calibration | None = None
+    if scene.directory is not None:
+        found = (
+            _by_item(scene.directory, band)
+            or _by_product(scene.directory, band)
+            or from_product_name(scene.directory.name)
+        )
+    return found or default_calibration(is_float=band.is_float, scale=band.scale, offset=band.offset)
+
+
+def _by_item(directory: Path, band: BandFile) -> Calibration | None:
+    told = [from_item(i, file_name=band.path.name, band=band.name, index=band.index) for i in read_items(directory)]
+    found = [calibration for calibration in told if calibration is not None]
+    if len({(c.scale, c.offset) for c in found}) > 1:
+        raise CalibrationUnknownError(
+            f"the STAC items in {directory.name} disagree about {band.path.name}: give OFFSET"
+        )
+    return found[0] if found else None
+
+
+def read_items(directory: Path) -> Iterator[Mapping[str, Any]]:
+    """The STAC items directly in a directory, by name. Raises CalibrationUnknownError for a `.json` that is not
+    JSON."""
+    for path in sorted(directory.glob("*.json")):
+        try:
+            document = json.loads(_read_text(path))
+        except ValueError as error:
+            raise CalibrationUnknownError(
+                f"{path.name} is no JSON ({error}), and it may be the STAC item: give OFFSET"
+            ) from error
+        if (
+            isinstance(document, dict)
+            and document.get("type") == "Feature"
+            and isinstance(document.get("assets"), dict)
+        ):
+            yield document
+
+
+def _by_product(directory: Path, band: BandFile) -> Calibration | None:
+    # Spelled MTD_MSIL2A.xml by ESA, MTD_MSIL2a.xml by others.
+    for path in sorted(directory.glob("*.[xX][mM][lL]")):
+        if path.name.lower() in ("mtd_msil1c.xml", "mtd_msil2a.xml"):
+            return from_product_xml(_read_text(path), band=band.name)
+    return None
+
+
+def _read_text(path: Path) -> str:
+    if path.stat().st_size > _MAX_DOCUMENT_BYTES:
+        raise CalibrationUnknownError(f"{path.name} is larger than 16 MiB, so it is no scene's metadata: give OFFSET")
+    return path.read_text(encoding="utf-8", errors="replace")

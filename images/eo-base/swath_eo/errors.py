@@ -1,0 +1,128 @@
+"""Every way in which a scene can be unusable, with the exit code and the name that a Seed manifest gives it.
+
+EoError
+  SceneError                 the input is to blame: running it again will not help (Seed category `data`)
+    UnreadableFileError      10  unreadable-file
+    BandMissingError         11  band-missing
+    BandAmbiguousError       12  band-ambiguous
+    NotGeoreferencedError    13  no-crs
+    CrsMismatchError         14  crs-mismatch
+    GridMismatchError        15  grid-mismatch
+    EmptyOverlapError        16  empty-overlap
+    NoValidPixelsError       17  no-valid-pixels
+    CalibrationUnknownError  18  calibration-unknown
+  ParameterError             30  bad-parameter        (Seed category `job`)
+  OutputError                31  output-not-written   (Seed category `job`)
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EoError(Exception):
+    """Ends a processing run; its message is one sentence for the person who reads the log."""
+
+    exit_code: ClassVar[int]  # of the process; 1, 2 and above 125 mean other things to Python, shells and Docker
+    name: ClassVar[str]  # in the manifest's list of errors
+    category: ClassVar[str]  # Seed's: "data" is the input's fault, "job" the algorithm's or its parameters'
+
+
+class SceneError(EoError):
+    """The input cannot be processed, however often it is tried."""
+
+    category = "data"
+
+
+class UnreadableFileError(SceneError):
+    """A file is missing, empty, damaged or of a format that is not read."""
+
+    exit_code = 10
+    name = "unreadable-file"
+
+
+class BandMissingError(SceneError):
+    """The scene holds no band of the wanted name or number."""
+
+    exit_code = 11
+    name = "band-missing"
+
+
+class BandAmbiguousError(SceneError):
+    """The scene holds more than one band that could be meant."""
+
+    exit_code = 12
+    name = "band-ambiguous"
+
+
+class NotGeoreferencedError(SceneError):
+    """A band has no coordinate reference system or no geotransform."""
+
+    exit_code = 13
+    name = "no-crs"
+
+
+class CrsMismatchError(SceneError):
+    """The bands are in different coordinate reference systems."""
+
+    exit_code = 14
+    name = "crs-mismatch"
+
+
+class GridMismatchError(SceneError):
+    """The bands' grids are rotated against each other or otherwise beyond resampling."""
+
+    exit_code = 15
+    name = "grid-mismatch"
+
+
+class EmptyOverlapError(SceneError):
+    """The bands cover no common ground."""
+
+    exit_code = 16
+    name = "empty-overlap"
+
+
+class NoValidPixelsError(SceneError):
+    """Every pixel of the common ground is without data."""
+
+    exit_code = 17
+    name = "no-valid-pixels"
+
+
+class CalibrationUnknownError(SceneError):
+    """The metadata contradict each other or cannot be read, so the reflectance offset cannot be known."""
+
+    exit_code = 18
+    name = "calibration-unknown"
+
+
+class ParameterError(EoError):
+    """A parameter has a value that makes no sense."""
+
+    exit_code = 30
+    name = "bad-parameter"
+    category = "job"
+
+
+class OutputError(EoError):
+    """An output could not be written completely, as when the disk is full."""
+
+    exit_code = 31
+    name = "output-not-written"
+    category = "job"
+
+
+ALL_ERRORS: tuple[type[EoError], ...] = (
+    UnreadableFileError,
+    BandMissingError,
+    BandAmbiguousError,
+    NotGeoreferencedError,
+    CrsMismatchError,
+    GridMismatchError,
+    EmptyOverlapError,
+    NoValidPixelsError,
+    CalibrationUnknownError,
+    ParameterError,
+    OutputError,
+)

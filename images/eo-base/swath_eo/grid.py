@@ -1,0 +1,152 @@
+"""Where pixels lie: the common ground of two grids, and the windows to walk over it (pure)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rasterio.crs import CRS
+from rasterio.transform import Affine
+from rasterio.windows import Window
+
+from swath_eo.errors import CrsMismatchError, EmptyOverlapError, GridMismatchError, NotGeoreferencedError
+
+# Pixels: archives round their geotransforms, so less than this apart is the same place.
+_TOLERANCE = 1e-2
+# Resampling a band this many times coarser than the other would invent most of its detail.
+_MAX_RATIO = 8.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A raster's pixels on the ground."""
+
+    crs: CRS | None
+    transform: Affine  # pixel corner (column, row) -> (x, y) in the units of the crs
+    width: int  # columns
+    height: int  # rows
+
+    @property
+    def is_north_up(self) -> bool:
+        """Columns run east and rows run south."""
+        t = self.transform
+        return bool(t.b == 0 and t.d == 0 and t.a > 0 and t.e < 0)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """left, bottom, right, top of a north-up grid."""
+        left, top = self.transform @ (0, 0)
+        right, bottom = self.transform @ (self.width, self.height)
+        return left, bottom, right, top
+
+    def windows(self, size: int) -> Iterator[Window]:
+        """Squares of `size` pixels (less at the right and lower edge), row by row, each pixel once."""
+        for row in range(0, self.height, size):
+            for column in range(0, self.width, size):
+                yield Window(column, row, min(size, self.width - column), min(size, self.height - row))
+
+    def count_windows(self, size: int) -> int:
+        """How many `windows(size)` yields."""
+        return math.ceil(self.width / size) * math.ceil(self.height / size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """How one band comes onto the common grid."""
+
+    column: int  # of the band's own grid at the common grid's left edge; 0 where it is resampled
+    row: int
+    resampled: bool  # its pixels have another size or lie between the common grid's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """The common ground of two bands, on the finer one's pixels."""
+
+    grid: Grid
+    first: Placement
+    second: Placement
+
+
+def check_georeferenced(grid: Grid, *, where: str) -> None:
+    """Raises NotGeoreferencedError where there is no coordinate reference system or no geotransform."""
+    if grid.crs is None:
+        raise NotGeoreferencedError(f"{where} has no coordinate reference system")
+    if grid.transform == Affine.identity():
+        raise NotGeoreferencedError(f"{where} has no geotransform")
+
+
+def overlap_of(first: Grid, second: Grid) -> Overlap:
+    """The ground that both cover, in whole pixels of the finer grid (the first one's where they are alike).
+
+    Raises CrsMismatchError, GridMismatchError (rotated, or more than 8 times coarser) and EmptyOverlapError.
+    """
+    if first.crs != second.crs:
+        raise CrsMismatchError(
+            f"one band is in {_told(first.crs)}, the other in {_told(second.crs)}: reproject one first"
+        )
+    same_place = first.transform.almost_equals(second.transform, _TOLERANCE * abs(first.transform.a) / 10)
+    if same_place and (first.width, first.height) == (second.width, second.height):
+        as_it_is = Placement(column=0, row=0, resampled=False)
+        return Overlap(grid=first, first=as_it_is, second=as_it_is)
+    if not (first.is_north_up and second.is_north_up):
+        raise GridMismatchError(
+            "the bands' grids differ and one is not north up: only north-up grids can be brought together"
+        )
+    _check_ratio(first, second)
+    finer = second if second.transform.a < first.transform.a * (1 - 1e-3) else first
+    common = _clip(finer, _intersection(first, second))
+    return Overlap(grid=common, first=_place(first, common), second=_place(second, common))
+
+
+def _told(crs: CRS | None) -> str:
+    return crs.to_string() if crs is not None and crs.to_epsg() else "a system without an EPSG number"
+
+
+def _check_ratio(first: Grid, second: Grid) -> None:
+    for a, b in ((first.transform.a, second.transform.a), (first.transform.e, second.transform.e)):
+        if max(a / b, b / a) > _MAX_RATIO:
+            sizes = f"{abs(a):g} and {abs(b):g}"
+            raise GridMismatchError(
+                f"the bands' pixels measure {sizes}: more than {_MAX_RATIO:g} times apart is not resampled"
+            )
+
+
+def _intersection(first: Grid, second: Grid) -> tuple[float, float, float, float]:
+    a, b = first.bounds, second.bounds
+    left, bottom, right, top = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+    if left >= right or bottom >= top:
+        raise EmptyOverlapError(
+            f"the bands cover no common ground: {_rounded(a)} and {_rounded(b)} (left, bottom, right, top)"
+        )
+    return left, bottom, right, top
+
+
+def _rounded(bounds: tuple[float, float, float, float]) -> tuple[float, ...]:
+    return tuple(round(edge, 3) for edge in bounds)
+
+
+def _clip(grid: Grid, bounds: tuple[float, float, float, float]) -> Grid:
+    left, bottom, right, top = bounds
+    column_a, row_a = ~grid.transform @ (left, top)
+    column_b, row_b = ~grid.transform @ (right, bottom)
+    column, row = math.ceil(column_a - _TOLERANCE), math.ceil(row_a - _TOLERANCE)
+    width, height = math.floor(column_b + _TOLERANCE) - column, math.floor(row_b + _TOLERANCE) - row
+    if width < 1 or height < 1:
+        raise EmptyOverlapError("the bands' common ground is narrower than a pixel")
+    return Grid(crs=grid.crs, transform=grid.transform @ Affine.translation(column, row), width=width, height=height)
+
+
+def _place(own: Grid, common: Grid) -> Placement:
+    column, row = ~own.transform @ (common.transform.c, common.transform.f)
+    last_column, last_row = ~own.transform @ (common.transform @ (common.width, common.height))
+    drift = max(
+        abs(column - round(column)),
+        abs(row - round(row)),
+        abs(last_column - column - common.width),
+        abs(last_row - row - common.height),
+    )
+    if drift > _TOLERANCE:
+        return Placement(column=0, row=0, resampled=True)
+    return Placement(column=round(column), row=round(row), resampled=False)
