@@ -1,0 +1,32 @@
+"""`swath completion`: completion of the shell."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from typer._completion_shared import get_completion_script
+
+
+class Shell(StrEnum):
+    """Shells that are known."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+    POWERSHELL = "powershell"
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `completion`."""
+    app.command(rich_help_panel="Other")(completion)
+
+
+def completion(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
+    """Print the completion script of a shell; `swath --install-completion` installs it.
+
+    \b
+      swath completion bash > ~/.local/share/bash-completion/completions/swath
+    """
+    typer.echo(get_completion_script(prog_name="swath", complete_var="_SWATH_COMPLETE", shell=shell.value))

@@ -1,0 +1,122 @@
+"""What people see: tables on stdout, everything else on stderr. With --json stdout holds JSON and nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+COLOURS = {
+    "SUCCEEDED": "green",
+    "RUNNING": "cyan",
+    "ACTIVE": "cyan",
+    "PENDING": "yellow",
+    "FAILED": "red",
+    "CANCELLED": "magenta",
+    "KILLED": "magenta",
+    "LOST": "red",
+}
+
+
+def out() -> Console:
+    """The console on stdout; made anew, for tests and pipes exchange the stream."""
+    return Console(file=sys.stdout, soft_wrap=True, highlight=False)
+
+
+def err() -> Console:
+    """The console on stderr."""
+    return Console(file=sys.stderr, soft_wrap=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """A remark to the human."""
+    err().print(escape(text))
+
+
+def print_json(document: Any) -> None:
+    """A document on stdout, indented for people and readable for programs."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
+    """A table on stdout; columns that begin with ">" are set flush right. `empty` is said where there is no row."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    if table.row_count:
+        _wide(out()).print(table)
+    else:
+        say(empty)
+
+
+def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
+    """Names and values below each other; values that are not there are left out."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in fields:
+        if value not in (None, "", [], {}):
+            table.add_row(name, _cell(value))
+    _wide(out()).print(table)
+
+
+def _wide(console: Console) -> Console:
+    """In a pipe a line is as long as it has to be: `grep` and `awk` want one line an entry."""
+    if not console.is_terminal:
+        console.width = 10_000
+    return console
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    text = escape(str(value))
+    return f"[{COLOURS[text]}]{text}[/]" if text in COLOURS else text
+
+
+def when(moment: str | None, now: datetime | None = None) -> str:
+    """How long ago an RFC 3339 time is: "12 s", "3 min", "5 h", "2 d"."""
+    if not moment:
+        return "-"
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
+    return f"{duration(max(0.0, seconds))} ago"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that people would use."""
+    if seconds is None:
+        return "-"
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}" if unit != "s" or seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def between(start: str | None, end: str | None) -> float | None:
+    """Seconds from one RFC 3339 time to another; None where one is missing."""
+    if not start or not end:
+        return None
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+def size(count: float) -> str:
+    """Bytes in the unit that people would use."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError("unreachable")  # pragma: no cover
+
+
+def amounts(resources: dict[str, Any]) -> str:
+    """Resources in one line: "2 cpus, 2048 MiB memory"."""
+    units = {"cpus": "cpus", "mem": "MiB memory", "disk": "MiB disk", "gpus": "gpus"}
+    return ", ".join(f"{resources[name]:g} {unit}" for name, unit in units.items() if resources.get(name)) or "nothing"

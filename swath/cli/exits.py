@@ -1,0 +1,61 @@
+"""Exit codes that scripts can use: one table, shown by `swath --help` and in docs/cli.md."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from types import MappingProxyType
+
+from swath.domain import errors
+
+
+class Exit(IntEnum):
+    """How a command ends."""
+
+    OK = 0
+    JOB_FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    REFUSED = 4
+    UNREACHABLE = 5
+    JOB_CANCELLED = 6
+    SICK = 7
+    FAULT = 8
+    TIMED_OUT = 9
+    INTERRUPTED = 130
+
+
+MEANINGS = MappingProxyType(
+    {
+        Exit.OK: "done; a job that was waited for has succeeded",
+        Exit.JOB_FAILED: "the job that was waited for has failed",
+        Exit.USAGE: "the command line is wrong",
+        Exit.NOT_FOUND: "no such job, task, image, output or file",
+        Exit.REFUSED: "the request is invalid or refused; saying it again changes nothing",
+        Exit.UNREACHABLE: "the cluster does not answer or cannot serve now; trying again may help",
+        Exit.JOB_CANCELLED: "the job that was waited for was cancelled",
+        Exit.SICK: "`swath doctor` found something sick, or `swath up` did not become ready",
+        Exit.FAULT: "a fault in swath itself; SWATH_DEBUG=1 shows where",
+        Exit.TIMED_OUT: "the job has not ended within --timeout",
+        Exit.INTERRUPTED: "interrupted by Ctrl-C; a job that was waited for runs on",
+    }
+)
+
+JOB_EXITS = MappingProxyType(
+    {"SUCCEEDED": Exit.OK, "FAILED": Exit.JOB_FAILED, "CANCELLED": Exit.JOB_CANCELLED},
+)
+
+
+def exit_for(error: Exception) -> Exit:
+    """The exit code of an error that was expected; FAULT for any other."""
+    if isinstance(error, errors.NotFoundError):
+        return Exit.NOT_FOUND
+    if isinstance(error, errors.UserError):
+        return Exit.REFUSED
+    if isinstance(error, errors.InternalError):
+        return Exit.UNREACHABLE
+    return Exit.TIMED_OUT if isinstance(error, TimeoutError) else Exit.FAULT
+
+
+def table() -> str:
+    """The table as text for a terminal."""
+    return "\n".join(f"{code.value:>4}  {meaning}" for code, meaning in MEANINGS.items())

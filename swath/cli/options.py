@@ -1,0 +1,44 @@
+"""Options and arguments that several commands share, and how a client is opened."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from swath.client import Client
+from swath.domain.errors import InternalError, InvalidInputError, NotFoundError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or `last` for the newest job.")]
+Index = Annotated[int, typer.Argument(metavar="[INDEX]", help="Index of the task in the job's array.", min=0)]
+Limit = Annotated[int, typer.Option("--limit", "-n", help="Show at most so many.", min=1)]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", help="Stop waiting after so many seconds (exit code 9).", min=0)
+]
+
+
+def open_client() -> Client:
+    """A client of the cluster in $SWATH_URL, $SWATH_VAR or ./var; raises InternalError where there is none."""
+    try:
+        return Client()
+    except (NotFoundError, OSError) as error:
+        raise InternalError(str(error)) from error
+
+
+def resolve_job(client: Client, job_id: str) -> str:
+    """The id that is meant: `last` is the newest job."""
+    if job_id != "last":
+        return job_id
+    newest = client.jobs(limit=1)
+    if not newest:
+        raise NotFoundError("there is no job yet; `swath submit` makes one")
+    return newest[0]["id"]
+
+
+def parse_pair(text: str, what: str) -> tuple[str, str]:
+    """NAME=VALUE as two; raises InvalidInputError where the form is another."""
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise InvalidInputError.at(what, f"must look like NAME=VALUE, is {text!r}")
+    return name, value

@@ -1,0 +1,165 @@
+"""`swath submit` and `swath wait`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from swath.cli.console import print_json, say
+from swath.cli.jobdoc import (
+    Interface,
+    over_files,
+    over_range,
+    over_values,
+    parse_constraint,
+    parse_json,
+    parse_size,
+    parse_words,
+    read_text,
+)
+from swath.cli.options import AsJson, JobId, Timeout, open_client, parse_pair, resolve_job
+from swath.cli.waiting import finish, wait
+from swath.client import Client
+from swath.domain.errors import InvalidInputError
+
+_RESOURCES, _RULES = "Resources of each task", "Placement and retries"
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `submit` and `wait`."""
+    app.command(rich_help_panel="Jobs")(submit)
+    app.command("wait", rich_help_panel="Jobs")(wait_for)
+
+
+def submit(
+    image: Annotated[str | None, typer.Argument(help="Image: `ndvi` (newest version) or `ndvi:1.0.0`.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Inputs and parameters.")] = None,
+    over: Annotated[list[str] | None, typer.Option(help="INPUT=PATTERN: a task for each file that matches.")] = None,
+    range_: Annotated[str | None, typer.Option("--range", help="NAME=0:1000: a task for each number.")] = None,
+    array: Annotated[str | None, typer.Option(help="NAME=FILE: a task for each element of a JSON list.")] = None,
+    file: Annotated[str | None, typer.Option("--file", "-f", help="A whole job document; `-` is stdin.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the job (default: the image's).")] = None,
+    project: Annotated[str | None, typer.Option(help="Project that the job belongs to.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; can be repeated.")] = None,
+    setting: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of the manifest's settings.")] = None,
+    cpus: Annotated[float | None, typer.Option(help="Processors.", rich_help_panel=_RESOURCES)] = None,
+    mem: Annotated[str | None, typer.Option(help="Memory: 2048 (MiB), 2G.", rich_help_panel=_RESOURCES)] = None,
+    disk: Annotated[str | None, typer.Option(help="Disk: 4096 (MiB), 4G.", rich_help_panel=_RESOURCES)] = None,
+    gpus: Annotated[int | None, typer.Option(help="Whole GPUs.", rich_help_panel=_RESOURCES)] = None,
+    priority: Annotated[int | None, typer.Option(help="0 to 100, larger first.", rich_help_panel=_RULES)] = None,
+    max_running: Annotated[int | None, typer.Option(help="So many tasks at a time.", rich_help_panel=_RULES)] = None,
+    max_attempts: Annotated[int | None, typer.Option(help="Attempts of a task.", rich_help_panel=_RULES)] = None,
+    task_timeout: Annotated[int | None, typer.Option(help="Seconds of an attempt.", rich_help_panel=_RULES)] = None,
+    constraint: Annotated[
+        list[str] | None, typer.Option(help="ATTRIBUTE=VALUE[,VALUE] of the agent.", rich_help_panel=_RULES)
+    ] = None,
+    not_before: Annotated[str | None, typer.Option(help="RFC 3339 time.", rich_help_panel=_RULES)] = None,
+    may_wait: Annotated[
+        bool, typer.Option("--may-wait", help="Accept it though no agent is large enough now.", rich_help_panel=_RULES)
+    ] = False,
+    key: Annotated[str | None, typer.Option("--idempotency-key", help="Said twice, the job is made once.")] = None,
+    wait_too: Annotated[bool, typer.Option("--wait", "-w", help="Wait; the exit code tells how it ended.")] = False,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a job and print its id.
+
+    NAME=VALUE words are the image's inputs (paths or URLs) and parameters; `swath images show IMAGE` lists them.
+
+    \b
+      swath submit ndvi SCENE=scene.tif --wait
+      swath submit ndvi --over 'SCENE=/eos/2023/*_L2A' --cpus 1 --mem 2G
+      swath submit true --range INDEX=0:1000
+      swath submit --file job.json --wait --json
+    """
+    given = {
+        "name": name,
+        "project": project,
+        "labels": _pairs(label, "/labels"),
+        "settings": _pairs(setting, "/settings"),
+        "resources": _resources(cpus, mem, disk, gpus),
+        "priority": priority,
+        "max_running": max_running,
+        "timeout_s": task_timeout,
+        "retry": None if max_attempts is None else {"max_attempts": max_attempts},
+        "constraints": [parse_constraint(word) for word in constraint or ()],
+        "not_before": not_before,
+        "may_wait": may_wait or None,
+    }
+    options = {field: value for field, value in given.items() if value not in (None, {}, [])}
+    with open_client() as client:
+        if file is not None:
+            _refuse_beside_file(image, words, over, range_, array)
+            document = {**parse_json(read_text(file), file, dict), **options}
+        else:
+            document = {**_from_words(client, image, words or [], over, range_, array), **options}
+        job = client.submit(document, idempotency_key=key)
+        if not wait_too:
+            _print_submitted(job, as_json)
+            return
+        say(f"job {job['id']} submitted")
+        _wait_and_exit(client, job["id"], timeout, as_json)
+
+
+def wait_for(job_id: JobId, timeout: Timeout = None, as_json: AsJson = False) -> None:
+    """Wait until a job has ended; the exit code tells how (0 succeeded, 1 failed, 6 cancelled)."""
+    with open_client() as client:
+        _wait_and_exit(client, resolve_job(client, job_id), timeout, as_json)
+
+
+def _wait_and_exit(client: Client, job_id: str, timeout_s: float | None, as_json: bool) -> None:
+    job = wait(client, job_id, timeout_s)
+    if as_json:
+        print_json(job)
+    raise typer.Exit(finish(client, job))
+
+
+def _print_submitted(job: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(job)
+        return
+    sys.stdout.write(job["id"] + "\n")
+    if sys.stdout.isatty():
+        say(f"{job['counts']['total']} tasks; `swath wait last` follows them")
+
+
+def _from_words(
+    client: Client, image: str | None, words: list[str], over: list[str] | None, range_: str | None, array: str | None
+) -> dict[str, Any]:
+    """The document of a job that stands on the command line."""
+    if image is None:
+        raise typer.BadParameter("name an image, or a document with --file", param_hint="IMAGE")
+    interface = Interface.from_manifest(client.image(image)["manifest"])
+    inputs, parameters = parse_words(words, interface)
+    document: dict[str, Any] = {"image": image}
+    arrays = [over_files(over)] if over else []
+    arrays += [over_range(range_)] if range_ else []
+    arrays += [over_values(array)] if array else []
+    if len(arrays) > 1:
+        raise InvalidInputError.at("/array", "a job has one: --over, --range or --array")
+    if arrays:
+        document["array"] = arrays[0]
+        if arrays[0]["over"] in interface.files:
+            inputs[arrays[0]["over"]] = {"item": True}
+    return document | ({"inputs": inputs} if inputs else {}) | ({"parameters": parameters} if parameters else {})
+
+
+def _refuse_beside_file(*given: Any) -> None:
+    if any(given):
+        raise typer.BadParameter("the document says it all: no image, inputs or array beside it", param_hint="--file")
+
+
+def _pairs(words: list[str] | None, what: str) -> dict[str, str]:
+    return dict(parse_pair(word, what) for word in words or ())
+
+
+def _resources(cpus: float | None, mem: str | None, disk: str | None, gpus: int | None) -> dict[str, float]:
+    amounts = {
+        "cpus": cpus,
+        "mem": None if mem is None else parse_size(mem),
+        "disk": None if disk is None else parse_size(disk),
+        "gpus": gpus,
+    }
+    return {name: value for name, value in amounts.items() if value is not None}

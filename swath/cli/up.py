@@ -1,0 +1,189 @@
+"""`swath up` and `swath down`: the laptop cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from swath.cli import machine
+from swath.cli.blueprint import Ports, Wishes, find_checkout, make_plan
+from swath.cli.console import print_json, say
+from swath.cli.exits import Exit
+from swath.cli.options import AsJson
+from swath.cli.processes import end, send, wait_ended
+from swath.cli.supervisor import last_lines, open_log
+from swath.cli.var import Var, VarLockedError
+from swath.domain.errors import ConflictError, InternalError
+
+NO_DOCKER = (
+    "warning: no Docker engine answers, so tasks run as plain processes of this user, in this Python environment. Not "
+    "enforced: limits of cpus, memory and disk; network isolation; read-only inputs; the image's own file system."
+)
+_STOP_S = 40.0  # three programs with their grace each
+_START_S = 90.0
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `up` and `down`."""
+    app.command(rich_help_panel="The laptop cluster")(up)
+    app.command(rich_help_panel="The laptop cluster")(down)
+
+
+def up(
+    agents: Annotated[int, typer.Option(help="Number of agents.", min=1, max=64)] = 1,
+    cpus: Annotated[
+        float | None, typer.Option(help="Processors of each agent (default: this machine's).", min=0.1)
+    ] = None,
+    mem: Annotated[int | None, typer.Option(help="MiB of memory of each agent (default: 3/4 of it).", min=32)] = None,
+    disk: Annotated[
+        int | None, typer.Option(help="MiB of disk of each agent (default: half the free).", min=32)
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the API (default: 8642, or a free one).", max=65535)] = None,
+    master_port: Annotated[int | None, typer.Option(help="Port of the master (default: 5050 ...).", max=65535)] = None,
+    agent_port: Annotated[
+        int | None, typer.Option(help="First port of the agents (default: 5051 ...).", max=65535)
+    ] = None,
+    input_root: Annotated[
+        list[str] | None, typer.Option(help="Directory that inputs may lie in; can be repeated (default: /).")
+    ] = None,
+    docker: Annotated[bool, typer.Option(help="Use the Docker engine where one answers.")] = True,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when it is ready, and leave it running.")
+    ] = False,
+) -> None:
+    """Start the laptop cluster: database, Mesos stand-in, scheduler and API.
+
+    Ctrl-C stops it; tasks that run are not disturbed and are taken over at the next `swath up`. `swath down` ends them too.
+
+    \b
+      swath up                           in the foreground
+      swath up --detach --agents 3       three agents, in the background
+      SWATH_VAR=/scratch/me swath up     its state elsewhere than in ./var
+    """
+    wishes = Wishes(
+        agents=agents,
+        cpus=cpus,
+        mem=mem,
+        disk=disk,
+        port=port,
+        master_port=master_port,
+        agent_port=agent_port,
+        input_roots=tuple(str(Path(root).expanduser().absolute()) for root in input_root or ("/",)),
+        docker=docker,
+    )
+    var = Var.from_environment(os.environ)
+    prepare(var, wishes)
+    command = [sys.executable, "-m", "swath.cli.supervisor", str(var.plan_file)]
+    if not detach:
+        # The supervisor takes this process over: it needs none of what the command line has loaded.
+        os.execve(sys.executable, command, _environment())  # noqa: S606 - there is no shell to want
+    start_detached(var)
+    say(f"ready at {var.read_cluster()['api_url']}; `swath down` ends it")
+
+
+def down(as_json: AsJson = False) -> None:
+    """Stop the laptop cluster, its executors and their tasks. What it has stored stays."""
+    var = Var.from_environment(os.environ)
+    stopped = stop(var)
+    if as_json:
+        print_json({"stopped": stopped, "var": str(var.root)})
+    else:
+        say(f"stopped {', '.join(stopped)}" if stopped else f"no cluster runs in {var.root}")
+
+
+def prepare(var: Var, wishes: Wishes) -> None:
+    """Check, choose ports and write the plan; raises ConflictError where a cluster runs here already."""
+    root = find_checkout()
+    var.make()
+    try:
+        with var.locked():
+            ports = Ports.choose(wishes, var.read_cluster().get("ports") or {})
+    except VarLockedError as error:
+        raise ConflictError(str(error)) from None
+    if not wishes.docker or machine.Engine.from_environment(os.environ).version() is None:
+        say(NO_DOCKER)
+    var.plan_file.write_text(make_plan(var, root, wishes, ports).to_json())
+
+
+def start_detached(var: Var) -> None:
+    """Start the supervisor in the background and wait until all is well; raises InternalError with its last words."""
+    path = var.logs / "supervisor.log"
+    with open_log(path) as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "swath.cli.supervisor", str(var.plan_file)],
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        _wait_ready(var, process)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _wait_ready(var: Var, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_S
+    while process.poll() is None and time.monotonic() < deadline:
+        document = var.read_cluster()
+        if document.get("state") == "ready" and (document.get("supervisor") or {}).get("pid") == process.pid:
+            return
+        time.sleep(0.05)
+    words = "\n  ".join(last_lines(var.logs / "supervisor.log", 5))
+    say(f"the cluster did not become ready:\n  {words}")
+    raise typer.Exit(Exit.SICK)
+
+
+def stop(var: Var) -> list[str]:
+    """End a cluster and its executors; returns the names of what ran."""
+    programs, supervisor = var.find_programs(), var.find_supervisor()
+    if supervisor is not None and send(supervisor, signal.SIGTERM) and not wait_ended(supervisor, _STOP_S):
+        send(supervisor, signal.SIGKILL)
+        wait_ended(supervisor, 5.0)
+    end(programs.values(), 8.0)
+    executors = _end_executors(var)
+    _note_stopped(var)
+    return [*programs, *(["executors"] if executors else [])]
+
+
+def _end_executors(var: Var) -> bool:
+    """Let `local` end what its agents have started; says whether there was something to ask for."""
+    if not var.local.is_dir():
+        return False
+    ended = subprocess.run(
+        [sys.executable, "-m", "local", "--end-executors", "--work-dir", str(var.local)],
+        cwd=find_checkout(),
+        env={**_environment(), "PYTHONPATH": str(find_checkout())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        raise InternalError(
+            f"could not end the executors: {ended.stderr.strip().splitlines()[-1:] or ended.returncode}"
+        )
+    return bool(ended.stdout.strip())
+
+
+def _note_stopped(var: Var) -> None:
+    """Correct the cluster.json of a supervisor that was killed."""
+    document: dict[str, Any] = var.read_cluster()
+    if document:
+        var.write_cluster({**document, "state": "stopped", "supervisor": None, "pids": {}})
+
+
+def _environment() -> dict[str, str]:
+    """Our own environment; the supervisor needs to find this package wherever it is started."""
+    root = str(Path(__file__).resolve().parents[2])
+    known = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != root]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, *known])}
