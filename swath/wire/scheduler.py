@@ -1,0 +1,217 @@
+"""The scheduler's driver: pymesos' interface over a connection that survives (MESOS.md part 1 M8 to M14, part 2)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
+from typing import Any
+
+from swath.wire.backoff import FIRST_S, Backoff
+from swath.wire.calls import Message, make_id, make_subscribe, with_framework_id
+from swath.wire.channel import CALL_TIMEOUT_S, CallChannel, CallResult, Outcome
+from swath.wire.endpoints import Credential, Endpoint, TlsOptions, connect
+from swath.wire.masters import make_masters
+from swath.wire.pymesos_calls import PymesosCalls
+from swath.wire.pymesos_drivers import MesosSchedulerDriver
+from swath.wire.subscriber import Loss, Subscriber
+
+logger = logging.getLogger(__name__)
+
+PATH = "/api/v1/scheduler"
+OPERATOR_PATH = "/api/v1"
+MISSED_HEARTBEATS = 5  # Mesos' own advice, in scheduler-http-api.md
+_HEARTBEAT_S = 15.0  # until SUBSCRIBED announces another interval
+
+
+class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
+    """Keeps the framework subscribed and sends its calls; thread-safe.
+
+    `on_event` gets every event as the dict that Mesos sent, in order, on the reader's thread, plus
+    `{"type": "DISCONNECTED", "reason": ...}` when a subscription ends or is refused. It must not block: put the event into
+    a queue. What it raises is logged. `stop` disconnects and never tears down (M4).
+    """
+
+    stream_id: str | None  # pymesos' property; None while calls are NOT_CONNECTED
+
+    def __init__(
+        self,
+        *,
+        on_event: Callable[[Message], None],
+        framework_info: Mapping[str, Any],
+        masters: str,
+        credential: Credential | None = None,
+        tls: TlsOptions | None = None,
+        suppressed: Sequence[str] = (),
+        timeout_s: float = CALL_TIMEOUT_S,
+        first_backoff_s: float = FIRST_S,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        """`timeout_s` bounds connecting and each answer; raises InvalidInputError for bad masters, OSError for bad TLS files.
+
+        `clock` in seconds and `random` in [0, 1) are seams for tests.
+        """
+        super().__init__(None, dict(framework_info), masters, implicit_acknowledgements=False, failover=True)
+        self._framework: Message = dict(framework_info)
+        self.suppressed = tuple(suppressed)  # roles that the next SUBSCRIBE suppresses
+        self._consume = on_event
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._last_event_at = -math.inf
+        self._headers = {"Authorization": credential.to_header()} if credential else {}
+        self._tls = tls.make_context() if tls else None
+        self._channel = CallChannel(PATH, tls=self._tls, timeout_s=timeout_s, on_gone=self._on_gone)
+        self._endpoint: Endpoint | None = None
+        self._opened_with: str | None = None  # the stream id of a stream whose SUBSCRIBED has not come yet
+        self._subscriber = Subscriber(
+            path=PATH,
+            masters=make_masters(masters, prefer_hostname=tls is not None and tls.verify_hostname),
+            handler=self,
+            headers=self._headers,
+            tls=self._tls,
+            timeout_s=timeout_s,
+            backoff=Backoff(first_s=first_backoff_s, random=random),
+            name="swath scheduler stream",
+            clock=clock,
+        )
+
+    # Life
+
+    def start(self) -> None:
+        """Begin to subscribe, for as long as it takes; once in a driver's life."""
+        self._started = True
+        self._subscriber.start()
+
+    def stop(self, failover: bool = True) -> None:
+        """Disconnect; tasks run on until the failover time-out. pymesos' `failover=False` would tear down and is ignored."""
+        self._started = False
+        self._subscriber.stop()
+        self._set_disconnected()
+
+    def abort(self) -> None:
+        """`stop`, by pymesos' other name."""
+        self.stop()
+
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait for the reader's end after `stop`."""
+        self._subscriber.join(timeout_s)
+
+    def run(self) -> None:
+        """`start` and `join`."""
+        self.start()
+        self.join()
+
+    def resubscribe(self, reason: str = "asked to subscribe again") -> None:
+        """End the stream, if any, and subscribe at once, as after `set_framework_id`."""
+        self._subscriber.drop(reason)
+        self._subscriber.hurry()
+
+    # What the next SUBSCRIBE says
+
+    @property
+    def framework(self) -> Message:
+        """FrameworkInfo as given, with the id as far as it is known; pymesos' adds GPU_RESOURCES (M33)."""
+        return dict(self._framework)
+
+    def set_framework_id(self, framework_id: str | None) -> None:
+        """The id of the next SUBSCRIBE; None registers anew."""
+        info = {key: value for key, value in self._framework.items() if key != "id"}
+        self._framework = info if framework_id is None else {**info, "id": make_id(framework_id)}
+
+    def set_framework_info(self, framework_info: Mapping[str, Any]) -> None:
+        """The info of the next SUBSCRIBE, for use beside UPDATE_FRAMEWORK; the id stays."""
+        kept = {"id": self._framework["id"]} if "id" in self._framework else {}
+        self._framework = {**framework_info, **kept}
+
+    # Calls
+
+    def call(self, message: Message) -> CallResult:
+        """Send one call, complete with the framework id, and wait for its answer (at most the time-out)."""
+        return self.calls([message])[0]
+
+    def calls(self, messages: Sequence[Message]) -> list[CallResult]:
+        """Send calls in order, pipelined; a result for each, in the same order."""
+        framework_id = self.framework_id
+        if framework_id is None or not self.connected:
+            return [CallResult(outcome=Outcome.NOT_CONNECTED, message="the framework is not subscribed")] * len(
+                messages
+            )
+        return self._channel.exchange([with_framework_id(message, framework_id) for message in messages])
+
+    def query(self, message: Message) -> tuple[CallResult, Message]:
+        """Ask the operator API of the master we are subscribed to, as with `{"type": "GET_AGENTS"}`; the answer or {}."""
+        endpoint = self._endpoint
+        if endpoint is None:
+            return CallResult(outcome=Outcome.NOT_CONNECTED, message="the framework is not subscribed"), {}
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Connection": "close"}
+        try:
+            connection = connect(endpoint, self._tls, self._timeout_s)
+            try:
+                connection.request("POST", OPERATOR_PATH, json.dumps(message).encode(), headers | self._headers)
+                response = connection.getresponse()
+                body = response.read()
+                if response.status != 200:
+                    text = body.decode("utf-8", "replace")[:1000]
+                    return CallResult(outcome=Outcome.FAILED, status=response.status, message=text), {}
+                return CallResult(outcome=Outcome.SENT, status=200), dict(json.loads(body))
+            finally:
+                connection.close()
+        except (OSError, HTTPException, ValueError) as error:
+            return CallResult(outcome=Outcome.FAILED, message=f"{type(error).__name__}: {error}"), {}
+
+    def seconds_since_event(self) -> float:
+        """Seconds since the last event or heartbeat; infinite before the first."""
+        return self._clock() - self._last_event_at
+
+    # The stream, on the reader's thread
+
+    def make_subscribe(self) -> Message:
+        """SUBSCRIBE with the present framework id and suppressed roles."""
+        return make_subscribe(self._framework, self.suppressed)
+
+    def on_open(self, endpoint: Endpoint, stream_id: str | None) -> None:
+        """Calls wait for SUBSCRIBED, which brings the framework id and the interval of heartbeats."""
+        self._endpoint, self._master, self._opened_with = endpoint, str(endpoint), stream_id or ""
+        self._subscriber.watch(MISSED_HEARTBEATS * _HEARTBEAT_S)
+
+    def on_record(self, event: Message) -> None:
+        """Take what concerns the driver, then pass the event on."""
+        self._last_event_at = self._clock()
+        kind = event.get("type")
+        if kind == "SUBSCRIBED":
+            self._on_subscribed(event["subscribed"])
+        elif kind == "ERROR":
+            # The master ends the subscription (M5). By the longest wait, whoever decides can stop the driver first.
+            logger.error("Mesos: %s", event.get("error", {}).get("message"))
+            self._subscriber.slow_down()
+        self._consume(event)
+
+    def _on_subscribed(self, subscribed: Message) -> None:
+        self.set_framework_id(subscribed["framework_id"]["value"])
+        interval_s = subscribed.get("heartbeat_interval_seconds") or _HEARTBEAT_S
+        self._subscriber.watch(MISSED_HEARTBEATS * interval_s)
+        if self._started and self._endpoint is not None and self._opened_with is not None:
+            headers = {"Content-Type": "application/json", "Accept": "application/json"}
+            self._channel.open(self._endpoint, headers | {"Mesos-Stream-Id": self._opened_with} | self._headers)
+            self.stream_id = self._opened_with  # `connected` from here on
+
+    def on_loss(self, loss: Loss) -> float | None:
+        """Offers are gone, calls are NOT_CONNECTED; refusals are passed on as well, for nobody else would see them (M12)."""
+        was_open = loss.lived_s > 0
+        self._set_disconnected()
+        if was_open or loss.is_refusal:
+            self._consume({"type": "DISCONNECTED", "reason": loss.reason})
+        return None
+
+    def _set_disconnected(self) -> None:
+        self.stream_id = None
+        self._endpoint, self._opened_with = None, None
+        self._channel.close()
+
+    def _on_gone(self, reason: str) -> None:
+        self._subscriber.drop(reason)
