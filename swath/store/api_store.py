@@ -1,0 +1,186 @@
+"""What the api does with the database: one method a question, each in a transaction of its own, from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from swath.domain.jobs import JobSpec
+from swath.domain.resources import Resources
+from swath.domain.states import TaskState
+from swath.store import cluster, events, images, jobs, outputs, tasks
+from swath.store.database import Channel, Database
+from swath.store.rows import (
+    AgentRow,
+    AttemptRow,
+    ClusterRow,
+    EventRow,
+    ImageRow,
+    JobFilters,
+    JobRow,
+    OutputRow,
+    Page,
+    TaskRow,
+)
+
+ALL = JobFilters()
+
+
+class ApiStore:
+    """The api's side of the store. Any method may raise StoreUnavailableError, `get_` NotFoundError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def submit(
+        self,
+        spec: JobSpec,
+        image: ImageRow,
+        *,
+        resources: Resources,
+        job_id: str,
+        now: datetime,
+        user: str,
+        idempotency: tuple[str, str] | None = None,
+    ) -> JobRow:
+        """Write a job and wake the scheduler; the rows written do not grow with a range's length.
+
+        resources: of one task (the manifest's and the job's own). idempotency: (key, hash of the request): a key that was used
+        gives back the job of its first use, whose id is then not `job_id`; raises ConflictError if its hash was another.
+        """
+        with self._database.write(notify=Channel.DESIRED) as session:
+            return jobs.submit(
+                session,
+                spec,
+                image,
+                resources=resources,
+                job_id=job_id,
+                now=now,
+                user=user,
+                idempotency=idempotency,
+            )
+
+    def list_jobs(self, filters: JobFilters = ALL, *, after: str | None = None, limit: int = 100) -> Page[JobRow, str]:
+        """Jobs, the newest first; `after` is a job's id."""
+        with self._database.read() as session:
+            return jobs.list_jobs(session, filters, after, limit)
+
+    def get_job(self, job_id: str) -> JobRow:
+        """The job."""
+        with self._database.read() as session:
+            return jobs.get_job(session, job_id)
+
+    def request_cancel(self, job_id: str) -> JobRow:
+        """Ask the scheduler to end the job; asking twice is asking once. Raises ConflictError for an ended job."""
+        with self._database.write(notify=Channel.DESIRED) as session:
+            return jobs.request_cancel(session, job_id)
+
+    def request_retry(self, job_id: str) -> JobRow:
+        """Ask to run the failed tasks again. Raises ConflictError when none has failed, or the job was cancelled."""
+        with self._database.write(notify=Channel.DESIRED) as session:
+            return jobs.request_retry(session, job_id)
+
+    def list_tasks(
+        self, job_id: str, *, state: TaskState | None = None, after: int | None = None, limit: int = 100
+    ) -> Page[TaskRow, int]:
+        """Tasks by index, those never launched too; `after` is an index."""
+        with self._database.read() as session:
+            return tasks.list_tasks(session, job_id, state, after, limit)
+
+    def get_task(self, job_id: str, index: int) -> TaskRow:
+        """One task, launched or not."""
+        with self._database.read() as session:
+            return tasks.get_task(session, job_id, index)
+
+    def get_item(self, job_id: str, index: int) -> Any:
+        """The element of the job's array at `index`; None for a job without an array. Raises NotFoundError."""
+        with self._database.read() as session:
+            return tasks.get_item(session, job_id, index)
+
+    def list_attempts(self, job_id: str, index: int) -> list[AttemptRow]:
+        """All attempts of a task, the first one first. Raises NotFoundError for an unknown task."""
+        with self._database.read() as session:
+            return tasks.list_attempts(session, job_id, index)
+
+    def list_outputs(
+        self, job_id: str, *, index: int | None = None, after: str | None = None, limit: int = 100
+    ) -> Page[OutputRow, str]:
+        """Files of tasks that have succeeded, of one task where `index` is given; `after` is a page's `next`."""
+        with self._database.read() as session:
+            return outputs.list_outputs(session, job_id, index, after, limit)
+
+    def read_events(self, after: int, *, job_id: str | None = None, limit: int = 1000) -> list[EventRow]:
+        """At most `limit` events with an id above `after`, in order; none that becomes visible later has a smaller id."""
+        with self._database.read() as session:
+            return events.read_events(session, after, job_id, limit)
+
+    def last_event_id(self) -> int:
+        """The id of the newest event; 0 when there is none."""
+        with self._database.read() as session:
+            return events.last_event_id(session)
+
+    def register_image(
+        self,
+        *,
+        name: str,
+        version: str,
+        digest: str,
+        manifest: Mapping[str, Any],
+        now: datetime,
+        swath_manifest: Mapping[str, Any] | None = None,
+        reference: str | None = None,
+        image_id: str | None = None,
+        context: str | None = None,
+    ) -> ImageRow:
+        """Add an image version; a digest that is known becomes the one that serves its name and version again."""
+        with self._database.write() as session:
+            return images.register_image(
+                session,
+                name=name,
+                version=version,
+                digest=digest,
+                manifest=manifest,
+                swath_manifest=swath_manifest,
+                reference=reference,
+                image_id=image_id,
+                context=context,
+                now=now,
+            )
+
+    def list_images(
+        self, name: str | None = None, *, after: int | None = None, limit: int = 100
+    ) -> Page[ImageRow, int]:
+        """Image versions in the order of their first registration; `after` is an id."""
+        with self._database.read() as session:
+            return images.list_images(session, name, after, limit)
+
+    def get_image(self, image_id: int) -> ImageRow:
+        """The image version with this row id."""
+        with self._database.read() as session:
+            return images.get_image(session, image_id)
+
+    def find_image(self, reference: str) -> ImageRow | None:
+        """What "name", "name:version" or "name@sha256:..." means now; None when there is no such active version."""
+        with self._database.read() as session:
+            return images.find_image(session, reference)
+
+    def list_agents(self, *, active: bool | None = None) -> list[AgentRow]:
+        """Agents by host name, all that were ever seen or those that are (not) active."""
+        with self._database.read() as session:
+            return cluster.list_agents(session, active=active)
+
+    def get_agent(self, agent_id: str) -> AgentRow:
+        """The agent."""
+        with self._database.read() as session:
+            return cluster.get_agent(session, agent_id)
+
+    def largest_agents_since(self, since: datetime) -> list[Resources]:
+        """The totals of agents seen since then that no other covers: a job fits somewhere only if it fits in one of these."""
+        with self._database.read() as session:
+            return cluster.largest_agents_since(session, since)
+
+    def cluster_status(self) -> ClusterRow:
+        """How the cluster is doing."""
+        with self._database.read() as session:
+            return cluster.cluster_status(session)

@@ -1,0 +1,195 @@
+"""Jobs, as the api writes what is desired of them and reads what has become of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, insert, literal_column, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from swath.domain.errors import ConflictError, InternalError, NotFoundError
+from swath.domain.jobs import JobSpec
+from swath.domain.ranges import Ranges
+from swath.domain.resources import Resources
+from swath.domain.states import ENDED_JOB, Desired, JobCounts, JobState
+from swath.store.documents import CHUNK, to_chunks, to_stored
+from swath.store.models import IdempotencyKey, ImageVersion, Job, JobInput
+from swath.store.rows import ImageRow, JobFilters, JobRow, Page
+from swath.store.types import AnyRow
+
+_COUNTS = tuple(entry.name for entry in fields(JobCounts) if entry.name != "total")
+_ELSEWHERE = ("image_name", "image_version", "resources", "counts")
+_PLAIN = tuple(name for name in JobRow.__slots__ if name not in _ELSEWHERE)
+
+
+def to_counts(row: Any) -> JobCounts:
+    """The counts of a row of `jobs`."""
+    return JobCounts(total=row.size, **{name: getattr(row, f"{name}_count") for name in _COUNTS})
+
+
+def to_resources(row: Any) -> Resources:
+    """The resources of a row that has their four columns."""
+    return Resources(cpus_m=row.cpus_m, mem=row.mem, disk=row.disk, gpus=row.gpus)
+
+
+def from_resources(resources: Resources) -> dict[str, int]:
+    """The four columns."""
+    return {"cpus_m": resources.cpus_m, "mem": resources.mem, "disk": resources.disk, "gpus": resources.gpus}
+
+
+def submit(
+    session: Session,
+    spec: JobSpec,
+    image: ImageRow,
+    *,
+    resources: Resources,
+    job_id: str,
+    now: datetime,
+    user: str,
+    idempotency: tuple[str, str] | None,
+) -> JobRow:
+    """Write the job, or find the one that `idempotency` (key, hash of the request) stands for: see ApiStore.submit."""
+    if idempotency is not None:
+        key, request_hash = idempotency
+        known = _claim_key(session, key, request_hash, job_id, now)
+        if known is not None:
+            return get_job(session, known)
+    session.execute(insert(Job).values(_to_values(spec, image, resources, job_id, now, user)))
+    chunks = [
+        {"job_id": job_id, "chunk": chunk, "first_index": chunk * CHUNK, "items": items}
+        for chunk, items in to_chunks(spec)
+    ]
+    if chunks:
+        session.execute(insert(JobInput), chunks)
+    return get_job(session, job_id)
+
+
+def get_job(session: Session, job_id: str) -> JobRow:
+    """The job; raises NotFoundError."""
+    row = session.execute(_select_jobs().where(Job.id == job_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no job {job_id}")
+    return _to_job(row)
+
+
+def list_jobs(session: Session, filters: JobFilters, after: str | None, limit: int) -> Page[JobRow, str]:
+    """Jobs, the newest first; `after` is the id of the last one of the page before."""
+    query = _filtered(_select_jobs(), filters).order_by(Job.id.desc()).limit(limit + 1)
+    if after is not None:
+        query = query.where(Job.id < after)
+    found = [_to_job(row) for row in session.execute(query)]
+    return Page(items=found[:limit], next=found[limit - 1].id if len(found) > limit else None)
+
+
+def request_cancel(session: Session, job_id: str) -> JobRow:
+    """Ask for the job's end; asking twice is asking once. Raises NotFoundError, and ConflictError for an ended job."""
+    job = _lock(session, job_id)
+    if job.desired is Desired.CANCELLED:
+        return get_job(session, job_id)
+    if job.state in ENDED_JOB and job.desired_rev == job.observed_rev:
+        raise ConflictError(f"job {job_id} has ended already: it is {job.state}")
+    return _desire(session, job_id, {"desired": Desired.CANCELLED})
+
+
+def request_retry(session: Session, job_id: str) -> JobRow:
+    """Ask to run the failed tasks again. Raises NotFoundError, and ConflictError when nothing failed or it was cancelled."""
+    job = _lock(session, job_id)
+    if job.desired is Desired.CANCELLED or job.state is JobState.CANCELLED:
+        raise ConflictError(f"job {job_id} was cancelled: submit it anew")
+    if job.failed_count == 0:
+        raise ConflictError(f"no task of job {job_id} has failed")
+    return _desire(session, job_id, {"retry_rev": Job.retry_rev + 1})
+
+
+def _claim_key(session: Session, key: str, request_hash: str, job_id: str, now: datetime) -> str | None:
+    """None when the key is new and now stands for `job_id`; else the job that it stands for.
+
+    A second request with the key waits here for the first one's transaction, and then finds its row.
+    """
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    claim = dialect.insert(IdempotencyKey).values(key=key, request_hash=request_hash, job_id=job_id, at=now)
+    if session.scalar(claim.on_conflict_do_nothing().returning(IdempotencyKey.key)) is not None:
+        return None
+    known = session.scalars(select(IdempotencyKey).where(IdempotencyKey.key == key)).one()
+    if known.request_hash != request_hash:
+        raise ConflictError(f"the Idempotency-Key {key!r} was used for another request")
+    return known.job_id
+
+
+def _to_values(
+    spec: JobSpec, image: ImageRow, resources: Resources, job_id: str, now: datetime, user: str
+) -> Mapping[str, Any]:
+    return {
+        "id": job_id,
+        "name": spec.name,
+        "project": spec.project,
+        "user": user,
+        "image_version_id": image.id,
+        "spec": to_stored(spec),
+        "size": spec.size,
+        **from_resources(resources),
+        "priority": spec.priority,
+        "labels": dict(spec.labels),
+        "desired": Desired.RUN,
+        "desired_rev": 1,
+        "observed_rev": 0,
+        "retry_rev": 0,
+        "retry_rev_done": 0,
+        "state": JobState.PENDING,
+        "pending": Ranges.of(spec.size).to_document(),
+        **{f"{name}_count": 0 for name in _COUNTS},
+        "pending_count": spec.size,
+        "submitted_at": now,
+    }
+
+
+def _select_jobs() -> Select[Any]:
+    """What `_to_job` needs. `pending` stays where it is: it may hold thousands of ranges."""
+    wanted = [*_PLAIN, "cpus_m", "mem", "disk", "gpus", *(f"{name}_count" for name in _COUNTS)]
+    columns = [getattr(Job, name) for name in wanted]
+    image = (ImageVersion.name.label("image_name"), ImageVersion.version.label("image_version"))
+    return select(*columns, *image).join(ImageVersion, ImageVersion.id == Job.image_version_id)
+
+
+def _to_job(row: AnyRow) -> JobRow:
+    return JobRow(
+        **{name: getattr(row, name) for name in _PLAIN},
+        image_name=row.image_name,
+        image_version=row.image_version,
+        resources=to_resources(row),
+        counts=to_counts(row),
+    )
+
+
+def _filtered(query: Select[Any], filters: JobFilters) -> Select[Any]:
+    for name in ("project", "user", "state", "name"):
+        if (wanted := getattr(filters, name)) is not None:
+            query = query.where(getattr(Job, name) == wanted)
+    if filters.image is not None:
+        image, _, version = filters.image.partition(":")
+        query = query.where(ImageVersion.name == image)
+        if version:
+            query = query.where(ImageVersion.version == version)
+    for label, value in filters.labels.items():
+        query = query.where(Job.labels[label].as_string() == value)
+    return query
+
+
+def _lock(session: Session, job_id: str) -> AnyRow:
+    """The job's row, held until the transaction ends, so that its state cannot change between the look and the wish."""
+    wanted = (Job.desired, Job.state, Job.desired_rev, Job.observed_rev, Job.failed_count)
+    row = session.execute(select(*wanted).where(Job.id == job_id).with_for_update()).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no job {job_id}")
+    return row
+
+
+def _desire(session: Session, job_id: str, wishes: dict[str, Any]) -> JobRow:
+    wish = update(Job).where(Job.id == job_id).values(desired_rev=Job.desired_rev + 1, **wishes)
+    if session.scalar(wish.returning(literal_column("1")).execution_options(synchronize_session=False)) is None:
+        raise InternalError(f"job {job_id} vanished while it was locked")
+    return get_job(session, job_id)

@@ -1,0 +1,86 @@
+"""Bring a database to the newest schema: one history (`migrations/`) for PostgreSQL and SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, NullPool, create_engine, event, text
+
+from swath.domain.errors import InternalError
+from swath.store.database import BUSY_TIMEOUT_MS, CONNECT_TIMEOUT_S, normalise, unavailable_as_error
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"  # of the checkout or of the application image
+LOCK = 0x53574154  # "SWAT": two programs that start at once migrate one after the other
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Run the migrations that `url` lacks, all in one transaction. Raises StoreUnavailableError."""
+    with _connected(url) as connection:
+        command.upgrade(_make_config(connection), revision)
+
+
+def downgrade(url: str, revision: str = "-1") -> None:
+    """Undo migrations down to `revision`, all in one transaction. Raises StoreUnavailableError."""
+    with _connected(url) as connection:
+        command.downgrade(_make_config(connection), revision)
+
+
+def find_revision(url: str) -> str | None:
+    """The revision that the database is at; None for an empty one."""
+    with _connected(url) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def get_head() -> str:
+    """The newest revision of this version of Swath."""
+    head = ScriptDirectory.from_config(_make_config(None)).get_current_head()
+    if head is None:
+        raise InternalError(f"there are no migrations in {SCRIPTS}")
+    return head
+
+
+def _make_config(connection: Connection | None) -> Config:
+    if not SCRIPTS.is_dir():
+        raise InternalError(f"{SCRIPTS} is missing: migrations run from the checkout or the application image")
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Connection]:
+    """A connection in a transaction that no other migration enters meanwhile.
+
+    Foreign keys are off in SQLite, where altering a table means making it anew (the pragma does nothing inside a transaction).
+    """
+    parsed = normalise(url)
+    postgres = parsed.get_backend_name() == "postgresql"
+    options = {"connect_timeout": CONNECT_TIMEOUT_S} if postgres else {"isolation_level": None}
+    engine = create_engine(parsed, poolclass=NullPool, connect_args=options)
+    if not postgres:
+        event.listen(engine, "connect", lambda connection, _: _prepare_sqlite(connection))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    with unavailable_as_error(), engine.begin() as connection:
+        if postgres:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        yield connection
+        if not postgres and connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+            raise InternalError("the migration left rows that refer to nothing")
+
+
+def _prepare_sqlite(connection: object) -> None:
+    execute = connection.execute  # type: ignore[attr-defined]
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "foreign_keys = OFF",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+    ):
+        execute(f"PRAGMA {pragma}").close()

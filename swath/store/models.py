@@ -1,0 +1,273 @@
+"""The tables. The api writes `jobs.desired`, `desired_rev` and `retry_rev`, new jobs and images; the scheduler all the rest.
+
+Every change here needs a migration (`migrations/versions`); a test proves that both say the same on both databases.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    TextClause,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from swath.domain.retries import Cause
+from swath.domain.states import AttemptState, Desired, JobState, TaskState
+from swath.store.types import CleanText, StateName, UtcDateTime, make_document
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# What is open. Written out, not bound: a planner uses a partial index only where it can see that the query implies it.
+JOB_IS_OPEN = "jobs.state IN ('PENDING', 'RUNNING')"
+JOB_IS_CHANGED = "jobs.desired_rev <> jobs.observed_rev"
+TASK_IS_OPEN = "tasks.state IN ('PENDING', 'ACTIVE')"
+ATTEMPT_IS_OPEN = "attempts.state IN ('LAUNCHING', 'STAGING', 'RUNNING', 'KILLING', 'UNREACHABLE')"
+
+# SQLite numbers rows in an INTEGER only; PostgreSQL's events may outgrow 31 bits.
+LongId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _where(condition: str) -> TextClause:
+    """The condition of a partial index, whose columns may not be qualified."""
+    table = condition.partition(".")[0]
+    return text(condition.replace(f"{table}.", ""))
+
+
+def _partial(name: str, *columns: str, condition: str) -> Index:
+    where = _where(condition)
+    return Index(name, *columns, postgresql_where=where, sqlite_where=where)
+
+
+class Base(DeclarativeBase):
+    """What all tables share: names of constraints, and the types that Python's types stand for."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: CleanText(),
+        datetime: UtcDateTime(),
+        dict[str, Any]: make_document(),
+        list[Any]: make_document(),
+        AttemptState: StateName(AttemptState),
+        TaskState: StateName(TaskState),
+        JobState: StateName(JobState),
+        Desired: StateName(Desired),
+        Cause: StateName(Cause),
+    }
+
+
+class Framework(Base):
+    """One row: the name that Mesos knows this framework by (MESOS.md, M1)."""
+
+    __tablename__ = "framework"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # always 1
+    framework_id: Mapped[str | None]
+
+
+class Leadership(Base):
+    """Who leads, until when; every change of leader raises the epoch."""
+
+    __tablename__ = "leadership"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str | None]  # None once released
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[datetime]
+
+
+class ImageVersion(Base):
+    """One immutable digest of an image with its manifest."""
+
+    __tablename__ = "image_versions"
+    __table_args__ = (UniqueConstraint("name", "version", "digest"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    version: Mapped[str]
+    digest: Mapped[str]
+    reference: Mapped[str | None]
+    image_id: Mapped[str | None]
+    context: Mapped[str | None]
+    manifest: Mapped[dict[str, Any]]
+    swath_manifest: Mapped[dict[str, Any] | None]
+    state: Mapped[str] = mapped_column(String(16))  # ACTIVE or RETIRED
+    created_at: Mapped[datetime]
+    registered_at: Mapped[datetime]  # the last time; of several digests of a version the newest serves
+
+
+class Job(Base):
+    """What a user submitted once, and how far it is."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index(None, "project", "id"),
+        Index(None, "state", "id"),
+        Index(None, "image_version_id", "id"),
+        _partial("ix_jobs_open", "id", condition=JOB_IS_OPEN),
+        _partial("ix_jobs_changed", "id", condition=JOB_IS_CHANGED),
+    )
+    id: Mapped[str] = mapped_column(String(26), primary_key=True)
+    name: Mapped[str]
+    project: Mapped[str]
+    user: Mapped[str]
+    image_version_id: Mapped[int] = mapped_column(ForeignKey("image_versions.id"))
+    spec: Mapped[dict[str, Any]]  # the document without the array's items
+    size: Mapped[int]  # tasks
+    cpus_m: Mapped[int]  # of one task, in thousandths
+    mem: Mapped[int]  # MiB
+    disk: Mapped[int]  # MiB
+    gpus: Mapped[int]
+    priority: Mapped[int]
+    labels: Mapped[dict[str, Any]]
+    desired: Mapped[Desired]
+    desired_rev: Mapped[int]  # raised by the api at every change of what is desired
+    observed_rev: Mapped[int]  # the desired_rev that the scheduler has taken in
+    retry_rev: Mapped[int]  # how often the user has asked to retry what failed
+    retry_rev_done: Mapped[int]
+    state: Mapped[JobState]
+    pending: Mapped[list[Any]] = mapped_column(JSON(none_as_null=True))  # ranges of indices without a row in `tasks`
+    pending_count: Mapped[int]
+    active_count: Mapped[int]
+    succeeded_count: Mapped[int]
+    failed_count: Mapped[int]
+    cancelled_count: Mapped[int]
+    wait_reason: Mapped[str | None]
+    submitted_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class JobInput(Base):
+    """A chunk of an array's items."""
+
+    __tablename__ = "job_inputs"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    chunk: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    first_index: Mapped[int]
+    items: Mapped[list[Any]]
+
+
+class Task(Base):
+    """One element of an array, from its first launch on."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        Index(None, "job_id", "state", "index"),
+        _partial("ix_tasks_open", "job_id", "index", condition=TASK_IS_OPEN),
+    )
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[TaskState]
+    attempts: Mapped[int]
+    failures: Mapped[int]
+    free_retries: Mapped[int]
+    retry_at: Mapped[datetime | None]
+    mem: Mapped[int | None]  # MiB, where it has grown
+    winner_attempt: Mapped[str | None] = mapped_column(String(26))
+    cause: Mapped[Cause | None]
+    exit_code: Mapped[int | None]
+    message: Mapped[str | None]
+    agent_id: Mapped[str | None]
+    hostname: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class Attempt(Base):
+    """One run of a task."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        UniqueConstraint("job_id", "task_index", "number"),
+        _partial("ix_attempts_open", "id", condition=ATTEMPT_IS_OPEN),
+    )
+    id: Mapped[str] = mapped_column(String(26), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    task_index: Mapped[int]
+    number: Mapped[int]
+    slot_id: Mapped[str]
+    executor_id: Mapped[str]
+    state: Mapped[AttemptState]
+    agent_id: Mapped[str]
+    hostname: Mapped[str]
+    cpus_m: Mapped[int]
+    mem: Mapped[int]
+    disk: Mapped[int]
+    gpus: Mapped[int]
+    sandbox: Mapped[str | None]
+    runtime: Mapped[str | None]
+    output_dir: Mapped[str | None]
+    outputs: Mapped[list[Any] | None]
+    report: Mapped[dict[str, Any] | None]
+    cause: Mapped[Cause | None]
+    exit_code: Mapped[int | None]
+    error: Mapped[str | None]
+    message: Mapped[str | None]
+    launched_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class Agent(Base):
+    """An agent as the master described it last."""
+
+    __tablename__ = "agents"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    hostname: Mapped[str]
+    url: Mapped[str]
+    cpus_m: Mapped[int]
+    mem: Mapped[int]
+    disk: Mapped[int]
+    gpus: Mapped[int]
+    attributes: Mapped[dict[str, Any]]
+    region: Mapped[str | None]
+    zone: Mapped[str | None]
+    active: Mapped[bool]
+    first_seen: Mapped[datetime]
+    last_seen: Mapped[datetime]
+
+
+class Event(Base):
+    """One line of a job's history. Only the scheduler writes it, so ids become visible in order: `id > last` misses nothing."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index(None, "job_id", "id"), {"sqlite_autoincrement": True})
+    id: Mapped[int] = mapped_column(LongId, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    at: Mapped[datetime]
+    kind: Mapped[str]
+    data: Mapped[dict[str, Any]]
+
+
+class IdempotencyKey(Base):
+    """What a client's key stood for. No foreign key: it is written before its job, so that the second of two waits for it."""
+
+    __tablename__ = "idempotency_keys"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[str]
+    job_id: Mapped[str] = mapped_column(String(26))
+    at: Mapped[datetime]
+
+
+class SchedulerStatus(Base):
+    """One row: how the scheduler itself is doing."""
+
+    __tablename__ = "scheduler_status"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # always 1
+    connected: Mapped[bool]
+    master: Mapped[str | None]
+    heartbeat_at: Mapped[datetime | None]
+    data: Mapped[dict[str, Any]]

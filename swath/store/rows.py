@@ -1,0 +1,234 @@
+"""What the store gives back: frozen values, complete, so that nothing is read from the database behind a caller's back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from swath.domain.attempts import Attempt
+from swath.domain.changes import PutAgent, PutTask
+from swath.domain.jobs import JobSpec
+from swath.domain.ranges import Ranges
+from swath.domain.resources import Resources
+from swath.domain.retries import Cause
+from swath.domain.states import AttemptState, Desired, JobCounts, JobState, TaskState
+
+Item = TypeVar("Item")
+Cursor = TypeVar("Cursor")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page(Generic[Item, Cursor]):
+    """A part of a listing."""
+
+    items: Sequence[Item]
+    next: Cursor | None  # pass it as `after` for the page that follows; None when there is none
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageRow:
+    """One version of an image: a digest with its manifest."""
+
+    id: int
+    name: str
+    version: str
+    digest: str  # "sha256:..."
+    reference: str | None  # "registry/repository@sha256:..."
+    image_id: str | None  # an image that exists on one engine only
+    context: str | None  # absolute path of the build context, or "builtin:true"
+    manifest: Mapping[str, Any]  # Seed
+    swath_manifest: Mapping[str, Any] | None
+    state: str  # ACTIVE or RETIRED
+    created_at: datetime
+    registered_at: datetime  # the last time; the newest of several digests serves "name:version"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRow:
+    """A job as users see it."""
+
+    id: str
+    name: str
+    project: str
+    user: str
+    image_version_id: int
+    image_name: str
+    image_version: str
+    spec: Mapping[str, Any]  # the submitted document; an array of items reads {"over": "SCENE", "size": 12}
+    size: int  # tasks
+    resources: Resources  # of one task
+    priority: int
+    labels: Mapping[str, str]
+    desired: Desired
+    desired_rev: int
+    observed_rev: int  # below desired_rev while the scheduler has not taken the last change in
+    retry_rev: int
+    state: JobState
+    counts: JobCounts
+    wait_reason: str | None
+    submitted_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobFilters:
+    """Which jobs to list; None lets all pass."""
+
+    project: str | None = None
+    user: str | None = None
+    state: JobState | None = None
+    name: str | None = None
+    image: str | None = None  # "name" or "name:version"
+    labels: Mapping[str, str] = field(default_factory=dict)  # all of them
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRow:
+    """A task as users see it, launched or not."""
+
+    job_id: str
+    index: int
+    state: TaskState
+    item: Any  # its element of the array; None for a job without an array
+    attempts: int = 0  # so far
+    failures: int = 0
+    free_retries: int = 0
+    retry_at: datetime | None = None
+    mem: int | None = None  # MiB, where it has grown beyond the job's
+    winner_attempt: str | None = None
+    cause: Cause | None = None
+    exit_code: int | None = None
+    message: str | None = None
+    agent_id: str | None = None
+    hostname: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptRow:
+    """An attempt as users see it."""
+
+    id: str
+    job_id: str
+    task_index: int
+    number: int
+    slot_id: str
+    executor_id: str
+    state: AttemptState
+    agent_id: str
+    hostname: str
+    agent_url: str | None  # of the agent's HTTP API, which serves the sandbox's files; None for one never described
+    resources: Resources
+    sandbox: str | None
+    runtime: str | None
+    output_dir: str | None
+    outputs: Sequence[Mapping[str, Any]]
+    report: Mapping[str, Any]
+    cause: Cause | None
+    exit_code: int | None
+    error: str | None
+    message: str | None
+    launched_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputRow:
+    """One file of a task that has succeeded."""
+
+    job_id: str
+    task_index: int
+    attempt_id: str
+    name: str  # of the manifest's output
+    path: str  # below `output_dir`
+    size: int  # bytes
+    media_type: str | None
+    output_dir: str  # absolute, on the shared file system
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventRow:
+    """One line of a job's history."""
+
+    id: int  # grows in the order in which events become visible
+    job_id: str
+    at: datetime
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentRow:
+    """An agent as the master described it last."""
+
+    id: str
+    hostname: str
+    url: str
+    total: Resources
+    attributes: Mapping[str, str]
+    region: str | None
+    zone: str | None
+    active: bool
+    first_seen: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterRow:
+    """How the cluster is doing, as its scheduler said last."""
+
+    connected: bool
+    master: str | None
+    heartbeat_at: datetime | None
+    data: Mapping[str, Any]
+    framework_id: str | None
+    leader: str | None  # who leads, or led last
+    epoch: int  # 0 before the first leader
+    lease_expires_at: datetime | None
+    agents: int  # active ones
+    total: Resources  # of the active agents
+    open_attempts: int
+    open_jobs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRecord:
+    """A job as the scheduler needs it."""
+
+    id: str
+    name: str
+    project: str
+    user: str
+    spec: JobSpec  # the items of its array are not loaded (`items` is empty): size is here, items by `read_items`
+    size: int  # tasks
+    resources: Resources  # of one task
+    priority: int
+    image: ImageRow
+    desired: Desired
+    desired_rev: int
+    observed_rev: int
+    retry_rev: int
+    retry_rev_done: int
+    state: JobState
+    pending: Ranges
+    counts: JobCounts
+    wait_reason: str | None
+    submitted_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """Everything that is open: what a scheduler that starts has to know."""
+
+    framework_id: str | None
+    jobs: list[JobRecord]  # not ended, or with a change of what is desired that nobody has taken in
+    tasks: list[PutTask]  # rows that are PENDING or ACTIVE
+    attempts: list[Attempt]  # not ended
+    agents: list[PutAgent]  # active ones

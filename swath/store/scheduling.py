@@ -1,0 +1,143 @@
+"""What the scheduler does with the database: read what is open, write what it observed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from swath.domain.attempts import Attempt
+from swath.domain.changes import Change, PutAgent, PutTask
+from swath.domain.errors import NotFoundError
+from swath.domain.jobs import item_at
+from swath.domain.ranges import Ranges
+from swath.domain.states import TaskState
+from swath.store import models
+from swath.store.database import Channel, Database
+from swath.store.documents import CHUNK, from_stored, has_stored_items
+from swath.store.images import to_image
+from swath.store.inputs import read_chunk
+from swath.store.jobs import to_counts, to_resources
+from swath.store.leadership import check_epoch
+from swath.store.models import ATTEMPT_IS_OPEN, JOB_IS_CHANGED, JOB_IS_OPEN, TASK_IS_OPEN
+from swath.store.rows import ImageRow, JobRecord, Snapshot
+from swath.store.writing import write_changes
+
+_CHUNKS_KEPT = 8  # of items, which never change; 10,000 hrefs take some 3 MB
+
+_JOB_ELSEWHERE = ("spec", "resources", "image", "pending", "counts")
+_JOB = tuple(name for name in JobRecord.__slots__ if name not in _JOB_ELSEWHERE)
+_TASK = tuple(PutTask.__slots__)
+_ATTEMPT = tuple(name for name in Attempt.__slots__ if name != "resources")
+
+
+class SchedulerStore:
+    """The scheduler's side of the store. Used by one thread at a time; every method may raise StoreUnavailableError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._chunk = lru_cache(maxsize=_CHUNKS_KEPT)(self._read_chunk)
+        self._document = lru_cache(maxsize=1000)(self._read_document)
+
+    def load(self) -> Snapshot:
+        """Everything that is open, as of one moment. Its cost grows with what is open, not with what has ended."""
+        with self._database.read() as session:
+            return Snapshot(
+                framework_id=session.scalar(select(models.Framework.framework_id).where(models.Framework.id == 1)),
+                jobs=_read_jobs(session, f"({JOB_IS_OPEN}) OR ({JOB_IS_CHANGED})"),
+                tasks=_read_tasks(session, text(TASK_IS_OPEN)),
+                attempts=_read_attempts(session),
+                agents=_read_agents(session),
+            )
+
+    def read_changed_jobs(self) -> list[JobRecord]:
+        """Jobs of which something is desired that no ChangeJob has taken in (`observed_rev` < `desired_rev`), oldest first."""
+        with self._database.read() as session:
+            return _read_jobs(session, JOB_IS_CHANGED)
+
+    def read_tasks(self, job_id: str, state: TaskState) -> list[PutTask]:
+        """The rows of a job's tasks in `state`: the failed ones, to retry a job that has left the memory."""
+        with self._database.read() as session:
+            return _read_tasks(session, models.Task.job_id == job_id, models.Task.state == state)
+
+    def read_items(self, job_id: str, indices: Iterable[int]) -> dict[int, Any]:
+        """The elements of the job's array: items, numbers of a range, or None. Raises NotFoundError for an unknown job."""
+        document = self._document(job_id)
+        if has_stored_items(document):
+            return {index: self._chunk(job_id, index // CHUNK)[index % CHUNK] for index in indices}
+        spec = from_stored(document)
+        return {index: item_at(spec, index) for index in indices}
+
+    def apply(self, changes: Sequence[Change], *, epoch: int, now: datetime) -> None:
+        """Write all of `changes`, or nothing, in one transaction, and wake the followers.
+
+        Several changes of one thing are written as their last. `now` dates events and agents. Raises LeadershipLostError when
+        another scheduler leads, InternalError when a change names a row that is not there, IllegalTransitionError when it
+        would change an attempt that has ended. After a StoreUnavailableError only `load` knows what is written.
+        """
+        with self._database.write(notify=Channel.OBSERVED) as session:
+            check_epoch(session, epoch)
+            write_changes(session, changes, now)
+
+    def _read_chunk(self, job_id: str, chunk: int) -> list[Any]:
+        with self._database.read() as session:
+            return read_chunk(session, job_id, chunk)
+
+    def _read_document(self, job_id: str) -> dict[str, Any]:
+        with self._database.read() as session:
+            document: dict[str, Any] | None = session.scalar(select(models.Job.spec).where(models.Job.id == job_id))
+        if document is None:
+            raise NotFoundError(f"there is no job {job_id}")
+        return document
+
+
+def _read_jobs(session: Session, condition: str) -> list[JobRecord]:
+    rows = session.execute(select(*models.Job.__table__.columns).where(text(condition)).order_by(models.Job.id)).all()
+    wanted = {row.image_version_id for row in rows}
+    found = session.scalars(select(models.ImageVersion).where(models.ImageVersion.id.in_(wanted))) if wanted else ()
+    images = {row.id: to_image(row) for row in found}
+    return [_to_job(row, images[row.image_version_id]) for row in rows]
+
+
+def _to_job(row: Any, image: ImageRow) -> JobRecord:
+    return JobRecord(
+        **{name: getattr(row, name) for name in _JOB},
+        spec=from_stored(row.spec),
+        resources=to_resources(row),
+        image=image,
+        pending=Ranges.from_document(row.pending),
+        counts=to_counts(row),
+    )
+
+
+def _read_tasks(session: Session, *conditions: Any) -> list[PutTask]:
+    columns = [getattr(models.Task, name) for name in _TASK]
+    query = select(*columns).where(*conditions).order_by(models.Task.job_id, models.Task.index)
+    return [PutTask(**row._mapping) for row in session.execute(query)]
+
+
+def _read_attempts(session: Session) -> list[Attempt]:
+    columns = [getattr(models.Attempt, name) for name in (*_ATTEMPT, "cpus_m", "mem", "disk", "gpus")]
+    rows = session.execute(select(*columns).where(text(ATTEMPT_IS_OPEN)).order_by(models.Attempt.id))
+    return [Attempt(**{name: getattr(row, name) for name in _ATTEMPT}, resources=to_resources(row)) for row in rows]
+
+
+def _read_agents(session: Session) -> list[PutAgent]:
+    rows = session.scalars(select(models.Agent).where(models.Agent.active).order_by(models.Agent.id))
+    return [
+        PutAgent(
+            agent_id=row.id,
+            hostname=row.hostname,
+            url=row.url,
+            total=to_resources(row),
+            attributes=row.attributes,
+            region=row.region,
+            zone=row.zone,
+            active=row.active,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,123 @@
+"""Tasks and attempts, as the api reads them. A task that was never launched has no row: it is made up here from its index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from swath.domain.errors import NotFoundError
+from swath.domain.ranges import Ranges
+from swath.domain.states import ENDED_JOB, Desired, TaskState
+from swath.store.inputs import read_items
+from swath.store.jobs import to_resources
+from swath.store.models import Agent, Attempt, Job, Task
+from swath.store.rows import AttemptRow, Page, TaskRow
+from swath.store.types import AnyRow
+
+_TASK = tuple(name for name in TaskRow.__slots__ if name != "item")
+_ATTEMPT = tuple(name for name in AttemptRow.__slots__ if name not in ("agent_url", "resources", "outputs", "report"))
+
+
+def list_tasks(
+    session: Session, job_id: str, state: TaskState | None, after: int | None, limit: int
+) -> Page[TaskRow, int]:
+    """Tasks by index, launched or not; `after` is the index of the last one of the page before."""
+    job = _get_job(session, job_id)
+    last = -1 if after is None else after
+    query = select(Task).where(Task.job_id == job_id, Task.index > last).order_by(Task.index).limit(limit + 1)
+    launched = {row.index: row for row in session.scalars(query if state is None else query.where(Task.state == state))}
+    never = _find_never_launched(session, job, state, last, limit + 1)
+    indices = sorted({*launched, *never})[: limit + 1]
+    items = read_items(session, job_id, job.spec, indices[:limit])
+    tasks = [_to_task(job, index, launched.get(index), items[index]) for index in indices[:limit]]
+    return Page(items=tasks, next=tasks[-1].index if len(indices) > limit else None)
+
+
+def get_task(session: Session, job_id: str, index: int) -> TaskRow:
+    """One task, launched or not; raises NotFoundError."""
+    job = _get_job(session, job_id)
+    _check_index(job, index)
+    row = session.get(Task, (job_id, index))
+    return _to_task(job, index, row, read_items(session, job_id, job.spec, [index])[index])
+
+
+def get_item(session: Session, job_id: str, index: int) -> Any:
+    """The element of the array at `index`; None for a job without an array. Raises NotFoundError."""
+    job = _get_job(session, job_id)
+    _check_index(job, index)
+    return read_items(session, job_id, job.spec, [index])[index]
+
+
+def list_attempts(session: Session, job_id: str, index: int) -> list[AttemptRow]:
+    """All attempts of a task, the first one first; raises NotFoundError for an unknown task."""
+    _check_index(_get_job(session, job_id), index)
+    query = (
+        select(Attempt, Agent.url)
+        .join(Agent, Agent.id == Attempt.agent_id, isouter=True)
+        .where(Attempt.job_id == job_id, Attempt.task_index == index)
+        .order_by(Attempt.number)
+    )
+    return [_to_attempt(row, url) for row, url in session.execute(query)]
+
+
+def _get_job(session: Session, job_id: str) -> AnyRow:
+    wanted = (Job.id, Job.size, Job.state, Job.desired, Job.desired_rev, Job.observed_rev, Job.pending, Job.spec)
+    row = session.execute(select(*wanted).where(Job.id == job_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no job {job_id}")
+    return row
+
+
+def _check_index(job: AnyRow, index: int) -> None:
+    if not 0 <= index < job.size:
+        raise NotFoundError(f"job {job.id} has no task {index}: its tasks are 0 to {job.size - 1}")
+
+
+def _never_launched_state(job: AnyRow) -> TaskState:
+    """The state of every task without a row: it waits, unless the scheduler has taken the job's end in."""
+    is_cancelled = job.desired is Desired.CANCELLED and job.observed_rev == job.desired_rev
+    return TaskState.CANCELLED if is_cancelled or job.state in ENDED_JOB else TaskState.PENDING
+
+
+def _find_never_launched(session: Session, job: AnyRow, state: TaskState | None, last: int, limit: int) -> list[int]:
+    """At most `limit` indices above `last` of tasks without a row, if those are in `state`.
+
+    Without a filter every index of the page is one: whoever has a row is met by its row.
+    """
+    if state is None:
+        return list(range(last + 1, min(job.size, last + 1 + limit)))
+    if state is not _never_launched_state(job):
+        return []
+    if state is TaskState.PENDING:
+        return Ranges.from_document(job.pending).after(last, limit)
+    return Ranges(tuple(_find_gaps(session, job, last, limit))).after(last, limit)
+
+
+def _find_gaps(session: Session, job: AnyRow, last: int, limit: int) -> list[tuple[int, int]]:
+    """At most `limit` + 1 ranges above `last` without a row, in order: the database looks from each row to the next."""
+    above = (Task.job_id == job.id, Task.index > last)
+    first = session.scalar(select(func.min(Task.index)).where(*above))
+    head = (last + 1, job.size if first is None else first)
+    following = func.lead(Task.index, 1, job.size).over(order_by=Task.index).label("following")
+    rows = select(Task.index, following).where(*above).subquery()
+    gaps = select(rows.c.index + 1, rows.c.following).where(rows.c.following > rows.c.index + 1)
+    found = session.execute(gaps.order_by(rows.c.index).limit(limit))
+    return [span for span in [head, *((start, end) for start, end in found)] if span[0] < span[1]]
+
+
+def _to_task(job: AnyRow, index: int, row: Task | None, item: Any) -> TaskRow:
+    if row is None:
+        return TaskRow(job_id=job.id, index=index, state=_never_launched_state(job), item=item)
+    return TaskRow(**{name: getattr(row, name) for name in _TASK}, item=item)
+
+
+def _to_attempt(row: Attempt, agent_url: str | None) -> AttemptRow:
+    return AttemptRow(
+        **{name: getattr(row, name) for name in _ATTEMPT},
+        agent_url=agent_url,
+        resources=to_resources(row),
+        outputs=row.outputs or [],
+        report=row.report or {},
+    )

@@ -1,0 +1,229 @@
+"""The scheduler's changes as few statements: grouped by what they touch, each group one bulk statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cache
+from typing import Any, TypeVar
+
+from sqlalchemy import Insert, Table, Update, bindparam, func, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from swath.domain.changes import (
+    AddAttempt,
+    AddEvent,
+    Change,
+    ChangeAttempt,
+    ChangeJob,
+    DeactivateAgent,
+    PutAgent,
+    PutSchedulerStatus,
+    PutTask,
+    SetFrameworkId,
+)
+from swath.domain.errors import IllegalTransitionError, InternalError
+from swath.domain.states import is_terminal
+from swath.store.jobs import from_resources
+from swath.store.models import (
+    ATTEMPT_IS_OPEN,
+    Agent,
+    Attempt,
+    Base,
+    Event,
+    Framework,
+    Job,
+    SchedulerStatus,
+    Task,
+)
+
+Kind = TypeVar("Kind")
+Values = dict[str, Any]
+
+_ADDED = (
+    *("id", "job_id", "task_index", "number", "slot_id", "agent_id", "hostname", "executor_id", "state"),
+    *("launched_at", "started_at", "ended_at", "sandbox"),
+)
+_REPORTED = tuple(name for name in ChangeAttempt.__slots__ if name not in ("attempt_id", "state"))
+_JOB = ("state", "observed_rev", "retry_rev_done", "wait_reason", "started_at", "ended_at")
+_COUNTS = ("pending", "active", "succeeded", "failed", "cancelled")
+_AGENT = ("hostname", "url", "region", "zone", "active")
+
+
+def write_changes(session: Session, changes: Sequence[Change], now: datetime) -> None:
+    """Write `changes` in the session's transaction, what others refer to first. See SchedulerStore.apply."""
+    _put_framework(session, _of(changes, SetFrameworkId))
+    _put_agents(session, [change for change in changes if isinstance(change, PutAgent | DeactivateAgent)], now)
+    _put_tasks(session, _of(changes, PutTask))
+    _add_attempts(session, _of(changes, AddAttempt))
+    _change_attempts(session, _of(changes, ChangeAttempt))
+    _change_jobs(session, _of(changes, ChangeJob))
+    _add_events(session, _of(changes, AddEvent), now)
+    _put_status(session, _of(changes, PutSchedulerStatus))
+
+
+def _of(changes: Iterable[Change], kind: type[Kind]) -> list[Kind]:
+    return [change for change in changes if isinstance(change, kind)]
+
+
+def _last(changes: Iterable[Kind], key: Callable[[Kind], object]) -> list[Kind]:
+    """The last change of each thing: whole rows replace each other."""
+    return list({key(change): change for change in changes}.values())
+
+
+def _put_framework(session: Session, changes: list[SetFrameworkId]) -> None:
+    if changes:
+        _upsert(session, Framework, [{"id": 1, "framework_id": changes[-1].framework_id}])
+
+
+def _put_status(session: Session, changes: list[PutSchedulerStatus]) -> None:
+    if changes:
+        said = changes[-1]
+        values = {name: getattr(said, name) for name in ("connected", "master", "heartbeat_at")}
+        _upsert(session, SchedulerStatus, [{"id": 1, **values, "data": said.data}])
+
+
+def _put_agents(session: Session, changes: list[PutAgent | DeactivateAgent], now: datetime) -> None:
+    last = _last(changes, key=lambda change: change.agent_id)
+    described = [
+        {
+            "id": change.agent_id,
+            **{name: getattr(change, name) for name in _AGENT},
+            **from_resources(change.total),
+            "attributes": change.attributes,
+            "first_seen": now,
+            "last_seen": now,
+        }
+        for change in last
+        if isinstance(change, PutAgent)
+    ]
+    _upsert(session, Agent, described, kept=("first_seen",))
+    # Until now it was there: it counts as seen for the hours to come.
+    gone = [{"key": change.agent_id, "new_last_seen": now} for change in last if isinstance(change, DeactivateAgent)]
+    _update_each(session, _deactivate_agents(), gone, Agent)
+
+
+def _put_tasks(session: Session, changes: list[PutTask]) -> None:
+    last = _last(changes, key=lambda change: (change.job_id, change.index))
+    _upsert(session, Task, [{name: getattr(change, name) for name in PutTask.__slots__} for change in last])
+
+
+def _add_attempts(session: Session, changes: list[AddAttempt]) -> None:
+    rows = [
+        {**{name: getattr(change.attempt, name) for name in _ADDED}, **from_resources(change.attempt.resources)}
+        for change in changes
+    ]
+    if rows:
+        session.connection().execute(insert(_table(Attempt)), rows)
+
+
+def _change_attempts(session: Session, changes: list[ChangeAttempt]) -> None:
+    merged: dict[str, ChangeAttempt] = {}
+    for change in changes:
+        known = merged.get(change.attempt_id)
+        merged[change.attempt_id] = change if known is None else _merge(known, change)
+    rows = [
+        {"key": change.attempt_id, **{f"new_{name}": getattr(change, name) for name in ("state", *_REPORTED)}}
+        for change in merged.values()
+    ]
+    try:
+        _update_each(session, _change_attempt(), rows, Attempt)
+    except InternalError as error:
+        ended = _find_ended(session, list(merged))
+        if ended:
+            raise IllegalTransitionError(f"an attempt that has ended never changes: {', '.join(ended)}") from error
+        raise
+
+
+def _merge(before: ChangeAttempt, after: ChangeAttempt) -> ChangeAttempt:
+    """Two changes of one attempt as one; raises IllegalTransitionError when the first has ended it."""
+    if is_terminal(before.state):
+        raise IllegalTransitionError(f"attempt {before.attempt_id} has ended and never changes")
+    said = {name: value for name in _REPORTED if (value := getattr(after, name)) is not None}
+    return replace(before, state=after.state, **said)
+
+
+def _change_jobs(session: Session, changes: list[ChangeJob]) -> None:
+    rows = [
+        {
+            "key": change.job_id,
+            **{f"new_{name}": getattr(change, name) for name in _JOB},
+            "new_pending": change.pending.to_document(),
+            **{f"new_{name}_count": getattr(change.counts, name) for name in _COUNTS},
+        }
+        for change in _last(changes, key=lambda change: change.job_id)
+    ]
+    # In the order of ids, so that two writers of several jobs could never wait for each other.
+    _update_each(session, _change_job(), sorted(rows, key=lambda row: str(row["key"])), Job)
+
+
+def _add_events(session: Session, changes: list[AddEvent], now: datetime) -> None:
+    rows = [{"job_id": change.job_id, "at": now, "kind": change.kind, "data": change.data} for change in changes]
+    if rows:
+        session.connection().execute(insert(_table(Event)), rows)
+
+
+def _table(model: type[Base]) -> Table:
+    table = model.__table__
+    assert isinstance(table, Table)  # noqa: S101 (for the type checker: every model here has a table of its own)
+    return table
+
+
+def _upsert(session: Session, model: type[Base], rows: list[Values], kept: tuple[str, ...] = ()) -> None:
+    """Insert rows, or replace all of a row's columns but its key and those in `kept`."""
+    if rows:
+        session.connection().execute(_make_upsert(model, session.get_bind().dialect.name, tuple(rows[0]), kept), rows)
+
+
+@cache
+def _make_upsert(model: type[Base], dialect: str, columns: tuple[str, ...], kept: tuple[str, ...]) -> Insert:
+    table = _table(model)
+    keys = [column.name for column in table.primary_key]
+    made = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    replaced = {name: made.excluded[name] for name in columns if name not in keys and name not in kept}
+    return made.on_conflict_do_update(index_elements=keys, set_=replaced)
+
+
+def _update_each(session: Session, statement: Update, rows: list[Values], model: type[Base]) -> None:
+    """Run the update for every row; raises InternalError when one of them met nothing, for then something would be lost."""
+    if not rows:
+        return
+    met = session.connection().execute(statement, rows).rowcount
+    if met != len(rows):
+        raise InternalError(f"{len(rows) - met} of {len(rows)} changes met no row of {model.__tablename__}")
+
+
+@cache
+def _deactivate_agents() -> Update:
+    table = _table(Agent)
+    return (
+        update(table).where(table.c.id == bindparam("key")).values(active=False, last_seen=bindparam("new_last_seen"))
+    )
+
+
+@cache
+def _change_attempt() -> Update:
+    """The new state, and of the rest what is known ("never erase stored detail", MESOS.md, M22); only while it is open."""
+    table = _table(Attempt)
+    said = {
+        name: func.coalesce(bindparam(f"new_{name}", type_=table.c[name].type), table.c[name]) for name in _REPORTED
+    }
+    still_open = (table.c.id == bindparam("key"), text(ATTEMPT_IS_OPEN))
+    return update(table).where(*still_open).values(state=bindparam("new_state"), **said)
+
+
+@cache
+def _change_job() -> Update:
+    table = _table(Job)
+    names = (*_JOB, "pending", *(f"{name}_count" for name in _COUNTS))
+    return (
+        update(table).where(table.c.id == bindparam("key")).values({name: bindparam(f"new_{name}") for name in names})
+    )
+
+
+def _find_ended(session: Session, attempts: list[str]) -> list[str]:
+    """Up to ten of `attempts` that are there and have ended: what to say in an error."""
+    query = select(Attempt.id).where(Attempt.id.in_(attempts[:1000]), text(f"NOT ({ATTEMPT_IS_OPEN})")).limit(10)
+    return list(session.scalars(query))
