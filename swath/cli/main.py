@@ -88,3 +88,7 @@ def root(
 def main() -> None:
     """Entry point of the `swath` command."""
     app(prog_name="swath")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from swath.cli.machine import Engine
@@ -15,37 +14,14 @@ from swath.cli.var import Var
 from swath.client import Client
 from swath.domain.errors import SwathError
 
-# Ends at once and writes nothing: what benchmarks and first steps need. The executor knows the context by its name.
-TRUE = MappingProxyType(
-    {
-        "manifest": {
-            "seedVersion": "1.0.0",
-            "job": {
-                "name": "true",
-                "jobVersion": "1.0.0",
-                "packageVersion": "1.0.0",
-                "title": "True",
-                "description": "Ends at once, successfully.",
-                "maintainer": {"name": "Swath", "email": "swath@localhost"},
-                "timeout": 60,
-                "resources": {"scalar": [{"name": "cpus", "value": 0.02}, {"name": "mem", "value": 8}]},
-                "interface": {"command": "true"},
-            },
-        },
-        "swath_manifest": None,
-        "reference": None,
-        "image_id": None,
-        "context": "builtin:true",
-    }
-)
+BUILTIN = "true"  # ends at once and writes nothing: benchmarks and first steps; the executor runs it without a context
 
 
 def documents(root: Path, engine: Engine | None) -> Iterator[dict[str, Any]]:
-    """What to register: `true`, and every image with a Seed manifest in `images/`, by image id where the engine has it built.
+    """What to register: every image with a Seed manifest in `images/`, by image id where the engine has it built.
 
     The context is named beside the image id: it serves where no engine answers any more.
     """
-    yield dict(TRUE)
     built = engine.seed_images() if engine else {}
     for path in sorted((root / "images").glob("*/seed.manifest.json")):
         manifest = json.loads(path.read_text())
@@ -57,7 +33,7 @@ def documents(root: Path, engine: Engine | None) -> Iterator[dict[str, Any]]:
             or (json.loads(other.read_text()) if other.exists() else None),
             "reference": None,
             "image_id": found.get("image_id"),
-            "context": str(path.parent),
+            "context": f"builtin:{BUILTIN}" if path.parent.name == BUILTIN else str(path.parent),
         }
 
 

@@ -1,0 +1,135 @@
+"""Ports, environment and command lines of the laptop cluster; which scenes the demo takes; what people read."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from swath.cli.blueprint import Ports, Wishes, make_plan
+from swath.cli.console import amounts, duration, size, when
+from swath.cli.exits import Exit, exit_for, table
+from swath.cli.results import find_mean
+from swath.cli.scenes import find_scenes, scene_names
+from swath.cli.var import Var
+from swath.domain import errors
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_default_ports_are_taken_when_they_are_free() -> None:
+    """8642, 5050 and 5051."""
+    assert Ports.choose(Wishes(), {}, lambda port: True) == Ports(api=8642, master=5050, agent=5051)
+
+
+def test_former_ports_are_preferred_for_executors_look_for_their_agent_there() -> None:
+    """The ports of the last run, as long as they are free."""
+    former = {"api": 1111, "master": 2222, "agent": 3333}
+    assert Ports.choose(Wishes(), former, lambda port: True) == Ports(api=1111, master=2222, agent=3333)
+    assert Ports.choose(Wishes(), former, lambda port: port != 1111).api == 8642
+
+
+def test_a_taken_default_gives_way_to_any_free_port() -> None:
+    """Another cluster on this machine is no obstacle."""
+    ports = Ports.choose(Wishes(agents=3), {}, lambda port: port not in (8642, 5053))
+    assert ports.api not in (8642, 0)
+    assert ports.agent != 5051
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused() -> None:
+    """Nobody looks for the api elsewhere than where he put it."""
+    with pytest.raises(errors.ConflictError, match="port 8642 for the api is taken"):
+        Ports.choose(Wishes(port=8642), {}, lambda port: port != 8642)
+
+
+def test_the_plan_gives_every_program_its_settings(tmp_path: Path) -> None:
+    """Absolute paths, the executor's environment as JSON, one processor more than asked for the executor's own share."""
+    var = Var(root=tmp_path)
+    plan = make_plan(var, ROOT, Wishes(cpus=2, mem=1000, input_roots=("/eo",)), Ports(api=1, master=2, agent=3))
+    local = next(program for program in plan.programs if program.name == "local")
+    assert local.argv[local.argv.index("--cpus") + 1] == "2.1"
+    assert local.argv[local.argv.index("--mem") + 1] == "1128"
+    environment = local.environment
+    assert environment["SWATH_DATABASE_URL"] == f"sqlite:///{tmp_path}/swath.db"
+    executor = json.loads(environment["SWATH_EXECUTOR_ENV"])
+    assert executor["SWATH_INPUT_ROOTS"] == "/eo"
+    assert executor["PYTHONPATH"] == str(ROOT)
+    assert [program.name for program in plan.programs] == ["local", "scheduler", "api"]
+
+
+def test_the_demo_prefers_what_is_given_then_the_sample_data(tmp_path: Path) -> None:
+    """--input, then $SWATH_TEST_DATA with all dates and the site."""
+    for name in ("s2-l2a-33TWM-5-dates/S2B_33TWM_2", "s2-l2a-33TWM-5-dates/S2A_33TWM_1", "s2-l2a-bolzano"):
+        (tmp_path / name).mkdir(parents=True)
+    site = tmp_path / "s2-l2a-bolzano" / "S2_L2A_sample.tif"
+    site.touch()
+    environ = {"SWATH_TEST_DATA": str(tmp_path)}
+    assert find_scenes([site], environ, tmp_path, tmp_path).paths == (site,)
+    found = find_scenes([], environ, tmp_path, tmp_path)
+    assert [path.name for path in found.paths] == ["S2A_33TWM_1", "S2B_33TWM_2", "S2_L2A_sample.tif"]
+    with pytest.raises(errors.NotFoundError):
+        find_scenes([tmp_path / "nothing"], environ, tmp_path, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # rasterio multiplies affines the old way
+def test_without_data_the_demo_writes_the_sample_of_the_package(tmp_path: Path) -> None:
+    """One real scene whose name says that its place is unknown."""
+    pytest.importorskip("spyndex")
+    found = find_scenes([], {"SWATH_TEST_DATA": str(tmp_path / "none")}, tmp_path, tmp_path / "scratch")
+    assert [path.name for path in found.paths] == ["spyndex-sample-location-unknown.tif"]
+    assert found.paths[0].stat().st_size > 100_000
+
+
+def test_scenes_of_one_name_are_told_apart() -> None:
+    """Their files lie beside each other."""
+    assert scene_names([Path("/a/x"), Path("/b/x"), Path("/b/y")]) == ["0-x", "1-x", "y"]
+
+
+def test_the_mean_is_read_out_of_the_statistics(tmp_path: Path) -> None:
+    """A number, or nothing."""
+    (tmp_path / "statistics.json").write_text('{"mean": 0.5, "std": 1}')
+    assert find_mean(tmp_path / "statistics.json") == 0.5
+    (tmp_path / "statistics.json").write_text("[]")
+    assert find_mean(tmp_path / "statistics.json") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.NotFoundError("x"), 3),
+        (errors.InvalidInputError.at("", "x"), 4),
+        (errors.CannotRunError.at("", "x"), 4),
+        (errors.UnauthorizedError("x"), 4),
+        (errors.InternalError("x"), 5),
+        (TimeoutError("x"), 9),
+        (KeyError("x"), 8),
+    ],
+)
+def test_every_kind_of_error_has_its_exit_code(error: Exception, code: int) -> None:
+    """Scripts rely on them."""
+    assert exit_for(error) == code
+
+
+def test_the_table_names_every_exit_code() -> None:
+    """And so does the page."""
+    page = (ROOT / "docs" / "cli.md").read_text()
+    for code in Exit:
+        assert f" {code.value} " in table()
+        assert f"| {code.value} |" in page
+
+
+def test_times_sizes_and_amounts_are_shown_as_people_say_them() -> None:
+    """Two digits are enough."""
+    now = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
+    assert when("2026-01-01T12:00:00Z", now) == "30 s ago"
+    assert [duration(seconds) for seconds in (3.21, 80, 600, 7200, 400_000)] == [
+        "3.2 s",
+        "80 s",
+        "10 min",
+        "2 h",
+        "5 d",
+    ]
+    assert [size(count) for count in (10, 2048, 5 * 2**20)] == ["10 B", "2.0 KiB", "5.0 MiB"]
+    assert amounts({"cpus": 1.5, "mem": 2048, "gpus": 0}) == "1.5 cpus, 2048 MiB memory"

@@ -1,0 +1,122 @@
+"""From command line words to job documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from swath.cli.jobdoc import (
+    Interface,
+    over_files,
+    over_range,
+    over_values,
+    parse_constraint,
+    parse_size,
+    parse_words,
+)
+from swath.domain.errors import InvalidInputError
+
+MANIFEST = {
+    "job": {
+        "interface": {
+            "inputs": {
+                "files": [{"name": "SCENE"}, {"name": "STACK", "multiple": True}],
+                "json": [{"name": "INDEX"}, {"name": "SCALE", "type": "number"}, {"name": "BANDS", "type": "array"}],
+            }
+        }
+    }
+}
+INTERFACE = Interface.from_manifest(MANIFEST)
+
+
+def test_files_become_hrefs_and_parameters_get_their_declared_type(tmp_path: Path) -> None:
+    """A path is made absolute, a URL stays, a number is a number, a string that looks like one stays a string."""
+    words = [f"SCENE={tmp_path}/a b.tif", "INDEX=7", "SCALE=0.5", 'BANDS=["B04"]', "STACK=s3://eo/1", "STACK=s3://eo/2"]
+    inputs, parameters = parse_words(words, INTERFACE)
+    assert inputs == {
+        "SCENE": {"href": (tmp_path / "a b.tif").as_uri()},
+        "STACK": {"hrefs": ["s3://eo/1", "s3://eo/2"]},
+    }
+    assert parameters == {"INDEX": "7", "SCALE": 0.5, "BANDS": ["B04"]}
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint"),
+    [
+        ("COLOUR=red", "it takes SCENE, STACK, INDEX, SCALE, BANDS"),
+        ("SCALE=much", "must be of type number"),
+        ("scene.tif", "must look like NAME=VALUE"),
+        ("=x", "must look like NAME=VALUE"),
+    ],
+)
+def test_a_word_that_makes_no_sense_is_refused_with_what_would(word: str, complaint: str) -> None:
+    """The message says what the image takes, or of which type."""
+    with pytest.raises(InvalidInputError, match=complaint):
+        parse_words([word], INTERFACE)
+
+
+def test_two_files_for_one_input_point_to_over() -> None:
+    """Who gives two files for an input that takes one wanted an array."""
+    with pytest.raises(InvalidInputError, match="--over SCENE"):
+        parse_words(["SCENE=/a", "SCENE=/b"], INTERFACE)
+
+
+def test_a_pattern_becomes_one_item_for_each_match_in_order(tmp_path: Path) -> None:
+    """Files and directories alike, sorted; a slash at the end means what is inside."""
+    for name in ("b.tif", "a.tif", "c.txt"):
+        (tmp_path / name).touch()
+    assert over_files([f"SCENE={tmp_path}/*.tif"]) == {
+        "over": "SCENE",
+        "items": [{"href": (tmp_path / name).as_uri()} for name in ("a.tif", "b.tif")],
+    }
+    assert len(over_files([f"SCENE={tmp_path}/"])["items"]) == 3
+    assert over_files([f"SCENE={tmp_path}"])["items"] == [{"href": tmp_path.as_uri()}]
+
+
+def test_a_list_of_paths_can_stand_in_a_file(tmp_path: Path) -> None:
+    """One path or URL a line, blank lines are skipped."""
+    (tmp_path / "list").write_text("s3://eo/a\n\n/b\n")
+    assert over_files([f"SCENE=@{tmp_path}/list"])["items"] == [{"href": "s3://eo/a"}, {"href": "file:///b"}]
+
+
+def test_a_pattern_without_a_match_is_refused(tmp_path: Path) -> None:
+    """An empty array is never meant."""
+    with pytest.raises(InvalidInputError, match="nothing matches"):
+        over_files([f"SCENE={tmp_path}/*.jp2"])
+
+
+def test_an_array_goes_over_one_input(tmp_path: Path) -> None:
+    """Two names are refused."""
+    with pytest.raises(InvalidInputError, match="over A and B"):
+        over_files([f"A={tmp_path}", f"B={tmp_path}"])
+
+
+def test_ranges_have_an_end_and_perhaps_a_beginning() -> None:
+    """A count begins at 0."""
+    assert over_range("INDEX=5:9") == {"over": "INDEX", "range": [5, 9]}
+    assert over_range("INDEX=1000000") == {"over": "INDEX", "range": [0, 1_000_000]}
+    with pytest.raises(InvalidInputError, match="0:1000"):
+        over_range("INDEX=a:b")
+
+
+def test_an_array_of_values_is_read_from_json(tmp_path: Path) -> None:
+    """A list, and nothing else."""
+    (tmp_path / "items.json").write_text('[{"href": "s3://eo/a"}, 2]')
+    assert over_values(f"X={tmp_path}/items.json")["items"] == [{"href": "s3://eo/a"}, 2]
+    (tmp_path / "items.json").write_text('{"a": 1}')
+    with pytest.raises(InvalidInputError, match="JSON list"):
+        over_values(f"X={tmp_path}/items.json")
+
+
+def test_sizes_are_mib_unless_they_say_otherwise() -> None:
+    """2048, 512M, 2G and 1.5GiB are understood."""
+    assert [parse_size(text) for text in ("2048", "512M", "2G", "1.5GiB")] == [2048, 512, 2048, 1536]
+    with pytest.raises(InvalidInputError, match="must look like"):
+        parse_size("much")
+
+
+def test_a_constraint_is_equality_or_membership() -> None:
+    """A comma makes it a set."""
+    assert parse_constraint("region=ispra")["operator"] == "equals"
+    assert parse_constraint("region=a,b") == {"attribute": "region", "operator": "in", "value": ["a", "b"]}
