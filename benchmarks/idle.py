@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ SECONDS = 20.0
 def programs(var: Path) -> dict[int, str]:
     """The cluster's processes by id, with the module that each runs."""
     found = {}
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
             environment = Path(f"/proc/{pid}/environ").read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from datetime import datetime
+from itertools import pairwise
 
 from benchmarks.cluster import laptop_cluster
 
@@ -25,5 +26,5 @@ def run() -> dict[str, object]:
         (datetime.fromisoformat(attempt["started_at"]), datetime.fromisoformat(attempt["ended_at"]))
         for attempt in attempts
     )
-    gaps = [1000 * (after[0] - before[1]).total_seconds() for before, after in zip(spans, spans[1:], strict=False)]
+    gaps = [1000 * (after[0] - before[1]).total_seconds() for before, after in pairwise(spans)]
     return {"tasks": TASKS, "end_to_next_start_ms": round(statistics.median(gaps), 1), "goal_ms": 50}

@@ -1,7 +1,7 @@
 """The first processing job, end to end: REST api -> database -> framework -> executor -> command -> official outputs."""
 
 import json
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,11 +108,11 @@ def test_kill_minus_9_while_the_job_runs_changes_nothing_about_its_results(lapto
     job = eventually(lambda: _ended_or_none(laptop, job_id), 90)
     assert job["state"] == "SUCCEEDED", job
     assert job["counts"]["succeeded"] == len(scenes)
-    assert not os.path.exists(f"/proc/{killed}")
+    assert not Path(f"/proc/{killed}").exists()
     outputs = eventually(lambda: list(laptop.client.outputs(job_id)))
     statistics = {entry["task"]: entry for entry in outputs if entry["path"].endswith(".json")}
     assert len(statistics) == len(scenes)
-    mean = json.loads(open(statistics[5]["file"]).read())["mean"]
+    mean = json.loads(Path(statistics[5]["file"]).read_text())["mean"]
     assert mean == pytest.approx(direct_mean_ndvi(bolzano(data_folder)), abs=1e-6)
 
 
