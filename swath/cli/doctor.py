@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 import typer
 
-from swath.cli.blueprint import find_checkout
+from swath.cli.blueprint import COMPARE, find_checkout
 from swath.cli.console import err, out, print_json
 from swath.cli.exits import Exit
 from swath.cli.machine import Engine
@@ -74,6 +75,7 @@ def examine(var: Var) -> Iterator[Finding]:
         yield _packages()
         yield _docker()
         yield from _directory(var)
+        yield from _database(var)
         yield from _processes(var)
     yield from _service(var)
 
@@ -119,6 +121,27 @@ def _directory(var: Var) -> Iterator[Finding]:
         mode = var.token_file.stat().st_mode & 0o777
         text = f"{var.token_file}, mode {mode:04o}"
         yield _grade(not mode & 0o077, "token", text, f"chmod 600 {var.token_file}")
+
+
+def _database(var: Var) -> Iterator[Finding]:
+    """The revision of the database against that of the programs; a process of its own asks, for it imports the store."""
+    if not var.database.exists():
+        return
+    asked = subprocess.run(
+        [sys.executable, "-c", COMPARE],
+        env={**os.environ, "SWATH_DATABASE_URL": f"sqlite:///{var.database}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    revisions = asked.stdout.split()
+    if asked.returncode or len(revisions) != 2:
+        text = (asked.stderr.strip().splitlines() or ["no answer"])[-1]
+        yield Finding(name="database", grade="bad", text=text, mend="make install; swath up")
+        return
+    present, wanted = revisions
+    text = f"revision {present}" + ("" if present == wanted else f", the programs want {wanted}")
+    yield _grade(present == wanted, "database", text, "swath up brings it up to date")
 
 
 def _processes(var: Var) -> Iterator[Finding]:

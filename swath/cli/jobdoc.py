@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,7 @@ def parse_json(text: str, source: str, kind: type) -> Any:
 def read_text(path: str) -> str:
     """A text file, or stdin for "-"; raises InvalidInputError where it cannot be read."""
     try:
-        return Path("/dev/stdin" if path == "-" else path).expanduser().read_text()
+        return sys.stdin.read() if path == "-" else Path(path).expanduser().read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError.at("", f"{path} cannot be read: {error}") from None
 
