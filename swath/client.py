@@ -7,8 +7,8 @@
     for output in client.outputs(job["id"]):
         client.download(output, "results/")
 
-Documents are plain dictionaries, typed in `swath.documents`. Whatever the API refuses is raised as the error of `swath.domain.errors` that the
-service itself raised, with its text; a service that does not answer is an InternalError.
+Documents are plain dictionaries, typed in `swath.documents`. Whatever the API refuses is raised as the error of
+`swath.domain.errors` that the service itself raised, with its text; a service that does not answer is an InternalError.
 """
 
 from __future__ import annotations

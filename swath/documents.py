@@ -75,6 +75,8 @@ class Attempt(TypedDict):
     exit_code: int | None
     error: str | None  # name of the image's own error
     message: str | None
+    resources: dict[str, float]
+    warnings: list[str]  # what the runtime could not do, such as enforce a limit
     launched_at: str
     started_at: str | None
     ended_at: str | None

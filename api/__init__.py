@@ -1,0 +1,1 @@
+"""The job service: the REST API over the store, as one FastAPI application."""

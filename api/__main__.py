@@ -1,0 +1,55 @@
+"""`python -m api`: serve the REST API until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+from pydantic import ValidationError
+
+from api.app import create_app
+from api.server import Server
+from api.settings import Settings
+from swath.domain.errors import SwathError
+
+USAGE_ERROR = 2
+
+log = structlog.get_logger()
+
+
+def main() -> int:
+    """Read the settings and serve; returns the exit code."""
+    try:
+        settings = Settings()  # type: ignore[call-arg]  # the environment gives the arguments
+        _configure_log(settings.log_format)
+        app = create_app(settings)
+    except ValidationError as error:
+        for entry in error.errors():
+            print(f"SWATH_{'_'.join(map(str, entry['loc'])).upper()}: {entry['msg']}", file=sys.stderr)  # noqa: T201
+        return USAGE_ERROR
+    except (ValueError, SwathError) as error:
+        print(f"api: {error}", file=sys.stderr)  # noqa: T201
+        return USAGE_ERROR
+    log.info("serving", host=settings.api_host, port=settings.api_port)
+    Server(app, host=settings.api_host, port=settings.api_port).run()
+    return 0
+
+
+def _configure_log(log_format: str) -> None:
+    """One line an event on stderr; of the libraries' own loggers only what went wrong."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    as_json = log_format == "json"
+    renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *(renderers if as_json else [structlog.dev.ConsoleRenderer(colors=False)]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The application: routes, middleware and what they work with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from fastapi import FastAPI
+
+from api.auth import Gate
+from api.body import BodyLimit
+from api.errors import add_handlers
+from api.logs import SandboxReader
+from api.observation import Metrics, Observation
+from api.observe import Observer
+from api.openapi import describe
+from api.routes import cluster, events, health, images, jobs, logs, outputs, tasks
+from api.service import Service
+from api.settings import Settings
+from swath.store.api_store import ApiStore
+from swath.store.database import Channel, Database
+from swath.store.notification import Listener
+
+VERSION = "0.1.0"
+DESCRIPTION = """Runs processing images over scenes on an Apache Mesos cluster.
+
+Every request but those to `/healthz` and `/readyz` carries `Authorization: Bearer TOKEN`. Refusals are problem documents
+(RFC 9457) whose `errors` name each field. Times are RFC 3339 in UTC; memory and disk are MiB.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application of `settings`. Raises ValueError when the token file is missing, open to others or no secret."""
+    token = settings.read_token()
+    service = _make_service(settings)
+    app = FastAPI(
+        title="Swath",
+        version=VERSION,
+        description=DESCRIPTION,
+        docs_url=None,  # the page would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.service = service
+    for module in (jobs, tasks, logs, outputs, events, images, cluster, health):
+        app.include_router(module.router)
+    add_handlers(app)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    # the last one added is the outermost
+    app.add_middleware(BodyLimit, limit=settings.max_body)
+    app.add_middleware(Gate, token=token, hosts=settings.hosts)
+    app.add_middleware(Observation, metrics=service.metrics)
+    return app
+
+
+def _make_service(settings: Settings) -> Service:
+    database = Database(settings.database_url)
+    store = ApiStore(database)
+    return Service(
+        settings=settings,
+        database=database,
+        store=store,
+        observer=Observer(store, lambda: Listener(database, Channel.OBSERVED)),
+        sandboxes=SandboxReader(),
+        metrics=Metrics(store.cluster_status),
+        now=lambda: datetime.now(UTC),
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    yield
+    service.observer.close()
+    service.observer.join()
+    await service.sandboxes.close()
+    service.database.close()

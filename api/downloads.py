@@ -1,0 +1,95 @@
+"""The files of an output directory, and none beside them."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.datastructures import Headers
+from starlette.responses import FileResponse, Response
+
+from api.ranges import find_range
+from swath.domain.errors import InvalidInputError, NotFoundError
+from swath.store.rows import AttemptRow
+
+# What browsers may show. Anything else, HTML and SVG above all, is a script of an image's author: it is only ever saved.
+SHOWN = frozenset({"image/png", "image/jpeg", "image/webp", "text/plain", "application/json", "application/geo+json"})
+# Formats of Earth observation that Python's table lacks.
+MEDIA_TYPES = {
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".jp2": "image/jp2",
+    ".nc": "application/x-netcdf",
+    ".geojson": "application/geo+json",
+    ".parquet": "application/vnd.apache.parquet",
+    ".gpkg": "application/geopackage+sqlite3",
+}
+_RANGES = re.compile(r"bytes=\d{0,18}-\d{0,18}(,\d{0,18}-\d{0,18}){0,99}", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Download:
+    """A published file."""
+
+    path: Path
+    status: os.stat_result
+    media_type: str
+    etag: str  # what an attempt has published never changes
+
+
+def find_download(attempt: AttemptRow, path: str) -> Download:
+    """The file `path` of the attempt's outputs.
+
+    Raises InvalidInputError for a path that climbs, NotFoundError for one that leads nowhere, or elsewhere by a symbolic link.
+    """
+    if path.startswith("/") or "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
+        raise InvalidInputError.at("path:path", "must lead to a file below the task's outputs, without '..'")
+    missing = NotFoundError(f"task {attempt.task_index} has no output {path!r}")
+    if attempt.output_dir is None:
+        raise missing
+    try:
+        root = Path(attempt.output_dir).resolve(strict=True)
+        real = (root / path).resolve(strict=True)
+        status = real.stat()
+    except (OSError, RuntimeError):  # RuntimeError: a loop of symbolic links
+        raise missing from None
+    if not real.is_relative_to(root) or not stat.S_ISREG(status.st_mode):
+        raise missing
+    listed = next((entry.get("media_type") for entry in attempt.outputs if entry.get("path") == path), None)
+    return Download(
+        path=real,
+        status=status,
+        media_type=listed or guess_media_type(path),
+        etag=f'"{attempt.id}-{status.st_size:x}-{status.st_mtime_ns:x}"',
+    )
+
+
+def guess_media_type(path: str) -> str:
+    """The media type that a file's name suggests."""
+    known = MEDIA_TYPES.get(os.path.splitext(path)[1].lower())  # noqa: PTH122 (a name in a URL, not a path)
+    return known or mimetypes.guess_type(path)[0] or "application/octet-stream"
+
+
+def to_response(download: Download, headers: Headers) -> Response:
+    """The file, the ranges of it that are asked for, or 304 where the client has it. Raises RangeError."""
+    if download.etag in [tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")]:
+        return Response(status_code=304, headers={"ETag": download.etag})
+    asked = headers.get("range")
+    if asked is not None:
+        if not _RANGES.fullmatch(asked.replace(" ", "")):
+            raise InvalidInputError.at("header:Range", "must be bytes=FIRST-LAST")
+        find_range(asked, download.status.st_size)
+    name = download.path.name
+    shown = download.media_type.partition(";")[0] in SHOWN
+    return FileResponse(
+        download.path,
+        media_type=download.media_type,
+        filename=name,
+        content_disposition_type="inline" if shown else "attachment",
+        stat_result=download.status,
+        headers={"ETag": download.etag, "Cache-Control": "private, no-cache", "Content-Security-Policy": "sandbox"},
+    )

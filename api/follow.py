@@ -1,0 +1,156 @@
+"""Streams that follow what happens: a job's events, its progress, and a log as it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sse_starlette import ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+
+from api.logs import CHUNK, LogFile
+from api.observe import BATCH
+from api.service import Service
+from api.views import to_event, to_job, why_task
+from swath.domain.errors import AgentUnreachableError, InternalError, NotFoundError
+from swath.domain.states import ENDED_JOB, ENDED_TASK, is_terminal
+from swath.store.rows import AttemptRow, EventRow, JobRow
+
+PROGRESS_S = 0.1  # at least so long between two documents of one job
+SHORTEST_NAP_S, LONGEST_NAP_S = 0.1, 1.0  # between reads of a log that does not grow
+
+
+def has_ended(job: JobRow) -> bool:
+    """True when nothing more will happen to the job unless somebody asks."""
+    return job.state in ENDED_JOB and job.desired_rev == job.observed_rev
+
+
+def to_message(event: EventRow) -> ServerSentEvent:
+    """An event as a server-sent event, whose id a client gives back as Last-Event-ID."""
+    return ServerSentEvent(data=_to_line(to_event(event)), id=str(event.id), event=event.kind, sep="\n")
+
+
+async def past_events(service: Service, after: int, job_id: str | None) -> AsyncIterator[ServerSentEvent]:
+    """The events after `after` that have happened."""
+    while True:
+        batch = await run_in_threadpool(service.store.read_events, after, job_id=job_id, limit=BATCH)
+        for event in batch:
+            yield to_message(event)
+        if len(batch) < BATCH:
+            return
+        after = batch[-1].id
+
+
+async def all_events(service: Service, after: int) -> AsyncIterator[ServerSentEvent]:
+    """The events of all jobs after `after`, for as long as anybody listens."""
+    with service.observer.following():
+        async for batch in service.observer.follow_events(after, None):
+            for event in batch:
+                yield to_message(event)
+
+
+async def job_events(service: Service, after: int, job_id: str) -> AsyncIterator[ServerSentEvent]:
+    """The events of one job after `after`, until it has ended."""
+    with service.observer.following():
+        async for batch in service.observer.follow_events(after, job_id):
+            for event in batch:
+                after = event.id
+                yield to_message(event)
+            if len(batch) < BATCH and has_ended(await run_in_threadpool(service.store.get_job, job_id)):
+                break
+    # what was committed together with the job's end
+    async for message in past_events(service, after, job_id):
+        yield message
+
+
+async def job_progress(service: Service, job_id: str) -> AsyncIterator[ServerSentEvent]:
+    """The job's document at once and whenever it has changed, until it has ended."""
+    told: dict[str, Any] = {}
+    with service.observer.following():
+        while not service.observer.closed:
+            news = service.observer.next_news()
+            row = await run_in_threadpool(service.store.get_job, job_id)
+            document = to_job(row)
+            if document != told:
+                told = document
+                yield ServerSentEvent(data=_to_line(document), event="job", sep="\n")
+            if has_ended(row):
+                return
+            await news.wait()
+            await asyncio.sleep(PROGRESS_S)
+
+
+def get_log(service: Service, job_id: str, index: int, number: int | None, stream: str) -> LogFile:
+    """Where the log of an attempt lies. Raises NotFoundError for one that has not started, or left nothing."""
+    attempts = service.store.list_attempts(job_id, index)
+    attempt = _choose(attempts, number)
+    if attempt is None:
+        why = why_task(service.store.get_task(job_id, index), service.store.get_job(job_id))
+        what = f"attempt {number} of task {index}" if number else f"task {index}"
+        raise NotFoundError(f"{what} has not started" + (f": {why}" if why else ""))
+    file = _to_file(attempt, stream)
+    if file is None:
+        state = f"ended before its command started: {attempt.message or attempt.state}"
+        raise NotFoundError(
+            f"attempt {attempt.number} of task {index} " + (state if is_terminal(attempt.state) else "is starting")
+        )
+    return file
+
+
+async def log_bytes(
+    service: Service, job_id: str, index: int, number: int | None, stream: str, offset: int
+) -> AsyncIterator[bytes]:
+    """The log from `offset` on as it is written, until its attempt has ended; waits for an attempt that is still to come."""
+    nap_s = SHORTEST_NAP_S
+    with service.observer.following():
+        while not service.observer.closed:
+            news = service.observer.next_news()
+            attempt, may_come = await run_in_threadpool(_find_attempt, service, job_id, index, number)
+            file = None if attempt is None else _to_file(attempt, stream)
+            ended = not may_come if attempt is None else is_terminal(attempt.state)
+            if attempt is not None and file is not None:
+                number = attempt.number  # a retry has a log of its own
+                data = await service.sandboxes.read(file, offset, CHUNK)
+                while data:
+                    yield data
+                    offset, nap_s = offset + len(data), SHORTEST_NAP_S
+                    data = await service.sandboxes.read(file, offset, CHUNK)
+            if ended:
+                return
+            await _wait(news, nap_s if file is not None else LONGEST_NAP_S)
+            nap_s = min(nap_s * 2, LONGEST_NAP_S)
+    raise InternalError("the service is stopping")  # broken off, so that nobody takes it for the log's end
+
+
+def _find_attempt(service: Service, job_id: str, index: int, number: int | None) -> tuple[AttemptRow | None, bool]:
+    """(the attempt, whether one may still come)."""
+    task = service.store.get_task(job_id, index)  # before the attempts: what ends between the two is seen next time
+    attempt = _choose(service.store.list_attempts(job_id, index), number)
+    return attempt, task.state not in ENDED_TASK
+
+
+def _choose(attempts: list[AttemptRow], number: int | None) -> AttemptRow | None:
+    if number is None:
+        return attempts[-1] if attempts else None
+    return next((attempt for attempt in attempts if attempt.number == number), None)
+
+
+def _to_file(attempt: AttemptRow, stream: str) -> LogFile | None:
+    if attempt.sandbox is None:
+        return None
+    if attempt.agent_url is None:
+        raise AgentUnreachableError(f"nothing is known of agent {attempt.hostname} any more")
+    return LogFile(agent_url=attempt.agent_url, hostname=attempt.hostname, path=f"{attempt.sandbox}/{stream}")
+
+
+async def _wait(news: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(news.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def _to_line(document: dict[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"))

@@ -1,0 +1,88 @@
+"""The stdout and stderr of attempts, read from their sandboxes through the agents' /files/read.
+
+An agent that serves its sandboxes needs no shared file system, and keeps an ended attempt's files until it collects them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+
+from swath.domain.errors import AgentUnreachableError, NotFoundError
+
+# Mesos caps a read at 16 pages of memory; whoever wants more asks again.
+CHUNK = 64 * 1024
+CONNECT_TIMEOUT_S = 3.0
+READ_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogFile:
+    """A file of a sandbox."""
+
+    agent_url: str
+    hostname: str
+    path: str  # absolute, on the agent
+
+
+class SandboxReader:
+    """Reads files of sandboxes over kept-alive connections."""
+
+    def __init__(self) -> None:
+        # agents are reached directly, whatever proxy the environment names for the world outside
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S), trust_env=False, follow_redirects=False
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def get_size(self, file: LogFile) -> int:
+        """Bytes that the file has now. Raises NotFoundError and AgentUnreachableError, as everything here does."""
+        # "/files/read without offset = size only" (wire transcript 12)
+        _, size = await self._ask(file, {})
+        return size
+
+    async def read(self, file: LogFile, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset` on; fewer where the agent gives fewer, none at the end."""
+        data, _ = await self._ask(file, {"offset": str(offset), "length": str(min(length, CHUNK))})
+        return data
+
+    async def stream(self, file: LogFile, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes of [start, end) piece by piece."""
+        while start < end:
+            data = await self.read(file, start, end - start)
+            if not data:
+                return
+            start += len(data)
+            yield data
+
+    async def _ask(self, file: LogFile, parameters: dict[str, str]) -> tuple[bytes, int]:
+        """(data, offset) of the agent's answer."""
+        try:
+            response = await self._http.get(
+                f"{file.agent_url.rstrip('/')}/files/read", params={"path": file.path, **parameters}
+            )
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise AgentUnreachableError(
+                f"agent {file.hostname} at {file.agent_url} does not answer ({reason}); its logs can be read once it is back"
+            ) from error
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise NotFoundError(f"agent {file.hostname} has no {file.path} (any more): sandboxes are removed in time")
+        if not response.is_success:
+            raise AgentUnreachableError(
+                f"agent {file.hostname} answers {response.status_code} to a read of {file.path}"
+            )
+        try:
+            # A file holds bytes, and a chunk may end within a character: the agent sends them as they are inside of JSON.
+            document = json.loads(response.content.decode("utf-8", "surrogateescape"))
+            return document["data"].encode("utf-8", "surrogateescape"), int(document["offset"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AgentUnreachableError(
+                f"agent {file.hostname} answers a read with what is no data: {error}"
+            ) from error

@@ -1,0 +1,111 @@
+"""Jobs: submit, list, show, cancel, retry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from api.openapi import PROBLEMS, body_of
+from api.pages import Cursor, Filter, JobId, Limit, check_job_id, from_cursor, to_cursor
+from api.parsing import parse
+from api.schemas import JobAnswer, JobDocument, JobPage
+from api.service import Body, Injected
+from api.submission import admit
+from api.views import to_job
+from swath.domain.errors import InvalidInputError
+from swath.domain.ids import is_ulid, make_ulid
+from swath.domain.states import JobState
+from swath.store.rows import JobFilters
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="the same key with the same document gives back the first job; with another document it is a conflict",
+    ),
+]
+
+
+@router.post("", status_code=201, response_model=JobAnswer, openapi_extra=body_of("JobDocument"))
+def submit(
+    service: Injected, body: Body, request: Request, response: Response, idempotency_key: IdempotencyKey = None
+) -> Any:
+    """Submit a job. One that can never run is refused at once, with every reason; what else keeps it waiting shows as `why`."""
+    document = parse(JobDocument, body)
+    now = service.now()
+    admitted = admit(document, service.store, service.make_file_check(), now)
+    job_id = make_ulid(now, os.urandom(10))
+    job = service.store.submit(
+        admitted.spec,
+        admitted.image,
+        resources=admitted.resources,
+        job_id=job_id,
+        now=now,
+        user=service.settings.token_user,
+        idempotency=(idempotency_key, _hash(document)) if idempotency_key else None,
+    )
+    response.status_code = 201 if job.id == job_id else 200
+    response.headers["Location"] = f"{request.url.path}/{job.id}"
+    return to_job(job)
+
+
+@router.get("", response_model=JobPage)
+def list_jobs(
+    service: Injected,
+    project: Filter = None,
+    state: JobState | None = None,
+    image: Filter = None,
+    name: Filter = None,
+    label: Annotated[list[str] | None, Query(max_length=20, description="KEY=VALUE, several times for several")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Any:
+    """Jobs, the newest first."""
+    filters = JobFilters(project=project, state=state, image=image, name=name, labels=_to_labels(label or []))
+    after = from_cursor("jobs", cursor)
+    if after is not None and not is_ulid(str(after)):
+        raise InvalidInputError.at("query:cursor", "is none that a page of this list ended with")
+    page = service.store.list_jobs(filters, after=after, limit=limit)
+    return {"items": [to_job(row) for row in page.items], "next": to_cursor("jobs", page.next)}
+
+
+@router.get("/{job_id}", response_model=JobAnswer)
+def get_job(service: Injected, job_id: JobId) -> Any:
+    """One job, and `why` it waits."""
+    return to_job(service.store.get_job(check_job_id(job_id)))
+
+
+@router.post("/{job_id}/cancel", status_code=202, response_model=JobAnswer)
+def cancel(service: Injected, job_id: JobId) -> Any:
+    """Ask for the job's end. Its tasks get their grace; the job is CANCELLED once they have ended."""
+    return to_job(service.store.request_cancel(check_job_id(job_id)))
+
+
+@router.post("/{job_id}/retry", status_code=202, response_model=JobAnswer)
+def retry(service: Injected, job_id: JobId) -> Any:
+    """Run the job's failed tasks again."""
+    return to_job(service.store.request_retry(check_job_id(job_id)))
+
+
+def _hash(document: JobDocument) -> str:
+    """A digest of what the document says, however it was written."""
+    said = document.model_dump(mode="json", exclude_unset=True)
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _to_labels(texts: list[str]) -> dict[str, str]:
+    labels = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not key or "\0" in text or len(text) > 512:
+            raise InvalidInputError.at("query:label", f"must be KEY=VALUE, is {text[:60]!r}")
+        labels[key] = value
+    return labels

@@ -1,0 +1,357 @@
+"""The documents of the REST API: what may be sent (closed and bounded), and what is answered (for OpenAPI)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from swath.domain.jobs import DEFAULT_PRIORITY, LARGEST_ARRAY
+
+LONGEST_TIMEOUT_S = 30 * 24 * 3600
+MOST_ENTRIES = 200  # inputs, parameters, labels, constraints of a job
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_./-]+$")]
+Label = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Href = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+ImageReference = Annotated[
+    str, StringConstraints(max_length=300, pattern=r"^[a-zA-Z0-9-]+(:[0-9A-Za-z.+-]+)?(@sha256:[0-9a-f]{64})?$")
+]
+AbsolutePath = Annotated[str, StringConstraints(max_length=4096, pattern=r"^(/[^\x00]*|builtin:[a-z]+)$")]
+
+
+def _to_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside of the calendar") from None
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+
+
+class Sent(BaseModel):
+    """What a client sends: nothing that is not known, and no guessing at types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ArrayDocument(Sent):
+    """What the job fans out over: the `items` of a list, or a `range` of integers [first, end)."""
+
+    over: Key = Field(description="the input or parameter that each element sets")
+    items: list[Any] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=LARGEST_ARRAY,
+        description='for files {"href": "file:///..."}; for parameters any JSON value',
+    )
+    range: tuple[int, int] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> ArrayDocument:
+        if (self.items is None) == (self.range is None):
+            raise ValueError('needs either "items" or "range"')
+        if self.range is not None and not 0 < self.range[1] - self.range[0] <= LARGEST_ARRAY:
+            raise ValueError(f"range must hold 1 to {LARGEST_ARRAY:,} integers, from the first to before the second")
+        if self.range is not None and max(map(abs, self.range)) >= 2**53:
+            raise ValueError("range must lie within what JSON can count, 2^53")
+        return self
+
+
+class InputDocument(Sent):
+    """One file input: a file, several files, or the array's item."""
+
+    href: Href | None = None
+    hrefs: list[Href] | None = Field(default=None, min_length=1, max_length=10_000)
+    item: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_three(self) -> InputDocument:
+        if sum(value is not None for value in (self.href, self.hrefs, self.item)) != 1:
+            raise ValueError('needs exactly one of "href", "hrefs" and "item": true')
+        return self
+
+
+class ResourcesDocument(Sent):
+    """What one task needs; memory and disk in MiB. What is not given, the image's manifest says."""
+
+    cpus: float | None = Field(default=None, ge=0, le=100_000, allow_inf_nan=False)
+    mem: float | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
+    disk: float | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
+    gpus: int | None = Field(default=None, ge=0, le=1000)
+
+
+class ConstraintDocument(Sent):
+    """A condition on an attribute of the agent."""
+
+    attribute: Key
+    operator: Line = Field(description="equals or in")
+    value: Label | list[Label]
+
+
+class ReactionDocument(Sent):
+    """What to do about one cause, beside trying again."""
+
+    grow_mem: float = Field(default=1.0, ge=1, le=16, allow_inf_nan=False)
+    cap: int | None = Field(default=None, ge=1, le=1_000_000, description="MiB")
+
+
+class RetryDocument(Sent):
+    """How often and when a task is tried again."""
+
+    max_attempts: int = Field(default=3, ge=1, le=100)
+    backoff_s: float = Field(default=10.0, ge=0, le=3600, allow_inf_nan=False)
+    on: dict[Key, Literal["fail", "retry"] | ReactionDocument] = Field(default={}, max_length=50)
+
+
+class JobDocument(Sent):
+    """A job to submit."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "ndvi-august",
+                    "image": "ndvi:1.0.0",
+                    "array": {"over": "SCENE", "items": [{"href": "file:///eos/S2A_33TWM_20230815"}]},
+                    "parameters": {"INDEX": "NDVI"},
+                    "resources": {"cpus": 1, "mem": 2048, "disk": 4096},
+                    "labels": {"campaign": "2023"},
+                }
+            ]
+        }
+    )
+
+    image: ImageReference = Field(description="NAME for the newest version, or NAME:VERSION")
+    name: Line | None = Field(default=None, description="the image's name where it is not given")
+    project: Key = "default"
+    array: ArrayDocument | None = Field(default=None, description="without it the job has one task")
+    inputs: dict[Key, InputDocument] = Field(default={}, max_length=MOST_ENTRIES)
+    parameters: dict[Key, Any] = Field(default={}, max_length=MOST_ENTRIES)
+    settings: dict[Key, Annotated[str, StringConstraints(max_length=4096)]] = Field(default={}, max_length=MOST_ENTRIES)
+    resources: ResourcesDocument = ResourcesDocument()
+    constraints: list[ConstraintDocument] = Field(default=[], max_length=MOST_ENTRIES)
+    priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=100, description="larger goes first")
+    max_running: int | None = Field(default=None, ge=1, le=LARGEST_ARRAY)
+    not_before: Time | None = None
+    deadline: Time | None = None
+    timeout_s: int | None = Field(default=None, ge=1, le=LONGEST_TIMEOUT_S, description="of one attempt")
+    retry: RetryDocument = RetryDocument()
+    after: list[Any] = Field(default=[], max_length=MOST_ENTRIES, description="not supported yet")
+    labels: dict[Key, Label] = Field(default={}, max_length=MOST_ENTRIES)
+    may_wait: bool = Field(
+        default=False, description="accept the job although no agent seen in 24 hours is large enough"
+    )
+
+
+class ImageDocument(Sent):
+    """An image version to register: its Seed manifest, and at least one place where it is found."""
+
+    manifest: dict[str, Any] = Field(description="Seed 1.0.0; its job's name and jobVersion name the image version")
+    swath_manifest: dict[str, Any] | None = None
+    reference: Line | None = Field(default=None, description="REGISTRY/REPOSITORY@sha256:DIGEST")
+    image_id: Line | None = Field(default=None, description="sha256:... of an image that exists on one engine only")
+    context: AbsolutePath | None = Field(default=None, description="absolute path of the build context")
+
+
+class Answered(BaseModel):
+    """What the service answers."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class CountsAnswer(Answered):
+    """How many tasks are in which state."""
+
+    total: int
+    pending: int
+    active: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class JobAnswer(Answered):
+    """A job."""
+
+    id: str
+    name: str
+    project: str
+    user: str | None
+    image: str
+    state: str = Field(description="PENDING, RUNNING, SUCCEEDED, FAILED or CANCELLED")
+    desired: str = Field(description="RUN or CANCELLED")
+    counts: CountsAnswer
+    priority: int
+    resources: dict[str, float]
+    labels: dict[str, str]
+    submitted_at: str
+    started_at: str | None
+    ended_at: str | None
+    why: str | None = Field(description="why it waits, in one sentence")
+    spec: dict[str, Any] = Field(description="as it was submitted; without the array's items")
+
+
+class AgentRefAnswer(Answered):
+    """An agent, by name."""
+
+    id: str
+    hostname: str
+
+
+class TaskAnswer(Answered):
+    """One element of a job's array."""
+
+    job: str
+    index: int
+    state: str = Field(description="PENDING, ACTIVE, SUCCEEDED, FAILED or CANCELLED")
+    attempts: int
+    item: Any
+    agent: AgentRefAnswer | None
+    cause: str | None
+    exit_code: int | None
+    message: str | None
+    started_at: str | None
+    ended_at: str | None
+    why: str | None
+
+
+class AttemptAnswer(Answered):
+    """One run of a task on an agent."""
+
+    id: str
+    job: str
+    task: int
+    number: int
+    state: str
+    agent: AgentRefAnswer
+    runtime: str | None
+    cause: str | None
+    exit_code: int | None
+    error: str | None = Field(description="name of the image's own error with this exit code")
+    message: str | None
+    resources: dict[str, float]
+    warnings: list[str]
+    launched_at: str
+    started_at: str | None
+    ended_at: str | None
+    usage: dict[str, float]
+
+
+class OutputAnswer(Answered):
+    """One published file."""
+
+    task: int
+    name: str
+    path: str
+    size: int
+    media_type: str | None
+    href: str
+    file: str = Field(description="absolute path on the shared file system")
+
+
+class JobPage(Answered):
+    """Jobs, the newest first."""
+
+    items: list[JobAnswer]
+    next: str | None = Field(description="cursor of the next page")
+
+
+class TaskPage(Answered):
+    """Tasks by index."""
+
+    items: list[TaskAnswer]
+    next: str | None
+
+
+class AttemptList(Answered):
+    """Attempts by number."""
+
+    items: list[AttemptAnswer]
+
+
+class OutputPage(Answered):
+    """Outputs by task."""
+
+    items: list[OutputAnswer]
+    next: str | None
+
+
+class ImageAnswer(Answered):
+    """An image version."""
+
+    name: str
+    version: str
+    digest: str
+    reference: str | None
+    image_id: str | None
+    context: str | None
+    manifest: dict[str, Any]
+    swath_manifest: dict[str, Any] | None
+    state: str = Field(description="ACTIVE or RETIRED")
+    created_at: str
+    registered_at: str
+
+
+class ImagePage(Answered):
+    """Image versions."""
+
+    items: list[ImageAnswer]
+    next: str | None
+
+
+class AgentAnswer(Answered):
+    """An agent."""
+
+    id: str
+    hostname: str
+    url: str
+    resources: dict[str, float]
+    attributes: dict[str, str]
+    region: str | None
+    zone: str | None
+    active: bool
+    first_seen: str
+    last_seen: str
+
+
+class AgentList(Answered):
+    """Agents by host name."""
+
+    items: list[AgentAnswer]
+
+
+class ClusterAnswer(Answered):
+    """The cluster."""
+
+    connected: bool = Field(description="whether the scheduler is subscribed to a master")
+    master: str | None
+    heartbeat_at: str | None
+    framework_id: str | None
+    leader: str | None
+    agents: int
+    resources: dict[str, float]
+    open_jobs: int
+    open_attempts: int
+    scheduler: dict[str, Any]
+
+
+class ErrorEntry(Answered):
+    """One thing that is wrong."""
+
+    path: str = Field(description="JSON pointer into the body; query:NAME, header:NAME or path:NAME elsewhere")
+    message: str
+
+
+class ProblemAnswer(Answered):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[ErrorEntry] | None = None

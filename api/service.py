@@ -1,0 +1,49 @@
+"""What the routes work with: one value, made once and handed to every request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.inputs import FileCheck
+from api.logs import SandboxReader
+from api.observation import Metrics
+from api.observe import Observer
+from api.settings import Settings
+from swath.store.api_store import ApiStore
+from swath.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """The parts of the job service."""
+
+    settings: Settings
+    database: Database
+    store: ApiStore
+    observer: Observer
+    sandboxes: SandboxReader
+    metrics: Metrics
+    now: Callable[[], datetime]  # aware, UTC
+
+    def make_file_check(self) -> FileCheck | None:
+        """A check of input files for one request; None where the service does not see them."""
+        return FileCheck(self.settings.input_roots) if self.settings.check_inputs else None
+
+
+async def _get_service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+async def _read_body(request: Request) -> bytes:
+    """The raw body. It is parsed in the route's thread: a large job would hold up the event loop for everybody."""
+    return await request.body()
+
+
+Injected = Annotated[Service, Depends(_get_service)]
+Body = Annotated[bytes, Depends(_read_body)]

@@ -1,0 +1,69 @@
+"""The settings of the job service, read from the environment (SWATH_...) by `main` and handed down."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+SHORTEST_TOKEN = 16  # characters; `swath up` makes 43
+
+
+def _owner() -> str:
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+class Settings(BaseSettings):
+    """What the service needs to know. There is one token, and so one user: whoever runs the cluster."""
+
+    model_config = SettingsConfigDict(env_prefix="SWATH_", frozen=True)
+
+    database_url: str
+    token_file: Path  # holds the bearer token; nobody but its owner may read it
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8642, ge=0, le=65535)
+    public_url: str | None = None  # how users reach the service, where that is not host and port
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # names in Host beside loopback's and the public URL's
+    input_roots: Annotated[tuple[Path, ...], NoDecode] = (Path("/"),)  # file:// inputs lie below one of these
+    check_inputs: bool = True  # False where the api does not see the agents' file system
+    max_body: int = Field(default=5 * 1024 * 1024, ge=1024)  # bytes
+    token_user: str = Field(default_factory=_owner)  # whose jobs they are
+    heartbeat_s: float = Field(default=15.0, gt=0)  # between comments on a quiet stream of events
+    scheduler_stale_s: float = Field(default=30.0, gt=0)  # after so long without a sign of it, /readyz says no
+    log_format: Literal["json", "console"] = "console"
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("input_roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: object) -> object:
+        return tuple(map(Path, filter(None, value.split(":")))) if isinstance(value, str) else value
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Every name under which the service may be addressed, in lower case, without ports."""
+        public = urlsplit(self.public_url).hostname if self.public_url else None
+        names = {"127.0.0.1", "localhost", "::1", self.api_host, public, *self.allowed_hosts}
+        return frozenset(name.lower().strip("[]") for name in names if name and name != "0.0.0.0")
+
+    def read_token(self) -> str:
+        """The bearer token. Raises ValueError for a file that is missing, open to others, or too short to be a secret."""
+        try:
+            mode = stat.S_IMODE(self.token_file.stat().st_mode)
+            token = self.token_file.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"the token file {self.token_file} cannot be read: {error}") from error
+        if mode & 0o077:
+            raise ValueError(f"the token file {self.token_file} is open to others (mode {mode:04o}): chmod 600 it")
+        if len(token) < SHORTEST_TOKEN:
+            raise ValueError(f"the token in {self.token_file} is shorter than {SHORTEST_TOKEN} characters")
+        return token

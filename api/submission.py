@@ -1,0 +1,165 @@
+"""Whether a submitted job can ever run here: everything that is wrong with it, in one answer, before it is stored."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from api.errors import MOST_ERRORS
+from api.inputs import FileCheck
+from api.schemas import JobDocument
+from swath.domain.errors import CannotRunError, InvalidInputError, Problem
+from swath.domain.jobs import JobSpec, bind_item, item_at, total_request
+from swath.domain.manifest import Manifest
+from swath.domain.resources import Resources
+from swath.store.api_store import ApiStore
+from swath.store.rows import AgentRow, ImageRow
+
+OPERATORS = ("equals", "in")
+SEEN_WITHIN = timedelta(hours=24)
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Admitted:
+    """A job that may be stored."""
+
+    spec: JobSpec
+    image: ImageRow
+    resources: Resources  # of one task
+
+
+def admit(document: JobDocument, store: ApiStore, files: FileCheck | None, now: datetime) -> Admitted:
+    """The job of a document, checked; `files` is None where the service does not see the agents' file system.
+
+    Raises CannotRunError with everything that keeps it from ever running.
+    """
+    spec = JobSpec.from_document(document.model_dump(mode="json", exclude_unset=True))
+    problems = _check_support(document, now)
+    image = store.find_image(spec.image)
+    if image is None:
+        raise CannotRunError([Problem("/image", _unknown_image(spec.image, store)), *problems])
+    manifest = Manifest.from_json(image.manifest)
+    problems += manifest.check_settings(spec.settings)
+    problems += itertools.islice(_check_tasks(spec, manifest, files), MOST_ERRORS)
+    resources = Resources()
+    try:
+        resources = total_request(manifest.resources(_largest_input(spec, manifest, files)), spec.resources)
+    except InvalidInputError as error:
+        problems += error.problems
+    problems += _check_size(spec, resources, _seen_agents(store, now))
+    if problems:
+        raise CannotRunError(problems)
+    return Admitted(spec=spec, image=image, resources=resources)
+
+
+def _check_support(document: JobDocument, now: datetime) -> list[Problem]:
+    """What is not supported, and what lies in the past already."""
+    problems = [
+        Problem(f"/constraints/{index}/operator", f"{entry.operator!r} is not supported; use {' or '.join(OPERATORS)}")
+        for index, entry in enumerate(document.constraints)
+        if entry.operator not in OPERATORS
+    ]
+    if document.after:
+        problems.append(Problem("/after", "is not supported yet: submit this job once the one before it has ended"))
+    if document.deadline is not None and document.deadline <= now:
+        problems.append(Problem("/deadline", f"has passed; it is {now:%Y-%m-%dT%H:%M:%SZ}"))
+    return problems
+
+
+def _unknown_image(reference: str, store: ApiStore) -> str:
+    name = reference.partition("@")[0].partition(":")[0]
+    known = store.list_images(name, limit=20).items or store.list_images(limit=20).items
+    names = ", ".join(sorted({f"{row.name}:{row.version}" for row in known}))
+    return f"there is no image {reference!r}; registered are {names}" if names else "no image is registered yet"
+
+
+def _check_tasks(spec: JobSpec, manifest: Manifest, files: FileCheck | None) -> Iterator[Problem]:
+    """What the image says against the inputs and parameters of the tasks, and which of their files are missing."""
+    told: set[tuple[str, str]] = set()
+    for index, item in _elements(spec):
+        for problem in _check_task(spec, manifest, item, files):
+            found = _relocate(problem, spec, index)
+            if (found.path, found.message) not in told:
+                told.add((found.path, found.message))
+                yield found
+
+
+def _elements(spec: JobSpec) -> Iterable[tuple[int, Any]]:
+    """(index, element) of every task that can differ from the others: of a range the first stands for all."""
+    if spec.array is None or spec.array.items is None:
+        return [(0, item_at(spec, 0))]
+    return enumerate(spec.array.items)
+
+
+def _check_task(spec: JobSpec, manifest: Manifest, item: Any, files: FileCheck | None) -> Iterator[Problem]:
+    try:
+        binding = bind_item(spec, manifest.file_inputs, item)
+    except InvalidInputError as error:
+        yield from error.problems
+        return
+    yield from manifest.check_binding(binding.files, binding.parameters)
+    if files is not None:
+        for name, hrefs in binding.files.items():
+            for href in hrefs:
+                if complaint := files.find_complaint(href):
+                    yield Problem(f"/inputs/{name}", f"{href}: {complaint}")
+
+
+def _relocate(problem: Problem, spec: JobSpec, index: int) -> Problem:
+    """The problem at its place in the submitted document: what a task gets from the array stands in the array."""
+    if spec.array is None:
+        return problem
+    group, _, name = problem.path.removeprefix("/").partition("/")
+    place = "/array/range" if spec.array.items is None else f"/array/items/{index}"
+    if group == "array":
+        return Problem(place + problem.path.removeprefix("/array/items"), problem.message)
+    if name == spec.array.over:
+        return Problem("/array/over" if problem.message.startswith("is unknown") else place, problem.message)
+    given = spec.inputs.get(name) if group == "inputs" else spec.parameters.get(name)
+    is_items = isinstance(given, Mapping) and bool(given.get("item")) and group == "inputs"
+    return Problem(place, problem.message) if is_items else problem
+
+
+def _largest_input(spec: JobSpec, manifest: Manifest, files: FileCheck | None) -> float:
+    """MiB of the task with the largest input; 0 where the image does not ask for it or the files cannot be seen."""
+    if files is None or not any(scalar.inputMultiplier for scalar in manifest.job.resources.scalar):
+        return 0.0
+    return max((_measure(spec, manifest, item, files) for _, item in _elements(spec)), default=0) / MIB
+
+
+def _measure(spec: JobSpec, manifest: Manifest, item: Any, files: FileCheck) -> int:
+    try:
+        binding = bind_item(spec, manifest.file_inputs, item)
+    except InvalidInputError:  # told already
+        return 0
+    return sum(files.measure(href) for hrefs in binding.files.values() for href in hrefs)
+
+
+def _seen_agents(store: ApiStore, now: datetime) -> list[AgentRow]:
+    return [agent for agent in store.list_agents() if agent.active or agent.last_seen >= now - SEEN_WITHIN]
+
+
+def _check_size(spec: JobSpec, request: Resources, agents: Sequence[AgentRow]) -> list[Problem]:
+    """Why none of `agents` could take a task; nothing where one could, where there are none yet, or if the job may wait."""
+    if spec.may_wait or not agents:
+        return []
+    admitting = [agent for agent in agents if all(entry.admits(agent.attributes) for entry in spec.constraints)]
+    if not admitting:
+        return [
+            Problem("/constraints", "no agent seen in the last 24 hours meets them; may_wait accepts the job anyway")
+        ]
+    if any(request.fits_in(agent.total) for agent in admitting):
+        return []
+    totals = [agent.total.as_tuple() for agent in admitting]
+    cpus_m, mem, disk, gpus = (max(column) for column in zip(*totals, strict=True))
+    largest = Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus)
+    reason = request.shortfall(largest) or "no single one has all of it together"
+    return [
+        Problem(
+            "/resources", f"exceed every agent seen in the last 24 hours: {reason}; may_wait accepts the job anyway"
+        )
+    ]

@@ -1,0 +1,174 @@
+"""From the store's values to the documents that users see."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from swath.domain.states import TaskState
+from swath.store.rows import AgentRow, AttemptRow, ClusterRow, EventRow, ImageRow, JobRow, OutputRow, TaskRow
+
+Document = dict[str, Any]
+
+
+def to_time(at: datetime | None) -> str | None:
+    """RFC 3339 in UTC with a Z and milliseconds."""
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_job(row: JobRow) -> Document:
+    """A job."""
+    counts = row.counts
+    return {
+        "id": row.id,
+        "name": row.name,
+        "project": row.project,
+        "user": row.user,
+        "image": f"{row.image_name}:{row.image_version}",
+        "state": row.state.value,
+        "desired": row.desired.value,
+        "counts": {
+            "total": counts.total,
+            "pending": counts.pending,
+            "active": counts.active,
+            "succeeded": counts.succeeded,
+            "failed": counts.failed,
+            "cancelled": counts.cancelled,
+        },
+        "priority": row.priority,
+        "resources": row.resources.to_document(),
+        "labels": dict(row.labels),
+        "submitted_at": to_time(row.submitted_at),
+        "started_at": to_time(row.started_at),
+        "ended_at": to_time(row.ended_at),
+        "why": _why_job(row),
+        "spec": dict(row.spec),
+    }
+
+
+def _why_job(row: JobRow) -> str | None:
+    if row.ended_at is None and row.desired_rev != row.observed_rev:
+        return "the scheduler has not taken in the last change yet"
+    return row.wait_reason if row.counts.pending else None
+
+
+def to_task(row: TaskRow, job: JobRow) -> Document:
+    """A task of `job`."""
+    return {
+        "job": row.job_id,
+        "index": row.index,
+        "state": row.state.value,
+        "attempts": row.attempts,
+        "item": row.item,
+        "agent": _to_agent_ref(row.agent_id, row.hostname),
+        "cause": row.cause,
+        "exit_code": row.exit_code,
+        "message": row.message,
+        "started_at": to_time(row.started_at),
+        "ended_at": to_time(row.ended_at),
+        "why": why_task(row, job),
+    }
+
+
+def why_task(row: TaskRow, job: JobRow) -> str | None:
+    """Why the task is not running, in one sentence; None when it runs or has ended."""
+    if row.state is not TaskState.PENDING:
+        return None
+    if row.retry_at is not None:
+        return f"attempt {row.attempts} ended by {row.cause}; the next one may start at {to_time(row.retry_at)}"
+    return _why_job(job)
+
+
+def to_attempt(row: AttemptRow) -> Document:
+    """An attempt."""
+    return {
+        "id": row.id,
+        "job": row.job_id,
+        "task": row.task_index,
+        "number": row.number,
+        "state": row.state.value,
+        "agent": _to_agent_ref(row.agent_id, row.hostname),
+        "runtime": row.runtime,
+        "cause": row.cause,
+        "exit_code": row.exit_code,
+        "error": row.error,
+        "message": row.message,
+        "resources": row.resources.to_document(),
+        "warnings": list(row.report.get("warnings") or ()),
+        "launched_at": to_time(row.launched_at),
+        "started_at": to_time(row.started_at),
+        "ended_at": to_time(row.ended_at),
+        "usage": dict(row.report.get("usage") or {}),
+    }
+
+
+def to_output(row: OutputRow, base_url: str) -> Document:
+    """An output, with the address at which the service serves it."""
+    return {
+        "task": row.task_index,
+        "name": row.name,
+        "path": row.path,
+        "size": row.size,
+        "media_type": row.media_type,
+        "href": f"{base_url}/v1/jobs/{row.job_id}/tasks/{row.task_index}/outputs/{quote(row.path)}",
+        "file": f"{row.output_dir.rstrip('/')}/{row.path}",
+    }
+
+
+def to_event(row: EventRow) -> Document:
+    """An event."""
+    return {"id": row.id, "job": row.job_id, "at": to_time(row.at), "kind": row.kind, "data": dict(row.data)}
+
+
+def to_image(row: ImageRow) -> Document:
+    """An image version."""
+    return {
+        "name": row.name,
+        "version": row.version,
+        "digest": row.digest,
+        "reference": row.reference,
+        "image_id": row.image_id,
+        "context": row.context,
+        "manifest": dict(row.manifest),
+        "swath_manifest": None if row.swath_manifest is None else dict(row.swath_manifest),
+        "state": row.state,
+        "created_at": to_time(row.created_at),
+        "registered_at": to_time(row.registered_at),
+    }
+
+
+def to_agent(row: AgentRow) -> Document:
+    """An agent."""
+    return {
+        "id": row.id,
+        "hostname": row.hostname,
+        "url": row.url,
+        "resources": row.total.to_document(),
+        "attributes": dict(row.attributes),
+        "region": row.region,
+        "zone": row.zone,
+        "active": row.active,
+        "first_seen": to_time(row.first_seen),
+        "last_seen": to_time(row.last_seen),
+    }
+
+
+def to_cluster(row: ClusterRow) -> Document:
+    """The cluster."""
+    return {
+        "connected": row.connected,
+        "master": row.master,
+        "heartbeat_at": to_time(row.heartbeat_at),
+        "framework_id": row.framework_id,
+        "leader": row.leader,
+        "agents": row.agents,
+        "resources": row.total.to_document(),
+        "open_jobs": row.open_jobs,
+        "open_attempts": row.open_attempts,
+        "scheduler": dict(row.data),
+    }
+
+
+def _to_agent_ref(agent_id: str | None, hostname: str | None) -> Document | None:
+    return None if agent_id is None else {"id": agent_id, "hostname": hostname or agent_id}
