@@ -114,6 +114,7 @@ class CallChannel:
         connection = self._connection
         if connection is not None:
             wake_socket(connection.sock)
+        self._tidy()
 
     def exchange(self, messages: Sequence[Message]) -> list[CallResult]:
         """Send the calls in order and return their outcomes in the same order; raises nothing."""
@@ -122,9 +123,20 @@ class CallChannel:
             session = self._session
             for start in range(0, len(messages), _DEPTH):
                 results += self._exchange_some(session, messages[start : start + _DEPTH])
-        if session is not None and self._session is session and (reason := _find_loss(results)):
+        if self._session is None:
+            self._tidy()
+        elif self._session is session and (reason := _find_loss(results)):
             self._on_gone(reason)
         return results
+
+    def _tidy(self) -> None:
+        """Close the connection of an ended session, unless a call is under way: that one comes here itself."""
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._session is None:
+                    self._drop_connection()
+            finally:
+                self._lock.release()
 
     def _exchange_some(self, session: Session | None, messages: Sequence[Message]) -> list[CallResult]:
         if session is None or session is not self._session:
