@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
 import typer
 
 from swath.cli.blueprint import COMPARE, find_checkout
@@ -169,18 +167,17 @@ def _service(var: Var) -> Iterator[Finding]:
         yield _grade(ready, "api", text, f"tail {var.logs / 'api.log'}")
     try:
         with Client() as client:
-            yield from _cluster(client)
+            yield from _cluster(client, var.logs)
     except UnauthorizedError as error:
         yield Finding(name="token", grade="bad", text=str(error), mend=f"rm {var.token_file}; swath down; swath up")
     except (SwathError, OSError) as error:
         yield Finding(name="api", grade="bad", text=str(error), mend="swath down; swath up")
 
 
-def _cluster(client: Client) -> Iterator[Finding]:
+def _cluster(client: Client, logs: Path) -> Iterator[Finding]:
     found = client.cluster()
-    scheduler: dict[str, Any] = found.get("scheduler") or {}
-    connected = bool(scheduler.get("connected"))
-    text = f"connected to {scheduler.get('master')}" if connected else "not connected to the master"
-    yield _grade(connected, "scheduler", text, f"tail {Path('var/log/scheduler.log')}; swath down; swath up")
+    connected = bool(found.get("connected"))
+    text = f"connected to {found.get('master')}" if connected else "not connected to the master"
+    yield _grade(connected, "mesos", text, f"tail {logs / 'scheduler.log'}; swath down; swath up")
     agents = [agent for agent in client.agents() if agent.get("active", True)]
-    yield _grade(bool(agents), "agents", f"{len(agents)} active", "tail var/log/local.log; swath down; swath up")
+    yield _grade(bool(agents), "agents", f"{len(agents)} active", f"tail {logs / 'local.log'}; swath down; swath up")
