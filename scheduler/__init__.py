@@ -1,0 +1,1 @@
+"""The Mesos framework of Swath: `python -m scheduler`."""

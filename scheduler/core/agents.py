@@ -1,0 +1,130 @@
+"""The agents: known from their offers and from the master's list."""
+
+from __future__ import annotations
+
+from scheduler.core.effects import ListAgents
+from scheduler.core.events import AgentsListed, Failure, Offer
+from scheduler.core.state import Agent
+from scheduler.core.timers import Kind
+from scheduler.core.turn import Turn
+from swath.domain.changes import DeactivateAgent, PutAgent
+from swath.domain.resources import Resources
+
+
+def on_offer(turn: Turn, offer: Offer) -> None:
+    """Keep the offer; an agent seen for the first time is written down with what can be told from it."""
+    agent = turn.state.agents.get(offer.agent_id)
+    if agent is None:
+        agent = turn.state.agents[offer.agent_id] = Agent(info=_guess(offer, Resources()))
+        _count_used(turn, agent)
+        list_soon(turn)
+        _reconsider(turn)
+    agent.offers[offer.id] = offer
+    info = agent.info if agent.listed else _guess(offer, _at_least(turn, agent))
+    if info != agent.info or _is_stale(turn, agent):
+        _write(turn, agent, info)
+
+
+def on_listed(turn: Turn, event: AgentsListed) -> None:
+    """Take in the master's list: it alone knows totals, for "offers show only what is free" (DESIGN.md 4.8)."""
+    state = turn.state
+    for info in event.agents:
+        agent = state.agents.get(info.agent_id)
+        if not info.active:
+            _drop(turn, info.agent_id)
+            continue
+        if agent is None:
+            agent = state.agents[info.agent_id] = Agent(info=info)
+            _count_used(turn, agent)
+        agent.listed = True
+        if agent.info != info:
+            _reconsider(turn)
+        if agent.info != info or _is_stale(turn, agent):
+            _write(turn, agent, info)
+    known = {info.agent_id for info in event.agents} | event.recovered
+    for agent_id in [agent_id for agent_id in state.agents if agent_id not in known]:
+        _drop(turn, agent_id)
+    list_later(turn)
+
+
+def on_failure(turn: Turn, event: Failure) -> None:
+    """An executor or an agent ended; the updates of its tasks follow by themselves, the list of agents may be stale."""
+    if event.executor_id is None:
+        list_soon(turn)
+    turn.note("warning", "failure", agent=event.agent_id, executor=event.executor_id, status=event.status)
+
+
+def list_soon(turn: Turn) -> None:
+    """The view of the cluster is stale."""
+    at = turn.after(0.2)
+    known = turn.state.timers.find(Kind.AGENTS)
+    if known is None or known > at:
+        turn.state.timers.set(Kind.AGENTS, at)
+
+
+def list_later(turn: Turn) -> None:
+    """Ask again after a while; sooner while somebody waits for resources."""
+    settings = turn.state.settings
+    turn.set_timer(Kind.AGENTS, settings.agents_busy_s if turn.state.waiting else settings.agents_idle_s)
+
+
+def list_now(turn: Turn) -> None:
+    """Ask the leading master."""
+    if turn.state.connected:
+        turn.call(ListAgents(master=turn.state.master))
+        list_later(turn)
+
+
+def _guess(offer: Offer, total: Resources) -> PutAgent:
+    """The agent as far as an offer tells."""
+    return PutAgent(
+        agent_id=offer.agent_id,
+        hostname=offer.hostname,
+        url=offer.url,
+        total=total,
+        attributes=offer.attributes,
+        region=offer.region,
+        zone=offer.zone,
+    )
+
+
+def _at_least(turn: Turn, agent: Agent) -> Resources:
+    """What an agent must have that nobody has listed yet: what it offers and what runs on it."""
+    executor = turn.state.settings.executor_resources if agent.attempts else Resources()
+    seen = (agent.offered + agent.used + executor).as_tuple()
+    cpus_m, mem, disk, gpus = (max(pair) for pair in zip(seen, agent.info.total.as_tuple(), strict=True))
+    return Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus)
+
+
+def _is_stale(turn: Turn, agent: Agent) -> bool:
+    at = agent.written_at
+    return at is None or (turn.now - at).total_seconds() >= turn.state.settings.agents_seen_s
+
+
+def _write(turn: Turn, agent: Agent, info: PutAgent) -> None:
+    agent.info, agent.written_at = info, turn.now
+    turn.write(info)
+
+
+def _drop(turn: Turn, agent_id: str) -> None:
+    """The agent is gone or takes no tasks; its attempts end by updates and reconciliation, not by this."""
+    agent = turn.state.agents.pop(agent_id, None)
+    if agent is not None:
+        turn.write(DeactivateAgent(agent_id=agent_id))
+        _reconsider(turn)
+
+
+def _count_used(turn: Turn, agent: Agent) -> None:
+    """An agent that comes back has our attempts on it already."""
+    for live in turn.state.attempts.values():
+        if live.attempt.agent_id == agent.info.agent_id:
+            agent.used += live.attempt.resources
+            agent.attempts += 1
+
+
+def _reconsider(turn: Turn) -> None:
+    """With another cluster, what was hopeless may not be any more."""
+    for job_id in turn.state.waiting:
+        turn.state.jobs[job_id].hopeless = False
+    if turn.state.waiting:
+        turn.set_timer(Kind.WHY, 0.3)

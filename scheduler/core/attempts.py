@@ -1,0 +1,185 @@
+"""The life of an attempt after its launch, and what its end means for its task."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from scheduler.core import jobs
+from scheduler.core.events import Update
+from scheduler.core.state import Job, LiveAttempt
+from scheduler.core.timers import Kind
+from scheduler.core.turn import Turn
+from swath.domain.attempts import AttemptReport
+from swath.domain.changes import ChangeAttempt, PutTask
+from swath.domain.retries import FREE, Cause, decide_retry
+from swath.domain.states import AttemptState, Desired, Observation, TaskState
+
+_SILENT = AttemptReport()
+
+# Of a task that the agent, not its executor, has ended. An executor's own end is not the task's fault.
+_CAUSES_BY_REASON = {
+    "REASON_CONTAINER_LIMITATION_MEMORY": Cause.OOM,
+    "REASON_CONTAINER_LIMITATION_DISK": Cause.DISK,
+}
+
+# TASK_ERROR that is our own doing, not the task's (M19): an offer that shrank, an executor that came or went meanwhile.
+_OWN_ERRORS = ("ExecutorInfo is not compatible", "is more than available", "duplicate ID")
+
+
+def progress(turn: Turn, live: LiveAttempt, update: Update, report: AttemptReport | None, *, changed: bool) -> None:
+    """The attempt is in another state that is not its end, or its executor has said more of it."""
+    said = report or _SILENT
+    if live.state is AttemptState.RUNNING and live.started_at is None:
+        live.started_at = _to_time(said.started_at) or turn.now
+    turn.write(
+        ChangeAttempt(
+            attempt_id=live.attempt.id,
+            state=live.state,
+            started_at=live.started_at,
+            sandbox=said.sandbox,
+            runtime=said.runtime,
+            message=said.message or (update.message if live.state is AttemptState.UNREACHABLE else None) or None,
+            report={"warnings": said.warnings} if said.warnings else None,
+        )
+    )
+    job = turn.state.jobs.get(live.attempt.job_id)
+    if changed and job is not None:
+        _show_start(turn, job, live)
+        turn.tell(job.id, "attempt.state", task=live.attempt.task_index, attempt=live.attempt.id, state=live.state)
+
+
+def end(turn: Turn, live: LiveAttempt, state: AttemptState, update: Update, report: AttemptReport | None) -> None:
+    """The attempt has ended in `state`, for good. Its outputs are official with the commit of this turn (DESIGN.md 1)."""
+    said = report or _SILENT
+    cause = None if state is AttemptState.SUCCEEDED else _find_cause(live, state, update, said)
+    message = said.message or update.message
+    live.state = state
+    _forget(turn, live)
+    turn.write(
+        ChangeAttempt(
+            attempt_id=live.attempt.id,
+            state=state,
+            started_at=live.started_at or _to_time(said.started_at),
+            ended_at=_to_time(said.ended_at) or turn.now,
+            sandbox=said.sandbox,
+            runtime=said.runtime,
+            cause=cause,
+            exit_code=said.exit_code,
+            error=said.error,
+            message=message or None,
+            output_dir=said.output_dir if state is AttemptState.SUCCEEDED else None,
+            outputs=[asdict(entry) for entry in said.outputs] if state is AttemptState.SUCCEEDED else None,
+            report=_rest_of(said) if report is not None else None,
+        )
+    )
+    job = turn.state.jobs.get(live.attempt.job_id)
+    if job is not None and live.attempt.task_index in job.tasks:
+        _end_task_attempt(turn, job, live, cause, said, message)
+
+
+def _end_task_attempt(
+    turn: Turn, job: Job, live: LiveAttempt, cause: Cause | None, said: AttemptReport, message: str
+) -> None:
+    """The task succeeds, is cancelled, waits for its next attempt, or has failed."""
+    index = live.attempt.task_index
+    job.running.pop(index, None)
+    task = replace(
+        job.tasks[index],
+        cause=cause,
+        exit_code=said.exit_code,
+        message=message or None,
+        started_at=job.tasks[index].started_at or live.started_at or _to_time(said.started_at),
+    )
+    if cause is None:
+        ended_at = _to_time(said.ended_at) or turn.now
+        after = replace(
+            task, state=TaskState.SUCCEEDED, winner_attempt=live.attempt.id, ended_at=ended_at, message=None
+        )
+    elif job.desired is Desired.CANCELLED:
+        after = replace(task, state=TaskState.CANCELLED, ended_at=turn.now)
+    else:
+        after = _retried(turn, job, live, task, cause)
+    jobs.put_task(turn, job, after, TaskState.ACTIVE)
+    turn.tell(
+        job.id,
+        "task.state",
+        task=index,
+        state=after.state,
+        attempt=live.attempt.id,
+        attempt_state=live.state,
+        **({} if cause is None else {"cause": cause, "exit_code": said.exit_code, "message": message}),
+    )
+
+
+def _retried(turn: Turn, job: Job, live: LiveAttempt, task: PutTask, cause: Cause) -> PutTask:
+    """The task as it waits for another attempt, or as it has failed."""
+    free = cause in FREE
+    failures = task.failures + (0 if free else 1)
+    mem = live.attempt.resources.mem
+    policy = job.record.spec.retry
+    retry = decide_retry(policy, cause, failures=failures, free_retries=task.free_retries, mem=mem)
+    task = replace(task, failures=failures)
+    if retry is None or jobs.past_deadline(turn, job):
+        return replace(task, state=TaskState.FAILED, ended_at=turn.now)
+    key = (job.id, task.index)
+    turn.set_timer(Kind.RETRY, retry.delay_s, key)
+    return replace(
+        task,
+        state=TaskState.PENDING,
+        free_retries=task.free_retries + (1 if retry.free else 0),
+        retry_at=turn.after(retry.delay_s),
+        mem=retry.mem if retry.mem != job.record.resources.mem else None,
+    )
+
+
+def _find_cause(live: LiveAttempt, state: AttemptState, update: Update, said: AttemptReport) -> Cause:
+    """Why the attempt did not succeed: as its executor says, else by what Mesos says."""
+    if state is AttemptState.LOST:
+        return Cause.DROPPED if update.observation is Observation.DROPPED else Cause.LOST
+    if state is AttemptState.KILLED:
+        # A kill that nobody here asked for is the platform's: draining an agent "counts as free retries" (M32).
+        return Cause.KILLED if live.kills else Cause.AGENT
+    if said.cause is not None:
+        return said.cause
+    if update.observation is Observation.ERROR:
+        return Cause.DROPPED if any(words in update.message for words in _OWN_ERRORS) else Cause.SPEC
+    if update.source == "SOURCE_EXECUTOR":
+        return Cause.APP
+    return _CAUSES_BY_REASON.get(update.reason, Cause.AGENT)
+
+
+def _forget(turn: Turn, live: LiveAttempt) -> None:
+    """The attempt's resources are free: with work waiting that is a reason to ask for offers (M28)."""
+    state, attempt = turn.state, live.attempt
+    state.attempts.pop(attempt.id, None)
+    state.slots.pop(attempt.slot_id, None)
+    for kind in (Kind.LAUNCH, Kind.KILL, Kind.DOUBT):
+        state.timers.clear(kind, (attempt.id, 0))
+    if (agent := state.agents.get(attempt.agent_id)) is not None:
+        agent.used -= attempt.resources
+        agent.attempts -= 1
+    state.freed = True
+
+
+def _show_start(turn: Turn, job: Job, live: LiveAttempt) -> None:
+    """The task has started with the first of its attempts that did."""
+    task = job.tasks.get(live.attempt.task_index)
+    if task is not None and task.started_at is None and live.started_at is not None:
+        job.tasks[task.index] = started = replace(task, started_at=live.started_at)
+        turn.write(started)
+
+
+def _rest_of(said: AttemptReport) -> dict[str, Any]:
+    """What has no column of its own."""
+    return {"usage": dict(said.usage), "json_outputs": dict(said.json_outputs), "warnings": list(said.warnings)}
+
+
+def _to_time(text: str | None) -> datetime | None:
+    """The executor's clock reading; None where it makes no sense, for a report must never stop the scheduler."""
+    try:
+        at = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return at if at is not None and at.tzinfo is not None else None

@@ -1,0 +1,59 @@
+"""The state as the matcher sees it: what waits, and what there is."""
+
+from __future__ import annotations
+
+from scheduler.core.state import Agent, Job, State
+from swath.domain.resources import Resources
+from swath.matching.model import AgentView, Demand
+
+
+def make_demands(state: State) -> list[Demand]:
+    """What could start now: a demand for each job and size of task."""
+    return [demand for job_id in state.waiting for demand in demands_of(state.jobs[job_id])]
+
+
+def make_views(state: State) -> list[AgentView]:
+    """The agents as the matcher sees them."""
+    settings = state.settings
+    return [_view(agent, settings.executor_id, settings.executor_resources) for agent in state.agents.values()]
+
+
+def _view(agent: Agent, executor_id: str, executor: Resources) -> AgentView:
+    # "Offers list executor_ids" (transcript 02): the first task on an agent brings its executor along, whose resources
+    # the same offers have to cover.
+    there = any(executor_id in offer.executor_ids for offer in agent.offers.values())
+    offered = bool(agent.offers)
+    return AgentView(
+        id=agent.info.agent_id,
+        free=agent.offered if offered else agent.info.total - agent.used - executor,
+        total=agent.info.total,
+        overhead=executor if offered and not there else Resources(),
+        reserved=executor,
+        attributes=agent.info.attributes,
+        offered=offered,
+    )
+
+
+def demands_of(job: Job) -> list[Demand]:
+    """Tasks to be tried again may have grown; those that have not go together with the ones that never ran."""
+    if not job.waiting or job.room == 0:
+        return []
+    sizes: dict[int, int] = {}
+    for index in job.due:
+        mem = job.memory_of(index)
+        sizes[mem] = sizes.get(mem, 0) + 1
+    base = job.record.resources
+    if job.pending:
+        sizes[base.mem] = sizes.get(base.mem, 0) + job.pending.count
+    return [
+        Demand(
+            job=job.id,
+            resources=Resources(cpus_m=base.cpus_m, mem=mem, disk=base.disk, gpus=base.gpus),
+            count=count,
+            limit=job.room,
+            priority=job.record.priority,
+            since=job.record.submitted_at,
+            constraints=job.record.spec.constraints,
+        )
+        for mem, count in sizes.items()
+    ]

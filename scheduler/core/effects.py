@@ -1,0 +1,117 @@
+"""What the core wants done: changes for the database first, calls after their commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from swath.domain.attempts import Attempt
+from swath.domain.changes import Change
+from swath.store.rows import JobRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """One attempt in an Accept."""
+
+    attempt: Attempt
+    job: JobRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accept:
+    """Launch on all of an agent's offers at once (M17)."""
+
+    agent_id: str
+    offer_ids: tuple[str, ...]
+    launches: tuple[Launch, ...]
+    refuse_s: float  # filter for what is left over
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decline:
+    """Give offers back."""
+
+    offer_ids: tuple[str, ...]
+    refuse_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revive:
+    """Ask for offers, and drop all filters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suppress:
+    """Ask for no offers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Acknowledge:
+    """An update is safe in the database (M20)."""
+
+    agent_id: str
+    task_id: str
+    uuid: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kill:
+    """End a task."""
+
+    task_id: str
+    agent_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reconcile:
+    """Ask for the state of tasks, always with their agents (M25); none means all that the master knows."""
+
+    tasks: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListAgents:
+    """Ask the leading master for its agents; the answer is an AgentsListed."""
+
+    master: str | None
+
+
+class StopKind(StrEnum):
+    """What to do after the core has given up."""
+
+    STEP_DOWN = "step down"  # another instance is subscribed: do not fight (M5)
+    REMOVED = "removed"  # the framework is gone for the master: an operator has to decide
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """This core's work is over."""
+
+    kind: StopKind
+    message: str
+
+
+Call = Accept | Decline | Revive | Suppress | Acknowledge | Kill | Reconcile | ListAgents | Stop
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """A line for the log."""
+
+    level: str  # "info", "warning" or "error"
+    event: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effects:
+    """What one turn asks for: commit all `changes` in one transaction, then make the `calls` in order."""
+
+    changes: tuple[Change, ...] = ()
+    calls: tuple[Call, ...] = ()
+    notes: tuple[Note, ...] = ()
+    wake_at: datetime | None = None  # the next time at which something is due

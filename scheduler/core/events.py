@@ -1,0 +1,134 @@
+"""Everything that can happen to the core. Time is not in here: it comes with the turn in which an event is handled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from swath.domain.changes import PutAgent, PutTask
+from swath.domain.resources import Resources
+from swath.domain.states import Observation
+from swath.store.rows import JobRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subscribed:
+    """The master has taken the subscription; whatever was offered before is void."""
+
+    framework_id: str
+    master: str | None = None  # "host:port" of the leading master
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disconnected:
+    """The stream broke."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heartbeat:
+    """The master is alive."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MasterError:
+    """An ERROR event: the subscription has ended."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """What an agent has free for us."""
+
+    id: str
+    agent_id: str
+    hostname: str
+    url: str
+    resources: Resources  # unreserved ones only
+    executor_ids: frozenset[str] = frozenset()  # of ours that run on the agent
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    region: str | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offered:
+    """New offers."""
+
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rescinded:
+    """An offer is void."""
+
+    offer_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Update:
+    """News of a Mesos task."""
+
+    task_id: str
+    observation: Observation
+    agent_id: str | None = None
+    uuid: str | None = None  # to be acknowledged; None for what the master made (surprise 14)
+    source: str = ""
+    reason: str = ""
+    message: str = ""
+    data: bytes | None = None
+
+    @property
+    def is_reconciliation(self) -> bool:
+        """True for an answer that carries a state and no more (M22)."""
+        return self.uuid is None and self.reason == "REASON_RECONCILIATION"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """An executor ended, or (executor_id None) an agent is gone. The tasks' own updates follow (surprise 10)."""
+
+    agent_id: str | None
+    executor_id: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobSeen:
+    """A job's row as the api has changed it."""
+
+    record: JobRecord
+    ended: tuple[PutTask, ...] = ()  # its FAILED and CANCELLED tasks, where a retry is asked for
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentsListed:
+    """All agents that the master knows (GET_AGENTS)."""
+
+    agents: tuple[PutAgent, ...]
+    recovered: frozenset[str] = frozenset()  # registered before the master's failover and not back yet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaunchRefused:
+    """A task that could not be described to Mesos: it was recorded and never sent."""
+
+    attempt_id: str
+    message: str
+
+
+Event = (
+    Subscribed
+    | Disconnected
+    | Heartbeat
+    | MasterError
+    | Offered
+    | Rescinded
+    | Update
+    | Failure
+    | JobSeen
+    | AgentsListed
+    | LaunchRefused
+)

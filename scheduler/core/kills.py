@@ -1,0 +1,34 @@
+"""Ending attempts. "KILL is at-most-once: repeat with back-off and agent_id until terminal" (MESOS.md, M36)."""
+
+from __future__ import annotations
+
+from scheduler.core.effects import Kill
+from scheduler.core.timers import Kind
+from scheduler.core.turn import Turn
+
+FIRST_REPEAT_S = 5.0
+LONGEST_REPEAT_S = 120.0
+
+
+def request_kill(turn: Turn, attempt_id: str) -> None:
+    """Ask for the end of an attempt, unless that has been done and is being repeated already."""
+    live = turn.state.attempts.get(attempt_id)
+    if live is not None and not live.kills:
+        repeat_kill(turn, attempt_id)
+
+
+def repeat_kill(turn: Turn, attempt_id: str) -> None:
+    """Ask, and ask again later as long as the attempt has not ended."""
+    live = turn.state.attempts.get(attempt_id)
+    if live is None:
+        return
+    # While disconnected nothing is sent: the next subscription begins with it.
+    if turn.state.connected:
+        turn.call(Kill(task_id=live.attempt.slot_id, agent_id=live.attempt.agent_id))
+    live.kills += 1
+    turn.set_timer(Kind.KILL, repeat_after_s(live.kills), (attempt_id, 0))
+
+
+def repeat_after_s(kills: int) -> float:
+    """Seconds to wait after that many requests: doubling."""
+    return float(min(LONGEST_REPEAT_S, FIRST_REPEAT_S * 2.0 ** (kills - 1)))

@@ -1,0 +1,121 @@
+"""From a plan to attempts: write ahead first, then one ACCEPT an agent (M15, M17)."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from scheduler.core import demands, jobs, why
+from scheduler.core.effects import Accept, Decline, Launch
+from scheduler.core.state import Agent, Job
+from scheduler.core.timers import Kind
+from scheduler.core.turn import Turn
+from swath.domain.attempts import Attempt
+from swath.domain.changes import AddAttempt, PutTask
+from swath.domain.resources import Resources
+from swath.domain.states import TaskState
+from swath.matching.model import Placement, Plan
+from swath.matching.plan import plan
+
+
+def place(turn: Turn) -> None:
+    """Use every offer at hand now: launch on it or decline it. None is ever held (M29)."""
+    offering = turn.state.agents_with_offers()
+    if not offering:
+        return
+    result = plan(demands.make_views(turn.state), demands.make_demands(turn.state))
+    launch_plan(turn, result)
+    unused = [offer_id for agent in offering for offer_id in agent.offers]
+    if unused:
+        turn.call(Decline(offer_ids=tuple(unused), refuse_s=turn.state.settings.refuse_s))
+    for agent in offering:
+        agent.offers.clear()
+    why.note_leftovers(turn, result.leftovers)
+
+
+def launch_plan(turn: Turn, result: Plan) -> None:
+    """Launch the placements, agent by agent, as far as the offers at hand really cover them."""
+    by_agent = sorted(result.placements, key=lambda placement: placement.agent)
+    for agent_id, placements in groupby(by_agent, key=lambda placement: placement.agent):
+        agent = turn.state.agents.get(agent_id)
+        if agent is not None and agent.offers:
+            _launch_on(turn, agent, list(placements))
+
+
+def _launch_on(turn: Turn, agent: Agent, placements: list[Placement]) -> None:
+    """Verify the placements against the agent's offers as they are now, and launch what they cover."""
+    settings = turn.state.settings
+    there = any(settings.executor_id in offer.executor_ids for offer in agent.offers.values())
+    left = agent.offered if there else agent.offered - settings.executor_resources
+    launches: list[Launch] = []
+    for placement in placements:
+        job = turn.state.jobs[placement.demand.job]
+        room = placement.count if job.room is None else min(placement.count, job.room)
+        count = min(room, placement.demand.resources.count_in(left)) if Resources().fits_in(left) else 0
+        indices = _take(job, placement.demand.resources.mem, count)
+        left -= placement.demand.resources.scaled(len(indices))
+        launches += [_launch(turn, agent, job, index, placement.demand.resources) for index in indices]
+    if launches:
+        accept = Accept(
+            agent_id=agent.info.agent_id,
+            offer_ids=tuple(agent.offers),
+            launches=tuple(launches),
+            refuse_s=settings.refuse_s,
+        )
+        turn.call(accept)
+        agent.offers.clear()
+
+
+def _take(job: Job, mem: int, count: int) -> list[int]:
+    """At most `count` indices whose next attempt asks for `mem` MiB: those that were tried before come first."""
+    again: list[int] = []
+    for index in job.due:
+        if len(again) == count:
+            break
+        if job.memory_of(index) == mem:
+            again.append(index)
+    for index in again:
+        del job.due[index]
+    if mem != job.record.resources.mem:
+        return again
+    fresh, job.pending = job.pending.take(count - len(again))
+    return again + fresh
+
+
+def _launch(turn: Turn, agent: Agent, job: Job, index: int, resources: Resources) -> Launch:
+    """Record one attempt; its ACCEPT leaves after the commit."""
+    state, now = turn.state, turn.now
+    before = job.tasks.get(index)
+    number = 1 if before is None else before.attempts + 1
+    attempt_id = state.make_id(now)
+    attempt = Attempt(
+        id=attempt_id,
+        job_id=job.id,
+        task_index=index,
+        number=number,
+        slot_id=attempt_id,
+        agent_id=agent.info.agent_id,
+        hostname=agent.info.hostname,
+        resources=resources,
+        executor_id=state.settings.executor_id,
+        launched_at=now,
+    )
+    state.add_attempt(attempt)
+    job.running[index] = attempt_id
+    job.started_at = job.started_at or now
+    task = PutTask(
+        job_id=job.id,
+        index=index,
+        state=TaskState.ACTIVE,
+        attempts=number,
+        failures=before.failures if before else 0,
+        free_retries=before.free_retries if before else 0,
+        mem=before.mem if before else None,
+        agent_id=attempt.agent_id,
+        hostname=attempt.hostname,
+        started_at=before.started_at if before else None,
+    )
+    turn.write(AddAttempt(attempt=attempt))
+    jobs.put_task(turn, job, task, TaskState.PENDING)
+    turn.set_timer(Kind.LAUNCH, state.settings.launch_timeout_s, (attempt_id, 0))
+    turn.tell(job.id, "task.state", task=index, state=task.state, attempt=attempt_id, agent=attempt.hostname)
+    return Launch(attempt=attempt, job=job.record)

@@ -1,0 +1,180 @@
+"""From Mesos' events, as JSON objects, to the core's."""
+
+from __future__ import annotations
+
+import math
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from scheduler.core.events import (
+    AgentsListed,
+    Disconnected,
+    Event,
+    Failure,
+    Heartbeat,
+    MasterError,
+    Offer,
+    Offered,
+    Rescinded,
+    Subscribed,
+    Update,
+)
+from swath.domain.changes import PutAgent
+from swath.domain.errors import WireError
+from swath.domain.resources import Resources
+from swath.domain.states import Observation
+
+Message = Mapping[str, Any]
+
+
+def to_event(message: Message) -> Event | None:
+    """The core's event for one of Mesos'; None for those that mean nothing to it.
+
+    Raises WireError for one without the fields that it must have.
+    """
+    convert = _CONVERSIONS.get(message.get("type", ""))
+    if convert is None:
+        return None
+    try:
+        return convert(message)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError(f"a {message['type']} event cannot be understood: {error!r}") from error
+
+
+def to_agents(answer: Message) -> AgentsListed:
+    """The answer to GET_AGENTS; raises WireError where it is none."""
+    try:
+        listed = answer["get_agents"]
+        return AgentsListed(
+            agents=tuple(map(_to_agent, listed.get("agents") or ())),
+            recovered=frozenset(info["id"]["value"] for info in listed.get("recovered_agents") or ()),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError(f"the list of agents cannot be understood: {error!r}") from error
+
+
+def to_resources(entries: Iterable[Message]) -> Resources:
+    """What a task without reservations could use: no reserved and no revocable resources, no volumes (M18)."""
+    totals = {"cpus": 0.0, "mem": 0.0, "disk": 0.0, "gpus": 0.0}
+    for entry in entries:
+        if entry["name"] in totals and "scalar" in entry and _is_plain(entry):
+            totals[entry["name"]] += entry["scalar"]["value"]
+    return Resources(
+        cpus_m=round(totals["cpus"] * 1000),
+        mem=math.floor(totals["mem"]),
+        disk=math.floor(totals["disk"]),
+        gpus=math.floor(totals["gpus"]),
+    )
+
+
+def _is_plain(entry: Message) -> bool:
+    reserved = entry.get("reservations") or entry.get("role", "*") != "*"
+    return not reserved and "revocable" not in entry and "disk" not in entry
+
+
+def _to_subscribed(message: Message) -> Subscribed:
+    subscribed = message["subscribed"]
+    info = subscribed.get("master_info") or {}
+    host = (info.get("address") or {}).get("ip") or info.get("hostname")
+    port = info.get("port")
+    return Subscribed(
+        framework_id=subscribed["framework_id"]["value"], master=f"{host}:{port}" if host and port else None
+    )
+
+
+def _to_offered(message: Message) -> Offered:
+    return Offered(offers=tuple(map(_to_offer, message["offers"].get("offers") or ())))
+
+
+def _to_offer(offer: Message) -> Offer:
+    region, zone = _to_domain(offer)
+    return Offer(
+        id=offer["id"]["value"],
+        agent_id=offer["agent_id"]["value"],
+        hostname=offer["hostname"],
+        url=_to_url(offer),
+        resources=to_resources(offer.get("resources") or ()),
+        executor_ids=frozenset(entry["value"] for entry in offer.get("executor_ids") or ()),
+        attributes=_to_attributes(offer.get("attributes") or ()),
+        region=region,
+        zone=zone,
+    )
+
+
+def _to_url(offer: Message) -> str:
+    """The agent's HTTP API; an offer without a url names at least the host, where agents listen on 5051."""
+    url = offer.get("url")
+    if not url:
+        return f"http://{offer['hostname']}:5051"
+    address = url["address"]
+    return f"{url.get('scheme', 'http')}://{address.get('ip') or address['hostname']}:{address['port']}"
+
+
+def _to_domain(entry: Message) -> tuple[str | None, str | None]:
+    fault = (entry.get("domain") or {}).get("fault_domain")
+    return (fault["region"]["name"], fault["zone"]["name"]) if fault else (None, None)
+
+
+def _to_attributes(entries: Iterable[Message]) -> dict[str, str]:
+    """Attributes as text: what a constraint compares with."""
+    attributes: dict[str, str] = {}
+    for entry in entries:
+        if "text" in entry:
+            attributes[entry["name"]] = entry["text"]["value"]
+        elif "scalar" in entry:
+            attributes[entry["name"]] = f"{entry['scalar']['value']:g}"
+    return attributes
+
+
+def _to_agent(entry: Message) -> PutAgent:
+    info = entry["agent_info"]
+    region, zone = _to_domain(info)
+    # pid is "slave(1)@127.0.0.1:5051": the address that the agent really listens on.
+    address = entry.get("pid", "").partition("@")[2] or f"{info['hostname']}:{info.get('port', 5051)}"
+    return PutAgent(
+        agent_id=info["id"]["value"],
+        hostname=info["hostname"],
+        url=f"http://{address}",
+        total=to_resources(entry.get("total_resources") or info.get("resources") or ()),
+        attributes=_to_attributes(info.get("attributes") or ()),
+        region=region,
+        zone=zone,
+        active=bool(entry.get("active", True)) and not entry.get("deactivated", False),
+    )
+
+
+def _to_update(message: Message) -> Update:
+    status = message["update"]["status"]
+    data = status.get("data")
+    return Update(
+        task_id=status["task_id"]["value"],
+        observation=Observation(status["state"].removeprefix("TASK_")),
+        agent_id=status.get("agent_id", {}).get("value"),
+        uuid=status.get("uuid") or None,
+        source=status.get("source", ""),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        data=b64decode(data) if data else None,
+    )
+
+
+def _to_failure(message: Message) -> Failure:
+    failure = message["failure"]
+    return Failure(
+        agent_id=failure.get("agent_id", {}).get("value"),
+        executor_id=failure.get("executor_id", {}).get("value"),
+        status=failure.get("status"),
+    )
+
+
+_CONVERSIONS: Mapping[str, Callable[[Message], Event]] = {
+    "SUBSCRIBED": _to_subscribed,
+    "OFFERS": _to_offered,
+    "RESCIND": lambda message: Rescinded(offer_id=message["rescind"]["offer_id"]["value"]),
+    "UPDATE": _to_update,
+    "FAILURE": _to_failure,
+    "ERROR": lambda message: MasterError(message=message["error"].get("message", "")),
+    "HEARTBEAT": lambda message: Heartbeat(),
+    "DISCONNECTED": lambda message: Disconnected(reason=message.get("reason", "")),
+}

@@ -1,0 +1,77 @@
+"""Offers come and go, and are asked for or not: SUPPRESS when idle, REVIVE when something could use them (M28)."""
+
+from __future__ import annotations
+
+from scheduler.core import agents
+from scheduler.core.effects import Revive, Suppress
+from scheduler.core.events import Offered, Rescinded
+from scheduler.core.timers import Kind
+from scheduler.core.turn import Turn
+
+
+def on_offered(turn: Turn, event: Offered) -> None:
+    """Keep the offers until the end of this turn, where all of them are used or declined."""
+    for offer in event.offers:
+        agents.on_offer(turn, offer)
+
+
+def on_rescinded(turn: Turn, event: Rescinded) -> None:
+    """The offer is void (M17)."""
+    for agent in turn.state.agents_with_offers():
+        agent.offers.pop(event.offer_id, None)
+
+
+def settle(turn: Turn) -> None:
+    """Say to the master whether offers are wanted, once the turn's offers are used up."""
+    state = turn.state
+    hungry = _is_hungry(turn)
+    if state.freed and hungry and len(state.agents) <= state.settings.largest_revive:
+        # "Freed resources are offered only at the master's next allocation tick, but REVIVE is answered with offers in 2
+        # to 4 ms" (M28).
+        state.wants_offers = True
+    state.freed = False
+    if not state.connected:
+        return
+    if not any(_has_room(turn, job_id) for job_id in state.waiting):
+        _suppress(turn)
+    elif state.suppressed or (state.wants_offers and hungry):
+        revive(turn)
+
+
+def revive(turn: Turn) -> None:
+    """Ask for offers, now or as soon as the limit allows."""
+    state = turn.state
+    if not state.connected or not (state.suppressed or state.wants_offers):
+        return
+    next_at = state.revives.take(turn.now)
+    if next_at is not None:
+        state.timers.set(Kind.REVIVE, next_at)
+        return
+    state.timers.clear(Kind.REVIVE)
+    state.suppressed = state.wants_offers = False
+    turn.call(Revive())
+
+
+def _suppress(turn: Turn) -> None:
+    state = turn.state
+    state.wants_offers = False
+    state.timers.clear(Kind.REVIVE)
+    if not state.suppressed:
+        state.suppressed = True
+        turn.call(Suppress())
+
+
+def _has_room(turn: Turn, job_id: str) -> bool:
+    return turn.state.jobs[job_id].room != 0
+
+
+def _is_hungry(turn: Turn) -> bool:
+    """True when an offer could help some job."""
+    jobs = turn.state.jobs
+    return any(_has_room(turn, job_id) and not jobs[job_id].hopeless for job_id in turn.state.waiting)
+
+
+def forget_all(turn: Turn) -> None:
+    """The subscription that the offers belonged to is over."""
+    for agent in turn.state.agents_with_offers():
+        agent.offers.clear()

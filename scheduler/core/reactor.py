@@ -1,0 +1,140 @@
+"""The core as its shell sees it: load it, give it events, carry out its effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from scheduler.core import (
+    agents,
+    jobs,
+    kills,
+    launching,
+    offers,
+    reconciliation,
+    subscription,
+    updates,
+    why,
+)
+from scheduler.core import events as ev
+from scheduler.core.effects import Effects
+from scheduler.core.state import Agent, Bucket, CoreSettings, State
+from scheduler.core.timers import Key, Kind
+from scheduler.core.turn import Turn
+from swath.domain.states import AttemptState, Desired, TaskState
+from swath.store.rows import Snapshot
+
+
+class Core:
+    """The scheduler's mind. Not thread-safe; when anything raises it is thrown away and loaded again (crash-only)."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    @classmethod
+    def load(
+        cls, snapshot: Snapshot, settings: CoreSettings, *, make_id: Callable[[datetime], str], now: datetime
+    ) -> Core:
+        """The core as the database remembers it, disconnected, with every timer set anew."""
+        bucket = Bucket(per_s=settings.revives_per_s, burst=settings.revive_burst, tokens=settings.revive_burst, at=now)
+        state = State(settings=settings, make_id=make_id, revives=bucket, framework_id=snapshot.framework_id)
+        turn = Turn(state, now)
+        state.agents = {info.agent_id: Agent(info=info) for info in snapshot.agents}
+        for record in snapshot.jobs:
+            state.jobs[record.id] = jobs.make_job(record)
+            jobs.set_timers(turn, state.jobs[record.id])
+        _load_tasks(turn, snapshot)
+        _load_attempts(turn, snapshot)
+        for job in state.jobs.values():
+            job.seen_waiting = job.waiting
+            if job.waiting:
+                state.waiting[job.id] = None
+        return cls(state)
+
+    def handle(self, events: Iterable[ev.Event], now: datetime) -> Effects:
+        """Everything that a batch of events and the time lead to. The effects are to be carried out before the next batch."""
+        turn = Turn(self.state, now)
+        for event in events:
+            _REACTIONS[type(event)](turn, event)
+        for kind, key in self.state.timers.take_due(now):
+            _DUE[kind](turn, key)
+        _index_waiting(turn)
+        launching.place(turn)
+        _index_waiting(turn)
+        for job in list(turn.touched.values()):
+            jobs.settle(turn, job)
+        offers.settle(turn)
+        why.schedule(turn)
+        return turn.make_effects()
+
+
+def _load_tasks(turn: Turn, snapshot: Snapshot) -> None:
+    for task in snapshot.tasks:
+        job = turn.state.jobs.get(task.job_id)
+        if job is None:
+            continue
+        job.tasks[task.index] = task
+        if task.state is TaskState.PENDING:
+            if task.retry_at is None or task.retry_at <= turn.now:
+                job.due[task.index] = None
+            else:
+                turn.state.timers.set(Kind.RETRY, task.retry_at, (job.id, task.index))
+
+
+def _load_attempts(turn: Turn, snapshot: Snapshot) -> None:
+    for attempt in snapshot.attempts:
+        live = turn.state.add_attempt(attempt)
+        key = (attempt.id, 0)
+        if attempt.state is AttemptState.LAUNCHING:
+            turn.set_timer(Kind.LAUNCH, turn.state.settings.launch_timeout_s, key)
+        if attempt.state is AttemptState.UNREACHABLE:
+            live.doubtful = True
+            turn.set_timer(Kind.DOUBT, turn.state.settings.unreachable_wait_s, key)
+        job = turn.state.jobs.get(attempt.job_id)
+        if job is not None:
+            job.running[attempt.task_index] = attempt.id
+        if job is None or job.desired is Desired.CANCELLED:
+            turn.set_timer(Kind.KILL, 0, key)
+
+
+def _index_waiting(turn: Turn) -> None:
+    """Keep the list of jobs with work that could start; more work than before is a reason to ask for offers."""
+    state = turn.state
+    for job in turn.touched.values():
+        waiting = job.waiting
+        if waiting:
+            state.waiting[job.id] = None
+            state.wants_offers = state.wants_offers or waiting > job.seen_waiting
+        else:
+            state.waiting.pop(job.id, None)
+        job.seen_waiting = waiting
+
+
+_REACTIONS: Mapping[type, Callable[[Turn, Any], None]] = {
+    ev.Subscribed: subscription.on_subscribed,
+    ev.Disconnected: subscription.on_disconnected,
+    ev.Heartbeat: subscription.on_heartbeat,
+    ev.MasterError: subscription.on_error,
+    ev.Offered: offers.on_offered,
+    ev.Rescinded: offers.on_rescinded,
+    ev.Update: updates.on_update,
+    ev.Failure: agents.on_failure,
+    ev.JobSeen: jobs.on_job_seen,
+    ev.AgentsListed: agents.on_listed,
+    ev.LaunchRefused: updates.on_launch_refused,
+}
+
+_DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
+    Kind.LAUNCH: lambda turn, key: reconciliation.on_launch_overdue(turn, key[0]),
+    Kind.DOUBT: lambda turn, key: updates.on_doubt_over(turn, key[0]),
+    Kind.KILL: lambda turn, key: kills.repeat_kill(turn, key[0]),
+    Kind.RETRY: lambda turn, key: jobs.on_retry_due(turn, *key),
+    Kind.NOT_BEFORE: lambda turn, key: jobs.on_not_before(turn, key[0]),
+    Kind.DEADLINE: lambda turn, key: jobs.on_deadline(turn, key[0]),
+    Kind.EXPLICIT: lambda turn, key: reconciliation.step(turn),
+    Kind.PERIODIC: lambda turn, key: reconciliation.on_period(turn),
+    Kind.REVIVE: lambda turn, key: None,  # the settlement at the end of the turn asks
+    Kind.WHY: lambda turn, key: why.refresh(turn),
+    Kind.AGENTS: lambda turn, key: agents.list_now(turn),
+}

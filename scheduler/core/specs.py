@@ -1,0 +1,56 @@
+"""What an executor is told of an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scheduler.core.effects import Launch
+from swath.domain.attempts import AttemptSpec, ImageSource
+from swath.domain.jobs import bind_item
+from swath.store.rows import JobRecord
+
+KILL_GRACE_S = 10.0
+DEFAULT_TIMEOUT_S = 24 * 3600.0  # where neither the job nor its manifest names one
+
+
+def make_spec(launch: Launch, item: Any, outputs_root: str) -> AttemptSpec:
+    """The attempt in full, `item` being its element of the job's array; raises InvalidInputError for one of another form."""
+    attempt, job = launch.attempt, launch.job
+    binding = bind_item(job.spec, file_inputs(job.image.manifest), item)
+    return AttemptSpec(
+        attempt=attempt.id,
+        job=job.id,
+        task=attempt.task_index,
+        number=attempt.number,
+        name=job.name,
+        image=ImageSource(
+            name=job.image.name,
+            version=job.image.version,
+            reference=job.image.reference,
+            image_id=job.image.image_id,
+            context=job.image.context,
+        ),
+        manifest=job.image.manifest,
+        swath_manifest=job.image.swath_manifest,
+        files={name: list(hrefs) for name, hrefs in binding.files.items()},
+        parameters=binding.parameters,
+        settings=job.spec.settings,
+        resources=attempt.resources.to_document(),
+        timeout_s=timeout_s(job),
+        kill_grace_s=KILL_GRACE_S,
+        outputs_root=outputs_root,
+    )
+
+
+def timeout_s(job: JobRecord) -> float:
+    """Seconds that one attempt may take: as the job says, else as its manifest does."""
+    if job.spec.timeout_s is not None:
+        return float(job.spec.timeout_s)
+    return float(job.image.manifest.get("job", {}).get("timeout") or DEFAULT_TIMEOUT_S)
+
+
+def file_inputs(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the manifest's file inputs."""
+    interface = manifest.get("job", {}).get("interface") or {}
+    return frozenset(entry["name"] for entry in (interface.get("inputs") or {}).get("files") or ())

@@ -1,0 +1,187 @@
+"""Everything that the core keeps in memory. All of it but the offers can be read again from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from scheduler.core.events import Offer
+from scheduler.core.timers import Timers
+from swath.domain.attempts import Attempt
+from swath.domain.changes import PutAgent, PutTask
+from swath.domain.ranges import Ranges
+from swath.domain.resources import Resources
+from swath.domain.states import AttemptState, Desired, JobCounts, JobState
+from swath.store.rows import JobRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoreSettings:
+    """What the core has to know of its surroundings, and its patience."""
+
+    executor_id: str  # contains a hash of the ExecutorInfo (DESIGN.md 4.2)
+    executor_resources: Resources
+    launch_timeout_s: float = 30.0  # without any update of a launched attempt; then it is asked for (M16)
+    unreachable_wait_s: float = 900.0  # longer than Mesos' agent_reregister_timeout (10 min); then the attempt is LOST
+    refuse_s: float = 600.0  # filter for what nothing here can use (M29)
+    reconcile_s: float = 720.0  # "implicit every 10 to 15 minutes" (M24)
+    revives_per_s: float = 5.0
+    revive_burst: int = 5
+    largest_revive: int = 500  # agents; REVIVE drops all filters, above this the master's tick serves (M28)
+    agents_busy_s: float = 10.0  # between lists of agents while work waits
+    agents_idle_s: float = 120.0
+    agents_seen_s: float = 300.0  # an unchanged agent's last_seen is written so often
+    register_anew: bool = False  # after the master has removed the framework (M5)
+
+
+@dataclass(slots=True)
+class Job:
+    """An open job: what does not change is in `record`."""
+
+    record: JobRecord
+    pending: Ranges
+    counts: JobCounts
+    state: JobState
+    desired: Desired
+    observed_rev: int
+    retry_rev_done: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    wait_reason: str | None
+    tasks: dict[int, PutTask] = field(default_factory=dict)  # those with a row that have not ended
+    running: dict[int, str] = field(default_factory=dict)  # ACTIVE tasks and their live attempts
+    due: dict[int, None] = field(default_factory=dict)  # of them those to be tried again now, in order
+    held_until: datetime | None = None  # not_before, while it lies ahead
+    seen_waiting: int = 0  # `waiting` when the last turn ended
+    hopeless: bool = False  # as things are, no freed resource would help
+    reason_kind: str = ""  # of the reason that was written last
+    reason_at: datetime | None = None  # when it was written
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.record.id
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that could start now, resources and max_running aside."""
+        if self.desired is Desired.CANCELLED or self.held_until is not None or not self.counts.pending:
+            return 0  # what was cancelled or came too late without ever having a row is in `pending` still
+        return self.pending.count + len(self.due)
+
+    @property
+    def room(self) -> int | None:
+        """How many more of its tasks may run; None for no limit."""
+        limit = self.record.spec.max_running
+        return None if limit is None else max(0, limit - self.counts.active)
+
+    def memory_of(self, index: int) -> int:
+        """MiB that the task's next attempt asks for."""
+        task = self.tasks.get(index)
+        return self.record.resources.mem if task is None or task.mem is None else task.mem
+
+
+@dataclass(slots=True)
+class LiveAttempt:
+    """An attempt that has not ended."""
+
+    attempt: Attempt
+    state: AttemptState
+    started_at: datetime | None = None
+    last_uuid: str | None = None  # of the last update, for repeated ones (surprise 12)
+    kills: int = 0  # how often its end was asked for
+    doubtful: bool = False  # nobody knows whether it runs
+
+
+@dataclass(slots=True)
+class Agent:
+    """An agent, its offers and what of it we use."""
+
+    info: PutAgent
+    used: Resources = field(default_factory=Resources)  # by our attempts, executors aside
+    attempts: int = 0
+    offers: dict[str, Offer] = field(default_factory=dict)
+    written_at: datetime | None = None
+    listed: bool = False  # `info.total` is what the master says, not our guess
+
+    @property
+    def offered(self) -> Resources:
+        """The sum of its offers."""
+        total = Resources()
+        for offer in self.offers.values():
+            total += offer.resources
+        return total
+
+
+_ALMOST = 0.01  # of a token: times are whole microseconds, and a wait must never be nothing
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A token bucket: a single wish is granted at once, many are spaced."""
+
+    per_s: float
+    burst: int
+    tokens: float
+    at: datetime
+
+    def take(self, now: datetime) -> datetime | None:
+        """Take a token: None when there was one, else the time at which there will be."""
+        self.tokens = min(self.burst, self.tokens + max(0.0, (now - self.at).total_seconds()) * self.per_s)
+        self.at = now
+        if self.tokens >= 1 - _ALMOST:
+            self.tokens -= 1
+            return None
+        return now + timedelta(seconds=(1 - self.tokens) / self.per_s)
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """The explicit reconciliation under way."""
+
+    queue: list[str] = field(default_factory=list)  # attempts still to be asked for in this round
+    asked: set[str] = field(default_factory=set)  # attempts whose answer is awaited
+    unanswered: set[str] = field(default_factory=set)  # of earlier batches of this round
+    round: int = 0
+
+
+@dataclass(slots=True)
+class State:
+    """The whole of it."""
+
+    settings: CoreSettings
+    make_id: Callable[[datetime], str]  # a new ULID
+    revives: Bucket
+    framework_id: str | None = None
+    status_at: datetime | None = None  # when the scheduler's own status was written
+    connected: bool = False
+    master: str | None = None
+    suppressed: bool = False
+    wants_offers: bool = False  # work has come, or resources were freed for it, that no offer has covered yet
+    freed: bool = False  # resources were freed in this turn
+    jobs: dict[str, Job] = field(default_factory=dict)
+    waiting: dict[str, None] = field(default_factory=dict)  # jobs with tasks that could start
+    attempts: dict[str, LiveAttempt] = field(default_factory=dict)
+    slots: dict[str, str] = field(default_factory=dict)  # Mesos task id -> the attempt that runs in it
+    agents: dict[str, Agent] = field(default_factory=dict)
+    timers: Timers = field(default_factory=Timers)
+    reconciliation: Reconciliation = field(default_factory=Reconciliation)
+
+    def find_attempt(self, task_id: str) -> LiveAttempt | None:
+        """The live attempt behind a Mesos task."""
+        return self.attempts.get(self.slots.get(task_id, ""))
+
+    def add_attempt(self, attempt: Attempt) -> LiveAttempt:
+        """Take an attempt in, whether new or read from the database."""
+        live = LiveAttempt(attempt=attempt, state=attempt.state, started_at=attempt.started_at)
+        self.attempts[attempt.id] = live
+        self.slots[attempt.slot_id] = attempt.id
+        if (agent := self.agents.get(attempt.agent_id)) is not None:
+            agent.used += attempt.resources
+            agent.attempts += 1
+        return live
+
+    def agents_with_offers(self) -> list[Agent]:
+        """The agents that offer something now."""
+        return [agent for agent in self.agents.values() if agent.offers]

@@ -1,0 +1,87 @@
+"""The framework's standing with the master: subscribed, disconnected, thrown out."""
+
+from __future__ import annotations
+
+from scheduler.core import agents, attempts, kills, offers, reconciliation
+from scheduler.core.effects import Stop, StopKind
+from scheduler.core.events import Disconnected, Heartbeat, MasterError, Subscribed, Update
+from scheduler.core.timers import Kind
+from scheduler.core.turn import Turn
+from swath.domain.changes import PutSchedulerStatus, SetFrameworkId
+from swath.domain.states import Observation, next_state
+
+STATUS_S = 10.0  # the heartbeat is written at most so often
+
+
+def on_subscribed(turn: Turn, event: Subscribed) -> None:
+    """All offers of the stream before are void. Nothing is launched before the framework id is committed (M1)."""
+    state = turn.state
+    if state.framework_id != event.framework_id:
+        state.framework_id = event.framework_id
+        turn.write(SetFrameworkId(framework_id=event.framework_id))
+    offers.forget_all(turn)
+    state.connected, state.master = True, event.master
+    # The master may or may not have taken the subscription as suppressed: the next settlement says what holds.
+    state.suppressed, state.wants_offers = False, bool(state.waiting)
+    reconciliation.start(turn)
+    for live in list(state.attempts.values()):
+        if live.kills:
+            kills.repeat_kill(turn, live.attempt.id)
+    agents.list_soon(turn)
+    _write_status(turn)
+    turn.note("info", "subscribed", framework_id=event.framework_id, master=event.master)
+
+
+def on_disconnected(turn: Turn, event: Disconnected) -> None:
+    """No calls go out, and no offers are left; tasks run on."""
+    offers.forget_all(turn)
+    reconciliation.stop(turn)
+    turn.state.timers.clear(Kind.AGENTS)
+    turn.note("warning", "disconnected", reason=event.reason)
+    if turn.state.connected:
+        turn.state.connected = False
+        _write_status(turn)
+        turn.set_timer(Kind.WHY, 0)
+
+
+def on_heartbeat(turn: Turn, event: Heartbeat) -> None:
+    """The master lives: readers of the status see it."""
+    at = turn.state.status_at
+    if at is None or (turn.now - at).total_seconds() >= STATUS_S:
+        _write_status(turn)
+
+
+def on_error(turn: Turn, event: MasterError) -> None:
+    """ "ERROR ends the subscription: classify it" (M5)."""
+    turn.note("error", "mesos_error", message=event.message)
+    text = event.message.lower()
+    if "failed over" in text:
+        turn.call(Stop(kind=StopKind.STEP_DOWN, message=event.message))
+    elif "has been removed" in text:
+        _on_removed(turn, event.message)
+
+
+def _on_removed(turn: Turn, message: str) -> None:
+    """The master has killed everything of this framework. A new one only where the operator has said so beforehand."""
+    if turn.state.settings.register_anew:
+        turn.state.framework_id = None
+        turn.write(SetFrameworkId(framework_id=None))
+        for live in list(turn.state.attempts.values()):
+            lost = Update(
+                task_id=live.attempt.slot_id, observation=Observation.LOST, message="the framework was removed"
+            )
+            attempts.end(turn, live, next_state(live.state, Observation.LOST), lost, None)
+    turn.call(Stop(kind=StopKind.REMOVED, message=message))
+
+
+def _write_status(turn: Turn) -> None:
+    state = turn.state
+    state.status_at = turn.now
+    turn.write(
+        PutSchedulerStatus(
+            connected=state.connected,
+            master=state.master,
+            heartbeat_at=turn.now if state.connected else None,
+            data={"framework_id": state.framework_id},
+        )
+    )

@@ -1,0 +1,64 @@
+"""When to look again: one heap for everything that has a time."""
+
+from __future__ import annotations
+
+import heapq
+from datetime import datetime
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a timer is for; its key says of which job, task or attempt."""
+
+    LAUNCH = "launch"  # no update of a launched attempt yet
+    DOUBT = "doubt"  # an attempt has been unreachable, or unknown, for long
+    KILL = "kill"  # a kill may have been lost
+    RETRY = "retry"  # a task waits to be tried again
+    NOT_BEFORE = "not_before"
+    DEADLINE = "deadline"
+    EXPLICIT = "explicit"  # the next batch of the explicit reconciliation
+    PERIODIC = "periodic"  # the implicit reconciliation
+    REVIVE = "revive"  # the next REVIVE is allowed
+    WHY = "why"  # the reasons of waiting jobs
+    AGENTS = "agents"  # list the agents
+
+
+Key = tuple[str, int]  # (id of a job or an attempt, index of a task)
+NO_KEY: Key = ("", 0)
+
+
+class Timers:
+    """One time for each (kind, key); setting it again replaces it."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[datetime, Kind, Key]] = []
+        self._at: dict[tuple[Kind, Key], datetime] = {}
+
+    def set(self, kind: Kind, at: datetime, key: Key = NO_KEY) -> None:
+        """Be told of (kind, key) at `at`, and at no other time."""
+        self._at[(kind, key)] = at
+        heapq.heappush(self._heap, (at, kind, key))
+
+    def clear(self, kind: Kind, key: Key = NO_KEY) -> None:
+        """Do not be told."""
+        self._at.pop((kind, key), None)
+
+    def find(self, kind: Kind, key: Key = NO_KEY) -> datetime | None:
+        """The time that is set."""
+        return self._at.get((kind, key))
+
+    @property
+    def next_at(self) -> datetime | None:
+        """The earliest time that is set."""
+        while self._heap and self._at.get(self._heap[0][1:]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def take_due(self, now: datetime) -> list[tuple[Kind, Key]]:
+        """What is due, in order; each is told once."""
+        due: list[tuple[Kind, Key]] = []
+        while (at := self.next_at) is not None and at <= now:
+            _, kind, key = heapq.heappop(self._heap)
+            del self._at[(kind, key)]
+            due.append((kind, key))
+        return due

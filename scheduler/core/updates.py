@@ -1,0 +1,113 @@
+"""What an update of a Mesos task means. Updates come late, twice and out of order; the table of states decides."""
+
+from __future__ import annotations
+
+from scheduler.core import attempts, reconciliation
+from scheduler.core.effects import Acknowledge, Kill
+from scheduler.core.events import LaunchRefused, Update
+from scheduler.core.state import LiveAttempt
+from scheduler.core.timers import Kind
+from scheduler.core.turn import Turn
+from swath.domain.attempts import AttemptReport
+from swath.domain.errors import InvalidInputError
+from swath.domain.retries import Cause
+from swath.domain.states import AttemptState, Observation, is_terminal, next_state
+
+# Known to run for certain; UNKNOWN, UNREACHABLE and whatever is terminal are no reason to kill.
+ALIVE = frozenset({Observation.STAGING, Observation.STARTING, Observation.RUNNING})
+
+# What only an executor (or the agent for it) says, with the report of what happened.
+_REPORTED_ENDS = frozenset({Observation.FINISHED, Observation.FAILED, Observation.KILLED})
+
+
+def on_update(turn: Turn, update: Update) -> None:
+    """Take the news in, then have it acknowledged: the acknowledgement goes out after the commit (M20)."""
+    live = turn.state.find_attempt(update.task_id)
+    if live is None:
+        _on_unknown_task(turn, update)
+    elif update.uuid is None or update.uuid != live.last_uuid:  # "each pending update comes TWICE" (surprise 12)
+        live.last_uuid = update.uuid or live.last_uuid
+        reconciliation.on_answer(turn, live.attempt.id)
+        if _counts(turn, live, update):
+            observe(turn, live, update)
+    if update.uuid is not None and update.agent_id is not None:
+        turn.call(Acknowledge(agent_id=update.agent_id, task_id=update.task_id, uuid=update.uuid))
+
+
+def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:
+    """Bring the attempt to its next state."""
+    before, after = live.state, next_state(live.state, update.observation)
+    _settle_doubt(turn, live, update.observation)
+    if is_terminal(after):
+        attempts.end(turn, live, after, update, find_report(turn, update))
+        return
+    live.state = after
+    if after is not AttemptState.LAUNCHING:
+        turn.state.timers.clear(Kind.LAUNCH, (live.attempt.id, 0))
+    if after is not before or (after is AttemptState.RUNNING and update.data):
+        attempts.progress(turn, live, update, find_report(turn, update), changed=after is not before)
+
+
+def on_launch_refused(turn: Turn, event: LaunchRefused) -> None:
+    """The shell could not put the attempt into words: it has failed by its specification."""
+    live = turn.state.attempts.get(event.attempt_id)
+    if live is not None and live.state is AttemptState.LAUNCHING:
+        update = Update(task_id=live.attempt.slot_id, observation=Observation.ERROR, message=event.message)
+        attempts.end(turn, live, AttemptState.FAILED, update, AttemptReport(cause=Cause.SPEC, message=event.message))
+
+
+def on_doubt_over(turn: Turn, attempt_id: str) -> None:
+    """Nobody has known of the attempt for longer than an agent may stay away: another one may run (M23, M26)."""
+    live = turn.state.attempts.get(attempt_id)
+    if live is not None and live.doubtful:
+        message = f"not heard of for {turn.state.settings.unreachable_wait_s:g} s"
+        update = Update(task_id=live.attempt.slot_id, observation=Observation.LOST, message=message)
+        attempts.end(turn, live, next_state(live.state, Observation.LOST), update, None)
+
+
+def find_report(turn: Turn, update: Update) -> AttemptReport | None:
+    """The executor's report; None where there is none or it cannot be read, for that ends no attempt in another way."""
+    if not update.data:
+        return None
+    try:
+        return AttemptReport.from_json(update.data)
+    except InvalidInputError as error:
+        turn.note("warning", "report_unreadable", task_id=update.task_id, error=str(error))
+        return None
+
+
+def _counts(turn: Turn, live: LiveAttempt, update: Update) -> bool:
+    """False for what must not be taken at its word."""
+    if update.observation is Observation.ERROR and live.state is not AttemptState.LAUNCHING:
+        # 'TASK_ERROR "Task has duplicate ID" carries the id of the task that is RUNNING and runs on' (surprise 15).
+        turn.note("warning", "error_of_running_task_ignored", attempt=live.attempt.id, message=update.message)
+        return False
+    if update.observation is Observation.ERROR and "duplicate ID" in update.message:
+        turn.note("warning", "duplicate_launch_ignored", attempt=live.attempt.id)
+        return False
+    if update.is_reconciliation and update.observation in _REPORTED_ENDS:
+        # The update that tells how it ended waits on its agent for an acknowledgement; this one has no data (M22).
+        _begin_doubt(turn, live)
+        return False
+    return True
+
+
+def _settle_doubt(turn: Turn, live: LiveAttempt, observation: Observation) -> None:
+    if observation in (Observation.UNREACHABLE, Observation.UNKNOWN):
+        _begin_doubt(turn, live)
+    elif live.doubtful:
+        live.doubtful = False
+        turn.state.timers.clear(Kind.DOUBT, (live.attempt.id, 0))
+
+
+def _begin_doubt(turn: Turn, live: LiveAttempt) -> None:
+    if not live.doubtful:
+        live.doubtful = True
+        turn.set_timer(Kind.DOUBT, turn.state.settings.unreachable_wait_s, (live.attempt.id, 0))
+
+
+def _on_unknown_task(turn: Turn, update: Update) -> None:
+    """A task that no open attempt stands for: it has ended for us, or was never ours. It must not run on (M21)."""
+    if update.observation in ALIVE:
+        turn.note("warning", "unknown_task_killed", task_id=update.task_id, state=update.observation)
+        turn.call(Kill(task_id=update.task_id, agent_id=update.agent_id))

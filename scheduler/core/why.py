@@ -1,0 +1,84 @@
+"""Every wait has a reason, in one sentence with numbers (DESIGN.md 4.8), written when it changes and not too often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scheduler.core import demands
+from scheduler.core.state import Job
+from scheduler.core.timers import Kind
+from scheduler.core.turn import Turn
+from swath.domain.states import TaskState
+from swath.matching.explain import Cluster
+from swath.matching.model import Leftover
+from swath.matching.reasons import Reason
+
+FIRST_S = 0.3  # after a job begins to wait: offers may be on their way
+AGAIN_S = 2.0
+JOBS_PER_S = 1000  # with more waiting jobs it is looked at less often
+SAME_KIND_S = 15.0  # a sentence in which only the figures change is written so often
+
+
+def note_leftovers(turn: Turn, leftovers: Iterable[Leftover]) -> None:
+    """Remember which jobs freed resources would not help."""
+    hopeless: dict[str, bool] = {}
+    for leftover in leftovers:
+        job_id = leftover.demand.job
+        hopeless[job_id] = hopeless.get(job_id, True) and leftover.reason.hopeless
+    for job_id, is_hopeless in hopeless.items():
+        turn.state.jobs[job_id].hopeless = is_hopeless
+
+
+def schedule(turn: Turn) -> None:
+    """Look at the reasons soon, once something waits."""
+    if turn.state.waiting and turn.state.timers.find(Kind.WHY) is None:
+        turn.set_timer(Kind.WHY, FIRST_S)
+
+
+def refresh(turn: Turn) -> None:
+    """Bring the reasons of all waiting jobs up to date."""
+    state = turn.state
+    if not state.waiting:
+        return
+    cluster = Cluster([(view, None) for view in demands.make_views(state)])
+    for job_id in state.waiting:
+        job = state.jobs[job_id]
+        kind, sentence = _find_reason(turn, job, cluster)
+        _put(turn, job, kind, sentence)
+    turn.set_timer(Kind.WHY, max(AGAIN_S, len(state.waiting) / JOBS_PER_S))
+
+
+def resting_reason(job: Job) -> str | None:
+    """Why a job none of whose tasks could start now has tasks that have not started."""
+    if job.held_until is not None:
+        return f"not to start before {job.held_until.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
+    if job.counts.active or not job.counts.pending:
+        return None
+    resting = [task.retry_at for task in job.tasks.values() if task.state is TaskState.PENDING and task.retry_at]
+    if not resting:
+        return None
+    first = min(resting).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"{len(resting)} task{'' if len(resting) == 1 else 's'} failed and will be tried again, the first at {first}"
+
+
+def _find_reason(turn: Turn, job: Job, cluster: Cluster) -> tuple[str, str]:
+    """The kind of the reason, and its sentence."""
+    if not turn.state.connected:
+        return "NotConnected", "the scheduler is not connected to a Mesos master"
+    if job.room == 0:
+        running = job.counts.active
+        return "LimitReached", f"{running} task{' runs' if running == 1 else 's run'}, as many as max_running allows"
+    reasons = [cluster.explain(demand) for demand in demands.demands_of(job)]
+    job.hopeless = all(reason.hopeless for reason in reasons)
+    reason: Reason = max(reasons, key=lambda reason: reason.hopeless)
+    return type(reason).__name__, str(reason)
+
+
+def _put(turn: Turn, job: Job, kind: str, sentence: str) -> None:
+    if sentence == job.wait_reason:
+        return
+    fresh = job.reason_at is not None and (turn.now - job.reason_at).total_seconds() < SAME_KIND_S
+    if fresh and kind == job.reason_kind and job.wait_reason is not None:
+        return
+    job.wait_reason, job.reason_kind, job.reason_at = sentence, kind, turn.now
+    turn.touch(job)

@@ -1,0 +1,297 @@
+"""A core between an in-memory database and a master that does what the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scheduler.core import effects as fx
+from scheduler.core import events as ev
+from scheduler.core.reactor import Core
+from scheduler.core.state import CoreSettings
+from swath.domain.attempts import Attempt, AttemptReport
+from swath.domain.changes import (
+    AddAttempt,
+    AddEvent,
+    Change,
+    ChangeAttempt,
+    ChangeJob,
+    DeactivateAgent,
+    PutAgent,
+    PutSchedulerStatus,
+    PutTask,
+    SetFrameworkId,
+)
+from swath.domain.ids import make_ulid
+from swath.domain.jobs import JobSpec
+from swath.domain.ranges import Ranges
+from swath.domain.resources import Resources
+from swath.domain.states import Desired, JobCounts, JobState, Observation, TaskState, is_terminal
+from swath.store.rows import ImageRow, JobRecord, Snapshot
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+EXECUTOR = Resources(cpus_m=100, mem=128)
+SETTINGS = CoreSettings(executor_id="swath-abc", executor_resources=EXECUTOR)
+MANIFEST = {
+    "seedVersion": "1.0.0",
+    "job": {"name": "true", "jobVersion": "1.0.0", "timeout": 600, "interface": {"command": "true"}},
+}
+IMAGE = ImageRow(
+    id=1,
+    name="true",
+    version="1.0.0",
+    digest="sha256:0",
+    reference=None,
+    image_id=None,
+    context="builtin:true",
+    manifest=MANIFEST,
+    swath_manifest=None,
+    state="ACTIVE",
+    created_at=NOON,
+    registered_at=NOON,
+)
+
+
+def a_job(name: str = "j1", size: int = 1, *, cpus: float = 1, mem: int = 100, **spec: Any) -> JobRecord:
+    """A job's row as the api has just inserted it."""
+    array = {} if size == 1 else {"array": {"over": "INDEX", "range": [0, size]}}
+    document = {"image": "true", "name": name, **array, **spec}
+    return JobRecord(
+        id=name,
+        name=name,
+        project="default",
+        user="me",
+        spec=JobSpec.from_document(document),
+        size=size,
+        resources=Resources(cpus_m=int(cpus * 1000), mem=mem),
+        priority=spec.get("priority", 50),
+        image=IMAGE,
+        desired=Desired.RUN,
+        desired_rev=1,
+        observed_rev=0,
+        retry_rev=0,
+        retry_rev_done=0,
+        state=JobState.PENDING,
+        pending=Ranges.of(size),
+        counts=JobCounts(total=size, pending=size),
+        wait_reason=None,
+        submitted_at=NOON,
+        started_at=None,
+        ended_at=None,
+    )
+
+
+class MemoryStore:
+    """What the store does with changes, on dictionaries; complains of everything that the real one would refuse."""
+
+    def __init__(self) -> None:
+        self.framework_id: str | None = None
+        self.jobs: dict[str, JobRecord] = {}
+        self.tasks: dict[tuple[str, int], PutTask] = {}
+        self.attempts: dict[str, Attempt] = {}
+        self.details: dict[str, dict[str, Any]] = {}
+        self.agents: dict[str, PutAgent] = {}
+        self.events: list[AddEvent] = []
+        self.status: PutSchedulerStatus | None = None
+
+    def apply(self, changes: tuple[Change, ...]) -> None:
+        """Write everything."""
+        for change in changes:
+            self._write(change)
+
+    def _write(self, change: Change) -> None:
+        match change:
+            case SetFrameworkId():
+                self.framework_id = change.framework_id
+            case AddAttempt():
+                assert change.attempt.id not in self.attempts
+                self.attempts[change.attempt.id] = change.attempt
+                self.details[change.attempt.id] = {}
+            case ChangeAttempt():
+                before = self.attempts[change.attempt_id]
+                assert not is_terminal(before.state), "an attempt that has ended never changes"
+                self.attempts[change.attempt_id] = replace(before, state=change.state)
+                said = {f.name: getattr(change, f.name) for f in fields(change)}
+                self.details[change.attempt_id] |= {name: value for name, value in said.items() if value is not None}
+            case PutTask():
+                self.tasks[(change.job_id, change.index)] = change
+            case ChangeJob():
+                kept = ("state", "pending", "counts", "observed_rev", "retry_rev_done", "wait_reason")
+                times = {"started_at": change.started_at, "ended_at": change.ended_at}
+                self.jobs[change.job_id] = replace(
+                    self.jobs[change.job_id], **{name: getattr(change, name) for name in kept}, **times
+                )
+            case PutAgent():
+                self.agents[change.agent_id] = change
+            case DeactivateAgent():
+                self.agents.pop(change.agent_id, None)
+            case AddEvent():
+                self.events.append(change)
+            case PutSchedulerStatus():
+                self.status = change
+
+    def load(self) -> Snapshot:
+        """Everything that is open."""
+        return Snapshot(
+            framework_id=self.framework_id,
+            jobs=[
+                job
+                for job in self.jobs.values()
+                if job.state in (JobState.PENDING, JobState.RUNNING) or job.desired_rev != job.observed_rev
+            ],
+            tasks=[task for task in self.tasks.values() if task.state in (TaskState.PENDING, TaskState.ACTIVE)],
+            attempts=[attempt for attempt in self.attempts.values() if not is_terminal(attempt.state)],
+            agents=list(self.agents.values()),
+        )
+
+    def check_counts(self) -> None:
+        """The counts of every job are those of its rows; tasks without a row are pending, or ended with the job."""
+        for job in self.jobs.values():
+            rows = [task for (job_id, _), task in self.tasks.items() if job_id == job.id]
+            by_state = {state: sum(task.state is state for task in rows) for state in TaskState}
+            without_row = job.size - len(rows)
+            assert job.pending.count == without_row
+            assert not any(index in job.pending for (job_id, index) in self.tasks if job_id == job.id)
+            counts = job.counts
+            assert counts.active == by_state[TaskState.ACTIVE]
+            assert counts.succeeded == by_state[TaskState.SUCCEEDED]
+            idle = counts.pending + counts.failed + counts.cancelled
+            rows_idle = by_state[TaskState.PENDING] + by_state[TaskState.FAILED] + by_state[TaskState.CANCELLED]
+            assert idle == rows_idle + without_row
+            assert counts.pending in (by_state[TaskState.PENDING], by_state[TaskState.PENDING] + without_row)
+            live = [a for a in self.attempts.values() if a.job_id == job.id and not is_terminal(a.state)]
+            assert len(live) == counts.active
+
+
+class World:
+    """The core, its database, its time, and all calls that it has made."""
+
+    def __init__(self, settings: CoreSettings = SETTINGS) -> None:
+        self.now = NOON
+        self.store = MemoryStore()
+        self.settings = settings
+        self.calls: list[fx.Call] = []
+        self.recent: tuple[fx.Call, ...] = ()
+        self.wake_at: datetime | None = None
+        self._ids = 0
+        self._uuids = 0
+        self._offers = 0
+        self.core = self._load()
+
+    def _load(self) -> Core:
+        return Core.load(self.store.load(), self.settings, make_id=self._make_id, now=self.now)
+
+    def _make_id(self, at: datetime) -> str:
+        self._ids += 1
+        return make_ulid(at, self._ids.to_bytes(10, "big"))
+
+    # What happens
+
+    def happen(self, *events: ev.Event) -> World:
+        """Handle a batch of events; commit, then record the calls."""
+        effects = self.core.handle(events, self.now)
+        self.store.apply(effects.changes)
+        self.recent = effects.calls
+        self.calls += effects.calls
+        self.wake_at = effects.wake_at
+        return self
+
+    def restart(self) -> World:
+        """Kill the scheduler, and start it again on what it had committed."""
+        self.core = self._load()
+        return self
+
+    def subscribe(self) -> World:
+        """The master takes the subscription."""
+        return self.happen(ev.Subscribed(framework_id="f1", master="127.0.0.1:5050"))
+
+    def submit(self, record: JobRecord) -> World:
+        """The api inserts a job."""
+        self.store.jobs[record.id] = record
+        return self.happen(ev.JobSeen(record=record))
+
+    def desire(self, job_id: str, **wishes: Any) -> World:
+        """The api changes what is desired of a job."""
+        known = self.store.jobs[job_id]
+        record = self.store.jobs[job_id] = replace(known, desired_rev=known.desired_rev + 1, **wishes)
+        ended = tuple(
+            task for (owner, _), task in self.store.tasks.items() if owner == job_id and task.state is TaskState.FAILED
+        )
+        return self.happen(ev.JobSeen(record=record, ended=ended))
+
+    def offer(self, agent: str = "a1", cpus: float = 4, mem: int = 8192, **more: Any) -> World:
+        """The master offers what an agent has."""
+        return self.happen(ev.Offered(offers=(self.an_offer(agent, cpus, mem, **more),)))
+
+    def an_offer(self, agent: str = "a1", cpus: float = 4, mem: int = 8192, **more: Any) -> ev.Offer:
+        """An offer with an id of its own."""
+        self._offers += 1
+        return ev.Offer(
+            id=f"o{self._offers}",
+            agent_id=agent,
+            hostname=agent,
+            url=f"http://{agent}:5051",
+            resources=Resources(cpus_m=int(cpus * 1000), mem=mem, disk=10_000),
+            **more,
+        )
+
+    def say(self, attempt_id: str, observation: str, report: AttemptReport | None = None, **more: Any) -> World:
+        """Its agent says something of an attempt."""
+        return self.happen(self.an_update(attempt_id, observation, report, **more))
+
+    def an_update(
+        self, attempt_id: str, observation: str, report: AttemptReport | None = None, **more: Any
+    ) -> ev.Update:
+        """An update with a uuid of its own, unless the test gives another."""
+        self._uuids += 1
+        told: dict[str, Any] = {"uuid": f"u{self._uuids}", "source": "SOURCE_EXECUTOR", "agent_id": "a1"} | more
+        data = report.to_json().encode() if report else None
+        return ev.Update(task_id=attempt_id, observation=Observation(observation), data=data, **told)
+
+    def advance(self, seconds: float) -> World:
+        """Let time pass: the core is woken whenever it asked for it."""
+        until = self.now + timedelta(seconds=seconds)
+        while self.wake_at is not None and self.wake_at <= until:
+            self.now = max(self.now, self.wake_at)
+            self.happen()
+        self.now = until
+        return self.happen()
+
+    # What can be seen
+
+    def called(self, kind: type[Any]) -> list[Any]:
+        """All calls of a kind so far."""
+        return [call for call in self.calls if isinstance(call, kind)]
+
+    def lately(self, kind: type[Any]) -> list[Any]:
+        """The calls of a kind in the last turn."""
+        return [call for call in self.recent if isinstance(call, kind)]
+
+    def launched(self) -> list[Attempt]:
+        """Every attempt that an ACCEPT carried, in order."""
+        return [launch.attempt for accept in self.called(fx.Accept) for launch in accept.launches]
+
+    def job(self, job_id: str = "j1") -> JobRecord:
+        """The job's row."""
+        return self.store.jobs[job_id]
+
+    def task(self, index: int = 0, job_id: str = "j1") -> PutTask:
+        """The task's row."""
+        return self.store.tasks[(job_id, index)]
+
+    def attempt(self, attempt_id: str) -> Attempt:
+        """The attempt's row."""
+        return self.store.attempts[attempt_id]
+
+    def details(self, attempt_id: str) -> Mapping[str, Any]:
+        """Everything that was ever reported of an attempt."""
+        return self.store.details[attempt_id]
+
+    def running(self, record: JobRecord | None = None) -> str:
+        """Subscribe, submit, offer, and bring the first attempt to RUNNING; returns its id."""
+        self.subscribe().submit(record or a_job()).offer()
+        attempt_id = self.launched()[0].id
+        self.say(attempt_id, "RUNNING", AttemptReport(sandbox="/s", runtime="process"))
+        return attempt_id
