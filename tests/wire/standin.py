@@ -45,9 +45,8 @@ class Exchange(BaseHTTPRequestHandler):
             except OSError:  # the driver went first
                 return
         else:
-            status, body = standin.answer(message)
             standin.note(standin.calls, (headers, message, id(self)))
-            self.reply(status, body)
+            self.reply(*standin.answer(message))
 
     def reply(self, status: int, body: str = "", headers: dict[str, str] | None = None) -> None:
         data = body.encode()
