@@ -1,0 +1,68 @@
+"""`python -m local`: serve a master and agents on loopback, or end the executors that an earlier one left running."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.ending import end_executors
+from local.server import WorkDirBusyError, run
+from local.settings import Settings, check
+
+
+def make_parser() -> argparse.ArgumentParser:
+    defaults = Settings()
+    parser = argparse.ArgumentParser(prog="python -m local", description="A single-node Mesos on loopback.")
+    add = parser.add_argument
+    add("--port", type=int, default=defaults.port, help="of the master; 0 = any free one (default %(default)s)")
+    add("--agents", type=int, default=defaults.agents, help="how many agents (default %(default)s)")
+    add("--agent-port", type=int, default=defaults.agent_port, help="of the first agent; 0 = any (default %(default)s)")
+    add("--work-dir", type=Path, default=defaults.work_dir, help="sandboxes and checkpoints (default %(default)s)")
+    add("--cpus", type=float, help="of each agent (default: of the machine)")
+    add("--mem", type=float, help="of each agent, in MiB (default: of the machine minus 1 GiB)")
+    add("--disk", type=float, help="of each agent, in MiB (default: what is free)")
+    add("--attributes", default="", help='of each agent, as in "region:ispra;rack:3"')
+    interval = defaults.allocation_interval_s
+    add("--allocation-interval", type=float, default=interval, help="seconds between offers (default %(default)s)")
+    add("--executor-registration-timeout", type=float, default=defaults.registration_timeout_s, help="seconds")
+    add("--executor-reregistration-timeout", type=float, default=defaults.reregistration_timeout_s, help="seconds")
+    add("--executor-shutdown-grace-period", type=float, default=defaults.shutdown_grace_s, help="seconds")
+    add("--end-executors", action="store_true", help="end all executors of the work directory, and return")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = make_parser()
+    given = parser.parse_args(arguments)
+    settings = Settings(
+        port=given.port,
+        agents=given.agents,
+        agent_port=given.agent_port,
+        work_dir=given.work_dir,
+        cpus=given.cpus,
+        mem=given.mem,
+        disk=given.disk,
+        attributes=given.attributes,
+        allocation_interval_s=given.allocation_interval,
+        registration_timeout_s=given.executor_registration_timeout,
+        reregistration_timeout_s=given.executor_reregistration_timeout,
+        shutdown_grace_s=given.executor_shutdown_grace_period,
+    )
+    problems = check(settings)
+    if problems:
+        parser.error("; ".join(problems))
+    try:
+        if given.end_executors:
+            end_executors(settings.work_dir, grace_s=settings.shutdown_grace_s)
+        else:
+            run(settings)
+    except (WorkDirBusyError, OSError, ValueError) as error:
+        sys.stderr.write(f"local: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

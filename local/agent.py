@@ -1,0 +1,208 @@
+"""An agent: events in, effects out. No clock, no sockets, no processes of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local.agent_checkpoint import replay, take_snapshot
+from local.agent_environment import make_directory
+from local.agent_executors import (
+    end_overdue,
+    on_exited,
+    on_kill_task,
+    on_message,
+    on_run_task,
+    on_started,
+    on_subscribe,
+    shut_down,
+    shut_down_framework,
+)
+from local.agent_state import AgentSettings, AgentState, Executor, Phase
+from local.agent_updates import on_acknowledged, on_executor_status, repeat_due, resend
+from local.messages import (
+    AgentAccepted,
+    AgentEffect,
+    AgentEvent,
+    AgentRegistered,
+    Call,
+    FrameworkSubscribed,
+    KillTask,
+    MessageToExecutor,
+    MessageToScheduler,
+    ProcessExited,
+    ProcessStarted,
+    Record,
+    ReportedTask,
+    Respond,
+    RunTask,
+    ShutdownExecutor,
+    ShutdownFramework,
+    Started,
+    StreamClosed,
+    Timer,
+    ToMaster,
+    UpdateAcknowledged,
+)
+
+Json = dict[str, Any]
+
+
+class Agent:
+    """The agent's state machine.
+
+    `state` comes from `agent_checkpoint.replay`, or is a fresh `AgentState`. The first event is `Started`. After each
+    `handle`, `due_at()` says when the next `Timer` event is wanted.
+    """
+
+    def __init__(self, *, settings: AgentSettings, state: AgentState) -> None:
+        self.settings = settings
+        self.state = state
+
+    def handle(self, event: AgentEvent, now: float) -> list[AgentEffect]:
+        settings, state = self.settings, self.state
+        match event:
+            case Call():
+                return self._on_call(event.call, now)
+            case UpdateAcknowledged():
+                return on_acknowledged(state, event, now)
+            case RunTask():
+                return on_run_task(settings, state, event, now)
+            case KillTask():
+                return on_kill_task(settings, state, event, now)
+            case Timer():
+                effects = end_overdue(settings, state, now) + repeat_due(state, now)
+                return effects + self._finish_recovery(now)
+            case ProcessStarted():
+                return on_started(state, event.container_id, event.pid, event.mark)
+            case ProcessExited():
+                effects = on_exited(settings, state, event.container_id, event.status, now)
+                return effects + self._finish_recovery(now)
+            case StreamClosed():
+                return self._on_stream_closed(event.stream)
+            case AgentAccepted():
+                return self._on_accepted(now)
+            case FrameworkSubscribed():
+                return self._on_framework_subscribed(event.framework_info, now)
+            case ShutdownExecutor():
+                executor = state.find_executor(event.framework_id, event.executor_id)
+                return [] if executor is None else shut_down(settings, executor, now)
+            case ShutdownFramework():
+                return shut_down_framework(settings, state, event.framework_id, now)
+            case MessageToExecutor():
+                return on_message(state, event)
+            case Started():
+                return self._on_start(event.alive, now)
+
+    def due_at(self) -> float | None:
+        due = [e.due_at for e in self.state.executors.values() if e.due_at is not None]
+        if self.state.retries:
+            due.append(self.state.retries[0][0])
+        return min(due, default=None)
+
+    def snapshot(self) -> list[Json]:
+        return take_snapshot(self.state)
+
+    def directory_of(self, executor: Executor) -> str:
+        """The sandbox of an executor, an absolute path."""
+        return make_directory(self.settings, self.state.agent_id, executor.info, executor.container_id)
+
+    def _on_call(self, call: Json, now: float) -> list[AgentEffect]:
+        """Checks in Mesos' order (transcripts 01, 04h)."""
+        framework_id = call["framework_id"]["value"]
+        if framework_id not in self.state.frameworks:
+            return [Respond(status=400, text="Framework cannot be found")]
+        executor = self.state.find_executor(framework_id, call["executor_id"]["value"])
+        if executor is None:
+            return [Respond(status=400, text="Executor cannot be found")]
+        if call["type"] == "SUBSCRIBE":
+            effects = on_subscribe(self.settings, self.state, executor, call, now)
+            return effects + self._finish_recovery(now)
+        if executor.stream is None and executor.phase is Phase.REGISTERING:
+            if self.state.recovering_until is not None:
+                return [Respond(status=503, text="Agent has not finished recovery")]
+            return [Respond(status=403, text="Executor is not subscribed")]
+        return [Respond(status=202), *self._on_executor_call(executor, call, now)]
+
+    def _on_executor_call(self, executor: Executor, call: Json, now: float) -> list[AgentEffect]:
+        if call["type"] == "UPDATE":
+            return on_executor_status(self.state, executor, call["update"]["status"], now)
+        if call["type"] == "MESSAGE" and self.state.registered:
+            message = MessageToScheduler(
+                agent_id=self.state.agent_id,
+                framework_id=executor.framework_id,
+                executor_id=executor.executor_id,
+                data=call["message"]["data"],
+            )
+            return [ToMaster(message=message)]
+        return []
+
+    def _on_stream_closed(self, stream: str) -> list[AgentEffect]:
+        """The process decides whether an executor is dead, not its socket."""
+        for executor in self.state.executors.values():
+            if executor.stream == stream:
+                executor.stream = None
+        return []
+
+    def _on_start(self, alive: frozenset[str], now: float) -> list[AgentEffect]:
+        """After a restart: executors that died meanwhile are reported, the others have some time to come back."""
+        effects: list[AgentEffect] = []
+        if not self.state.known_to_master:
+            effects.append(Record(record={"k": "agent", "id": self.state.agent_id}))
+        self.state.recovering_until = now + self.settings.reregistration_timeout_s
+        for container_id, executor in list(self.state.executors.items()):
+            if container_id not in alive:
+                effects += on_exited(self.settings, self.state, container_id, None, now)
+            elif executor.framework_id in self.state.removed:
+                effects += shut_down(self.settings, executor, now)
+            else:
+                executor.due_at = self.state.recovering_until
+        for framework_id in list(self.state.removed):
+            effects += shut_down_framework(self.settings, self.state, framework_id, now)
+        return effects + self._finish_recovery(now)
+
+    def _finish_recovery(self, now: float) -> list[AgentEffect]:
+        """Register once nothing is missing any more.
+
+        Mesos waits the full --executor_reregistration_timeout even if all executors are back (surprise 26); we do not.
+        """
+        state = self.state
+        if state.recovering_until is None:
+            return []
+        missing = any(e.phase is Phase.REGISTERING for e in state.executors.values())
+        if missing and now < state.recovering_until:
+            return []
+        state.recovering_until = None
+        return [ToMaster(message=self._make_registration())]
+
+    def _make_registration(self) -> AgentRegistered:
+        state = self.state
+        reported = [
+            ReportedTask(framework_id=t.framework_id, info=t.info, state=t.state, forwarded=t.forwarded)
+            for t in state.tasks.values()
+        ]
+        return AgentRegistered(
+            agent_info=self.settings.info | {"id": {"value": state.agent_id}, "checkpoint": True},
+            port=self.settings.port,
+            again=state.known_to_master,
+            frameworks=tuple(info for key, info in state.frameworks.items() if key not in state.removed),
+            executors=tuple(e.info for e in state.executors.values() if e.framework_id not in state.removed),
+            tasks=tuple(reported),
+        )
+
+    def _on_accepted(self, now: float) -> list[AgentEffect]:
+        self.state.registered = self.state.known_to_master = True
+        return resend(self.state, now)
+
+    def _on_framework_subscribed(self, info: Json, now: float) -> list[AgentEffect]:
+        framework_id = info["id"]["value"]
+        if framework_id not in self.state.frameworks:
+            return []
+        effects: list[AgentEffect] = []
+        if self.state.frameworks[framework_id] != info:
+            self.state.frameworks[framework_id] = info
+            if self.state.is_checkpointed(framework_id):
+                effects.append(Record(record={"k": "framework", "info": info}))
+        return effects + resend(self.state, now, framework_id)
+
+
+__all__ = ["Agent", "AgentSettings", "AgentState", "replay"]

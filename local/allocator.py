@@ -1,0 +1,174 @@
+"""Who is offered what: filters, suppression, constraints, and one offer of everything that is free on an agent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from local.master_state import Agent, Framework, MasterState, Offer, send
+from local.messages import MasterEffect
+from local.resources import Bundle, to_thousandths
+
+Json = dict[str, Any]
+DEFAULT_REFUSE_S = 5.0
+LONGEST_REFUSE_S = 365 * 86400.0
+_LEAST_CPUS, _LEAST_MEM = to_thousandths(0.01), to_thousandths(32)
+
+
+def refuse(state: MasterState, offer: Offer, bundle: Bundle, filters: Json | None, now: float) -> None:
+    """Hide what was refused, and every part of it (surprise 39).
+
+    refuse_seconds 0 = no filter, so the next tick offers again; negative = the default; the filter ends at the first
+    tick after max(refuse_seconds, allocation interval).
+    """
+    refuse_s = (filters or {}).get("refuse_seconds", DEFAULT_REFUSE_S)
+    if refuse_s < 0:
+        refuse_s = DEFAULT_REFUSE_S
+    if refuse_s == 0 or not bundle:
+        return
+    until = now + min(max(refuse_s, state.interval_s), LONGEST_REFUSE_S)
+    state.filters.setdefault((offer.framework_id, offer.role, offer.agent_id), []).append((bundle, until))
+
+
+def clear_filters(state: MasterState, framework_id: str, roles: Iterable[str] | None = None) -> None:
+    wanted = None if roles is None else set(roles)
+    for key in [k for k in state.filters if k[0] == framework_id and (wanted is None or k[1] in wanted)]:
+        del state.filters[key]
+
+
+def _is_filtered(state: MasterState, key: tuple[str, str, str], bundle: Bundle, now: float) -> bool:
+    filters = state.filters.get(key)
+    if filters is None:
+        return False
+    alive = [entry for entry in filters if entry[1] > now]
+    if alive:
+        state.filters[key] = alive
+    else:
+        del state.filters[key]
+    return any(refused.contains(bundle) for refused, _ in alive)
+
+
+def _is_allocatable(framework: Framework, role: str, bundle: Bundle) -> bool:
+    """The role's own minimum (FrameworkInfo.offer_filters), else Mesos' --min_allocatable_resources."""
+    own = framework.info.get("offer_filters", {}).get(role, {}).get("min_allocatable_resources")
+    if own is None:
+        return bundle.scalars.get("cpus", 0) >= _LEAST_CPUS or bundle.scalars.get("mem", 0) >= _LEAST_MEM
+    sets = [entry.get("quantities", {}) for entry in own.get("quantities", ())]
+    return not sets or any(
+        all(bundle.scalars.get(name, 0) >= to_thousandths(_amount(value)) for name, value in quantities.items())
+        for quantities in sets
+    )
+
+
+def _amount(value: Any) -> float:
+    return float(value["value"] if isinstance(value, dict) else value)
+
+
+def _meets_constraints(framework: Framework, role: str, agent: Agent) -> bool:
+    """`offer_constraints`: any group of which all attribute constraints hold."""
+    groups = framework.constraints.get("role_constraints", {}).get(role, {}).get("groups", ())
+    return not groups or any(
+        all(_holds(constraint, agent) for constraint in group.get("attribute_constraints", ())) for group in groups
+    )
+
+
+def _holds(constraint: Json, agent: Agent) -> bool:
+    selector, predicate = constraint.get("selector", {}), constraint.get("predicate", {})
+    if selector.get("pseudoattribute_type") == "HOSTNAME":
+        text: str | None = agent.info["hostname"]
+    else:
+        found = [a for a in agent.info.get("attributes", ()) if a["name"] == selector.get("attribute_name")]
+        text = found[0].get("text", {}).get("value") if found else None
+    if "exists" in predicate or "not_exists" in predicate:
+        return (text is not None) == ("exists" in predicate)
+    if "text_equals" in predicate:
+        return bool(text == predicate["text_equals"].get("value"))
+    if "text_not_equals" in predicate:
+        return bool(text != predicate["text_not_equals"].get("value"))
+    if "text_matches" in predicate:
+        return text is not None and re.fullmatch(predicate["text_matches"].get("regex", ""), text) is not None
+    return True
+
+
+def _by_share(state: MasterState, frameworks: Iterable[Framework]) -> list[Framework]:
+    """Least dominant share first (DRF over frameworks), then by id."""
+    totals: dict[str, int] = {}
+    for agent in state.agents.values():
+        for name, amount in agent.total.scalars.items():
+            totals[name] = totals.get(name, 0) + amount
+
+    def share(framework: Framework) -> tuple[float, str]:
+        held = framework.used
+        for offer in state.offers_of(framework.framework_id):
+            held = held + offer.bundle
+        part = max((held.scalars.get(name, 0) / total for name, total in totals.items()), default=0.0)
+        return (part, framework.framework_id)
+
+    return sorted(frameworks, key=share)
+
+
+def allocate(state: MasterState, now: float, agents: Iterable[Agent] | None = None) -> list[MasterEffect]:
+    """Offer what is free. A held offer does not grow: freed resources come as a further offer (surprise 38)."""
+    made: dict[str, list[Offer]] = {}
+    for agent in state.agents.values() if agents is None else agents:
+        bundle = agent.available
+        if not agent.active or not bundle:
+            continue
+        offer = _find_taker(state, agent, bundle, now)
+        if offer is not None:
+            state.offers[offer.offer_id] = offer
+            agent.offered = agent.offered + bundle
+            made.setdefault(offer.framework_id, []).append(offer)
+    effects: list[MasterEffect] = []
+    for framework_id, offers in made.items():
+        event = {"type": "OFFERS", "offers": {"offers": [to_document(state, offer) for offer in offers]}}
+        effects += send(state.frameworks[framework_id], event)
+    return effects
+
+
+def _find_taker(state: MasterState, agent: Agent, bundle: Bundle, now: float) -> Offer | None:
+    subscribed = [framework for framework in state.frameworks.values() if framework.stream is not None]
+    for framework in _by_share(state, subscribed) if len(subscribed) > 1 else subscribed:
+        for role in framework.roles:
+            if (
+                role not in framework.suppressed
+                and _is_allocatable(framework, role, bundle)
+                and _meets_constraints(framework, role, agent)
+                and not _is_filtered(state, (framework.framework_id, role, agent.agent_id), bundle, now)
+            ):
+                offer_id = f"{state.master_id}-O{state.offer_count}"
+                state.offer_count += 1
+                return Offer(
+                    offer_id=offer_id,
+                    framework_id=framework.framework_id,
+                    agent_id=agent.agent_id,
+                    role=role,
+                    bundle=bundle,
+                )
+    return None
+
+
+def to_document(state: MasterState, offer: Offer) -> Json:
+    """The offer as schedulers see it."""
+    agent = state.agents[offer.agent_id]
+    hostname = agent.info["hostname"]
+    document: Json = {
+        "id": {"value": offer.offer_id},
+        "framework_id": {"value": offer.framework_id},
+        "agent_id": {"value": offer.agent_id},
+        "hostname": hostname,
+        "url": {
+            "scheme": "http",
+            "address": {"hostname": hostname, "ip": "127.0.0.1", "port": agent.port},
+            "path": "/slave(1)",
+        },
+        "resources": offer.bundle.to_wire(allocated=offer.role, ranges_first=True),
+    }
+    if agent.info.get("attributes"):
+        document["attributes"] = agent.info["attributes"]
+    executors = [{"value": executor} for framework, executor in agent.executors if framework == offer.framework_id]
+    if executors:
+        document["executor_ids"] = executors
+    document["allocation_info"] = {"role": offer.role}
+    return document

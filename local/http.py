@@ -1,0 +1,158 @@
+"""Mesos' HTTP conduct as a raw ASGI application: which path, which headers, which refusal (transcripts 01, 12, 15)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from local.calls import CallError, read_executor_call, read_scheduler_call
+from local.messages import Call
+from local.operator_api import OperatorApi
+from local.replies import JSON, Header, Reply, make_text, refuse_method
+from local.runtime import Machine, Runtime
+from local.streams import Stream
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+LARGEST_BODY = 64 * 1024 * 1024
+_GZIP_FROM = 1024  # bytes; shorter bodies are sent as they are (surprise 37)
+_MEDIA_PROBLEM = "Expecting 'Content-Type' of application/json or application/x-protobuf"
+_ACCEPT_PROBLEM = "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'"
+
+
+class Application:
+    """All machines of one process; the listening port tells which one is meant."""
+
+    def __init__(self, runtime: Runtime, machines: Mapping[int, Machine]) -> None:
+        self._runtime = runtime
+        self._machines = machines
+        self._operators = {port: OperatorApi(runtime, machine) for port, machine in machines.items()}
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        port = scope["server"][1]
+        is_master = self._machines[port] is self._runtime.master
+        path = _strip(scope["path"], "/master" if is_master else "/slave(1)")
+        headers = dict(scope["headers"])
+        if path in ("/api/v1/scheduler", "/api/v1/executor") and is_master == path.endswith("scheduler"):
+            await self._serve_call(scope, headers, receive, send, port, is_master)
+            return
+        body = await _read_body(receive) if scope["method"] == "POST" else b""
+        reply = self._operators[port].answer(scope["method"], path, parse_qs(scope["query_string"].decode()), body)
+        if isinstance(reply, Stream):
+            await self._send_stream(receive, send, reply, ())
+            return
+        await _send_reply(send, _compress(reply, headers))
+
+    async def _serve_call(
+        self, scope: Message, headers: dict[bytes, bytes], receive: Receive, send: Send, port: int, is_master: bool
+    ) -> None:
+        if scope["method"] != "POST":
+            await _send_reply(send, refuse_method(scope["method"]))
+            return
+        body = await _read_body(receive)
+        refusal = _check_headers(headers)
+        try:
+            body = _decode(headers, body)
+            call = None if refusal else (read_scheduler_call if is_master else read_executor_call)(body)
+        except CallError as error:
+            refusal = make_text(400, str(error))
+        except zlib.error:
+            refusal = make_text(500, "failed to decode body")
+        if refusal is None and call is not None and call["type"] == "SUBSCRIBE" and not _accepts_json(headers):
+            refusal = make_text(406, _ACCEPT_PROBLEM)
+        if refusal is not None or call is None:
+            await _send_reply(send, refusal or make_text(400, ""))
+            return
+        stream_id = headers.get(b"mesos-stream-id")
+        machine = self._machines[port]
+        answer = self._runtime.call(
+            machine, Call(call=call, stream=None if stream_id is None else stream_id.decode("latin-1"))
+        )
+        if answer.stream is None or answer.stream_id is None:
+            await _send_reply(send, make_text(answer.status, answer.text))
+            return
+        shown = ((b"mesos-stream-id", answer.stream_id.encode()),) if answer.shows_stream_id else ()
+        try:
+            await self._send_stream(receive, send, answer.stream, shown)
+        finally:
+            self._runtime.drop_stream(machine, answer.stream_id)
+
+    async def _send_stream(self, receive: Receive, send: Send, stream: Stream, headers: tuple[Header, ...]) -> None:
+        """One record per HTTP chunk; ends with the 0-chunk when the machine closes it, else when the peer goes.
+
+        Closing the write side ends the subscription as well (surprise 37).
+        """
+        await send({"type": "http.response.start", "status": 200, "headers": [*headers, JSON]})
+        watcher = asyncio.ensure_future(_watch(receive, stream))
+        try:
+            while records := await stream.take():
+                for record in records:
+                    await send({"type": "http.response.body", "body": record, "more_body": True})
+            if not watcher.done():
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+
+
+async def _watch(receive: Receive, stream: Stream) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    stream.close()
+
+
+def _strip(path: str, prefix: str) -> str:
+    path = path.removeprefix(prefix) if path.startswith(prefix + "/") else path
+    return path.rstrip("/") or "/"
+
+
+async def _read_body(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size <= LARGEST_BODY:
+            parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _check_headers(headers: Mapping[bytes, bytes]) -> Reply | None:
+    """Media types are compared literally: a charset or upper case letters are refused (surprise 37)."""
+    content_type = headers.get(b"content-type")
+    if content_type is None:
+        return make_text(400, "Expecting 'Content-Type' to be present")
+    return None if content_type == b"application/json" else make_text(415, _MEDIA_PROBLEM)
+
+
+def _accepts_json(headers: Mapping[bytes, bytes]) -> bool:
+    accept = headers.get(b"accept", b"*/*").decode("latin-1")
+    return any(part.split(";")[0].strip() in ("*/*", "application/*", "application/json") for part in accept.split(","))
+
+
+def _decode(headers: Mapping[bytes, bytes], body: bytes) -> bytes:
+    if headers.get(b"content-encoding") != b"gzip":
+        return body
+    return zlib.decompress(body, wbits=zlib.MAX_WBITS | 16)
+
+
+def _compress(reply: Reply, headers: Mapping[bytes, bytes]) -> Reply:
+    if len(reply.body) <= _GZIP_FROM or b"gzip" not in headers.get(b"accept-encoding", b""):
+        return reply
+    return Reply(reply.status, gzip.compress(reply.body, 1), ((b"content-encoding", b"gzip"), *reply.headers))
+
+
+async def _send_reply(send: Send, reply: Reply) -> None:
+    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

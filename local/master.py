@@ -1,0 +1,178 @@
+"""The master: events in, effects out. No clock, no sockets, no random numbers of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from local.allocator import allocate, clear_filters
+from local.master_agents import on_gone, on_registered
+from local.master_launch import on_accept, on_decline
+from local.master_state import HEARTBEAT_S, Framework, MasterState
+from local.master_subscribe import (
+    HEARTBEAT,
+    on_disconnect,
+    on_subscribe,
+    on_teardown,
+    on_update_framework,
+    remove_framework,
+)
+from local.master_tasks import (
+    on_acknowledge,
+    on_executor_exited,
+    on_executor_gone,
+    on_executor_message,
+    on_kill,
+    on_message,
+    on_reconcile,
+    on_shutdown,
+    on_status,
+)
+from local.messages import (
+    AgentGone,
+    AgentRegistered,
+    Call,
+    ExecutorExited,
+    ExecutorGone,
+    MasterEffect,
+    MasterEvent,
+    MessageToScheduler,
+    Respond,
+    SendEvent,
+    StatusUpdated,
+    StreamClosed,
+    Timer,
+)
+
+Json = dict[str, Any]
+
+
+class Master:
+    """The master's state machine.
+
+    `make_uuid` gives ids; times are seconds since the epoch. After each `handle`, `due_at()` says when the next `Timer`
+    event is wanted.
+    """
+
+    def __init__(
+        self,
+        *,
+        master_id: str,
+        port: int,
+        make_uuid: Callable[[], str],
+        now: float,
+        interval_s: float = 1.0,
+        recovered_agents: Iterable[Json] = (),
+        hostname: str = "127.0.0.1",
+    ) -> None:
+        self.state = MasterState(
+            master_id=master_id,
+            hostname=hostname,
+            port=port,
+            make_uuid=make_uuid,
+            started_at=now,
+            interval_s=interval_s,
+            next_tick=now + interval_s,
+            recovered_agents={info["id"]["value"]: info for info in recovered_agents},
+        )
+
+    def handle(self, event: MasterEvent, now: float) -> list[MasterEffect]:
+        match event:
+            case StatusUpdated():
+                return on_status(self.state, event, now)
+            case Call():
+                return self._on_call(event, now)
+            case Timer():
+                return self._on_timer(now)
+            case StreamClosed():
+                return on_disconnect(self.state, event.stream, now)
+            case ExecutorExited():
+                return on_executor_exited(self.state, event, now)
+            case ExecutorGone():
+                return on_executor_gone(self.state, event, now)
+            case MessageToScheduler():
+                return on_executor_message(self.state, event, now)
+            case AgentRegistered():
+                return on_registered(self.state, event, now)
+            case AgentGone():
+                return on_gone(self.state, event, now)
+
+    def due_at(self) -> float:
+        due = [self.state.next_tick]
+        for framework in self.state.frameworks.values():
+            if framework.stream is not None:
+                due.append(framework.heartbeat_at)
+            elif framework.remove_at is not None:
+                due.append(framework.remove_at)
+        return min(due)
+
+    def _on_call(self, event: Call, now: float) -> list[MasterEffect]:
+        """The checks in Mesos' order (transcripts 06, 10, basics)."""
+        call = event.call
+        if call["type"] == "SUBSCRIBE":
+            if event.stream is not None:
+                text = "Subscribe calls should not include the 'Mesos-Stream-Id' header"
+                return [Respond(status=400, text=text)]
+            return on_subscribe(self.state, call, now)
+        framework = self.state.frameworks.get(call["framework_id"]["value"])
+        if framework is None:
+            return [Respond(status=400, text="Framework cannot be found")]
+        if framework.stream is None:
+            return [Respond(status=403, text="Framework is not subscribed")]
+        if event.stream is None:
+            text = "All non-subscribe calls should include the 'Mesos-Stream-Id' header"
+            return [Respond(status=400, text=text)]
+        if event.stream != framework.stream:
+            claim = f"The stream ID '{event.stream}' included in this request didn't match the stream ID"
+            text = f"{claim} currently associated with framework ID {framework.framework_id}"
+            return [Respond(status=400, text=text)]
+        return _CALLS.get(call["type"], _ignore)(self.state, framework, call, now)
+
+    def _on_timer(self, now: float) -> list[MasterEffect]:
+        effects: list[MasterEffect] = []
+        for framework in list(self.state.frameworks.values()):
+            if framework.stream is not None and framework.heartbeat_at <= now:
+                framework.heartbeat_at = now + HEARTBEAT_S
+                effects.append(SendEvent(stream=framework.stream, event=HEARTBEAT))
+            elif framework.stream is None and framework.remove_at is not None and framework.remove_at <= now:
+                effects += remove_framework(self.state, framework, now)
+        if self.state.next_tick <= now:
+            self.state.next_tick = now + self.state.interval_s
+            effects += allocate(self.state, now)
+        return effects
+
+
+def _on_revive(state: MasterState, framework: Framework, call: Json, now: float) -> list[MasterEffect]:
+    """Filters and suppression of the roles end, and offers come at once, not at the tick (M28, transcript 09a)."""
+    roles = call.get("revive", {}).get("roles") or framework.roles
+    if not set(roles) <= set(framework.roles):
+        return [Respond(status=202)]
+    framework.suppressed -= set(roles)
+    clear_filters(state, framework.framework_id, roles)
+    return [Respond(status=202), *allocate(state, now)]
+
+
+def _on_suppress(state: MasterState, framework: Framework, call: Json, now: float) -> list[MasterEffect]:
+    roles = call.get("suppress", {}).get("roles") or framework.roles
+    framework.suppressed |= set(roles) & set(framework.roles)
+    return [Respond(status=202)]
+
+
+def _ignore(state: MasterState, framework: Framework, call: Json, now: float) -> list[MasterEffect]:
+    """REQUEST, and the calls about inverse offers and operations, of which there are none here."""
+    return [Respond(status=202)]
+
+
+_CALLS: dict[str, Callable[[MasterState, Framework, Json, float], list[MasterEffect]]] = {
+    "TEARDOWN": on_teardown,
+    "ACCEPT": on_accept,
+    "DECLINE": on_decline,
+    "REVIVE": _on_revive,
+    "SUPPRESS": _on_suppress,
+    "KILL": on_kill,
+    "SHUTDOWN": on_shutdown,
+    "ACKNOWLEDGE": on_acknowledge,
+    "RECONCILE": on_reconcile,
+    "MESSAGE": on_message,
+    "UPDATE_FRAMEWORK": on_update_framework,
+}

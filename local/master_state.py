@@ -1,0 +1,202 @@
+"""What the master knows: agents, frameworks, tasks, executors, offers; and the changes that several calls share."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.messages import MasterEffect, MasterMessage, SendEvent, ToAgent
+from local.resources import EMPTY, Bundle
+from local.statuses import has_capability, is_terminal
+
+Json = dict[str, Any]
+HEARTBEAT_S = 15.0
+VERSION = "1.12.0"  # what the transcripts were recorded with
+COMPLETED_TASKS = 1000  # as Mesos' --max_completed_tasks_per_framework
+
+
+@dataclass(kw_only=True, slots=True)
+class Task:
+    """A task between its launch and the acknowledgement of its terminal update."""
+
+    info: Json
+    framework_id: str
+    agent_id: str
+    executor_id: str
+    bundle: Bundle
+    state: str  # newest that the master has heard of
+    forwarded: str  # newest that was sent to the scheduler
+    uuid: str | None = None  # of the newest update
+    statuses: list[Json] = field(default_factory=list)
+    released: bool = False  # whether its resources are free again
+
+    @property
+    def task_id(self) -> str:
+        return str(self.info["task_id"]["value"])
+
+
+@dataclass(kw_only=True, slots=True)
+class Executor:
+    """An executor; it counts once, and holds its resources until it exits."""
+
+    info: Json
+    bundle: Bundle
+
+
+@dataclass(kw_only=True, slots=True)
+class Agent:
+    """A registered agent."""
+
+    agent_id: str
+    info: Json
+    port: int
+    total: Bundle
+    registered_at: float
+    reregistered_at: float | None = None
+    active: bool = True
+    used: Bundle = EMPTY
+    offered: Bundle = EMPTY
+    executors: dict[tuple[str, str], Executor] = field(default_factory=dict)  # (framework id, executor id)
+
+    @property
+    def available(self) -> Bundle:
+        return self.total - self.used - self.offered
+
+
+@dataclass(kw_only=True, slots=True)
+class Framework:
+    """A framework: subscribed (it has a stream), disconnected, or only known from agents (recovered)."""
+
+    info: Json
+    registered_at: float
+    reregistered_at: float
+    stream: str | None = None
+    recovered: bool = False
+    suppressed: set[str] = field(default_factory=set)
+    constraints: Json = field(default_factory=dict)
+    heartbeat_at: float = 0.0
+    remove_at: float | None = None  # while disconnected
+    unregistered_at: float = 0.0
+    used: Bundle = EMPTY
+    tasks: dict[str, Task] = field(default_factory=dict)
+    completed: deque[Task] = field(default_factory=lambda: deque(maxlen=COMPLETED_TASKS))
+
+    @property
+    def framework_id(self) -> str:
+        return str(self.info["id"]["value"])
+
+    @property
+    def roles(self) -> list[str]:
+        if has_capability(self.info, "MULTI_ROLE"):
+            return list(self.info.get("roles", ()))
+        return [self.info.get("role", "*")]
+
+    @property
+    def partition_aware(self) -> bool:
+        return has_capability(self.info, "PARTITION_AWARE")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """Resources of one agent on offer to one framework for one role."""
+
+    offer_id: str
+    framework_id: str
+    agent_id: str
+    role: str
+    bundle: Bundle
+
+
+@dataclass(kw_only=True, slots=True)
+class MasterState:
+    """Everything; the functions of master_*.py and allocator.py change it."""
+
+    master_id: str
+    hostname: str
+    port: int
+    make_uuid: Callable[[], str]
+    started_at: float
+    interval_s: float
+    next_tick: float
+    agents: dict[str, Agent] = field(default_factory=dict)
+    recovered_agents: dict[str, Json] = field(default_factory=dict)  # known, and not back yet
+    frameworks: dict[str, Framework] = field(default_factory=dict)
+    removed: dict[str, Framework] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    filters: dict[tuple[str, str, str], list[tuple[Bundle, float]]] = field(default_factory=dict)
+    framework_count: int = 0
+    offer_count: int = 0
+
+    def master_info(self) -> Json:
+        return {
+            "id": self.master_id,
+            "ip": 16777343,  # 127.0.0.1 in network byte order, read as a little-endian number
+            "port": self.port,
+            "pid": f"master@{self.hostname}:{self.port}",
+            "hostname": self.hostname,
+            "version": VERSION,
+            "address": {"hostname": self.hostname, "ip": self.hostname, "port": self.port},
+            "capabilities": [{"type": "AGENT_UPDATE"}, {"type": "AGENT_DRAINING"}, {"type": "QUOTA_V2"}],
+        }
+
+    def offers_of(self, framework_id: str) -> Iterator[Offer]:
+        return (offer for offer in list(self.offers.values()) if offer.framework_id == framework_id)
+
+    def tell_agents(self, message: MasterMessage) -> list[MasterEffect]:
+        return [ToAgent(agent_id=agent_id, message=message) for agent_id, agent in self.agents.items() if agent.active]
+
+
+def send(framework: Framework, event: Json) -> list[MasterEffect]:
+    """An event for a scheduler; lost while it is disconnected."""
+    return [] if framework.stream is None else [SendEvent(stream=framework.stream, event=event)]
+
+
+def take_back(state: MasterState, offer: Offer) -> None:
+    """The offer ends; its resources are free."""
+    del state.offers[offer.offer_id]
+    agent = state.agents.get(offer.agent_id)
+    if agent is not None:
+        agent.offered = agent.offered - offer.bundle
+
+
+def occupy(state: MasterState, framework: Framework, agent_id: str, bundle: Bundle) -> None:
+    agent = state.agents[agent_id]
+    agent.used = agent.used + bundle
+    framework.used = framework.used + bundle
+
+
+def release(state: MasterState, framework: Framework, agent_id: str, bundle: Bundle) -> None:
+    agent = state.agents.get(agent_id)
+    if agent is not None:
+        agent.used = agent.used - bundle
+    framework.used = framework.used - bundle
+
+
+def set_task_state(state: MasterState, framework: Framework, task: Task, newest: str) -> None:
+    """Resources are free on the terminal update, not on its acknowledgement (surprise 13)."""
+    if is_terminal(task.state):
+        return
+    task.state = newest
+    if is_terminal(newest) and not task.released:
+        task.released = True
+        release(state, framework, task.agent_id, task.bundle)
+
+
+def remove_task(state: MasterState, framework: Framework, task: Task) -> None:
+    if not task.released:
+        task.released = True
+        release(state, framework, task.agent_id, task.bundle)
+    del framework.tasks[task.task_id]
+    framework.completed.append(task)
+
+
+def remove_executor(state: MasterState, framework: Framework, agent_id: str, executor_id: str) -> bool:
+    """Whether there was such an executor."""
+    agent = state.agents.get(agent_id)
+    executor = agent.executors.pop((framework.framework_id, executor_id), None) if agent else None
+    if executor is None:
+        return False
+    release(state, framework, agent_id, executor.bundle)
+    return True

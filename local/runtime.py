@@ -1,0 +1,212 @@
+"""Performs what the machines want: carries messages between them, feeds streams, starts processes, keeps time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from local.agent import Agent
+from local.journal import Journal
+from local.master import Master
+from local.messages import (
+    AgentEvent,
+    Call,
+    CloseStream,
+    Effect,
+    KillProcess,
+    MasterEvent,
+    OpenStream,
+    ProcessExited,
+    ProcessStarted,
+    Record,
+    Respond,
+    SendEvent,
+    Started,
+    StartProcess,
+    StreamClosed,
+    Timer,
+    ToAgent,
+    ToMaster,
+)
+from local.processes import Processes, find_by_sandbox, is_alive
+from local.streams import Stream
+
+
+def make_clock() -> Callable[[], float]:
+    """Seconds since the epoch, but never set back or forth while the program runs."""
+    offset = time.time() - time.monotonic()
+    return lambda: time.monotonic() + offset
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """To a call: a status with a text, or a stream to be sent."""
+
+    status: int
+    text: str = ""
+    stream_id: str | None = None
+    stream: Stream | None = None
+    shows_stream_id: bool = False
+
+
+class AgentHost:
+    """An agent with its checkpoint and its processes."""
+
+    def __init__(self, agent: Agent, journal: Journal, on_exit: Callable[[str, int], None]) -> None:
+        self.agent = agent
+        self.journal = journal
+        self.processes = Processes(on_exit)
+
+    @property
+    def agent_id(self) -> str:
+        return self.agent.state.agent_id
+
+
+Machine = Master | AgentHost
+
+
+class Runtime:
+    """One master and its agents in one process. Everything happens on the event loop's thread, in order."""
+
+    def __init__(self, *, master: Master, clock: Callable[[], float]) -> None:
+        self.master = master
+        self.hosts: dict[str, AgentHost] = {}
+        self._clock = clock
+        self._streams: dict[str, Stream] = {}
+        self._queue: deque[tuple[Machine, MasterEvent | AgentEvent]] = deque()
+        self._answer: Answer | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_at = float("inf")
+
+    def add_agent(self, agent: Agent, journal: Journal) -> None:
+        agent_id = agent.state.agent_id
+
+        def on_exit(container_id: str, status: int) -> None:
+            self.post(self.hosts[agent_id], ProcessExited(container_id=container_id, status=status))
+
+        self.hosts[agent_id] = AgentHost(agent, journal, on_exit)
+
+    def start(self) -> None:
+        """Recover the agents; they register when their executors are back."""
+        for host in self.hosts.values():
+            host.journal.rewrite(host.agent.snapshot() if host.agent.state.known_to_master else ())
+            self._queue.append((host, Started(alive=frozenset(self._find_alive(host)))))
+        self._drain()
+
+    def _find_alive(self, host: AgentHost) -> Iterable[str]:
+        for executor in host.agent.state.executors.values():
+            if executor.pid is None:
+                found = find_by_sandbox(host.agent.directory_of(executor))
+                if found is None:
+                    continue
+                executor.pid, executor.mark = found
+            if is_alive(executor.pid, executor.mark):
+                host.processes.watch(executor.container_id, executor.pid, executor.mark)
+                yield executor.container_id
+
+    def call(self, machine: Machine, call: Call) -> Answer:
+        """Handle a call and everything that follows from it within this process."""
+        self.post(machine, call)
+        return self._take_answer()
+
+    def _take_answer(self) -> Answer:
+        answer, self._answer = self._answer, None
+        assert answer is not None  # noqa: S101 - the machines answer every call
+        return answer
+
+    def post(self, machine: Machine, event: MasterEvent | AgentEvent) -> None:
+        self._queue.append((machine, event))
+        self._drain()
+
+    def drop_stream(self, machine: Machine, stream_id: str) -> None:
+        """The subscriber's connection is gone (or its stream was closed, and this says nothing new)."""
+        if self._streams.pop(stream_id, None) is not None:
+            self.post(machine, StreamClosed(stream=stream_id))
+
+    def now(self) -> float:
+        return self._clock()
+
+    def _drain(self) -> None:
+        while self._queue:
+            machine, event = self._queue.popleft()
+            if isinstance(machine, Master):
+                for master_effect in machine.handle(event, self._clock()):  # type: ignore[arg-type]
+                    self._perform(machine, master_effect)
+            else:
+                for agent_effect in machine.agent.handle(event, self._clock()):  # type: ignore[arg-type]
+                    self._perform(machine, agent_effect)
+                if machine.journal.has_grown():
+                    machine.journal.rewrite(machine.agent.snapshot())
+        self._set_timer()
+
+    def _perform(self, machine: Machine, effect: Effect) -> None:
+        match effect:
+            case SendEvent():
+                stream = self._streams.get(effect.stream)
+                if stream is not None:
+                    stream.write(effect.event)
+            case ToMaster():
+                self._queue.append((self.master, effect.message))
+            case ToAgent():
+                self._queue.append((self.hosts[effect.agent_id], effect.message))
+            case Respond():
+                self._answer = Answer(status=effect.status, text=effect.text)
+            case OpenStream():
+                stream = self._streams[effect.stream] = Stream()
+                self._answer = Answer(status=200, stream_id=effect.stream, stream=stream, shows_stream_id=effect.header)
+            case CloseStream():
+                stream = self._streams.pop(effect.stream, None)
+                if stream is not None:
+                    stream.close()
+            case Record() | StartProcess() | KillProcess():
+                if isinstance(machine, AgentHost):
+                    self._perform_at(machine, effect)
+
+    def _perform_at(self, host: AgentHost, effect: Record | StartProcess | KillProcess) -> None:
+        match effect:
+            case Record():
+                host.journal.append(effect.record)
+            case KillProcess():
+                host.processes.kill(effect.container_id)
+            case StartProcess():
+                started = host.processes.start(effect)
+                if started is None:
+                    self._queue.append((host, ProcessExited(container_id=effect.container_id, status=1 << 8)))
+                    return
+                pid, mark = started
+                self._queue.append((host, ProcessStarted(container_id=effect.container_id, pid=pid, mark=mark)))
+                host.processes.watch(effect.container_id, pid, mark)
+
+    def _set_timer(self) -> None:
+        due = [self.master.due_at()]
+        due += [at for host in self.hosts.values() if (at := host.agent.due_at()) is not None]
+        earliest = min(due)
+        if self._timer is not None:
+            if self._due_at <= earliest:
+                return
+            self._timer.cancel()
+        self._due_at = earliest
+        delay = max(0.0, earliest - self._clock())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        now = self._clock()
+        if self.master.due_at() <= now:
+            self._queue.append((self.master, Timer()))
+        for host in self.hosts.values():
+            due_at = host.agent.due_at()
+            if due_at is not None and due_at <= now:
+                self._queue.append((host, Timer()))
+        self._drain()
+
+    def close(self) -> None:
+        """Executors run on; streams break off without the 0-chunk, as when Mesos dies."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for host in self.hosts.values():
+            host.processes.close()
+            host.journal.close()

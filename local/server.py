@@ -1,0 +1,192 @@
+"""Listening sockets, the HTTP server, and the life of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from local.agent import Agent
+from local.agent_checkpoint import replay
+from local.agent_state import AgentSettings, AgentState
+from local.http import Application
+from local.journal import Journal
+from local.master import Master
+from local.runtime import Machine, Runtime, make_clock
+from local.settings import Settings, make_agent_info
+
+Json = dict[str, Any]
+HOST = "127.0.0.1"
+_DATE_S = 1.0  # how often the Date header is renewed
+_KEEP_ALIVE_S = 86400  # Mesos does not close idle connections (transcript 15)
+
+
+class WorkDirBusyError(RuntimeError):
+    """Another `local` runs on this work directory."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling, and with one wake-up a second in place of ten."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def main_loop(self) -> None:
+        self.ended = asyncio.Event()
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.ended.wait(), _DATE_S)
+
+    def end(self) -> None:
+        """Streams break off, as they do when Mesos dies."""
+        self.should_exit = self.force_exit = True
+        self.ended.set()
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Executors run on. Raises WorkDirBusyError, OSError (port in use)."""
+    with hold(settings.work_dir):
+        ports = _read_ports(settings.work_dir)
+        sockets = [_listen(settings.port, ports[:1])]
+        for index in range(settings.agents):
+            wanted = settings.agent_port and settings.agent_port + index
+            sockets.append(_listen(wanted, ports[index + 1 : index + 2]))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, sockets))
+
+
+@contextlib.contextmanager
+def hold(work_dir: Path) -> Iterator[None]:
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with (work_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorkDirBusyError(f"another local runs on {work_dir}") from None
+        yield
+
+
+def _read_ports(work_dir: Path) -> list[int]:
+    """The ports of the last time: executors that still run know no others."""
+    try:
+        document = json.loads((work_dir / "ports.json").read_text())
+        return [document["master"], *document["agents"]]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _listen(port: int, last: list[int]) -> socket.socket:
+    for candidate in [port] if port else [*last, 0]:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, candidate))
+        except OSError:
+            listener.close()
+            if candidate == port or candidate == 0:
+                raise
+            continue
+        listener.set_inheritable(False)
+        return listener
+    raise OSError("no free port")
+
+
+async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
+    ports = [listener.getsockname()[1] for listener in sockets]
+    runtime = _make_runtime(settings, ports)
+    machines: dict[int, Machine] = dict(zip(ports, [runtime.master, *runtime.hosts.values()], strict=True))
+    config = uvicorn.Config(
+        Application(runtime, machines),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        backlog=1024,
+    )
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.end)
+    runtime.start()
+    serving = asyncio.ensure_future(server.serve(sockets))
+    while not (server.started or serving.done()):
+        await asyncio.sleep(0.005)
+    _write_ports(settings.work_dir, ports)
+    try:
+        await serving
+    finally:
+        runtime.close()
+
+
+def _write_ports(work_dir: Path, ports: list[int]) -> None:
+    fresh = work_dir / "ports.json.new"
+    fresh.write_text(json.dumps({"master": ports[0], "agents": ports[1:], "pid": os.getpid()}) + "\n")
+    fresh.replace(work_dir / "ports.json")
+
+
+def find_journals(work_dir: Path) -> list[Path]:
+    """The checkpoints of all agents that ever ran on this work directory."""
+    return sorted(work_dir.glob("agent-*/meta/journal.jsonl"))
+
+
+def _make_runtime(settings: Settings, ports: list[int]) -> Runtime:
+    clock = make_clock()
+    master_id = str(uuid.uuid4())
+    agents: list[tuple[Agent, Journal]] = []
+    known: list[Json] = []
+    for index, port in enumerate(ports[1:]):
+        work_dir = settings.work_dir.resolve() / f"agent-{index}"
+        work_dir.mkdir(parents=True, exist_ok=True)
+        journal = Journal(work_dir / "meta" / "journal.jsonl")
+        agent_settings = _make_agent_settings(settings, port, work_dir)
+        state = replay(journal.read())
+        if state is None:
+            state = AgentState(agent_id=f"{master_id}-S{index}")
+        else:
+            known.append(agent_settings.info | {"id": {"value": state.agent_id}})
+        agents.append((Agent(settings=agent_settings, state=state), journal))
+    master = Master(
+        master_id=master_id,
+        port=ports[0],
+        make_uuid=_make_uuid,
+        now=clock(),
+        interval_s=settings.allocation_interval_s,
+        recovered_agents=known,
+    )
+    runtime = Runtime(master=master, clock=clock)
+    for agent, journal in agents:
+        runtime.add_agent(agent, journal)
+    return runtime
+
+
+def _make_agent_settings(settings: Settings, port: int, work_dir: Path) -> AgentSettings:
+    return AgentSettings(
+        info=make_agent_info(settings, port),
+        port=port,
+        work_dir=str(work_dir),
+        make_uuid=_make_uuid,
+        make_update_uuid=lambda: base64.b64encode(uuid.uuid4().bytes).decode(),
+        registration_timeout_s=settings.registration_timeout_s,
+        reregistration_timeout_s=settings.reregistration_timeout_s,
+        shutdown_grace_s=settings.shutdown_grace_s,
+    )
+
+
+def _make_uuid() -> str:
+    return str(uuid.uuid4())

@@ -1,0 +1,92 @@
+"""What `python -m local` can be told, with defaults from the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from local.resources import Bundle, to_thousandths
+
+Json = dict[str, Any]
+_MIB = 1024 * 1024
+_KEPT_MEM = 1024  # MiB that stay with the operating system, as Mesos leaves
+PORTS = (31000, 32000)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Of one master with its agents. Memory and disk in MiB, durations in seconds."""
+
+    port: int = 5050  # 0 = any free one, and the same again after a restart
+    agents: int = 1
+    agent_port: int = 5051  # of the first agent; the next ones follow; 0 = any free ones
+    work_dir: Path = Path("var/local")
+    cpus: float | None = None  # of each agent; None = of the machine
+    mem: float | None = None
+    disk: float | None = None
+    attributes: str = ""  # "region:ispra;rack:3"
+    allocation_interval_s: float = 1.0
+    registration_timeout_s: float = 60.0
+    reregistration_timeout_s: float = 10.0
+    shutdown_grace_s: float = 5.0
+
+
+def make_agent_info(settings: Settings, port: int) -> Json:
+    """AgentInfo without its id."""
+    info: Json = {
+        "hostname": "127.0.0.1",
+        "port": port,
+        "resources": _make_bundle(settings).to_wire(role=None),
+    }
+    attributes = parse_attributes(settings.attributes)
+    return info | {"attributes": attributes} if attributes else info
+
+
+def _make_bundle(settings: Settings) -> Bundle:
+    memory = psutil.virtual_memory().total / _MIB - _KEPT_MEM
+    disk = shutil.disk_usage(settings.work_dir).free / _MIB
+    amounts = {
+        "cpus": settings.cpus if settings.cpus is not None else float(os.cpu_count() or 1),
+        "mem": settings.mem if settings.mem is not None else float(max(int(memory), 64)),
+        "disk": settings.disk if settings.disk is not None else float(int(disk)),
+    }
+    scalars = {name: to_thousandths(amount) for name, amount in amounts.items() if amount > 0}
+    return Bundle(scalars, {"ports": (PORTS,)})
+
+
+def parse_attributes(text: str) -> list[Json]:
+    """`name:value` pairs, split by ';' or ','. Numbers are scalars, all else is text without blanks (surprise 31)."""
+    attributes: list[Json] = []
+    for pair in filter(None, (part.strip() for part in text.replace(",", ";").split(";"))):
+        name, colon, value = pair.partition(":")
+        if not (name and colon and value):
+            raise ValueError(f"attribute '{pair}' is not of the form name:value")
+        attributes.append(_make_attribute(name.strip(), value.replace(" ", "")))
+    return attributes
+
+
+def _make_attribute(name: str, value: str) -> Json:
+    try:
+        return {"name": name, "type": "SCALAR", "scalar": {"value": float(value)}}
+    except ValueError:
+        return {"name": name, "type": "TEXT", "text": {"value": value}}
+
+
+def check(settings: Settings) -> Sequence[str]:
+    """What is wrong with the settings."""
+    problems = []
+    if settings.agents < 1:
+        problems.append("--agents must be at least 1")
+    if settings.allocation_interval_s <= 0:
+        problems.append("--allocation-interval must be positive")
+    for name in ("cpus", "mem", "disk"):
+        amount = getattr(settings, name)
+        if amount is not None and amount < 0:
+            problems.append(f"--{name} must not be negative")
+    return problems
