@@ -12,7 +12,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from swath_eo.errors import OutputError
@@ -126,7 +126,7 @@ def _copy_to_cog(source: Path, target: Path, grid: Grid) -> None:
     try:
         rasterio.shutil.copy(source, target, **options)
         _check_complete(target)
-    except (RasterioError, RasterioIOError, OSError) as error:
+    except Exception as error:  # rasterio lets GDAL's own classes out here, which have no public base
         raise OutputError(f"{target.parent} cannot be written to: {error.__cause__ or error}") from error
 
 

@@ -86,8 +86,7 @@ def overlap_of(first: Grid, second: Grid) -> Overlap:
         raise CrsMismatchError(
             f"one band is in {_told(first.crs)}, the other in {_told(second.crs)}: reproject one first"
         )
-    same_place = first.transform.almost_equals(second.transform, _TOLERANCE * abs(first.transform.a) / 10)
-    if same_place and (first.width, first.height) == (second.width, second.height):
+    if _is_same(first, second):
         as_it_is = Placement(column=0, row=0, resampled=False)
         return Overlap(grid=first, first=as_it_is, second=as_it_is)
     if not (first.is_north_up and second.is_north_up):
@@ -98,6 +97,18 @@ def overlap_of(first: Grid, second: Grid) -> Overlap:
     finer = second if second.transform.a < first.transform.a * (1 - 1e-3) else first
     common = _clip(finer, _intersection(first, second))
     return Overlap(grid=common, first=_place(first, common), second=_place(second, common))
+
+
+def _is_same(first: Grid, second: Grid) -> bool:
+    """Every corner pixel of one lies on the other's, however the grids are rotated."""
+    if (first.width, first.height) != (second.width, second.height):
+        return False
+    to_first = ~first.transform @ second.transform
+    for corner in ((0, 0), (first.width, 0), (0, first.height), (first.width, first.height)):
+        column, row = to_first @ corner
+        if max(abs(column - corner[0]), abs(row - corner[1])) > _TOLERANCE:
+            return False
+    return True
 
 
 def _told(crs: CRS | None) -> str:

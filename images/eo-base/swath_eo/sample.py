@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
-from rasterio.transform import from_origin
+from rasterio.transform import Affine
 
 from swath_eo.errors import UnreadableFileError
 
@@ -34,7 +34,7 @@ def write_spyndex_sample(path: Path) -> Path:
         "width": _SHAPE[2],
         "height": _SHAPE[1],
         "crs": CRS.from_epsg(32632),
-        "transform": from_origin(500_000, 5_000_000, 10, 10),
+        "transform": Affine(10, 0, 500_000, 0, -10, 5_000_000),
         "nodata": 0,
         "tiled": True,
         "blockxsize": 256,

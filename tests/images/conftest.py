@@ -1,0 +1,11 @@
+"""Fixtures of the images' tests."""
+
+import pytest
+
+from tests.images.scenes import Runner
+
+
+@pytest.fixture
+def run_ndvi(tmp_path, capsys):
+    """Runs ndvi in this process: `run_ndvi(scene=...)`."""
+    return Runner(tmp_path, capsys)

@@ -1,0 +1,102 @@
+"""Small scenes made for a test: `a_band(path)`, `a_stack(path)`, and running ndvi on them."""
+
+import importlib.util
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.transform import Affine
+
+ROOT = Path(__file__).parents[2]
+NDVI = ROOT / "images" / "ndvi"
+BOLZANO = Path("s2-l2a-bolzano", "S2_L2A_sample.tif")
+DATES = Path("s2-l2a-33TWM-5-dates")
+
+
+def load_ndvi():
+    """The image's program as a module, from its folder."""
+    if "swath_image_ndvi" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("swath_image_ndvi", NDVI / "ndvi.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    return sys.modules["swath_image_ndvi"]
+
+
+def random_numbers(seed, shape=(120, 160), low=200, high=4000):
+    """Digital numbers without a nodata value among them."""
+    return np.random.default_rng(seed).integers(low, high, size=shape).astype(np.uint16)
+
+
+def write(
+    path,
+    bands,
+    *,
+    origin=(500_000, 5_200_000),
+    size=10.0,
+    crs="EPSG:32633",
+    transform=None,
+    nodata=0,
+    names=(),
+    **profile,
+):
+    """Writes a raster; `bands` is one array or a list of them."""
+    values = np.stack(bands) if isinstance(bands, list) else np.asarray(bands)[np.newaxis]
+    transform = Affine(size, 0, origin[0], 0, -size, origin[1]) if transform is None else transform
+    settings = {
+        "driver": "GTiff",
+        "dtype": values.dtype,
+        "count": len(values),
+        "nodata": nodata,
+        "transform": transform,
+    }
+    settings |= {"height": values.shape[1], "width": values.shape[2]}
+    if crs is not None:
+        settings["crs"] = crs
+    with rasterio.open(path, "w", **(settings | profile)) as dataset:
+        dataset.write(values)
+        for index, name in enumerate(names, 1):
+            dataset.set_band_description(index, name)
+    return path
+
+
+@dataclass
+class Result:
+    """What a run of ndvi left."""
+
+    exit_code: int
+    summary: dict
+    errors: str
+    output: Path
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def values(self):
+        with rasterio.open(self.output / "ndvi.tif") as dataset:
+            return dataset.read(1)
+
+    @property
+    def statistics(self):
+        return json.loads((self.output / "statistics.json").read_text())
+
+
+class Runner:
+    """Runs ndvi in this process, each time into a directory of its own."""
+
+    def __init__(self, folder, capsys):
+        self._folder = folder
+        self._capsys = capsys
+        self._runs = 0
+
+    def __call__(self, *arguments, **options):
+        self._runs += 1
+        output = self._folder / f"out{self._runs}"
+        output.mkdir()
+        given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+        code = load_ndvi().main([*map(str, arguments), *given, "--output", str(output)])
+        told = self._capsys.readouterr()
+        lines = told.out.splitlines()
+        return Result(code, json.loads(lines[-1]), told.err, output, lines)
