@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Protocol
 
 from swath.domain.errors import WireError
@@ -30,7 +30,7 @@ _READ_SIZE = 256 * 1024  # bytes taken from the socket at once
 _LASTING_S = 1.0  # a stream that lived this long was a good one: the next loss begins with the shortest back-off
 _MOST_REDIRECTS = 5  # in a row; more are a loop
 _REFUSALS = frozenset({401, 403})
-_PROXY_HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Connection": "close"}
+_HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Connection": "close"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +83,7 @@ class Subscriber:
         self._path = path
         self._masters = masters
         self._handler = handler
-        self._headers = _PROXY_HEADERS | headers
+        self._headers = _HEADERS | headers
         self._tls = tls
         self._timeout_s = timeout_s  # of connecting, and of the answer to SUBSCRIBE
         self._backoff = backoff
@@ -195,6 +195,8 @@ class Subscriber:
                 reason = self._read(response)
         except TimeoutError:
             reason = "nothing was heard for too long"
+        except IncompleteRead:  # no 0-chunk: the process died (surprise 7)
+            reason = "the stream broke off"
         except (OSError, HTTPException, WireError) as error:
             reason = f"{type(error).__name__}: {error}"
         except Exception as error:
