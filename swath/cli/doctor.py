@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
 import typer
 
 from swath.cli.blueprint import COMPARE, find_checkout
