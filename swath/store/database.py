@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, exc, make_url, text
 from sqlalchemy.orm import Session
 
-from swath.domain.errors import InvalidInputError, StoreUnavailableError
+from swath.domain.errors import InternalError, InvalidInputError, StoreUnavailableError
 from swath.store.types import to_json
 
 BUSY_TIMEOUT_MS = 10_000  # how long a writer of SQLite waits for another process's
@@ -57,9 +57,10 @@ class Database:
         """A transaction that is committed at the end of the block, and undone when the block raises.
 
         `notify` wakes the channel's listeners after the commit, once. Raises StoreUnavailableError when the database does not
-        answer; if that happens at the commit itself, whether it took place is known only by reading again.
+        answer; if that happens at the commit itself, whether it took place is known only by reading again. Raises InternalError
+        for rows that the database refuses (a duplicate, a reference to nothing).
         """
-        with unavailable_as_error(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with errors_of_swath(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
             session.flush()
             if notify is not None and self.is_postgres:
@@ -68,7 +69,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One consistent view of the database; nothing can be written. Raises StoreUnavailableError."""
-        with unavailable_as_error(), Session(self._reader, autoflush=False) as session:
+        with errors_of_swath(), Session(self._reader, autoflush=False) as session:
             yield session
 
     def check(self) -> None:
@@ -98,13 +99,19 @@ def normalise(url: str) -> URL:
 
 
 @contextmanager
-def unavailable_as_error() -> Iterator[None]:
-    """Turn what a driver raises when its database cannot serve into StoreUnavailableError."""
+def errors_of_swath() -> Iterator[None]:
+    """Turn what SQLAlchemy raises into errors that the rest of Swath knows: nobody else imports SQLAlchemy."""
     try:
         yield
     except UNAVAILABLE as error:
-        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        raise StoreUnavailableError(f"the database cannot serve: {reason}") from error
+        raise StoreUnavailableError(f"the database cannot serve: {_reason(error)}") from error
+    except exc.SQLAlchemyError as error:
+        raise InternalError(f"the database refuses: {_reason(error)}") from error
+
+
+def _reason(error: exc.SQLAlchemyError) -> str:
+    """The driver's own first line: what follows quotes statements and values."""
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 
 def _make_postgres_engine(url: URL, size: int) -> Engine:

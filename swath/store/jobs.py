@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, insert, literal_column, select, update
+from sqlalchemy import Select, exists, func, insert, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -78,7 +78,8 @@ def get_job(session: Session, job_id: str) -> JobRow:
 
 def list_jobs(session: Session, filters: JobFilters, after: str | None, limit: int) -> Page[JobRow, str]:
     """Jobs, the newest first; `after` is the id of the last one of the page before."""
-    query = _filtered(_select_jobs(), filters).order_by(Job.id.desc()).limit(limit + 1)
+    is_postgres = session.get_bind().dialect.name == "postgresql"
+    query = _filtered(_select_jobs(), filters, is_postgres).order_by(Job.id.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(Job.id < after)
     found = [_to_job(row) for row in session.execute(query)]
@@ -165,7 +166,7 @@ def _to_job(row: AnyRow) -> JobRow:
     )
 
 
-def _filtered(query: Select[Any], filters: JobFilters) -> Select[Any]:
+def _filtered(query: Select[Any], filters: JobFilters, is_postgres: bool) -> Select[Any]:
     for name in ("project", "user", "state", "name"):
         if (wanted := getattr(filters, name)) is not None:
             query = query.where(getattr(Job, name) == wanted)
@@ -175,7 +176,9 @@ def _filtered(query: Select[Any], filters: JobFilters) -> Select[Any]:
         if version:
             query = query.where(ImageVersion.version == version)
     for label, value in filters.labels.items():
-        query = query.where(Job.labels[label].as_string() == value)
+        # Pairs, not a path to the label: SQLite's paths cannot name a key with a quotation mark in it.
+        pairs = (func.json_each_text if is_postgres else func.json_each)(Job.labels).table_valued("key", "value")
+        query = query.where(exists().where(pairs.c.key == label, pairs.c.value == value))
     return query
 
 

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, event, text
 
 from swath.domain.errors import InternalError
-from swath.store.database import BUSY_TIMEOUT_MS, CONNECT_TIMEOUT_S, normalise, unavailable_as_error
+from swath.store.database import BUSY_TIMEOUT_MS, CONNECT_TIMEOUT_S, errors_of_swath, normalise
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"  # of the checkout or of the application image
 LOCK = 0x53574154  # "SWAT": two programs that start at once migrate one after the other
@@ -67,7 +67,7 @@ def _connected(url: str) -> Iterator[Connection]:
     if not postgres:
         event.listen(engine, "connect", lambda connection, _: _prepare_sqlite(connection))
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    with unavailable_as_error(), engine.begin() as connection:
+    with errors_of_swath(), engine.begin() as connection:
         if postgres:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         yield connection

@@ -48,7 +48,7 @@ class SchedulerStore:
         with self._database.read() as session:
             return Snapshot(
                 framework_id=session.scalar(select(models.Framework.framework_id).where(models.Framework.id == 1)),
-                jobs=_read_jobs(session, f"({JOB_IS_OPEN}) OR ({JOB_IS_CHANGED})"),
+                jobs=_read_open_jobs(session),
                 tasks=_read_tasks(session, text(TASK_IS_OPEN)),
                 attempts=_read_attempts(session),
                 agents=_read_agents(session),
@@ -93,6 +93,12 @@ class SchedulerStore:
         if document is None:
             raise NotFoundError(f"there is no job {job_id}")
         return document
+
+
+def _read_open_jobs(session: Session) -> list[JobRecord]:
+    """Two queries, each with an index that holds nothing else; what is open and changed comes once."""
+    found = {job.id: job for condition in (JOB_IS_OPEN, JOB_IS_CHANGED) for job in _read_jobs(session, condition)}
+    return [found[job_id] for job_id in sorted(found)]
 
 
 def _read_jobs(session: Session, condition: str) -> list[JobRecord]:

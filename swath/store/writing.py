@@ -86,7 +86,6 @@ def _put_status(session: Session, changes: list[PutSchedulerStatus]) -> None:
 
 
 def _put_agents(session: Session, changes: list[PutAgent | DeactivateAgent], now: datetime) -> None:
-    last = _last(changes, key=lambda change: change.agent_id)
     described = [
         {
             "id": change.agent_id,
@@ -96,11 +95,11 @@ def _put_agents(session: Session, changes: list[PutAgent | DeactivateAgent], now
             "first_seen": now,
             "last_seen": now,
         }
-        for change in last
-        if isinstance(change, PutAgent)
+        for change in _last(_of(changes, PutAgent), key=lambda change: change.agent_id)
     ]
     _upsert(session, Agent, described, kept=("first_seen",))
     # Until now it was there: it counts as seen for the hours to come.
+    last = _last(changes, key=lambda change: change.agent_id)
     gone = [{"key": change.agent_id, "new_last_seen": now} for change in last if isinstance(change, DeactivateAgent)]
     _update_each(session, _deactivate_agents(), gone, Agent)
 

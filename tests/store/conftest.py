@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from swath.store.api_store import ApiStore
 from swath.store.database import Database
 from swath.store.leadership import Leadership
 from swath.store.scheduling import SchedulerStore
+from tests.store.build import NOW, Scene
 
 PLUGIN = "tests.fixtures.postgres"
-NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,26 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def now() -> datetime:
-    """A moment."""
-    return NOW
-
-
-@pytest.fixture
-def api(database: Database) -> ApiStore:
-    """The api's side of the test's database."""
-    return ApiStore(database)
-
-
-@pytest.fixture
-def scheduler(database: Database) -> SchedulerStore:
-    """The scheduler's side of the test's database."""
-    return SchedulerStore(database)
-
-
-@pytest.fixture
-def epoch(database: Database) -> int:
-    """The epoch of a scheduler that leads."""
-    acquired = Leadership(database).acquire("first", NOW, timedelta(hours=1).total_seconds())
-    assert acquired is not None
-    return acquired
+def scene(database: Database) -> Scene:
+    """A database with an image and a leading scheduler."""
+    epoch = Leadership(database).acquire("first", NOW, lease_s=60)
+    assert epoch is not None
+    return Scene(api=ApiStore(database), scheduler=SchedulerStore(database), epoch=epoch)

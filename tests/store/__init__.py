@@ -1,0 +1,1 @@
+"""One contract for the store, kept on PostgreSQL and on SQLite."""

@@ -1,0 +1,160 @@
+"""Listeners wake up for what was committed on their channel, and for nothing that the scheduler itself wrote."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from swath.domain.changes import SetFrameworkId
+from swath.domain.states import JobState
+from swath.store.database import Channel, Database
+from swath.store.notification import Listener
+from tests.store.build import figures
+
+SOON, LONG = 0.05, 10.0
+
+
+@pytest.fixture
+def desired(database) -> Iterator[Listener]:
+    """Listens as a scheduler does."""
+    listener = Listener(database, Channel.DESIRED)
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def observed(database) -> Iterator[Listener]:
+    """Listens as an api does."""
+    listener = Listener(database, "observed")
+    yield listener
+    listener.close()
+
+
+def test_a_submission_wakes_the_scheduler(scene, desired):
+    """Once the job is committed, the wait ends with news."""
+    while desired.wait(SOON):
+        pass
+
+    scene.submit()
+
+    assert desired.wait(LONG)
+
+
+def test_a_quiet_database_times_out(scene, desired):
+    """Without news the wait ends after its time."""
+    while desired.wait(SOON):
+        pass
+
+    began = time.monotonic()
+    assert not desired.wait(SOON)
+
+    assert SOON * 0.9 <= time.monotonic() - began < LONG
+
+
+def test_the_schedulers_own_writes_do_not_wake_it(scene, desired):
+    """What the scheduler commits is news for followers, not for itself."""
+    job = scene.submit()
+    scene.apply(figures(job, JobState.PENDING))
+    while desired.wait(SOON):
+        pass
+
+    scene.apply(SetFrameworkId(framework_id="f"))
+
+    assert not desired.wait(SOON)
+
+
+def test_an_observation_wakes_followers(scene, observed):
+    """What the scheduler commits ends the wait of the api."""
+    while observed.wait(SOON):
+        pass
+
+    scene.apply(SetFrameworkId(framework_id="f"))
+
+    assert observed.wait(LONG)
+
+
+def test_a_wait_under_way_is_ended_by_a_commit(scene, observed):
+    """The news comes while the listener waits, not only before."""
+    while observed.wait(SOON):
+        pass
+    heard: list[bool] = []
+    waiter = threading.Thread(target=lambda: heard.append(observed.wait(LONG)))
+    waiter.start()
+
+    scene.apply(SetFrameworkId(framework_id="f"))
+
+    waiter.join(LONG)
+    assert heard == [True]
+
+
+def test_many_commits_are_one_piece_of_news(scene, observed):
+    """A listener that was away hears once of all that happened."""
+    for number in range(5):
+        scene.apply(SetFrameworkId(framework_id=str(number)))
+
+    assert observed.wait(LONG)
+    while observed.wait(SOON):
+        pass
+    assert not observed.wait(SOON)
+
+
+def test_another_thread_can_end_a_wait(scene, desired):
+    """`wake` ends the wait under way, and is not told twice."""
+    while desired.wait(SOON):
+        pass
+    threading.Timer(SOON, desired.wake).start()
+
+    assert desired.wait(LONG)
+    assert not desired.wait(SOON)
+
+
+def test_a_wake_before_the_wait_is_not_lost(scene, desired):
+    """A wait that begins after `wake` ends at once."""
+    desired.wake()
+
+    assert desired.wait(LONG)
+
+
+def test_a_transaction_that_fails_wakes_nobody(scene, database, observed):
+    """Only a commit is news."""
+    while observed.wait(SOON):
+        pass
+
+    with pytest.raises(RuntimeError), database.write(notify=Channel.OBSERVED):
+        raise RuntimeError
+
+    assert not observed.wait(SOON)
+
+
+@pytest.mark.postgres
+def test_a_listener_survives_the_loss_of_its_connection(postgres_database):
+    """After the server has ended the connection, the listener connects again and says that it may have missed something."""
+    database = Database(postgres_database)
+    listener = Listener(database, Channel.DESIRED)
+    with database.write() as session:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'swath-listener'"
+        session.execute(text(others))
+
+    assert listener.wait(LONG)
+    with database.write(notify=Channel.DESIRED):
+        pass
+    assert listener.wait(LONG)
+
+    listener.close()
+    database.close()
+
+
+@pytest.mark.postgres
+def test_a_listener_without_a_server_only_times_out():
+    """While no server answers a wait lasts its time, and nothing is raised."""
+    database = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    listener = Listener(database, Channel.DESIRED)
+
+    assert not listener.wait(SOON)
+
+    listener.close()
+    database.close()

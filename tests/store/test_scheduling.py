@@ -1,0 +1,410 @@
+"""The scheduler's side: what it loads, and what it writes in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event, text
+
+from swath.domain.changes import (
+    AddAttempt,
+    AddEvent,
+    ChangeAttempt,
+    DeactivateAgent,
+    PutSchedulerStatus,
+    SetFrameworkId,
+)
+from swath.domain.errors import IllegalTransitionError, InternalError, NotFoundError
+from swath.domain.ranges import Ranges
+from swath.domain.resources import Resources
+from swath.domain.retries import Cause
+from swath.domain.states import ENDED_TASK, TERMINAL, AttemptState, Desired, JobCounts, JobState, TaskState
+from swath.store.models import ATTEMPT_IS_OPEN, JOB_IS_CHANGED, JOB_IS_OPEN, TASK_IS_OPEN
+from tests.store.build import NOW, ONE_CPU, a_range, a_task, an_agent, an_attempt, an_id, figures, scenes
+
+
+def test_an_empty_database_loads_nothing(scene):
+    """A scheduler that starts for the first time finds no framework id, no job and no agent."""
+    loaded = scene.scheduler.load()
+
+    assert loaded.framework_id is None
+    assert [loaded.jobs, loaded.tasks, loaded.attempts, loaded.agents] == [[], [], [], []]
+
+
+def test_what_is_open_is_loaded_as_it_was_written(scene):
+    """Job, task, attempt, agent and framework id come back equal to what was put."""
+    job = scene.submit(array=scenes(5), priority=70, retry={"max_attempts": 2})
+    attempt = an_attempt(job, 0)
+    task = a_task(job, 0, TaskState.ACTIVE, mem=4096, retry_at=NOW, cause=Cause.OOM, agent_id="agent-1")
+    changed = figures(
+        job, JobState.RUNNING, Ranges(((1, 5),)), active=1, wait_reason="2 wait for memory", started_at=NOW
+    )
+    scene.apply(
+        SetFrameworkId(framework_id="f-1"),
+        an_agent(attributes={"rack": "a"}),
+        task,
+        AddAttempt(attempt=attempt),
+        changed,
+    )
+
+    loaded = scene.scheduler.load()
+
+    assert (loaded.framework_id, loaded.tasks, loaded.attempts) == ("f-1", [task], [attempt])
+    assert loaded.agents == [an_agent(attributes={"rack": "a"})]
+    (found,) = loaded.jobs
+    assert (found.id, found.size, found.priority, found.image) == (job.id, 5, 70, scene.image)
+    assert (found.spec.retry.max_attempts, found.spec.array.over, found.spec.array.items) == (2, "SCENE", ())
+    assert (found.resources, found.pending, found.counts) == (ONE_CPU, changed.pending, changed.counts)
+    assert (found.state, found.started_at, found.wait_reason) == (JobState.RUNNING, NOW, "2 wait for memory")
+    assert (found.desired_rev, found.observed_rev) == (1, 1)
+
+
+def test_what_has_ended_is_not_loaded(scene):
+    """Ended jobs, tasks and attempts, and agents that are gone, stay in the database."""
+    job = scene.submit()
+    scene.succeed(job, 0, [])
+    scene.apply(
+        figures(job, JobState.SUCCEEDED, Ranges(), succeeded=1), an_agent(), DeactivateAgent(agent_id="agent-1")
+    )
+
+    loaded = scene.scheduler.load()
+
+    assert [loaded.jobs, loaded.tasks, loaded.attempts, loaded.agents] == [[], [], [], []]
+
+
+def test_open_means_what_the_table_of_states_says():
+    """The conditions of the partial indexes name exactly the states that have not ended."""
+    assert {state for state in AttemptState if f"'{state}'" in ATTEMPT_IS_OPEN} == set(AttemptState) - TERMINAL
+    assert {state for state in TaskState if f"'{state}'" in TASK_IS_OPEN} == set(TaskState) - ENDED_TASK
+    assert {state for state in JobState if f"'{state}'" in JOB_IS_OPEN} == {JobState.PENDING, JobState.RUNNING}
+
+
+def test_loading_never_reads_what_has_ended(scene, database):
+    """Every table with a history is read through the index of what is open, and through no other."""
+    asked: list[str] = []
+    event.listen(database._reader, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    scene.scheduler.load()
+    conditions = (JOB_IS_OPEN, JOB_IS_CHANGED, TASK_IS_OPEN, ATTEMPT_IS_OPEN)
+    statements = [next(found for found in asked if condition in found) for condition in conditions]
+
+    with database.read() as session:
+        if database.is_postgres:  # which rightly reads an almost empty table as a whole
+            session.execute(text("SET LOCAL enable_seqscan = off"))
+        explain = "EXPLAIN" if database.is_postgres else "EXPLAIN QUERY PLAN"
+        plans = [str(session.execute(text(f"{explain} {statement}")).all()) for statement in statements]
+
+    for plan, index in zip(
+        plans, ("ix_jobs_open", "ix_jobs_changed", "ix_tasks_open", "ix_attempts_open"), strict=True
+    ):
+        assert index in plan
+
+
+def test_a_new_job_is_read_until_it_is_taken_in(scene):
+    """A submitted job is a change until a ChangeJob with its revision is written; a wish to cancel is the next."""
+    job = scene.submit()
+    assert [found.id for found in scene.scheduler.read_changed_jobs()] == [job.id]
+
+    scene.apply(figures(job, JobState.PENDING))
+    assert scene.scheduler.read_changed_jobs() == []
+
+    scene.api.request_cancel(job.id)
+    (found,) = scene.scheduler.read_changed_jobs()
+    assert (found.desired, found.desired_rev) == (Desired.CANCELLED, 2)
+
+
+def test_a_wish_that_comes_meanwhile_is_not_lost(scene):
+    """The scheduler takes in the revision that it has read; a newer one is a change still."""
+    job = scene.submit()
+    scene.api.request_cancel(job.id)
+
+    scene.apply(figures(job, JobState.PENDING))
+
+    (found,) = scene.scheduler.read_changed_jobs()
+    assert (found.desired, found.observed_rev) == (Desired.CANCELLED, job.desired_rev)
+
+
+def test_a_job_to_retry_is_loaded_though_it_has_ended(scene):
+    """A wish to retry brings an ended job back, with its failed tasks on request."""
+    job = scene.submit(array=a_range(3))
+    failed = a_task(job, 1, TaskState.FAILED, failures=3)
+    ended = figures(job, JobState.FAILED, Ranges(), succeeded=2, failed=1)
+    scene.apply(a_task(job, 0, TaskState.SUCCEEDED), failed, a_task(job, 2, TaskState.SUCCEEDED), ended)
+    scene.api.request_retry(job.id)
+
+    (found,) = scene.scheduler.load().jobs
+
+    assert (found.id, found.retry_rev, found.retry_rev_done) == (job.id, 1, 0)
+    assert scene.scheduler.read_tasks(job.id, TaskState.FAILED) == [failed]
+
+
+def test_items_are_read_by_index(scene):
+    """Items of two chunks, numbers of a range and the nothing of a single task are found by their index."""
+    listed, ranged, single = (
+        scene.submit(array=scenes(10_002)),
+        scene.submit(array={"over": "INDEX", "range": [5, 8]}),
+        scene.submit(),
+    )
+    read = scene.scheduler.read_items
+
+    assert read(listed.id, [0, 10_001]) == {0: {"href": "file:///eo/0"}, 10_001: {"href": "file:///eo/10001"}}
+    assert read(ranged.id, [0, 2]) == {0: 5, 2: 7}
+    assert read(single.id, [0]) == {0: None}
+    assert read(listed.id, []) == {}
+    with pytest.raises(NotFoundError):
+        read(an_id(), [0])
+
+
+def test_unknown_fields_keep_what_is_stored(scene):
+    """An update that says less never erases what an earlier one said (MESOS.md, M22)."""
+    job = scene.submit()
+    attempt_id = scene.launch(job)
+    said = {"sandbox": "/sandbox", "runtime": "process", "message": "42 tiles", "report": {"warnings": ["no limit"]}}
+    scene.apply(ChangeAttempt(attempt_id=attempt_id, state=AttemptState.RUNNING, started_at=NOW, **said))
+
+    scene.apply(ChangeAttempt(attempt_id=attempt_id, state=AttemptState.UNREACHABLE))
+
+    (found,) = scene.api.list_attempts(job.id, 0)
+    assert found.state is AttemptState.UNREACHABLE
+    assert {name: getattr(found, name) for name in said} == said
+    assert found.started_at == NOW
+
+
+def test_several_changes_of_one_thing_are_written_as_their_last(scene):
+    """Launched, running and succeeded within one batch: everything that was said on the way is there."""
+    job = scene.submit()
+    attempt = an_attempt(job)
+    scene.apply(
+        AddAttempt(attempt=attempt),
+        a_task(job, 0, TaskState.ACTIVE),
+        ChangeAttempt(attempt_id=attempt.id, state=AttemptState.RUNNING, started_at=NOW, sandbox="/sandbox"),
+        ChangeAttempt(attempt_id=attempt.id, state=AttemptState.SUCCEEDED, ended_at=NOW, exit_code=0, outputs=[]),
+        a_task(job, 0, TaskState.SUCCEEDED, winner_attempt=attempt.id),
+        figures(job, JobState.RUNNING, Ranges(), active=1),
+        figures(job, JobState.SUCCEEDED, Ranges(), succeeded=1),
+    )
+
+    (found,) = scene.api.list_attempts(job.id, 0)
+    assert (found.state, found.sandbox, found.exit_code) == (AttemptState.SUCCEEDED, "/sandbox", 0)
+    assert scene.api.get_task(job.id, 0).state is TaskState.SUCCEEDED
+    assert scene.api.get_job(job.id).counts == JobCounts(total=1, succeeded=1)
+
+
+def test_a_task_that_is_put_again_is_replaced(scene):
+    """A retry clears cause and message of the attempt before."""
+    job = scene.submit()
+    scene.apply(a_task(job, 0, TaskState.FAILED, cause=Cause.APP, message="exit 1", exit_code=1, ended_at=NOW))
+
+    scene.apply(a_task(job, 0, TaskState.ACTIVE, attempts=2))
+
+    task = scene.api.get_task(job.id, 0)
+    assert (task.cause, task.message, task.exit_code, task.ended_at, task.attempts) == (None, None, None, None, 2)
+
+
+@pytest.mark.parametrize("state", sorted(TERMINAL))
+def test_an_attempt_that_has_ended_never_changes(scene, state):
+    """Whatever comes after the end raises IllegalTransitionError and writes nothing else of the batch."""
+    job = scene.submit()
+    attempt_id = scene.launch(job)
+    scene.apply(ChangeAttempt(attempt_id=attempt_id, state=state, exit_code=7))
+
+    with pytest.raises(IllegalTransitionError, match=attempt_id):
+        scene.apply(
+            SetFrameworkId(framework_id="not written"),
+            ChangeAttempt(attempt_id=attempt_id, state=AttemptState.RUNNING, exit_code=0),
+        )
+
+    (found,) = scene.api.list_attempts(job.id, 0)
+    assert (found.state, found.exit_code) == (state, 7)
+    assert scene.scheduler.load().framework_id is None
+
+
+def test_an_end_within_a_batch_is_an_end(scene):
+    """A change after the end raises, even when both come together."""
+    job = scene.submit()
+    attempt_id = scene.launch(job)
+
+    with pytest.raises(IllegalTransitionError):
+        scene.apply(
+            ChangeAttempt(attempt_id=attempt_id, state=AttemptState.FAILED),
+            ChangeAttempt(attempt_id=attempt_id, state=AttemptState.RUNNING),
+        )
+
+
+def unknown_job(job):
+    """Figures of a job that is not there."""
+    return replace(figures(job, JobState.RUNNING), job_id=an_id())
+
+
+@pytest.mark.parametrize(
+    "make_change",
+    [
+        lambda job: ChangeAttempt(attempt_id=an_id(), state=AttemptState.RUNNING),
+        unknown_job,
+        lambda job: DeactivateAgent(agent_id="nobody"),
+        lambda job: replace(a_task(job, 0, TaskState.ACTIVE), job_id=an_id()),
+        lambda job: AddAttempt(attempt=replace(an_attempt(job), job_id=an_id())),
+        lambda job: AddEvent(job_id=an_id(), kind="x", data={}),
+    ],
+    ids=["attempt", "job", "agent", "task of no job", "attempt of no job", "event of no job"],
+)
+def test_a_change_of_nothing_is_an_error(scene, make_change):
+    """A change that meets no row raises, and nothing of its batch is written: nothing is lost in silence."""
+    job = scene.submit()
+
+    with pytest.raises(InternalError):
+        scene.apply(SetFrameworkId(framework_id="not written"), make_change(job))
+
+    assert scene.scheduler.load().framework_id is None
+
+
+def test_an_id_is_never_used_again(scene):
+    """The same attempt added twice raises, and the first stays."""
+    job = scene.submit(array=a_range(2))
+    attempt = an_attempt(job, 0)
+    scene.apply(AddAttempt(attempt=attempt))
+
+    with pytest.raises(InternalError):
+        scene.apply(AddAttempt(attempt=replace(attempt, task_index=1)))
+
+    assert scene.scheduler.load().attempts == [attempt]
+
+
+def test_nothing_is_a_transaction_too(scene):
+    """No change at all only checks who leads."""
+    scene.apply()
+
+    assert scene.scheduler.load().jobs == []
+
+
+def test_thousands_of_changes_are_a_few_statements(scene, database):
+    """2,000 launches with their tasks and events are fewer than ten statements, and all of them are there."""
+    job = scene.submit(array=a_range(2_000))
+    attempts = [an_attempt(job, index) for index in range(2_000)]
+    asked: list[str] = []
+    event.listen(database._writer, "before_cursor_execute", lambda *call: asked.append(call[2]))
+
+    scene.apply(
+        *(AddAttempt(attempt=attempt) for attempt in attempts),
+        *(a_task(job, attempt.task_index, TaskState.ACTIVE) for attempt in attempts),
+        *(AddEvent(job_id=job.id, kind="attempt.state", data={"attempt": attempt.id}) for attempt in attempts),
+    )
+    scene.apply(*(ChangeAttempt(attempt_id=attempt.id, state=AttemptState.RUNNING) for attempt in attempts))
+
+    assert len(asked) < 10
+    found = scene.scheduler.load()
+    assert len(found.tasks) == len(found.attempts) == 2_000
+    assert {attempt.state for attempt in found.attempts} == {AttemptState.RUNNING}
+
+
+def test_events_are_read_in_order(scene):
+    """Ids grow with the order of writing, across transactions; a follower continues after the last one that it has."""
+    first, second = scene.submit(), scene.submit()
+    scene.apply(*(AddEvent(job_id=first.id, kind="task.state", data={"n": number}) for number in range(3)))
+    scene.apply(AddEvent(job_id=second.id, kind="job.state", data={"n": 3}), at=NOW + timedelta(seconds=1))
+
+    events = scene.api.read_events(0)
+
+    assert [found.data["n"] for found in events] == [0, 1, 2, 3]
+    assert [found.id for found in events] == sorted({found.id for found in events})
+    assert (events[3].kind, events[3].at) == ("job.state", NOW + timedelta(seconds=1))
+    assert scene.api.read_events(events[1].id, limit=1) == [events[2]]
+    assert scene.api.read_events(0, job_id=second.id) == [events[3]]
+    assert scene.api.last_event_id() == events[3].id
+    assert scene.api.read_events(events[3].id) == []
+
+
+def test_the_framework_id_can_be_forgotten(scene):
+    """None makes the next subscription register anew."""
+    scene.apply(SetFrameworkId(framework_id="f"))
+    scene.apply(SetFrameworkId(framework_id=None))
+
+    assert scene.scheduler.load().framework_id is None
+
+
+def test_the_cluster_shows_what_the_scheduler_says(scene):
+    """Status, leader, agents' total and what is open come in one answer; the last status counts."""
+    job = scene.submit()
+    scene.launch(job)
+    scene.apply(
+        PutSchedulerStatus(connected=False),
+        PutSchedulerStatus(connected=True, master="10.0.0.1:5050", heartbeat_at=NOW, data={"offers": 3}),
+        an_agent("agent-1"),
+        an_agent("agent-2"),
+        SetFrameworkId(framework_id="f"),
+    )
+
+    found = scene.api.cluster_status()
+
+    assert (found.connected, found.master, found.heartbeat_at) == (True, "10.0.0.1:5050", NOW)
+    assert (found.data, found.framework_id, found.leader, found.epoch) == ({"offers": 3}, "f", "first", scene.epoch)
+    assert (found.agents, found.total.cpus_m, found.open_attempts, found.open_jobs) == (2, 16_000, 1, 1)
+
+
+def test_a_new_cluster_is_not_connected(scene):
+    """Before the scheduler has said anything, nothing is claimed."""
+    found = scene.api.cluster_status()
+
+    assert (found.connected, found.master, found.agents, found.total) == (False, None, 0, Resources())
+
+
+def test_an_agent_is_remembered_after_it_is_gone(scene):
+    """First and last sight are kept; an agent that comes back is the same one."""
+    hour = timedelta(hours=1)
+    scene.apply(an_agent())
+    scene.apply(DeactivateAgent(agent_id="agent-1"), at=NOW + hour)
+
+    gone = scene.api.get_agent("agent-1")
+    assert (gone.active, gone.first_seen, gone.last_seen) == (False, NOW, NOW + hour)
+
+    scene.apply(an_agent(hostname="renamed"), at=NOW + 2 * hour)
+    back = scene.api.get_agent("agent-1")
+    assert (back.active, back.hostname, back.first_seen, back.last_seen) == (True, "renamed", NOW, NOW + 2 * hour)
+
+
+def test_the_largest_agents_are_those_that_no_other_covers(scene):
+    """Of four agents the one with most memory and the one with most CPUs remain, as long as they were seen lately."""
+    scene.apply(
+        an_agent("small", total=Resources(cpus_m=1000, mem=1000)),
+        an_agent("cpus", total=Resources(cpus_m=8000, mem=2000)),
+        an_agent("mem", total=Resources(cpus_m=2000, mem=64000)),
+        an_agent("gone", total=Resources(cpus_m=64000, mem=640000)),
+    )
+    scene.apply(DeactivateAgent(agent_id="gone"))
+
+    assert [agent.id for agent in scene.api.list_agents(active=False)] == ["gone"]
+    assert scene.api.largest_agents_since(NOW) == [Resources(cpus_m=64000, mem=640000)]
+    later = scene.api.largest_agents_since(NOW + timedelta(hours=24))
+    assert later == [Resources(cpus_m=8000, mem=2000), Resources(cpus_m=2000, mem=64000)]
+
+
+def test_an_unknown_agent_is_not_found(scene):
+    """Asking for an agent that was never seen raises NotFoundError."""
+    with pytest.raises(NotFoundError):
+        scene.api.get_agent("nobody")
+
+
+def test_every_field_of_a_change_has_a_column(scene):
+    """What an attempt's change can say, its row can show: a new field is not forgotten on the way."""
+    job = scene.submit()
+    attempt_id = scene.launch(job)
+    said = {
+        "started_at": NOW,
+        "ended_at": NOW,
+        "sandbox": "/s",
+        "runtime": "docker",
+        "cause": Cause.APP,
+        "exit_code": 3,
+        "error": "NO_CRS",
+        "message": "m",
+        "output_dir": "/o",
+        "outputs": [{"name": "x", "path": "x", "size": 1}],
+        "report": {"usage": {}},
+    }
+    assert {entry.name for entry in fields(ChangeAttempt)} == {"attempt_id", "state", *said}
+
+    scene.apply(ChangeAttempt(attempt_id=attempt_id, state=AttemptState.FAILED, **said))
+
+    (found,) = scene.api.list_attempts(job.id, 0)
+    assert {name: getattr(found, name) for name in said} == said
