@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import islice
 
 from swath.wire.calls import Message
 
 _REMEMBERED = 10_000  # ended tasks whose second LAUNCH is still recognised
+_SCANNED = 4  # updates looked at for each one in a batch: a short task's last follows its first at once
 
 
 class Outbox:
@@ -67,16 +69,13 @@ class Outbox:
         self._carried = []
 
     def find_batch(self, limit: int) -> list[Message]:
-        """The first updates that are due, one a task: the next of a task goes out when the one before has arrived."""
-        batch: list[Message] = []
-        tasks: set[str] = set()
-        for status in self._due.values():
-            task_id = status["task_id"]["value"]
-            if task_id in tasks or len(batch) == limit:
+        """Up to `limit` updates that are due, one a task: the next of a task goes out when the one before has arrived."""
+        batch: dict[str, Message] = {}
+        for status in islice(self._due.values(), _SCANNED * limit):
+            batch.setdefault(status["task_id"]["value"], status)
+            if len(batch) == limit:
                 break
-            tasks.add(task_id)
-            batch.append(status)
-        return batch
+        return list(batch.values())
 
     def settle(self, statuses: Sequence[Message]) -> None:
         """These have arrived, or were refused for good; they are still owed until acknowledged."""

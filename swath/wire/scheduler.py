@@ -195,10 +195,12 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         self.set_framework_id(subscribed["framework_id"]["value"])
         interval_s = subscribed.get("heartbeat_interval_seconds") or _HEARTBEAT_S
         self._subscriber.watch(MISSED_HEARTBEATS * interval_s)
-        if self._started and self._endpoint is not None and self._opened_with is not None:
+        if self._endpoint is not None and self._opened_with is not None:
             headers = {"Content-Type": "application/json", "Accept": "application/json"}
             self._channel.open(self._endpoint, headers | {"Mesos-Stream-Id": self._opened_with} | self._headers)
             self.stream_id = self._opened_with  # `connected` from here on
+            if not self._started:  # `stop` came in between
+                self._set_disconnected()
 
     def on_loss(self, loss: Loss) -> float | None:
         """Offers are gone, calls are NOT_CONNECTED; refusals are passed on as well, for nobody else would see them (M12)."""
