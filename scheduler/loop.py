@@ -1,0 +1,187 @@
+"""One queue for everything that happens: the driver's stream, the database's notification, lists of agents, time."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Protocol
+
+import structlog
+
+from scheduler.core import events as ev
+from scheduler.core.messages import to_event
+from scheduler.core.reactor import Core
+from scheduler.lease import Lease
+from scheduler.metrics import Metrics
+from scheduler.shell import Shell
+from swath.domain.changes import PutTask
+from swath.domain.errors import WireError
+from swath.domain.states import TaskState
+from swath.store.rows import JobRecord
+from swath.wire.calls import Message
+
+log = structlog.get_logger()
+
+BATCH = 2000  # events handled in one turn at most: a bound on the size of a transaction
+POLL_S = 10.0  # a lost notification costs at most this (DESIGN.md 1)
+
+
+class Signal(Enum):
+    """What may stand in the queue beside events."""
+
+    DESIRED = "jobs have changed"
+    STOP = "stop"
+
+
+Item = Message | ev.Event | Signal
+
+
+class Jobs(Protocol):
+    """Where the api's wishes are read."""
+
+    def read_changed_jobs(self) -> list[JobRecord]: ...
+
+    def read_tasks(self, job_id: str, state: TaskState) -> list[PutTask]: ...
+
+
+class Inbox:
+    """The queue. Any thread puts, the loop takes all there is: what gathers while a commit runs is the next batch."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
+
+    def put(self, item: Item) -> None:
+        """Never blocks, so that the stream is read promptly (MESOS.md, M14)."""
+        self._queue.put(item)
+
+    def take(self, timeout_s: float) -> list[Item]:
+        """Wait for the first item, without any delay once there is one; [] when the time is up."""
+        items: list[Item] = []
+        with suppress(queue.Empty):
+            items.append(self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait())
+            while len(items) < BATCH:
+                items.append(self._queue.get_nowait())
+        return items
+
+
+class Loop:
+    """Runs one core until it is told to stop, or something raises."""
+
+    def __init__(
+        self,
+        *,
+        core: Core,
+        shell: Shell,
+        jobs: Jobs,
+        inbox: Inbox,
+        lease: Lease,
+        metrics: Metrics,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._core = core
+        self._shell = shell
+        self._jobs = jobs
+        self._inbox = inbox
+        self._lease = lease
+        self._metrics = metrics
+        self._clock = clock
+        self._wake_at: datetime | None = None
+
+    def run(self) -> None:
+        """Handle batches until a STOP; raises what the shell raises."""
+        self._turn([Signal.DESIRED])
+        while True:
+            items = self._inbox.take(self._patience_s())
+            if Signal.STOP in items:
+                self._turn([ev.Disconnected(reason="the scheduler stops")])
+                return
+            if self._clock() >= self._lease.renew_at:
+                self._lease.renew()
+            self._turn(items)
+
+    def _turn(self, items: list[Item]) -> None:
+        begun = time.perf_counter()
+        events = list(self._to_events(items))
+        self._metrics.count_events(events)
+        while True:
+            now = self._clock()
+            effects = self._core.handle(events, now)
+            self._wake_at = effects.wake_at
+            events = self._shell.perform(effects, now)
+            if not events:
+                break
+        self._metrics.turn_s.observe(time.perf_counter() - begun)
+
+    def _to_events(self, items: Iterable[Item]) -> Iterable[ev.Event]:
+        """The core's events, in order; however often the database has called, it is read once."""
+        changed = False
+        for item in items:
+            if item is Signal.DESIRED:
+                changed = True
+            elif isinstance(item, dict):
+                if (event := _convert(item)) is not None:
+                    yield event
+            elif not isinstance(item, Signal):
+                yield item
+        if changed:
+            yield from map(self._to_seen, self._jobs.read_changed_jobs())
+
+    def _to_seen(self, record: JobRecord) -> ev.JobSeen:
+        if record.retry_rev == record.retry_rev_done:
+            return ev.JobSeen(record=record)
+        return ev.JobSeen(record=record, ended=tuple(self._jobs.read_tasks(record.id, TaskState.FAILED)))
+
+    def _patience_s(self) -> float:
+        """Seconds until something is due."""
+        until = self._lease.renew_at if self._wake_at is None else min(self._wake_at, self._lease.renew_at)
+        return max(0.0, (until - self._clock()).total_seconds())
+
+
+class Waiter(Protocol):
+    """The store's listener."""
+
+    def wait(self, timeout_s: float) -> bool: ...
+
+    def wake(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Watch:
+    """A thread that puts DESIRED into the inbox whenever the database has news, and now and then without."""
+
+    def __init__(self, listener: Waiter, inbox: Inbox) -> None:
+        self._listener = listener
+        self._inbox = inbox
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="swath notification", daemon=True)
+
+    def start(self) -> None:
+        """Begin to wait."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and close the listener's connection."""
+        self._stopped.set()
+        self._listener.wake()
+        self._thread.join()
+        self._listener.close()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._listener.wait(POLL_S)
+            self._inbox.put(Signal.DESIRED)
+
+
+def _convert(message: Message) -> ev.Event | None:
+    """The core's event; a message that makes no sense is logged, for the next one may."""
+    try:
+        return to_event(message)
+    except WireError as error:
+        log.error("event_not_understood", error=str(error))
+        return None

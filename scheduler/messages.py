@@ -1,0 +1,89 @@
+"""From the core's calls to Mesos' messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scheduler.core import effects as fx
+from scheduler.core.events import LaunchRefused
+from scheduler.core.specs import KILL_GRACE_S, make_spec, timeout_s
+from swath.domain.errors import UserError
+from swath.wire import calls as wire
+
+Items = Callable[[str, Iterable[int]], Mapping[int, Any]]  # a job's id and indices of tasks -> elements of its array
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Writer:
+    """Puts calls into Mesos' words; what it has to know is the same for all of them."""
+
+    role: str
+    executor: wire.Message
+    outputs_root: str
+    read_items: Items
+    refused: list[LaunchRefused] = field(default_factory=list)  # launches for which there were no words
+
+    def write(self, call: fx.Call) -> wire.Message | None:
+        """The message of a call; None for what is not for Mesos' scheduler API."""
+        match call:
+            case fx.Accept():
+                return self._accept(call)
+            case fx.Decline():
+                return wire.make_decline(call.offer_ids, call.refuse_s)
+            case fx.Revive():
+                return wire.make_revive()
+            case fx.Suppress():
+                return wire.make_suppress()
+            case fx.Acknowledge():
+                return wire.make_acknowledge(call.agent_id, call.task_id, call.uuid)
+            case fx.Kill():
+                return wire.make_kill(call.task_id, call.agent_id)
+            case fx.Reconcile():
+                return wire.make_reconcile(call.tasks)
+            case _:
+                return None
+
+    def take_refused(self) -> list[LaunchRefused]:
+        """The launches refused since the last time."""
+        taken = list(self.refused)
+        self.refused.clear()
+        return taken
+
+    def _accept(self, call: fx.Accept) -> wire.Message:
+        items = self._read_items(call.launches)
+        tasks = [task for launch in call.launches if (task := self._task(launch, items)) is not None]
+        if not tasks:
+            return wire.make_decline(call.offer_ids, call.refuse_s)
+        return wire.make_accept(call.offer_ids, tasks, call.refuse_s)
+
+    def _read_items(self, launches: Iterable[fx.Launch]) -> dict[tuple[str, int], Any]:
+        wanted: dict[str, list[int]] = {}
+        for launch in launches:
+            wanted.setdefault(launch.job.id, []).append(launch.attempt.task_index)
+        return {
+            (job_id, index): item
+            for job_id, indices in wanted.items()
+            for index, item in self.read_items(job_id, indices).items()
+        }
+
+    def _task(self, launch: fx.Launch, items: Mapping[tuple[str, int], Any]) -> wire.Message | None:
+        """TaskInfo of one attempt; an item that no spec can be made of is remembered, and fails by itself alone."""
+        attempt = launch.attempt
+        try:
+            spec = make_spec(launch, items[(attempt.job_id, attempt.task_index)], self.outputs_root)
+        except (UserError, LookupError) as error:
+            self.refused.append(LaunchRefused(attempt_id=attempt.id, message=str(error)))
+            return None
+        return wire.make_task_info(
+            attempt.slot_id,
+            name=f"{launch.job.name}.{attempt.task_index}",
+            agent_id=attempt.agent_id,
+            resources=attempt.resources,
+            role=self.role,
+            executor=self.executor,
+            data=spec.to_json().encode(),
+            kill_grace_s=KILL_GRACE_S,
+            max_completion_s=timeout_s(launch.job),
+        )

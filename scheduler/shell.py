@@ -1,0 +1,131 @@
+"""Carries out the core's effects in order: one transaction, its commit, then the calls (DESIGN.md 1: commit, then speak)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from scheduler.core import effects as fx
+from scheduler.core import events as ev
+from scheduler.messages import Writer
+from scheduler.metrics import Metrics
+from swath.domain.changes import Change
+from swath.domain.errors import SwathError
+from swath.wire.calls import Message
+from swath.wire.channel import CallResult, Outcome
+
+log = structlog.get_logger()
+
+RESUBSCRIBE_S = 10.0  # at most one new subscription in so many seconds because calls fail
+
+
+class Store(Protocol):
+    """Where changes go."""
+
+    def apply(self, changes: Sequence[Change], *, epoch: int, now: datetime) -> None: ...
+
+
+class Driver(Protocol):
+    """Where calls go."""
+
+    suppressed: tuple[str, ...]
+
+    def calls(self, messages: Sequence[Message]) -> list[CallResult]: ...
+
+    def resubscribe(self, reason: str = ...) -> None: ...
+
+
+class Fence(Protocol):
+    """Who may act."""
+
+    epoch: int | None
+
+    def check(self) -> None: ...
+
+
+class StoppedError(SwathError):
+    """The core has given up; `stop` says why."""
+
+    def __init__(self, stop: fx.Stop) -> None:
+        self.stop = stop
+        super().__init__(stop.message)
+
+
+class Shell:
+    """One core's hands. Whatever it raises ends that core: the next one begins from the database."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        driver: Driver,
+        fence: Fence,
+        writer: Writer,
+        list_agents: Callable[[], None],
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._driver = driver
+        self._fence = fence
+        self._writer = writer
+        self._list_agents = list_agents
+        self._metrics = metrics
+        self._resubscribed_at = -RESUBSCRIBE_S
+
+    def perform(self, effects: fx.Effects, now: datetime) -> list[ev.Event]:
+        """Commit the changes, make the calls, and return what the core has to hear at once.
+
+        Raises StoreUnavailableError or LeadershipLostError before any call is made, StoppedError after all of them.
+        """
+        # In Mesos' words first: what cannot be said, and what the database does not give, is known before the commit.
+        messages = [(call, message) for call in effects.calls if (message := self._writer.write(call)) is not None]
+        self._commit(effects.changes, now)
+        self._fence.check()
+        self._send(messages)
+        self._metrics.count_calls(effects.calls)
+        for note in effects.notes:
+            getattr(log, note.level)(note.event, **note.data)
+        self._do_the_rest(effects.calls)
+        return list(self._writer.take_refused())
+
+    def _commit(self, changes: Sequence[Change], now: datetime) -> None:
+        if not changes:
+            return
+        begun = time.perf_counter()
+        self._fence.check()
+        self._store.apply(changes, epoch=self._fence.epoch or 0, now=now)
+        self._metrics.commit_s.observe(time.perf_counter() - begun)
+
+    def _send(self, messages: list[tuple[fx.Call, Message]]) -> None:
+        for call, _ in messages:
+            if isinstance(call, fx.Suppress | fx.Revive):
+                self._driver.suppressed = (self._writer.role,) if isinstance(call, fx.Suppress) else ()
+        if not messages:
+            return
+        results = self._driver.calls([message for _, message in messages])
+        for (call, _), result in zip(messages, results, strict=True):
+            if not result.is_sent:
+                self._on_failed(call, result)
+
+    def _on_failed(self, call: fx.Call, result: CallResult) -> None:
+        """Updates are sent again, kills and reconciliations repeated, launches asked for. What the master thinks of our
+        offers would stay wrong: a new subscription begins with none.
+        """
+        self._metrics.failed_calls.inc()
+        log.warning("call_failed", call=type(call).__name__, status=result.status, reason=result.message)
+        concerns_offers = isinstance(call, fx.Accept | fx.Decline | fx.Revive | fx.Suppress)
+        now = time.monotonic()
+        if concerns_offers and result.outcome is Outcome.FAILED and now - self._resubscribed_at >= RESUBSCRIBE_S:
+            self._resubscribed_at = now
+            self._driver.resubscribe(f"{type(call).__name__} failed")
+
+    def _do_the_rest(self, calls: Sequence[fx.Call]) -> None:
+        for call in calls:
+            if isinstance(call, fx.ListAgents):
+                self._list_agents()
+            if isinstance(call, fx.Stop):
+                raise StoppedError(call)
