@@ -122,13 +122,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("desired_rev <> observed_rev"),
     )
     op.create_index("ix_jobs_image_version_id_id", "jobs", ["image_version_id", "id"])
-    op.create_index(
-        "ix_jobs_open",
-        "jobs",
-        ["id"],
-        postgresql_where=sa.text("state IN ('PENDING', 'RUNNING')"),
-        sqlite_where=sa.text("state IN ('PENDING', 'RUNNING')"),
-    )
     op.create_index("ix_jobs_project_id", "jobs", ["project", "id"])
     op.create_index("ix_jobs_state_id", "jobs", ["state", "id"])
 
@@ -248,12 +241,6 @@ def downgrade() -> None:
     op.drop_table("attempts")
     op.drop_index("ix_jobs_state_id", "jobs")
     op.drop_index("ix_jobs_project_id", "jobs")
-    op.drop_index(
-        "ix_jobs_open",
-        "jobs",
-        postgresql_where=sa.text("state IN ('PENDING', 'RUNNING')"),
-        sqlite_where=sa.text("state IN ('PENDING', 'RUNNING')"),
-    )
     op.drop_index("ix_jobs_image_version_id_id", "jobs")
     op.drop_index(
         "ix_jobs_changed",

@@ -116,7 +116,6 @@ class Job(Base):
         Index(None, "project", "id"),
         Index(None, "state", "id"),
         Index(None, "image_version_id", "id"),
-        _partial("ix_jobs_open", "id", condition=JOB_IS_OPEN),
         _partial("ix_jobs_changed", "id", condition=JOB_IS_CHANGED),
     )
     id: Mapped[str] = mapped_column(String(26), primary_key=True)
