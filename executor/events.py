@@ -1,0 +1,198 @@
+"""What happens to the executor (events) and what its core wants done about it (effects). Values, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from swath.domain.attempts import AttemptReport, AttemptSpec, OutputFile
+from swath.domain.manifest import Manifest, SwathManifest
+from swath.domain.retries import Cause
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """A point in time, on the two clocks that an attempt needs."""
+
+    clock_s: float  # monotonic seconds: what durations and time-outs are measured with
+    at: datetime  # UTC: what people are told
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What a LAUNCH asks for, decoded and checked."""
+
+    task_id: str  # the Mesos task
+    spec: AttemptSpec
+    manifest: Manifest
+    swath_manifest: SwathManifest
+
+
+# Events: from the agent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """The agent hands over a task."""
+
+    task_id: str
+    data: bytes  # AttemptSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kill:
+    """The agent wants a task to end."""
+
+    task_id: str
+    grace_s: float | None = None  # of the kill policy; None: as the attempt's spec says
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shutdown:
+    """The executor has to end, and everything that it runs."""
+
+    message: str  # who wants it, for the reports
+
+
+# Events: from what performs the effects
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """An attempt cannot start yet: its image is on its way."""
+
+    attempt: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """An attempt's command runs."""
+
+    attempt: str
+    sandbox: str  # its directory on the agent; holds stdout and stderr
+    runtime: str  # "docker" or "process"
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotStarted:
+    """An attempt's command could not be started."""
+
+    attempt: str
+    cause: Cause
+    message: str
+    sandbox: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exited:
+    """An attempt's command has ended, and nothing that it started lives on."""
+
+    attempt: str
+    exit_code: int  # 128 + n for signal n
+    oom: bool = False  # the engine says that memory ran out
+    cpu_s: float | None = None
+    max_mem: float | None = None  # MiB
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vanished:
+    """The runtime cannot say how an attempt ended: its engine is sick."""
+
+    attempt: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What an attempt uses at the moment."""
+
+    attempt: str
+    disk: float  # MiB in its sandbox and its output directory
+    took_s: float = 0.0  # how long measuring took
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Published:
+    """An attempt's outputs are where the scheduler may find them."""
+
+    attempt: str
+    output_dir: str | None = None
+    outputs: tuple[OutputFile, ...] = ()
+    json_outputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotPublished:
+    """An attempt's outputs are not what the manifest promises, or could not be stored."""
+
+    attempt: str
+    cause: Cause
+    message: str
+
+
+Event = (
+    Launch | Kill | Shutdown | Waiting | Started | NotStarted | Exited | Vanished | Measured | Published | NotPublished
+)
+
+
+# Effects
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begin:
+    """Stage an attempt's inputs and start its command; answered by Started or NotStarted."""
+
+    order: Order
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signal:
+    """Ask an attempt to end (SIGTERM), or end it and all that it started (SIGKILL); answered by Exited or NotStarted."""
+
+    attempt: str
+    force: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """Look at what an attempt uses; answered by Measured, or by nothing where that failed."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publish:
+    """Check an attempt's outputs and put them in their place; answered by Published or NotPublished."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Send:
+    """Tell the agent the state of a task."""
+
+    task_id: str
+    state: str  # TASK_...
+    report: AttemptReport
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clean:
+    """Remove what an ended attempt leaves, except its logs and its published outputs."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exit:
+    """End the executor: nothing runs."""
+
+    message: str
+
+
+Effect = Begin | Signal | Measure | Publish | Send | Clean | Exit

@@ -1,0 +1,58 @@
+"""stdout and stderr of an attempt: files of bounded size."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+STREAMS = ("stdout", "stderr")
+
+
+def notice(limit: int) -> bytes:
+    """What stands where a log was cut."""
+    return f"\n[swath: cut here; a log is kept up to {limit / 2**20:g} MiB]\n".encode()
+
+
+def open_log(directory: Path, stream: str) -> BinaryIO:
+    """A log to write to; appended to, so that `trim` works under a writer."""
+    return (directory / stream).open("ab", buffering=0)
+
+
+def trim(directory: Path, limit: int) -> None:
+    """Cut logs that have grown over `limit` bytes. A command writes its files itself, so this is done from time to time."""
+    text = notice(limit)
+    for stream in STREAMS:
+        path = directory / stream
+        try:
+            if path.lstat().st_size <= limit + len(text):
+                continue
+            os.truncate(path, limit)
+            with path.open("ab") as file:
+                file.write(text)
+        except OSError:
+            continue  # the command may do with its files what it likes
+
+
+class BoundedLog:
+    """A log that is written by us, to `limit` bytes and the notice."""
+
+    def __init__(self, directory: Path, stream: str, limit: int) -> None:
+        self._file = open_log(directory, stream)
+        self._left = limit
+        self._notice = notice(limit)
+
+    def write(self, data: bytes) -> None:
+        """Append; what is beyond the limit is dropped."""
+        if self._left < 0:
+            return
+        self._file.write(data[: self._left])
+        if len(data) > self._left:
+            self._file.write(self._notice)
+            self._left = -1
+        else:
+            self._left -= len(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,70 @@
+"""From a task's data to an order: decoded, and every field that becomes a path or a limit checked. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from executor.events import Order
+from swath.domain.attempts import AttemptSpec
+from swath.domain.errors import InvalidInputError, Problem
+from swath.domain.ids import is_ulid
+from swath.domain.manifest import Manifest, SwathManifest
+from swath.domain.resources import Resources
+
+
+def to_order(task_id: str, data: bytes) -> Order:
+    """The order in a task's data; raises InvalidInputError with the path of every problem that was found."""
+    spec = AttemptSpec.from_json(data)
+    problems = [*_identity_problems(spec), *_shape_problems(spec)]
+    if problems:
+        raise InvalidInputError(problems)
+    Resources.from_document(spec.resources)
+    manifest = Manifest.from_json(spec.manifest)
+    problems = [*manifest.check_binding(spec.files, spec.parameters), *manifest.check_settings(spec.settings)]
+    problems += [Problem("/manifest/job/interface/mounts", "this site offers no mounts")] * bool(
+        manifest.job.interface.mounts
+    )
+    if problems:
+        raise InvalidInputError(problems)
+    return Order(
+        task_id=task_id,
+        spec=spec,
+        manifest=manifest,
+        swath_manifest=SwathManifest.from_json(spec.swath_manifest or {}),
+    )
+
+
+def _identity_problems(spec: AttemptSpec) -> Iterator[Problem]:
+    """Ids become parts of paths and names of containers, so they have to be ids."""
+    if not (isinstance(spec.attempt, str) and is_ulid(spec.attempt)):
+        yield Problem("/attempt", "is no ULID")
+    if not (isinstance(spec.job, str) and is_ulid(spec.job)):
+        yield Problem("/job", "is no ULID")
+    if isinstance(spec.task, bool) or not isinstance(spec.task, int) or spec.task < 0:
+        yield Problem("/task", "is no index")
+    root = spec.outputs_root
+    if not isinstance(root, str) or not root.startswith("/") or ".." in PurePosixPath(root).parts:
+        yield Problem("/outputs_root", "is no absolute path")
+
+
+def _shape_problems(spec: AttemptSpec) -> Iterator[Problem]:
+    """The fields whose types nothing has checked yet: JSON may hold anything."""
+    seconds: dict[str, Any] = {"timeout_s": spec.timeout_s, "kill_grace_s": spec.kill_grace_s}
+    for name, value in seconds.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < 0:
+            yield Problem(f"/{name}", "is no number of seconds")
+    for name in ("manifest", "files", "parameters", "settings", "resources"):
+        if not isinstance(getattr(spec, name), dict):
+            yield Problem(f"/{name}", "is no object")
+            return
+    for name, hrefs in spec.files.items():
+        if not hrefs or not isinstance(hrefs, list) or not all(isinstance(href, str) for href in hrefs):
+            yield Problem(f"/files/{name}", "is no list of hrefs")
+    settings: dict[str, Any] = dict(spec.settings)
+    for name, text in settings.items():
+        if not isinstance(text, str):
+            yield Problem(f"/settings/{name}", "is no text")

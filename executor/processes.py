@@ -1,0 +1,129 @@
+"""The processes of this machine, read from /proc. A process is known by its pid and its start time: pids come again."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from swath.domain.ids import ALPHABET, ULID_LENGTH
+
+ATTEMPT = "SWATH_ATTEMPT"  # in the environment of everything that an attempt starts
+EXECUTOR = "SWATH_EXECUTOR"  # the label of the executor that started it
+
+_PR_SET_CHILD_SUBREAPER = 36
+_TICKS_S = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PROC = Path("/proc")
+_ATTEMPT_DIR = re.compile(rf"/attempts/(?P<attempt>[{ALPHABET}]{{{ULID_LENGTH}}})/")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Process:
+    """One line of /proc/<pid>/stat."""
+
+    pid: int
+    parent: int
+    session: int
+    started: int  # clock ticks after boot
+    zombie: bool
+    cpu_s: float
+    memory: int  # resident bytes
+
+
+def read_process(pid: int) -> Process | None:
+    """The process as it is now; None when there is none."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    # The name in brackets may hold blanks and brackets itself.
+    rest = text[text.rindex(b")") + 2 :].split()
+    return Process(
+        pid=pid,
+        parent=int(rest[1]),
+        session=int(rest[3]),
+        started=int(rest[19]),
+        zombie=rest[0] in (b"Z", b"X"),
+        cpu_s=(int(rest[11]) + int(rest[12])) / _TICKS_S,
+        memory=int(rest[21]) * _PAGE,
+    )
+
+
+def read_processes() -> dict[int, Process]:
+    """All processes, by pid."""
+    names = os.listdir(_PROC)  # noqa: PTH208 - hundreds of Path objects, each time
+    found = (read_process(int(name)) for name in names if name.isdigit())
+    return {process.pid: process for process in found if process}
+
+
+def read_mark(pid: int, name: str) -> str | None:
+    """The value of a variable in the environment that a process was started with; None when it has none, or is not ours."""
+    try:
+        entries = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    prefix = name.encode() + b"="
+    return next((entry[len(prefix) :].decode(errors="replace") for entry in entries if entry.startswith(prefix)), None)
+
+
+def read_attempt(pid: int) -> str | None:
+    """The attempt that a process says it belongs to: by its environment, else by the files that it was started with."""
+    marked = read_mark(pid, ATTEMPT)
+    if marked is not None:
+        return marked
+    for link in ("fd/1", "fd/2", "cwd"):
+        try:
+            match = _ATTEMPT_DIR.search(str((_PROC / str(pid) / link).readlink()))
+        except OSError:
+            continue
+        if match:
+            return match["attempt"]
+    return None
+
+
+def descendants(roots: Iterable[int], processes: dict[int, Process]) -> set[int]:
+    """The pids below `roots`, themselves included."""
+    children: dict[int, list[int]] = {}
+    for process in processes.values():
+        children.setdefault(process.parent, []).append(process.pid)
+    found: set[int] = set()
+    pending = list(roots)
+    while pending:
+        pid = pending.pop()
+        if pid not in found:
+            found.add(pid)
+            pending += children.get(pid, ())
+    return found
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever loses its own: a command that forks twice does not get away."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def read_children() -> list[int]:
+    """The pids of the calling thread's children, adopted ones included (adopted by the main thread, while it lives)."""
+    path = _PROC / "self" / "task" / str(threading.get_native_id()) / "children"
+    try:
+        return [int(pid) for pid in path.read_text().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        own = os.getpid()
+        return [process.pid for process in read_processes().values() if process.parent == own]
+
+
+def send_signal(pid: int, number: signal.Signals, *, group: bool = False) -> None:
+    """Send a signal to a process or to its group; one that has ended is no error."""
+    with suppress(ProcessLookupError, PermissionError):
+        if group:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)

@@ -1,0 +1,120 @@
+"""The executor put together: driver, core, shell and loop, from the first SUBSCRIBE to the last acknowledgement."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+from executor.core import TICK_S, Core, Limits
+from executor.driver import Driver
+from executor.events import Effect, Exit, Shutdown
+from executor.journal import Journal
+from executor.loop import Inbox, Waiter, Work, read_clocks
+from executor.messages import to_event
+from executor.orphans import remove_orphans
+from executor.processes import adopt_orphans
+from executor.runtimes.choice import EngineRuntime, Runtimes
+from executor.runtimes.process import ProcessRuntime
+from executor.settings import Settings
+from executor.shell import Shell
+
+log = logging.getLogger(__name__)
+
+MakeDriver = Callable[[Callable[[Mapping[str, Any]], None]], Driver]
+
+_FLUSH_SHARE = 0.3  # of the shutdown's grace, for the agent to acknowledge the last updates
+
+
+def run(settings: Settings, make_driver: MakeDriver) -> int:
+    """Run the executor until it is told to end or has been idle for long; its exit code."""
+    settings.sandbox.mkdir(parents=True, exist_ok=True)
+    adopt_orphans()
+    inbox = Inbox()
+    docker = _make_docker(settings, inbox)
+    remove_orphans(settings.label, settings.sandbox)
+    journal = Journal(settings.sandbox)
+    process = _make_process(settings, journal, inbox)
+    driver = make_driver(lambda message: _receive(inbox, message))
+    runtimes = Runtimes(process=process, docker=docker)
+    shell = Shell(settings=settings, driver=driver, inbox=inbox, journal=journal, runtimes=runtimes)
+    waiter = Waiter(inbox)
+    if process is not None:
+        waiter.add(process.fileno(), process.poll)
+    _end_on_signals(inbox)
+    core = Core(limits=Limits(idle_s=settings.idle_s, shutdown_grace_s=settings.shutdown_grace_s), now=read_clocks())
+    driver.start()
+    _loop(core, shell, inbox, waiter)
+    shell.close()
+    if not driver.flush(settings.shutdown_grace_s * _FLUSH_SHARE):
+        log.warning("the agent has not acknowledged every update")
+    driver.stop()
+    journal.close()
+    return 0
+
+
+def _loop(core: Core, shell: Shell, inbox: Inbox, waiter: Waiter) -> None:
+    """Handle what comes until the core says Exit."""
+    tick_at_s = 0.0
+    while True:
+        now = read_clocks()
+        waiter.wait(max(tick_at_s - now.clock_s, core.next_tick_s(now) - TICK_S, 0.0))
+        while (work := inbox.take()) is not None:
+            if _perform(shell, _decide(core, work)):
+                return
+        now = read_clocks()
+        if now.clock_s >= tick_at_s:
+            tick_at_s = now.clock_s + TICK_S
+            if _perform(shell, core.on_tick(now)):
+                return
+
+
+def _decide(core: Core, work: Work) -> list[Effect]:
+    if callable(work):
+        work()
+        return []
+    return core.handle(work, read_clocks())
+
+
+def _perform(shell: Shell, effects: list[Effect]) -> bool:
+    """Perform in order; True when the executor is to end."""
+    for effect in effects:
+        shell.perform(effect)
+    return any(isinstance(effect, Exit) for effect in effects)
+
+
+def _receive(inbox: Inbox, message: Mapping[str, Any]) -> None:
+    """On the driver's thread."""
+    event = to_event(message)
+    if event is not None:
+        inbox.post(event)
+    elif message.get("type") in ("ERROR", "DISCONNECTED"):
+        log.warning("from the agent: %s", dict(message))
+
+
+def _end_on_signals(inbox: Inbox) -> None:
+    """SIGTERM is a SHUTDOWN; the loop's eventfd wakes it."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        inbox.post(Shutdown(message=f"the executor was ended by {signal.Signals(number).name}"))
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+
+
+def _make_process(settings: Settings, journal: Journal, inbox: Inbox) -> ProcessRuntime | None:
+    if not settings.process_runtime:
+        return None
+    return ProcessRuntime(
+        label=settings.label,
+        journal=journal,
+        host_sandbox=settings.host_sandbox,
+        python_path=settings.python_path,
+        post=inbox.post,
+    )
+
+
+def _make_docker(settings: Settings, inbox: Inbox) -> EngineRuntime | None:
+    return None

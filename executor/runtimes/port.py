@@ -1,0 +1,40 @@
+"""The port between the executor and what its attempts run in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from executor.events import Order
+from executor.places import Places
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """An order with its places made and its inputs found."""
+
+    order: Order
+    places: Places
+    inputs: dict[str, list[Path]]  # real paths
+
+    @property
+    def attempt(self) -> str:
+        """The attempt's id."""
+        return self.order.spec.attempt
+
+
+class Runtime(Protocol):
+    """Runs commands. What becomes of them it posts as events: Waiting, Started, NotStarted, Exited, Vanished."""
+
+    def start(self, assignment: Assignment) -> None:
+        """Start the attempt's command, now or soon; raises StartError where it is known at once that this cannot be."""
+
+    def signal(self, attempt: str, *, force: bool) -> None:
+        """SIGTERM to the command, or SIGKILL to all that it started. An attempt that is not here is no error."""
+
+    def disk(self, attempt: str) -> float:
+        """MiB that the attempt has written where only the runtime can see it; may block, and is asked on other threads."""
+
+    def clean(self, attempt: str) -> None:
+        """Forget an attempt that has ended."""

@@ -1,0 +1,82 @@
+"""What the executor is told by its environment: MESOS_* by the agent, SWATH_* by the scheduler's EXECUTOR_ENV.
+
+A plain dataclass, not pydantic-settings: one executor runs on every agent, and its memory is taken from the tasks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+_DURATION = re.compile(r"(?P<number>[0-9.]+)\s*(?P<unit>ns|us|ms|secs|mins|hrs|days|weeks)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "secs": 1.0, "mins": 60.0, "hrs": 3600.0, "days": 86400.0}
+_SECONDS["weeks"] = 7 * _SECONDS["days"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """The executor's settings; every path is absolute."""
+
+    sandbox: Path  # this executor's, as it sees it
+    host_sandbox: Path  # the same as the machine sees it: another path where the executor is a container
+    label: str  # which executor of which agent this is; the mark on everything it starts
+    shutdown_grace_s: float
+    process_runtime: bool  # may commands run outside of containers?
+    docker: Literal["auto", "off"]
+    input_roots: tuple[Path, ...]  # resolved; inputs lie below one of them
+    idle_s: float
+    log_limit: int = 100 * 2**20  # bytes of stdout, and of stderr, that are kept
+    pids_limit: int = 1024  # processes and threads of one container
+    python_path: str | None = None
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """The settings in an environment; raises ValueError that names the variable which is wrong or missing."""
+        sandbox = _directory(environ, "MESOS_SANDBOX", environ.get("MESOS_DIRECTORY", ""))
+        identity = [environ.get(name, "") for name in ("MESOS_FRAMEWORK_ID", "MESOS_SLAVE_ID", "MESOS_EXECUTOR_ID")]
+        docker = environ.get("SWATH_DOCKER", "auto")
+        if docker not in ("auto", "off"):
+            raise ValueError(f"SWATH_DOCKER is {docker!r}; it may be 'auto' or 'off'")
+        return cls(
+            sandbox=sandbox,
+            host_sandbox=_directory(environ, "MESOS_DIRECTORY", str(sandbox)),
+            label=hashlib.sha256("\0".join(identity).encode()).hexdigest()[:16],
+            # "Durations in env are strings such as '15mins', '5secs'" (transcript 04i, surprise 8).
+            shutdown_grace_s=to_seconds(environ.get("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "5secs")),
+            process_runtime=environ.get("SWATH_PROCESS_RUNTIME", "0") == "1",
+            docker="off" if docker == "off" else "auto",
+            input_roots=tuple(
+                Path(os.path.realpath(root)) for root in environ.get("SWATH_INPUT_ROOTS", "/").split(":") if root
+            ),
+            idle_s=_number(environ, "SWATH_EXECUTOR_IDLE_S", 600),
+            log_limit=int(_number(environ, "SWATH_LOG_LIMIT_MIB", 100) * 2**20),
+            pids_limit=int(_number(environ, "SWATH_PIDS_LIMIT", 1024)),
+            python_path=environ.get("PYTHONPATH"),
+        )
+
+
+def to_seconds(duration: str) -> float:
+    """Seconds of a duration as Mesos writes it ("5secs", "15mins"); raises ValueError for anything else."""
+    match = _DURATION.fullmatch(duration.strip())
+    if match is None:
+        raise ValueError(f"{duration!r} is no duration such as '5secs'")
+    return float(match["number"]) * _SECONDS[match["unit"]]
+
+
+def _directory(environ: Mapping[str, str], name: str, default: str) -> Path:
+    path = Path(environ.get(name, default))
+    if not path.is_absolute():
+        raise ValueError(f"{name} names no absolute directory; a Mesos agent sets it for its executors")
+    return path
+
+
+def _number(environ: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        return float(environ.get(name, default))
+    except ValueError:
+        raise ValueError(f"{name} is {environ[name]!r}; it has to be a number") from None

@@ -1,0 +1,82 @@
+"""An attempt's inputs: from hrefs to paths that its command may read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from swath.domain.retries import Cause
+
+
+class StartError(Exception):
+    """An attempt cannot start, and its report says why."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        self.cause = cause
+        super().__init__(message)
+
+
+def resolve_inputs(files: Mapping[str, Iterable[str]], roots: Sequence[Path]) -> dict[str, list[Path]]:
+    """Every input's real paths; raises StartError (INPUT) for one that is missing, unreadable or outside of `roots`."""
+    return {name: [_resolve(name, href, roots) for href in hrefs] for name, hrefs in files.items()}
+
+
+def _resolve(name: str, href: str, roots: Sequence[Path]) -> Path:
+    path = to_path(name, href)
+    try:
+        real = Path(os.path.realpath(path, strict=True))
+        mode = real.stat().st_mode
+    except OSError as error:
+        raise StartError(Cause.INPUT, f"input {name}: {path} cannot be had: {error.strerror}") from error
+    # The real path decides: `..` and symbolic links may lead anywhere inside of the roots, and nowhere else.
+    if not any(real.is_relative_to(root) for root in roots):
+        raise StartError(Cause.INPUT, f"input {name}: {path} lies outside of the directories that inputs may come from")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise StartError(Cause.INPUT, f"input {name}: {path} is neither a file nor a directory")
+    if not os.access(real, os.R_OK):
+        raise StartError(Cause.INPUT, f"input {name}: {path} may not be read by this agent's user")
+    return real
+
+
+def to_path(name: str, href: str) -> Path:
+    """The local path that an href names; raises StartError (INPUT) where it names none."""
+    try:
+        parts = urlsplit(href)
+    except ValueError as error:
+        raise StartError(Cause.INPUT, f"input {name}: {href!r} is no href: {error}") from error
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        raise StartError(Cause.INPUT, f"input {name}: {href!r} names no file of this machine (file:///...)")
+    path = unquote(parts.path)
+    if not path.startswith("/") or "\0" in path:
+        raise StartError(Cause.INPUT, f"input {name}: {href!r} names no absolute path")
+    return Path(path)
+
+
+def to_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each path in one directory: its own; numbered where two are the same (B04.tif of two scenes)."""
+    names = [path.name or "root" for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    width = len(str(len(names)))
+    return [f"{number:0{width}}-{name}" for number, name in enumerate(names, start=1)]
+
+
+def link_inputs(inputs: Mapping[str, Sequence[Path]], multiple: frozenset[str], directory: Path) -> dict[str, str]:
+    """Each input's path for a command on this machine: the file itself, or a directory of links to all of them.
+
+    Seed: "with `multiple` a directory with all files directly in it".
+    """
+    return {
+        name: str(_link_all(paths, directory / name) if name in multiple else paths[0])
+        for name, paths in inputs.items()
+    }
+
+
+def _link_all(paths: Sequence[Path], directory: Path) -> Path:
+    directory.mkdir(parents=True)
+    for path, name in zip(paths, to_names(paths), strict=True):
+        (directory / name).symlink_to(path)
+    return directory
