@@ -20,6 +20,7 @@ from swath.cli.results import Result, collect
 from swath.cli.scenes import ATTRIBUTION, find_scenes, scene_names
 from swath.cli.var import Var
 from swath.cli.waiting import finish, wait
+from swath.client import Client
 
 IMAGE = "ndvi"
 
@@ -98,7 +99,17 @@ def _run(paths: tuple[Path, ...], names: list[str], target: Path) -> tuple[list[
             }
         )
         job = wait(client, job["id"])
+        say(_describe_runtime(client, job["id"]))
         return collect(client, job["id"], names, target), finish(client, job, quiet=job["state"] == "SUCCEEDED")
+
+
+def _describe_runtime(client: Client, job_id: str) -> str:
+    """Where the tasks ran: the first one speaks for all."""
+    attempts = client.attempts(job_id, 0)
+    runtime = attempts[-1]["runtime"] if attempts else None
+    if runtime == "docker":
+        return "each scene was processed in a container of its own, without a network"
+    return "each scene was processed by a plain process (`images/build.sh ndvi` makes a container image for a Docker engine)"
 
 
 def _print_results(results: list[Result]) -> None:

@@ -22,9 +22,9 @@ from swath.cli.supervisor import last_lines, open_log
 from swath.cli.var import Var, VarLockedError
 from swath.domain.errors import ConflictError, InternalError
 
-NO_DOCKER = (
-    "warning: no Docker engine answers, so tasks run as plain processes of this user, in this Python environment. Not "
-    "enforced: limits of cpus, memory and disk; network isolation; read-only inputs; the image's own file system."
+NO_LIMITS = (
+    "warning: {reason}, so tasks run as plain processes of this user, in this Python environment. Not enforced: limits of "
+    "cpus, memory and disk; network isolation; read-only inputs; the image's own file system."
 )
 _STOP_S = 40.0  # three programs with their grace each
 _START_S = 90.0
@@ -95,7 +95,7 @@ def down(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"stopped": stopped, "var": str(var.root)})
     else:
-        say(f"stopped {', '.join(stopped)}" if stopped else f"no cluster runs in {var.root}")
+        say(f"stopped {', '.join(stopped)} and their executors" if stopped else f"no cluster runs in {var.root}")
 
 
 def prepare(var: Var, wishes: Wishes) -> None:
@@ -107,8 +107,10 @@ def prepare(var: Var, wishes: Wishes) -> None:
             ports = Ports.choose(wishes, var.read_cluster().get("ports") or {})
     except VarLockedError as error:
         raise ConflictError(str(error)) from None
-    if not wishes.docker or machine.Engine.from_environment(os.environ).version() is None:
-        say(NO_DOCKER)
+    if not wishes.docker:
+        say(NO_LIMITS.format(reason="Docker is not to be used"))
+    elif machine.Engine.from_environment(os.environ).version() is None:
+        say(NO_LIMITS.format(reason="no Docker engine answers"))
     var.plan_file.write_text(make_plan(var, root, wishes, ports).to_json())
 
 
@@ -145,21 +147,21 @@ def _wait_ready(var: Var, process: subprocess.Popen[bytes]) -> None:
 
 
 def stop(var: Var) -> list[str]:
-    """End a cluster and its executors; returns the names of what ran."""
+    """End a cluster and its executors; returns the names of the programs that ran."""
     programs, supervisor = var.find_programs(), var.find_supervisor()
     if supervisor is not None and send(supervisor, signal.SIGTERM) and not wait_ended(supervisor, _STOP_S):
         send(supervisor, signal.SIGKILL)
         wait_ended(supervisor, 5.0)
     end(programs.values(), 8.0)
-    executors = _end_executors(var)
+    _end_executors(var)
     _note_stopped(var)
-    return [*programs, *(["executors"] if executors else [])]
+    return list(programs)
 
 
-def _end_executors(var: Var) -> bool:
-    """Let `local` end what its agents have started; says whether there was something to ask for."""
+def _end_executors(var: Var) -> None:
+    """Let `local` end what its agents have started; they may be there although no cluster runs (Ctrl-C leaves them)."""
     if not var.local.is_dir():
-        return False
+        return
     ended = subprocess.run(
         [sys.executable, "-m", "local", "--end-executors", "--work-dir", str(var.local)],
         cwd=find_checkout(),
@@ -169,10 +171,8 @@ def _end_executors(var: Var) -> bool:
         check=False,
     )
     if ended.returncode:
-        raise InternalError(
-            f"could not end the executors: {ended.stderr.strip().splitlines()[-1:] or ended.returncode}"
-        )
-    return bool(ended.stdout.strip())
+        words = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
+        raise InternalError(f"could not end the executors: {words}")
 
 
 def _note_stopped(var: Var) -> None:
