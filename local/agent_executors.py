@@ -49,10 +49,19 @@ def on_run_task(settings: AgentSettings, state: AgentState, message: RunTask, no
     if executor.phase is Phase.TERMINATING:
         reason, text = "REASON_EXECUTOR_TERMINATED", "Executor terminating"
         return effects + make_own_update(settings, state, task, now, "TASK_DROPPED", reason, text)
+    if start and info["command"].get("uris"):
+        # Nothing is fetched here; what needs it must not run without.
+        executor.death = _make_fetch_death(executor)
+        return effects + on_exited(settings, state, executor.container_id, 1 << 8, now)
     if executor.phase is Phase.REGISTERING:
         executor.queued.append(message.task)
         return effects + start
     return effects + _deliver(executor, message.task)
+
+
+def _make_fetch_death(executor: Executor) -> Death:
+    problem = f"Failed to fetch all URIs for container '{executor.container_id}': exited with status 1"
+    return Death(reason="REASON_CONTAINER_LAUNCH_FAILED", message=f"Failed to launch container: {problem}")
 
 
 def _record(state: AgentState, framework_id: str, record: Json) -> list[AgentEffect]:

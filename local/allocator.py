@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from local.master_state import Agent, Framework, MasterState, Offer, send
 from local.messages import MasterEffect
-from local.resources import Bundle, to_thousandths
+from local.resources import EMPTY, Bundle, sum_bundles, to_thousandths
+from local.statuses import has_capability
 
 Json = dict[str, Any]
 DEFAULT_REFUSE_S = 5.0
@@ -91,21 +92,29 @@ def _holds(constraint: Json, agent: Agent) -> bool:
     return True
 
 
-def _by_share(state: MasterState, frameworks: Iterable[Framework]) -> list[Framework]:
-    """Least dominant share first (DRF over frameworks), then by id."""
-    totals: dict[str, int] = {}
-    for agent in state.agents.values():
-        for name, amount in agent.total.scalars.items():
-            totals[name] = totals.get(name, 0) + amount
+def _by_share(state: MasterState, frameworks: Sequence[Framework]) -> list[tuple[Framework, str]]:
+    """(framework, role) by dominant share: roles first, then frameworks within a role (DRF, as in Mesos)."""
+    candidates = [(framework, role) for framework in frameworks for role in framework.roles]
+    if len(candidates) < 2:
+        return candidates
+    total = sum_bundles(agent.total for agent in state.agents.values())
+    held: dict[tuple[str, str], Bundle] = {}  # of (framework id, role)
+    for framework in state.frameworks.values():
+        for role, bundle in framework.used_by_role.items():
+            held[(framework.framework_id, role)] = bundle
+    for offer in state.offers.values():
+        key = (offer.framework_id, offer.role)
+        held[key] = held.get(key, EMPTY) + offer.bundle
 
-    def share(framework: Framework) -> tuple[float, str]:
-        held = framework.used
-        for offer in state.offers_of(framework.framework_id):
-            held = held + offer.bundle
-        part = max((held.scalars.get(name, 0) / total for name, total in totals.items()), default=0.0)
-        return (part, framework.framework_id)
+    def share(bundle: Bundle) -> float:
+        return max((bundle.scalars.get(name, 0) / amount for name, amount in total.scalars.items()), default=0.0)
 
-    return sorted(frameworks, key=share)
+    def rank(candidate: tuple[Framework, str]) -> tuple[float, float, str, str]:
+        framework_id, role = candidate[0].framework_id, candidate[1]
+        of_role = sum_bundles(bundle for (_, other), bundle in held.items() if other == role)
+        return (share(of_role), share(held.get((framework_id, role), EMPTY)), role, framework_id)
+
+    return sorted(candidates, key=rank)
 
 
 def allocate(state: MasterState, now: float, agents: Iterable[Agent] | None = None) -> list[MasterEffect]:
@@ -129,23 +138,22 @@ def allocate(state: MasterState, now: float, agents: Iterable[Agent] | None = No
 
 def _find_taker(state: MasterState, agent: Agent, bundle: Bundle, now: float) -> Offer | None:
     subscribed = [framework for framework in state.frameworks.values() if framework.stream is not None]
-    for framework in _by_share(state, subscribed) if len(subscribed) > 1 else subscribed:
-        for role in framework.roles:
-            if (
-                role not in framework.suppressed
-                and _is_allocatable(framework, role, bundle)
-                and _meets_constraints(framework, role, agent)
-                and not _is_filtered(state, (framework.framework_id, role, agent.agent_id), bundle, now)
-            ):
-                offer_id = f"{state.master_id}-O{state.offer_count}"
-                state.offer_count += 1
-                return Offer(
-                    offer_id=offer_id,
-                    framework_id=framework.framework_id,
-                    agent_id=agent.agent_id,
-                    role=role,
-                    bundle=bundle,
-                )
+    for framework, role in _by_share(state, subscribed):
+        if (
+            role not in framework.suppressed
+            and _is_allocatable(framework, role, bundle)
+            and _meets_constraints(framework, role, agent)
+            and not _is_filtered(state, (framework.framework_id, role, agent.agent_id), bundle, now)
+        ):
+            offer_id = f"{state.master_id}-O{state.offer_count}"
+            state.offer_count += 1
+            return Offer(
+                offer_id=offer_id,
+                framework_id=framework.framework_id,
+                agent_id=agent.agent_id,
+                role=role,
+                bundle=bundle,
+            )
     return None
 
 
@@ -153,6 +161,8 @@ def to_document(state: MasterState, offer: Offer) -> Json:
     """The offer as schedulers see it."""
     agent = state.agents[offer.agent_id]
     hostname = agent.info["hostname"]
+    # Frameworks without MULTI_ROLE see no allocation (transcript 06).
+    multi_role = has_capability(state.frameworks[offer.framework_id].info, "MULTI_ROLE")
     document: Json = {
         "id": {"value": offer.offer_id},
         "framework_id": {"value": offer.framework_id},
@@ -163,12 +173,13 @@ def to_document(state: MasterState, offer: Offer) -> Json:
             "address": {"hostname": hostname, "ip": "127.0.0.1", "port": agent.port},
             "path": "/slave(1)",
         },
-        "resources": offer.bundle.to_wire(allocated=offer.role, ranges_first=True),
+        "resources": offer.bundle.to_wire(allocated=offer.role if multi_role else None, ranges_first=True),
     }
     if agent.info.get("attributes"):
         document["attributes"] = agent.info["attributes"]
     executors = [{"value": executor} for framework, executor in agent.executors if framework == offer.framework_id]
     if executors:
         document["executor_ids"] = executors
-    document["allocation_info"] = {"role": offer.role}
+    if multi_role:
+        document["allocation_info"] = {"role": offer.role}
     return document

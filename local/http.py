@@ -11,10 +11,12 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from local.calls import CallError, read_executor_call, read_scheduler_call
+from local.files import FilesApi
+from local.master import Master
 from local.messages import Call
-from local.operator_api import OperatorApi
+from local.operator_api import answer_agent, answer_master
 from local.replies import JSON, Header, Reply, make_text, refuse_method
-from local.runtime import Machine, Runtime
+from local.runtime import AgentHost, Machine, Runtime
 from local.streams import Stream
 
 Message = MutableMapping[str, Any]
@@ -33,7 +35,11 @@ class Application:
     def __init__(self, runtime: Runtime, machines: Mapping[int, Machine]) -> None:
         self._runtime = runtime
         self._machines = machines
-        self._operators = {port: OperatorApi(runtime, machine) for port, machine in machines.items()}
+        self._files = {
+            port: FilesApi(machine.agent.settings.work_dir, machine.agent.state.agent_id)
+            for port, machine in machines.items()
+            if isinstance(machine, AgentHost)
+        }
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         port = scope["server"][1]
@@ -44,11 +50,14 @@ class Application:
             await self._serve_call(scope, headers, receive, send, port, is_master)
             return
         body = await _read_body(receive) if scope["method"] == "POST" else b""
-        reply = self._operators[port].answer(scope["method"], path, parse_qs(scope["query_string"].decode()), body)
-        if isinstance(reply, Stream):
-            await self._send_stream(receive, send, reply, ())
-            return
+        reply = self._answer(port, scope["method"], path, parse_qs(scope["query_string"].decode("latin-1")), body)
         await _send_reply(send, _compress(reply, headers))
+
+    def _answer(self, port: int, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Reply:
+        machine, now = self._machines[port], self._runtime.now()
+        if isinstance(machine, Master):
+            return answer_master(machine, method, path, query, body, now)
+        return answer_agent(machine.agent, self._files[port], method, path, query, body, now)
 
     async def _serve_call(
         self, scope: Message, headers: dict[bytes, bytes], receive: Receive, send: Send, port: int, is_master: bool

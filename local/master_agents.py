@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from local.allocator import allocate
-from local.master_state import Agent, Executor, Framework, MasterState, Task, occupy, send, take_back
+from local.master_state import (
+    Agent,
+    Executor,
+    Framework,
+    MasterState,
+    Task,
+    occupy,
+    release,
+    remove_executor,
+    send,
+    take_back,
+)
 from local.master_tasks import note_status
 from local.messages import AgentAccepted, AgentGone, AgentRegistered, FrameworkSubscribed, MasterEffect, ToAgent
-from local.resources import from_wire
+from local.resources import from_wire, role_of
 from local.statuses import is_terminal, make_status, make_update_event
 
 Json = dict[str, Any]
@@ -33,6 +44,7 @@ def on_registered(state: MasterState, event: AgentRegistered, now: float) -> lis
     _add_executors(state, event, agent, now)
     effects = _add_tasks(state, event, agent, now, silent=was_known or known is not None)
     effects.append(ToAgent(agent_id=agent_id, message=AgentAccepted()))
+    effects += [ToAgent(agent_id=agent_id, message=kill) for kill in (known.kept_kills if known else ())]
     for framework in state.frameworks.values():
         if framework.stream is not None:
             # The second of the two resends that follow a re-registration (surprise 12).
@@ -46,11 +58,11 @@ def _forget(state: MasterState, agent: Agent) -> None:
     for offer in [o for o in state.offers.values() if o.agent_id == agent.agent_id]:
         take_back(state, offer)
     for framework in state.frameworks.values():
-        for key in [k for k in agent.executors if k[0] == framework.framework_id]:
-            framework.used = framework.used - agent.executors.pop(key).bundle
+        for _, executor_id in [k for k in agent.executors if k[0] == framework.framework_id]:
+            remove_executor(state, framework, agent.agent_id, executor_id)
         for task in [t for t in framework.tasks.values() if t.agent_id == agent.agent_id]:
             if not task.released:
-                framework.used = framework.used - task.bundle
+                release(state, framework, agent.agent_id, role_of(task.info), task.bundle)
             del framework.tasks[task.task_id]
 
 
@@ -72,7 +84,7 @@ def _add_executors(state: MasterState, event: AgentRegistered, agent: Agent, now
         framework = state.frameworks[info["framework_id"]["value"]]
         bundle = from_wire(info.get("resources", ()))
         agent.executors[(framework.framework_id, info["executor_id"]["value"])] = Executor(info=info, bundle=bundle)
-        occupy(state, framework, agent.agent_id, bundle)
+        occupy(state, framework, agent.agent_id, role_of(info), bundle)
 
 
 def _add_tasks(
@@ -96,7 +108,7 @@ def _add_tasks(
             note_status(task, forwarded)
         framework.tasks[task.task_id] = task
         if not task.released:
-            occupy(state, framework, agent.agent_id, task.bundle)
+            occupy(state, framework, agent.agent_id, role_of(task.info), task.bundle)
             if not silent and event.again:
                 effects += send(framework, make_update_event(_tell_return(task, now)))
     return effects

@@ -17,6 +17,7 @@ from local.resources import (
     format_thousandths,
     from_wire,
     reservation_of,
+    sum_bundles,
     to_thousandths,
 )
 from local.statuses import make_status, make_update_event
@@ -54,9 +55,7 @@ def on_accept(state: MasterState, framework: Framework, call: Json, now: float) 
         for task in tasks:
             answer += _refuse_task(framework, task, "TASK_DROPPED", "REASON_INVALID_OFFERS", message, now)
         return answer
-    left = EMPTY
-    for offer in offers:
-        left = left + offer.bundle
+    left = sum_bundles(offer.bundle for offer in offers)
     for task in tasks:
         effects, used = _launch(state, framework, offers[0], left, task, now)
         left = left - used
@@ -136,7 +135,7 @@ def _launch(
         problem = _find_total_problem(left, offer.role, wanted)
     if problem is not None:
         return _refuse_task(framework, task, "TASK_ERROR", "REASON_TASK_INVALID", problem, now), EMPTY
-    occupy(state, framework, agent.agent_id, task_bundle + executor_bundle)
+    occupy(state, framework, agent.agent_id, offer.role, task_bundle + executor_bundle)
     if is_new:
         agent.executors[key] = Executor(info=executor, bundle=executor_bundle)
     record = Task(

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.messages import MasterEffect, MasterMessage, SendEvent, ToAgent
-from local.resources import EMPTY, Bundle
-from local.statuses import has_capability, is_terminal
+from local.messages import KillTask, MasterEffect, MasterMessage, SendEvent, ToAgent
+from local.resources import EMPTY, Bundle, role_of, sum_bundles
+from local.statuses import VERSION, has_capability, is_terminal
 
 Json = dict[str, Any]
 HEARTBEAT_S = 15.0
-VERSION = "1.12.0"  # what the transcripts were recorded with
 COMPLETED_TASKS = 1000  # as Mesos' --max_completed_tasks_per_framework
 
 
@@ -58,6 +57,7 @@ class Agent:
     active: bool = True
     used: Bundle = EMPTY
     offered: Bundle = EMPTY
+    kept_kills: list[KillTask] = field(default_factory=list)  # while the connection is broken
     executors: dict[tuple[str, str], Executor] = field(default_factory=dict)  # (framework id, executor id)
 
     @property
@@ -79,7 +79,7 @@ class Framework:
     heartbeat_at: float = 0.0
     remove_at: float | None = None  # while disconnected
     unregistered_at: float = 0.0
-    used: Bundle = EMPTY
+    used_by_role: dict[str, Bundle] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     completed: deque[Task] = field(default_factory=lambda: deque(maxlen=COMPLETED_TASKS))
 
@@ -92,6 +92,10 @@ class Framework:
         if has_capability(self.info, "MULTI_ROLE"):
             return list(self.info.get("roles", ()))
         return [self.info.get("role", "*")]
+
+    @property
+    def used(self) -> Bundle:
+        return sum_bundles(self.used_by_role.values())
 
     @property
     def partition_aware(self) -> bool:
@@ -144,6 +148,17 @@ class MasterState:
     def offers_of(self, framework_id: str) -> Iterator[Offer]:
         return (offer for offer in list(self.offers.values()) if offer.framework_id == framework_id)
 
+    def tell_agent(self, agent_id: str, message: MasterMessage) -> list[MasterEffect]:
+        """Lost while the agent's connection is broken, but for KILL, which is kept (surprise 24)."""
+        agent = self.agents.get(agent_id)
+        if agent is None:
+            return []
+        if agent.active:
+            return [ToAgent(agent_id=agent_id, message=message)]
+        if isinstance(message, KillTask):
+            agent.kept_kills.append(message)
+        return []
+
     def tell_agents(self, message: MasterMessage) -> list[MasterEffect]:
         return [ToAgent(agent_id=agent_id, message=message) for agent_id, agent in self.agents.items() if agent.active]
 
@@ -161,17 +176,17 @@ def take_back(state: MasterState, offer: Offer) -> None:
         agent.offered = agent.offered - offer.bundle
 
 
-def occupy(state: MasterState, framework: Framework, agent_id: str, bundle: Bundle) -> None:
+def occupy(state: MasterState, framework: Framework, agent_id: str, role: str, bundle: Bundle) -> None:
     agent = state.agents[agent_id]
     agent.used = agent.used + bundle
-    framework.used = framework.used + bundle
+    framework.used_by_role[role] = framework.used_by_role.get(role, EMPTY) + bundle
 
 
-def release(state: MasterState, framework: Framework, agent_id: str, bundle: Bundle) -> None:
+def release(state: MasterState, framework: Framework, agent_id: str, role: str, bundle: Bundle) -> None:
     agent = state.agents.get(agent_id)
     if agent is not None:
         agent.used = agent.used - bundle
-    framework.used = framework.used - bundle
+    framework.used_by_role[role] = framework.used_by_role.get(role, EMPTY) - bundle
 
 
 def set_task_state(state: MasterState, framework: Framework, task: Task, newest: str) -> None:
@@ -181,14 +196,18 @@ def set_task_state(state: MasterState, framework: Framework, task: Task, newest:
     task.state = newest
     if is_terminal(newest) and not task.released:
         task.released = True
-        release(state, framework, task.agent_id, task.bundle)
+        release(state, framework, task.agent_id, role_of(task.info), task.bundle)
 
 
 def remove_task(state: MasterState, framework: Framework, task: Task) -> None:
     if not task.released:
         task.released = True
-        release(state, framework, task.agent_id, task.bundle)
+        release(state, framework, task.agent_id, role_of(task.info), task.bundle)
     del framework.tasks[task.task_id]
+    # Mesos' Task has no data either; kept, a thousand of them would be most of our memory.
+    task.info = {name: value for name, value in task.info.items() if name not in ("data", "executor")}
+    task.info["executor"] = {"executor_id": {"value": task.executor_id}}
+    task.statuses = [{k: v for k, v in status.items() if k != "data"} for status in task.statuses]
     framework.completed.append(task)
 
 
@@ -198,5 +217,5 @@ def remove_executor(state: MasterState, framework: Framework, agent_id: str, exe
     executor = agent.executors.pop((framework.framework_id, executor_id), None) if agent else None
     if executor is None:
         return False
-    release(state, framework, agent_id, executor.bundle)
+    release(state, framework, agent_id, role_of(executor.info), executor.bundle)
     return True

@@ -15,7 +15,6 @@ from local.messages import (
     Respond,
     ShutdownExecutor,
     StatusUpdated,
-    ToAgent,
     UpdateAcknowledged,
 )
 from local.statuses import is_terminal, make_status, make_update_event
@@ -47,13 +46,11 @@ def on_acknowledge(state: MasterState, framework: Framework, call: Json, now: fl
     acknowledge = call["acknowledge"]
     agent_id, task_id = acknowledge["agent_id"]["value"], acknowledge["task_id"]["value"]
     answer: list[MasterEffect] = [Respond(status=202)]
-    if agent_id not in state.agents:
-        return answer
     task = framework.tasks.get(task_id)
     if task is not None and task.uuid == acknowledge["uuid"] and is_terminal(task.forwarded):
         remove_task(state, framework, task)
     message = UpdateAcknowledged(framework_id=framework.framework_id, task_id=task_id, uuid=acknowledge["uuid"])
-    return [*answer, ToAgent(agent_id=agent_id, message=message)]
+    return answer + state.tell_agent(agent_id, message)
 
 
 def on_reconcile(state: MasterState, framework: Framework, call: Json, now: float) -> list[MasterEffect]:
@@ -121,30 +118,26 @@ def on_kill(state: MasterState, framework: Framework, call: Json, now: float) ->
         return answer
     policy = kill.get("kill_policy")
     message = KillTask(framework_id=framework.framework_id, task_id=task_id, kill_policy=policy)
-    return [*answer, ToAgent(agent_id=task.agent_id, message=message)]
+    return answer + state.tell_agent(task.agent_id, message)
 
 
 def on_shutdown(state: MasterState, framework: Framework, call: Json, now: float) -> list[MasterEffect]:
     shutdown = call["shutdown"]
     agent_id = shutdown["agent_id"]["value"]
     answer: list[MasterEffect] = [Respond(status=202)]
-    if agent_id not in state.agents:
-        return answer
     executor_id = shutdown["executor_id"]["value"]
     message = ShutdownExecutor(framework_id=framework.framework_id, executor_id=executor_id)
-    return [*answer, ToAgent(agent_id=agent_id, message=message)]
+    return answer + state.tell_agent(agent_id, message)
 
 
 def on_message(state: MasterState, framework: Framework, call: Json, now: float) -> list[MasterEffect]:
     body = call["message"]
     agent_id = body["agent_id"]["value"]
     answer: list[MasterEffect] = [Respond(status=202)]
-    if agent_id not in state.agents:
-        return answer
     message = MessageToExecutor(
         framework_id=framework.framework_id, executor_id=body["executor_id"]["value"], data=body["data"]
     )
-    return [*answer, ToAgent(agent_id=agent_id, message=message)]
+    return answer + state.tell_agent(agent_id, message)
 
 
 def on_executor_message(state: MasterState, message: MessageToScheduler, now: float) -> list[MasterEffect]:

@@ -2,30 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import psutil
+
+from local import agent_json, state_json
+from local.agent import Agent
+from local.calls import CallError, read_operator_call
+from local.files import FilesApi
 from local.master import Master
-from local.master_state import VERSION
-from local.replies import Reply, make_json, make_text, not_found
-from local.runtime import Machine, Runtime
-from local.streams import Stream
+from local.master_state import MasterState
+from local.replies import Reply, make_json, make_text, not_found, refuse_method
+from local.statuses import VERSION
 
 Json = dict[str, Any]
+Query = dict[str, list[str]]
+_VERSION_INFO = {"version": VERSION, "build_date": "", "build_time": 0.0, "build_user": ""}
+_V1 = "/api/v1"
 
 
-class OperatorApi:
-    """Answers about one machine."""
+def _wrap(kind: str, content: Json | None) -> Json:
+    return {"type": kind} if content is None else {"type": kind, kind.lower(): content}
 
-    def __init__(self, runtime: Runtime, machine: Machine) -> None:
-        self._runtime = runtime
-        self._machine = machine
 
-    def answer(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Reply | Stream:
-        if path == "/health":
-            return make_text(200)
-        if path == "/version":
-            return make_json({"version": VERSION})
-        if path == "/redirect" and isinstance(self._machine, Master):
-            state = self._machine.state
-            return make_text(307, "", (b"location", f"//{state.hostname}:{state.port}".encode()))
-        return not_found()
+def _to_metrics(metrics: dict[str, float]) -> Json:
+    return {"metrics": [{"name": name, "value": value} for name, value in sorted(metrics.items())]}
+
+
+def answer_master(master: Master, method: str, path: str, query: Query, body: bytes, now: float) -> Reply:
+    state = master.state
+    if path.startswith(_V1):
+        return _answer_v1(method, body, "master", _MASTER_CALLS, lambda call: _MASTER_CALLS[call["type"]](state, now))
+    if path == "/redirect":
+        return make_text(307, "", (b"location", f"//{state.hostname}:{state.port}".encode()))
+    if path == "/tasks":
+        return make_json(_page(state_json.make_tasks(state)["tasks"], query))
+    if path == "/metrics/snapshot":
+        return make_json(state_json.make_metrics(state, now))
+    document = _MASTER_PAGES.get(path)
+    return _answer_common(path) if document is None else make_json(document(state))
+
+
+def answer_agent(agent: Agent, files: FilesApi, method: str, path: str, query: Query, body: bytes, now: float) -> Reply:
+    if path.startswith(_V1):
+        return _answer_v1(method, body, "agent", _AGENT_CALLS, lambda call: _call_agent(agent, files, call))
+    if path.startswith("/files/"):
+        return files.answer(path, query)
+    if path == "/state":
+        return make_json(agent_json.make_state(agent))
+    if path == "/containers":
+        return make_json(agent_json.make_containers(agent, now, _measure))
+    if path == "/monitor/statistics":
+        containers = agent_json.make_containers(agent, now, _measure)
+        return make_json([{k: v for k, v in c.items() if k not in ("container_id", "status")} for c in containers])
+    if path == "/metrics/snapshot":
+        return make_json(agent_json.make_metrics(agent))
+    return _answer_common(path)
+
+
+def _answer_common(path: str) -> Reply:
+    if path == "/health":
+        return make_text(200)
+    return make_json(_VERSION_INFO) if path == "/version" else not_found()
+
+
+def _answer_v1(
+    method: str, body: bytes, machine: str, known: dict[str, Any], answer: Callable[[Json], Json | None]
+) -> Reply:
+    if method != "POST":
+        return refuse_method(method)
+    try:
+        call = read_operator_call(body, machine, frozenset(known))
+    except CallError as error:
+        return make_text(400, str(error))
+    content = answer(call)
+    if content is None and call["type"] in ("READ_FILE", "LIST_FILES"):
+        return make_text(404)
+    return make_json(_wrap(call["type"], content))
+
+
+def _page(tasks: list[Json], query: Query) -> Json:
+    """?limit= and ?offset= of /tasks."""
+    offset, limit = (int(query.get(name, [default])[0]) for name, default in (("offset", "0"), ("limit", "100")))
+    return {"tasks": tasks[offset : offset + limit]}
+
+
+_MASTER_PAGES: dict[str, Callable[[MasterState], Json]] = {
+    "/state": state_json.make_state,
+    "/slaves": state_json.make_slaves,
+    "/frameworks": state_json.make_frameworks,
+    "/roles": state_json.get_roles,
+}
+_MASTER_CALLS: dict[str, Callable[[MasterState, float], Json | None]] = {
+    "GET_HEALTH": lambda state, now: {"healthy": True},
+    "GET_VERSION": lambda state, now: {"version_info": _VERSION_INFO},
+    "GET_METRICS": lambda state, now: _to_metrics(state_json.make_metrics(state, now)),
+    "GET_STATE": lambda state, now: state_json.get_state(state),
+    "GET_AGENTS": lambda state, now: state_json.get_agents(state),
+    "GET_FRAMEWORKS": lambda state, now: state_json.get_frameworks(state),
+    "GET_EXECUTORS": lambda state, now: state_json.get_executors(state),
+    "GET_TASKS": lambda state, now: state_json.get_tasks(state),
+    "GET_ROLES": lambda state, now: state_json.get_roles(state),
+    "GET_MASTER": lambda state, now: state_json.get_master(state),
+    "GET_OPERATIONS": lambda state, now: {},
+    "GET_MAINTENANCE_STATUS": lambda state, now: {"status": {}},
+    "GET_MAINTENANCE_SCHEDULE": lambda state, now: {"schedule": {}},
+    # Only so that a missing part is told; the master has no files to show.
+    "READ_FILE": lambda state, now: None,
+    "LIST_FILES": lambda state, now: None,
+}
+_AGENT_CALLS: dict[str, Callable[[Agent], Json | None]] = {
+    "GET_HEALTH": lambda agent: {"healthy": True},
+    "GET_VERSION": lambda agent: {"version_info": _VERSION_INFO},
+    "GET_METRICS": lambda agent: _to_metrics(agent_json.make_metrics(agent)),
+    "GET_STATE": agent_json.get_state,
+    "GET_AGENT": agent_json.get_agent,
+    "GET_FRAMEWORKS": agent_json.get_frameworks,
+    "GET_EXECUTORS": agent_json.get_executors,
+    "GET_TASKS": agent_json.get_tasks,
+    "READ_FILE": lambda agent: None,
+    "LIST_FILES": lambda agent: None,
+}
+
+
+def _call_agent(agent: Agent, files: FilesApi, call: Json) -> Json | None:
+    if call["type"] == "READ_FILE":
+        return files.read_file(call["read_file"])
+    if call["type"] == "LIST_FILES":
+        return files.list_files(call["list_files"])
+    return _AGENT_CALLS[call["type"]](agent)
+
+
+def _measure(pid: int) -> Json:
+    """Cpu times and resident memory of an executor's process and its children."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        times = [p.cpu_times() for p in family]
+        return {
+            "cpus_user_time_secs": sum(t.user for t in times),
+            "cpus_system_time_secs": sum(t.system for t in times),
+            "mem_rss_bytes": sum(p.memory_info().rss for p in family),
+            "processes": len(family),
+        }
+    except psutil.Error:
+        return {}

@@ -126,6 +126,20 @@ def to_thousandths(value: float) -> int:
     return round(value * 1000)
 
 
+def sum_bundles(bundles: Iterable[Bundle]) -> Bundle:
+    total = EMPTY
+    for bundle in bundles:
+        total = total + bundle
+    return total
+
+
+def role_of(info: Json) -> str:
+    """The role that a TaskInfo's or ExecutorInfo's resources are allocated to."""
+    for resource in info.get("resources", ()):
+        return str(resource.get("allocation_info", {}).get("role", "*"))
+    return "*"
+
+
 def reservation_of(resource: Json) -> str:
     """How a resource differs from an unreserved one, in the words of Mesos' texts; empty for an unreserved one."""
     role = resource.get("role", "*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 Json = dict[str, Any]
+VERSION = "1.12.0"  # of the Mesos that the transcripts were recorded with
 TERMINAL = frozenset(
     [
         "TASK_FINISHED",

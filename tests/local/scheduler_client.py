@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import sys
@@ -161,10 +162,8 @@ class SchedulerClient:
 
     def close(self) -> None:
         """Only the socket; the framework is disconnected, not torn down."""
-        try:
+        with contextlib.suppress(OSError):
             self._socket.shutdown(2)
-        except OSError:
-            pass
         self._thread.join(5)
         self._connection.close()
         self._response.close()

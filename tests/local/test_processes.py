@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-from pathlib import Path
-
 from .conftest import LocalProcess
 from .scheduler_client import SchedulerClient, make_executor, make_task
 

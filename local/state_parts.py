@@ -1,0 +1,90 @@
+"""Parts of the operators' documents that master and agent share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from local.resources import Bundle, role_of
+
+Json = dict[str, Any]
+AGENT_CAPABILITIES = (
+    "MULTI_ROLE",
+    "HIERARCHICAL_ROLE",
+    "RESERVATION_REFINEMENT",
+    "RESOURCE_PROVIDER",
+    "RESIZE_VOLUME",
+    "AGENT_OPERATION_FEEDBACK",
+    "AGENT_DRAINING",
+    "TASK_RESOURCE_LIMITS",
+)
+
+
+def nanoseconds(at: float) -> Json:
+    return {"nanoseconds": int(at * 1e9)}
+
+
+def attributes_of(info: Json) -> Json:
+    """AgentInfo's attributes as /state shows them."""
+    found: Json = {}
+    for attribute in info.get("attributes", ()):
+        part = attribute.get("scalar") or attribute.get("text") or {}
+        found[attribute["name"]] = part.get("value")
+    return found
+
+
+def command_of(info: Json) -> Json:
+    """ExecutorInfo's command as /state shows it."""
+    command = info.get("command", {})
+    return {
+        "shell": command.get("shell", True),
+        "value": command.get("value", ""),
+        "argv": command.get("arguments", []),
+        "environment": command.get("environment", {}),
+        "uris": command.get("uris", []),
+    }
+
+
+def task_document(info: Json, framework_id: str, state: str, statuses: Sequence[Json]) -> Json:
+    """v1 Task."""
+    document: Json = {
+        "name": info["name"],
+        "task_id": info["task_id"],
+        "framework_id": {"value": framework_id},
+        "executor_id": info["executor"]["executor_id"],
+        "agent_id": info["agent_id"],
+        "state": state,
+        "resources": info["resources"],
+    }
+    if statuses:
+        document["statuses"] = [{k: v for k, v in status.items() if k != "data"} for status in statuses]
+    if "labels" in info:
+        document["labels"] = info["labels"]
+    return document
+
+
+def task_state(info: Json, framework_id: str, state: str, bundle: Bundle, statuses: Sequence[Json]) -> Json:
+    """A task as /state shows it."""
+    document: Json = {
+        "id": info["task_id"]["value"],
+        "name": info["name"],
+        "framework_id": framework_id,
+        "executor_id": info["executor"]["executor_id"]["value"],
+        "slave_id": info["agent_id"]["value"],
+        "state": state,
+        "resources": bundle.to_state(),
+        "role": role_of(info),
+        "statuses": [_status_state(status) for status in statuses],
+    }
+    if "labels" in info:
+        document["labels"] = info["labels"].get("labels", [])
+    return document
+
+
+def _status_state(status: Json) -> Json:
+    kept: Json = {"state": status["state"], "timestamp": status["timestamp"]}
+    if "container_status" in status:
+        kept["container_status"] = {k: v for k, v in status["container_status"].items() if k != "executor_pid"}
+    if "healthy" in status:
+        kept["healthy"] = status["healthy"]
+    return kept
