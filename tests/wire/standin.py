@@ -45,7 +45,7 @@ class Exchange(BaseHTTPRequestHandler):
             except OSError:  # the driver went first
                 return
         else:
-            standin.note(standin.calls, (headers, message, id(self)))
+            standin.note(standin.calls, (headers, message, self.client_address[1]))
             self.reply(*standin.answer(message))
 
     def reply(self, status: int, body: str = "", headers: dict[str, str] | None = None) -> None:
@@ -91,7 +91,7 @@ class StandIn:
     def __init__(self, *behaviours: Behaviour, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.behaviours = deque(behaviours)
         self.subscribes: list[tuple[dict[str, str], Any]] = []  # (headers, message)
-        self.calls: list[tuple[dict[str, str], Any, int]] = []  # (headers, message, connection)
+        self.calls: list[tuple[dict[str, str], Any, int]] = []  # (headers, message, port of the client)
         self.answer: Callable[[Any], tuple[int, str]] = lambda message: (202, "")
         self.changed = threading.Condition()
         self.released = threading.Event()
