@@ -6,13 +6,14 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from swath.cli import machine
 from swath.cli.plan import Plan, Program
+from swath.cli.ports import HOST, PortLocks
 from swath.cli.var import Var
 from swath.domain.errors import ConflictError
 
@@ -53,21 +54,20 @@ class Ports:
     agent: int  # the first one
 
     @classmethod
-    def choose(
-        cls, wishes: Wishes, former: Mapping[str, Any], is_free: Callable[[int], bool] = machine.is_free
-    ) -> Ports:
+    def choose(cls, wishes: Wishes, former: Mapping[str, Any], locks: PortLocks) -> Ports:
         """The ports asked for, else the former ones (executors that run on look for their agent there), else the defaults.
 
-        Where one of those is taken, any free one serves. Raises ConflictError for a port that was asked for and is taken.
+        Where one of those is taken, any free one serves; `locks` holds them. Raises ConflictError for a port that was asked
+        for and is taken.
         """
 
         def choose_one(name: str, wish: int | None, default: int, count: int = 1) -> int:
             for port in (former.get(name), default) if wish is None else (wish,):
-                if isinstance(port, int) and all(is_free(each) for each in range(port, port + count)):
+                if isinstance(port, int) and locks.take(port, count):
                     return port
             if wish is not None:
                 raise ConflictError(f"port {wish} for the {name} is taken; name another or none")
-            return machine.any_free_run(count)
+            return locks.take_any(count)
 
         return cls(
             api=choose_one("api", wishes.port, API_PORT),
@@ -100,7 +100,7 @@ def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
         *("--agent-port", str(ports.agent), "--work-dir", str(var.local)),
         *("--cpus", f"{cpus + EXECUTOR_CPUS:g}", "--mem", str(mem + EXECUTOR_MEM), "--disk", str(disk)),
     )
-    url = f"http://{machine.HOST}:{ports.api}"
+    url = f"http://{HOST}:{ports.api}"
     agents = f"{wishes.agents} agent{'s' if wishes.agents > 1 else ''} of {cpus:g} cpus and {mem} MiB"
     return Plan(
         var=str(var.root),
@@ -112,11 +112,12 @@ def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
         ),
         before=(Program(name="migrate", argv=(python, "-c", MIGRATE), environment=common),),
         after=(Program(name="register", argv=(python, "-m", "swath.cli.register", str(root)), environment=common),),
-        ready=(machine.HOST, ports.api, "/readyz"),
+        ready=(HOST, ports.api, "/readyz"),
+        own="/v1/agents",
         cluster={
             "api_url": url,
             "token_file": str(var.token_file),
-            "master": f"{machine.HOST}:{ports.master}",
+            "master": f"{HOST}:{ports.master}",
             "ports": {"api": ports.api, "master": ports.master, "agent": ports.agent},
             "checkout": str(root),
         },
@@ -149,15 +150,15 @@ def _common_environment(var: Var, root: Path, wishes: Wishes, ports: Ports) -> d
         "PYTHONPATH": str(root),
         "SWATH_VAR": str(var.root),
         "SWATH_DATABASE_URL": f"sqlite:///{var.database}",
-        "SWATH_MASTER": f"{machine.HOST}:{ports.master}",
+        "SWATH_MASTER": f"{HOST}:{ports.master}",
         "SWATH_OUTPUTS_ROOT": str(var.outputs),
         "SWATH_EXECUTOR_COMMAND": f"{shlex.quote(sys.executable)} -m executor",
         "SWATH_EXECUTOR_ENV": json.dumps(executor),
         "SWATH_EXECUTOR_CPUS": str(EXECUTOR_CPUS),
         "SWATH_EXECUTOR_MEM": str(EXECUTOR_MEM),
-        "SWATH_API_HOST": machine.HOST,
+        "SWATH_API_HOST": HOST,
         "SWATH_API_PORT": str(ports.api),
-        "SWATH_PUBLIC_URL": f"http://{machine.HOST}:{ports.api}",
+        "SWATH_PUBLIC_URL": f"http://{HOST}:{ports.api}",
         "SWATH_TOKEN_FILE": str(var.token_file),
         "SWATH_INPUT_ROOTS": input_roots,
         "SWATH_DOCKER": executor["SWATH_DOCKER"],

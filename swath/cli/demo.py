@@ -74,8 +74,7 @@ def _cluster(var: Var, wishes: Wishes, keep: bool) -> Iterator[None]:
         yield
         return
     began = time.monotonic()
-    up.prepare(var, wishes)
-    up.start_detached(var)
+    up.start_detached(var, up.prepare(var, wishes))
     say(f"a cluster is up at {var.read_cluster()['api_url']} after {duration(time.monotonic() - began)}")
     try:
         yield

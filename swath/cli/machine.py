@@ -1,4 +1,4 @@
-"""What this machine has: processors, memory, free ports, a Docker engine. Standard library only."""
+"""What this machine has: processors, memory, disk, a Docker engine. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-HOST = "127.0.0.1"
 DEFAULT_SOCKET = "/var/run/docker.sock"
 SEED_LABEL = "com.ngageoint.seed.manifest"
 _MEMORY_SHARE = 0.75  # of the machine's memory goes to tasks
@@ -37,28 +36,6 @@ def memory_mib() -> int:
 def disk_mib(directory: Path) -> int:
     """What tasks may have of the disk that holds `directory`, in MiB."""
     return max(512, int(shutil.disk_usage(directory).free // 2**20 * _DISK_SHARE))
-
-
-def is_free(port: int) -> bool:
-    """True when a server could listen on the port of the loopback now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def any_free_run(count: int) -> int:
-    """The first of `count` neighbouring free ports; raises OSError where there are none."""
-    for _ in range(100):
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            first = int(probe.getsockname()[1])
-        if first + count <= 65535 and all(is_free(port) for port in range(first, first + count)):
-            return first
-    raise OSError("no free ports")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,6 +32,7 @@ class Plan:
     before: tuple[Program, ...] = ()  # run to their end before the rest starts; a failure ends the start
     after: tuple[Program, ...] = ()  # run to their end once the api is ready; a failure is said and no more
     ready: tuple[str, int, str] | None = None  # host, port and path that answer 200 when all is well
+    own: str | None = None  # path there that takes this cluster's token only: somebody else may have got the port
     ready_s: float = 60.0
     stop_s: float = 8.0  # what a program gets between SIGTERM and SIGKILL
     cluster: Mapping[str, Any] = field(default_factory=dict)  # what else stands in cluster.json

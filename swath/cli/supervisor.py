@@ -141,7 +141,7 @@ class Supervisor:
     def _wait_ready(self) -> bool:
         """Watch until the ready address answers 200; False after `ready_s`."""
         deadline = time.monotonic() + self._plan.ready_s
-        while self._plan.ready and not answers(*self._plan.ready):
+        while not self._is_ready():
             if self._stop_requests:
                 return False
             if time.monotonic() >= deadline:
@@ -149,6 +149,15 @@ class Supervisor:
                 return False
             self._pump(_READY_POLL_S)
         return True
+
+    def _is_ready(self) -> bool:
+        """True when the api answers, and is ours."""
+        if self._plan.ready is None:
+            return True
+        host, port, path = self._plan.ready
+        if not answers(host, port, path):
+            return False
+        return self._plan.own is None or answers(host, port, self._plan.own, self._var.token_file.read_text().strip())
 
     # Watching
 
@@ -283,9 +292,10 @@ def describe_exit(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def answers(host: str, port: int, path: str) -> bool:
+def answers(host: str, port: int, path: str, token: str = "") -> bool:
     """True when an HTTP GET is answered with 200. By hand, for http.client would double the supervisor's memory."""
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+    bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{bearer}Connection: close\r\n\r\n"
     try:
         with socket.create_connection((host, port), timeout=2.0) as connection:
             connection.sendall(request.encode())

@@ -17,6 +17,7 @@ from swath.cli.blueprint import Ports, Wishes, find_checkout, make_plan
 from swath.cli.console import print_json, say
 from swath.cli.exits import Exit
 from swath.cli.options import AsJson
+from swath.cli.ports import PortLocks
 from swath.cli.processes import end, send, wait_ended
 from swath.cli.supervisor import last_lines, open_log
 from swath.cli.var import Var, VarLockedError
@@ -79,12 +80,14 @@ def up(
         docker=docker,
     )
     var = Var.from_environment(os.environ)
-    prepare(var, wishes)
+    locks = prepare(var, wishes)
     command = [sys.executable, "-m", "swath.cli.supervisor", str(var.plan_file)]
     if not detach:
-        # The supervisor takes this process over: it needs none of what the command line has loaded.
+        # The supervisor takes this process over, and the reserved ports with it: it needs none of what is loaded here.
+        for descriptor in locks.descriptors:
+            os.set_inheritable(descriptor, True)
         os.execve(sys.executable, command, _environment())  # noqa: S606 - there is no shell to want
-    start_detached(var)
+    start_detached(var, locks)
     say(f"ready at {var.read_cluster()['api_url']}; `swath down` ends it")
 
 
@@ -98,13 +101,14 @@ def down(as_json: AsJson = False) -> None:
         say(f"stopped {', '.join(stopped)} and their executors" if stopped else f"no cluster runs in {var.root}")
 
 
-def prepare(var: Var, wishes: Wishes) -> None:
-    """Check, choose ports and write the plan; raises ConflictError where a cluster runs here already."""
+def prepare(var: Var, wishes: Wishes) -> PortLocks:
+    """Check, reserve ports and write the plan; raises ConflictError where a cluster runs here already."""
     root = find_checkout()
     var.make()
+    locks = PortLocks()
     try:
         with var.locked():
-            ports = Ports.choose(wishes, var.read_cluster().get("ports") or {})
+            ports = Ports.choose(wishes, var.read_cluster().get("ports") or {}, locks)
     except VarLockedError as error:
         raise ConflictError(str(error)) from None
     if not wishes.docker:
@@ -112,10 +116,11 @@ def prepare(var: Var, wishes: Wishes) -> None:
     elif machine.Engine.from_environment(os.environ).version() is None:
         say(NO_LIMITS.format(reason="no Docker engine answers"))
     var.plan_file.write_text(make_plan(var, root, wishes, ports).to_json())
+    return locks
 
 
-def start_detached(var: Var) -> None:
-    """Start the supervisor in the background and wait until all is well; raises InternalError with its last words."""
+def start_detached(var: Var, locks: PortLocks) -> None:
+    """Start the supervisor in the background and wait until all is well; ends with exit code 7 where it does not become so."""
     path = var.logs / "supervisor.log"
     with open_log(path) as log:
         process = subprocess.Popen(
@@ -125,7 +130,9 @@ def start_detached(var: Var) -> None:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            pass_fds=locks.descriptors,
         )
+    locks.release()
     try:
         _wait_ready(var, process)
     except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from swath.cli.blueprint import Ports, Wishes, make_plan
 from swath.cli.console import amounts, duration, size, when
 from swath.cli.exits import Exit, exit_for, table
+from swath.cli.ports import PortLocks
 from swath.cli.results import find_mean
 from swath.cli.scenes import find_scenes, scene_names
 from swath.cli.var import Var
@@ -19,29 +21,61 @@ from swath.domain import errors
 ROOT = Path(__file__).parents[2]
 
 
-def test_default_ports_are_taken_when_they_are_free() -> None:
+class Taken(PortLocks):
+    """Locks on a machine where some ports are taken and no other is."""
+
+    def __init__(self, directory: Path, *taken: int) -> None:
+        super().__init__(directory)
+        self.taken = set(taken)
+
+    def take(self, first: int, count: int = 1) -> bool:
+        return not self.taken & set(range(first, first + count))
+
+
+def test_default_ports_are_taken_when_they_are_free(tmp_path: Path) -> None:
     """8642, 5050 and 5051."""
-    assert Ports.choose(Wishes(), {}, lambda port: True) == Ports(api=8642, master=5050, agent=5051)
+    assert Ports.choose(Wishes(), {}, Taken(tmp_path)) == Ports(api=8642, master=5050, agent=5051)
 
 
-def test_former_ports_are_preferred_for_executors_look_for_their_agent_there() -> None:
+def test_former_ports_are_preferred_for_executors_look_for_their_agent_there(tmp_path: Path) -> None:
     """The ports of the last run, as long as they are free."""
     former = {"api": 1111, "master": 2222, "agent": 3333}
-    assert Ports.choose(Wishes(), former, lambda port: True) == Ports(api=1111, master=2222, agent=3333)
-    assert Ports.choose(Wishes(), former, lambda port: port != 1111).api == 8642
+    assert Ports.choose(Wishes(), former, Taken(tmp_path)) == Ports(api=1111, master=2222, agent=3333)
+    assert Ports.choose(Wishes(), former, Taken(tmp_path, 1111)).api == 8642
 
 
-def test_a_taken_default_gives_way_to_any_free_port() -> None:
+def test_a_taken_default_gives_way_to_any_free_port(tmp_path: Path) -> None:
     """Another cluster on this machine is no obstacle."""
-    ports = Ports.choose(Wishes(agents=3), {}, lambda port: port not in (8642, 5053))
+    ports = Ports.choose(Wishes(agents=3), {}, Taken(tmp_path, 8642, 5053))
     assert ports.api not in (8642, 0)
     assert ports.agent != 5051
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_refused() -> None:
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(tmp_path: Path) -> None:
     """Nobody looks for the api elsewhere than where he put it."""
     with pytest.raises(errors.ConflictError, match="port 8642 for the api is taken"):
-        Ports.choose(Wishes(port=8642), {}, lambda port: port != 8642)
+        Ports.choose(Wishes(port=8642), {}, Taken(tmp_path, 8642))
+
+
+def test_a_reserved_port_is_nobody_elses_until_it_is_released(tmp_path: Path) -> None:
+    """Though nobody listens there yet."""
+    first, second = PortLocks(tmp_path), PortLocks(tmp_path)
+    port = first.take_any()
+    assert not second.take(port)
+    first.release()
+    assert second.take(port)
+    second.release()
+
+
+def test_a_run_of_ports_is_reserved_whole_or_not_at_all(tmp_path: Path) -> None:
+    """One that is in use spoils the run, and frees the ones before it."""
+    locks = PortLocks(tmp_path)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        used = server.getsockname()[1]
+        assert not locks.take(used - 1, 2)
+    assert locks.descriptors == []
 
 
 def test_the_plan_gives_every_program_its_settings(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from swath.cli import processes
 from swath.cli.plan import Plan, Program
 from swath.cli.processes import ProcessRef
-from swath.cli.supervisor import restart_delay_s
+from swath.cli.supervisor import answers, restart_delay_s
 from swath.cli.var import Var
 
 SLEEPER = "import time; time.sleep(300)"
@@ -136,6 +136,23 @@ def test_it_is_ready_only_when_the_address_answers(running: Running) -> None:
     eventually(lambda: running.state() == "ready")
     assert "all is well" in running.stop(supervisor)
     assert supervisor.returncode == 0
+
+
+def test_somebody_elses_service_on_our_port_is_not_taken_for_ours(running: Running) -> None:
+    """It answers /readyz, but does not take our token: the start fails instead of leading users astray."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    other = subprocess.Popen([sys.executable, "-c", SERVER, str(port)], stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: answers("127.0.0.1", port, "/readyz"))
+        ours = a_program("api", SLEEPER)
+        supervisor = running.start(ours, ready=("127.0.0.1", port, "/readyz"), own="/v1/agents", ready_s=0.5)
+        supervisor.communicate(timeout=20)
+        assert supervisor.returncode == 7
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_what_never_becomes_ready_is_stopped_and_ends_with_7(running: Running) -> None:
