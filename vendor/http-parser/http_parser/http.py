@@ -1,6 +1,6 @@
 """`HttpParser`: feed it the bytes of one HTTP response, ask it what has arrived so far.
 
-pymesos treats a parser that has an ``errno`` as the pure-Python one and reads ``errstr`` when ``errno`` is set, so both are kept.
+pymesos treats a parser that has an ``errno`` as the pure-Python one, and reads ``errstr`` when ``errno`` is set.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class HttpParser:
 
     def is_chunked(self) -> bool:
         """True when the body comes in chunks of unknown total length."""
-        return "chunked" in {name.lower(): value.lower() for name, value in self.get_headers().items()}.get("transfer-encoding", "")
+        return "chunked" in {name.lower(): value.lower() for name, value in self.get_headers().items()}.get(
+            "transfer-encoding", ""
+        )
 
     def is_partial_body(self) -> bool:
         """True when body bytes wait to be taken by `recv_body`."""
