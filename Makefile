@@ -42,8 +42,8 @@ bench: install  ## measure speeds and sizes, printed as JSON
 lock:  ## resolve requirements.lock anew (needs uv)
 	./vendor/lock.sh --upgrade
 
-vendor:  ## rebuild the wheel of vendor/http-parser
-	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir vendor/wheels vendor/http-parser
+vendor: install  ## rebuild the wheel of vendor/http-parser
+	SOURCE_DATE_EPOCH=1767225600 $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir vendor/wheels vendor/http-parser
 	rm -rf vendor/http-parser/build vendor/http-parser/*.egg-info
 
 clean:  ## remove .venv and ./var

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=ROOT) as scratch:
         again = Path(scratch) / "requirements.lock"
         shutil.copy(lock, again)
-        subprocess.run([ROOT / "vendor" / "lock.sh", "--output-file", again], check=True)
+        subprocess.run([ROOT / "vendor" / "lock.sh"], env={**os.environ, "SWATH_LOCK": str(again)}, check=True)
         fresh = requirement_lines(again.read_text()) == requirement_lines(lock.read_text())
     sys.stdout.write("the lock is fresh\n" if fresh else "requirements.lock is stale: run `make lock` and commit it\n")
     return 0 if fresh else 1
