@@ -20,11 +20,11 @@ def requirement_lines(text: str) -> list[str]:
 def main() -> int:
     """Exit code 0: fresh; 1: stale."""
     lock = ROOT / "requirements.lock"
-    with tempfile.TemporaryDirectory(dir=ROOT) as scratch:
-        again = Path(scratch) / "requirements.lock"
-        shutil.copy(lock, again)
-        subprocess.run([ROOT / "vendor" / "lock.sh"], env={**os.environ, "SWATH_LOCK": str(again)}, check=True)
-        fresh = requirement_lines(again.read_text()) == requirement_lines(lock.read_text())
+    # uv reads the paths in a lock from the lock's own folder, so the copy lies beside it.
+    with tempfile.NamedTemporaryFile(dir=ROOT, prefix=".check-", suffix=".lock") as again:
+        shutil.copy(lock, again.name)
+        subprocess.run([ROOT / "vendor" / "lock.sh"], env={**os.environ, "SWATH_LOCK": again.name}, check=True)
+        fresh = requirement_lines(Path(again.name).read_text()) == requirement_lines(lock.read_text())
     sys.stdout.write("the lock is fresh\n" if fresh else "requirements.lock is stale: run `make lock` and commit it\n")
     return 0 if fresh else 1
 
