@@ -39,6 +39,7 @@ def laptop_cluster(*options: str) -> Iterator[tuple[Client, Path]]:
         swath(var, "up", "--detach", *options)
         try:
             facts = json.loads((var / "cluster.json").read_text())
-            yield Client(facts["api_url"], Path(facts["token_file"]).read_text().strip()), var
+            with Client(facts["api_url"], Path(facts["token_file"]).read_text().strip()) as client:
+                yield client, var
         finally:
             swath(var, "down")
