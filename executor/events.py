@@ -29,6 +29,18 @@ class Order:
     manifest: Manifest
     swath_manifest: SwathManifest
 
+    @property
+    def has_outputs(self) -> bool:
+        """True when the manifest promises anything."""
+        outputs = self.manifest.job.interface.outputs
+        return bool(outputs.files or outputs.json_)
+
+    @property
+    def is_light(self) -> bool:
+        """True for an attempt that needs no file of another machine and no engine: there is nothing to wait for."""
+        image = self.spec.image
+        return not (self.spec.files or self.has_outputs or image.reference or image.image_id)
+
 
 # Events: from the agent
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -22,7 +24,7 @@ def to_order(task_id: str, data: bytes) -> Order:
     if problems:
         raise InvalidInputError(problems)
     Resources.from_document(spec.resources)
-    manifest = Manifest.from_json(spec.manifest)
+    manifest = _read_manifest(json.dumps(spec.manifest))
     problems = [*manifest.check_binding(spec.files, spec.parameters), *manifest.check_settings(spec.settings)]
     problems += [Problem("/manifest/job/interface/mounts", "this site offers no mounts")] * bool(
         manifest.job.interface.mounts
@@ -33,8 +35,19 @@ def to_order(task_id: str, data: bytes) -> Order:
         task_id=task_id,
         spec=spec,
         manifest=manifest,
-        swath_manifest=SwathManifest.from_json(spec.swath_manifest or {}),
+        swath_manifest=_read_swath_manifest(json.dumps(spec.swath_manifest or {})),
     )
+
+
+# The attempts of a job share their manifests.
+@lru_cache(maxsize=64)
+def _read_manifest(text: str) -> Manifest:
+    return Manifest.from_json(text)
+
+
+@lru_cache(maxsize=64)
+def _read_swath_manifest(text: str) -> SwathManifest:
+    return SwathManifest.from_json(text)
 
 
 def _identity_problems(spec: AttemptSpec) -> Iterator[Problem]:

@@ -8,12 +8,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from executor.events import Order
+from executor.logs import STREAMS
 from swath.domain.ids import ALPHABET, ULID_LENGTH
 
 _SCRATCH = re.compile(rf"\.(?P<attempt>[{ALPHABET}]{{{ULID_LENGTH}}})\.partial")
@@ -25,6 +27,7 @@ class Places:
 
     attempt_dir: Path
     output_dir: Path  # what the command knows as OUTPUT_DIR
+    tmp: Path  # for the command's temporary files, so that they count against its disk
     scratch: (
         Path | None
     )  # beside the target, on its file system, so that one rename publishes; None: nothing to publish
@@ -33,17 +36,16 @@ class Places:
     @classmethod
     def of(cls, order: Order, sandbox: Path) -> Places:
         """The directories of an order's attempt."""
-        spec, outputs = order.spec, order.manifest.job.interface.outputs
+        spec = order.spec
         attempt_dir = sandbox / "attempts" / spec.attempt
-        task_dir = Path(spec.outputs_root) / spec.job / str(spec.task)
-        scratch = task_dir / f".{spec.attempt}.partial" if outputs.files or outputs.json_ else None
-        output_dir = scratch / "out" if scratch else attempt_dir / "output"
-        return cls(attempt_dir=attempt_dir, output_dir=output_dir, scratch=scratch, target=task_dir / spec.attempt)
-
-    @property
-    def tmp(self) -> Path:
-        """For the command's temporary files, so that they count against its disk."""
-        return self.attempt_dir / "tmp"
+        task_dir = Path(spec.outputs_root, spec.job, str(spec.task))
+        scratch = task_dir / f".{spec.attempt}.partial" if order.has_outputs else None
+        if order.is_light:  # the fewer directories, the more tasks a second
+            output_dir = tmp = attempt_dir
+        else:
+            output_dir, tmp = scratch / "out" if scratch else attempt_dir / "output", attempt_dir / "tmp"
+        target = task_dir / spec.attempt
+        return cls(attempt_dir=attempt_dir, output_dir=output_dir, tmp=tmp, scratch=scratch, target=target)
 
     @property
     def inputs(self) -> Path:
@@ -52,34 +54,39 @@ class Places:
 
     def make(self) -> None:
         """Make them all; raises OSError. A directory of this attempt that exists already is an error: ids are used once."""
-        self.attempt_dir.mkdir(parents=True, mode=0o755)
-        self.tmp.mkdir()
+        try:
+            self.attempt_dir.mkdir()
+        except FileNotFoundError:
+            self.attempt_dir.parent.mkdir(parents=True, exist_ok=True)
+            self.attempt_dir.mkdir()
+        if self.tmp != self.attempt_dir:
+            self.tmp.mkdir()
         if self.scratch:
             self.scratch.parent.mkdir(parents=True, exist_ok=True)
             self.scratch.mkdir(mode=0o700)
-        self.output_dir.mkdir()
+        if self.output_dir != self.attempt_dir:
+            self.output_dir.mkdir()
 
-    def clean_empty(self) -> bool:
-        """Remove what nobody needs once the attempt has ended, as far as it is empty; True when nothing is left to do."""
-        done = True
-        for path in self._passing():
-            try:
-                path.rmdir()
-            except FileNotFoundError:
-                continue
-            except OSError:
-                done = False
-        return done
+    def is_clean(self) -> bool:
+        """True when nothing is there but logs."""
+        return self.scratch is None and not self._leftovers()
 
     def clean(self) -> None:
         """Remove what nobody needs once the attempt has ended; its logs stay until the agent collects the sandbox."""
-        for path in self._passing():
-            if path.exists():
+        for path in self._leftovers():
+            if path.is_dir() and not path.is_symlink():
                 remove_tree(path)
+            else:
+                path.unlink(missing_ok=True)
+        if self.scratch and self.scratch.exists():
+            remove_tree(self.scratch)
 
-    def _passing(self) -> list[Path]:
-        paths = [self.tmp, self.inputs, self.attempt_dir / "output"]
-        return [*paths, self.scratch] if self.scratch else paths
+    def _leftovers(self) -> list[Path]:
+        try:
+            with os.scandir(self.attempt_dir) as entries:
+                return [Path(entry.path) for entry in entries if entry.name not in STREAMS]
+        except FileNotFoundError:  # it was never made
+            return []
 
 
 def remove_tree(path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -17,6 +20,7 @@ from executor.messages import to_event
 from executor.orphans import remove_orphans
 from executor.processes import adopt_orphans
 from executor.runtimes.choice import EngineRuntime, Runtimes
+from executor.runtimes.docker import DockerRuntime
 from executor.runtimes.process import ProcessRuntime
 from executor.settings import Settings
 from executor.shell import Shell
@@ -26,6 +30,8 @@ log = logging.getLogger(__name__)
 MakeDriver = Callable[[Callable[[Mapping[str, Any]], None]], Driver]
 
 _FLUSH_SHARE = 0.3  # of the shutdown's grace, for the agent to acknowledge the last updates
+
+_SOCKET = Path("/var/run/docker.sock")
 
 
 def run(settings: Settings, make_driver: MakeDriver) -> int:
@@ -48,6 +54,7 @@ def run(settings: Settings, make_driver: MakeDriver) -> int:
     driver.start()
     _loop(core, shell, inbox, waiter)
     shell.close()
+    runtimes.close()
     if not driver.flush(settings.shutdown_grace_s * _FLUSH_SHARE):
         log.warning("the agent has not acknowledged every update")
     driver.stop()
@@ -117,4 +124,11 @@ def _make_process(settings: Settings, journal: Journal, inbox: Inbox) -> Process
 
 
 def _make_docker(settings: Settings, inbox: Inbox) -> EngineRuntime | None:
-    return None
+    """The runtime, which imports the SDK when it is first asked for something: now only where an engine may be."""
+    if settings.docker == "off":
+        return None
+    docker = DockerRuntime(settings=settings, post=inbox.post)
+    if "DOCKER_HOST" in os.environ or _SOCKET.exists():
+        # Attempts have ids that are never used again, so nothing has to wait for this.
+        threading.Thread(target=docker.remove_orphans, name="orphans", daemon=True).start()
+    return docker

@@ -35,7 +35,6 @@ from executor.runtimes.port import Assignment, Runtime
 from executor.settings import Settings
 from executor.staging import StartError, resolve_inputs
 from executor.usage import disk_mib
-from swath.domain.attempts import AttemptSpec
 from swath.domain.retries import Cause
 
 log = logging.getLogger(__name__)
@@ -98,7 +97,7 @@ class Shell:
     def _begin(self, order: Order) -> None:
         held = _Held(order=order, places=Places.of(order, self._settings.sandbox))
         self._held[order.spec.attempt] = held
-        if _wants_nothing_slow(order):
+        if order.is_light:
             self._stage_and_start(held)
         else:
             self._pool.submit(self._stage_and_start, held)
@@ -157,7 +156,7 @@ class Shell:
             trim(held.places.attempt_dir, self._settings.log_limit)
             places = held.places
             disk = disk_mib([places.attempt_dir, *([places.scratch] if places.scratch else [])])
-            disk += held.runtime.disk(attempt) if held.runtime else 0.0
+            disk += held.runtime.observe(attempt) if held.runtime else 0.0
             self._inbox.post(Measured(attempt=attempt, disk=disk, took_s=time.monotonic() - begun))
 
         self._submit(measure)
@@ -193,7 +192,7 @@ class Shell:
         trim(held.places.attempt_dir, self._settings.log_limit)
         if held.runtime is not None:
             held.runtime.clean(attempt)
-        if held.places.clean_empty():
+        if held.places.is_clean():
             self._journal.end(attempt)
         else:
             self._submit(lambda: self._clean_thoroughly(held.places, attempt))
@@ -210,10 +209,3 @@ class Shell:
                 log.exception("work for an attempt failed")
 
         self._pool.submit(run)
-
-
-def _wants_nothing_slow(order: Order) -> bool:
-    """True for an attempt that needs no file of another machine and no engine to start."""
-    spec: AttemptSpec = order.spec
-    outputs = order.manifest.job.interface.outputs
-    return not (spec.files or outputs.files or outputs.json_ or spec.image.reference or spec.image.image_id)

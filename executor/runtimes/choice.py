@@ -25,6 +25,12 @@ class EngineRuntime(Runtime, Protocol):
     def seen(self) -> bool:
         """True when the engine has ever answered."""
 
+    def remove_orphans(self) -> None:
+        """Remove what former runs of this executor left; may block for seconds."""
+
+    def close(self) -> None:
+        """Wait until nothing is left to remove."""
+
 
 class Runtimes:
     """The runtimes of this executor; None for one that is switched off."""
@@ -54,6 +60,11 @@ class Runtimes:
         if image.context:
             raise StartError(Cause.IMAGE, f"{name} has only a build context, and this executor runs containers only")
         raise StartError(Cause.IMAGE, f"{name} names neither an image nor a build context: register it anew")
+
+    def close(self) -> None:
+        """Wait until nothing is left to remove."""
+        if self._docker is not None:
+            self._docker.close()
 
     def watch(self) -> None:
         """Remember what runs below the attempts that are processes; not too often, for it reads all of /proc."""

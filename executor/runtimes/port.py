@@ -33,8 +33,8 @@ class Runtime(Protocol):
     def signal(self, attempt: str, *, force: bool) -> None:
         """SIGTERM to the command, or SIGKILL to all that it started. An attempt that is not here is no error."""
 
-    def disk(self, attempt: str) -> float:
-        """MiB that the attempt has written where only the runtime can see it; may block, and is asked on other threads."""
+    def observe(self, attempt: str) -> float:
+        """Note what the attempt uses; MiB that it has written where only the runtime can see. May block; from any thread."""
 
     def clean(self, attempt: str) -> None:
         """Forget an attempt that has ended."""

@@ -4,7 +4,7 @@ Each attempt is a session of its own. The executor is the reaper of all that its
 that a command which forks twice stays below it; whose a stray is tells its session, its environment, its open files, or where
 it was last seen. One epoll of pidfds waits for all of them: no thread, no signal handler, no polling.
 
-All methods but `disk` belong to one thread, the one that the strays' parent is: the main thread.
+All methods but `observe` belong to one thread, the one that the strays' parent is: the main thread.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class ProcessRuntime:
                 self._note(child)
             child.max_memory = max(child.max_memory, sum(processes[pid].memory for pid in pids))
 
-    def disk(self, attempt: str) -> float:
+    def observe(self, attempt: str) -> float:
         """Nothing beyond the attempt's own directories."""
         return 0.0
 

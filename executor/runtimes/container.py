@@ -1,0 +1,129 @@
+"""What the engine is asked for: one container of an attempt, as the Engine API's JSON. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from executor.runtimes.port import Assignment
+from executor.staging import to_names
+from swath.domain.resources import Resources
+from swath.domain.run import command, environment
+
+ATTEMPT = "swath.attempt"
+JOB = "swath.job"
+TASK = "swath.task"
+EXECUTOR = "swath.executor"
+SCRATCH = "swath.scratch"
+
+INPUTS = PurePosixPath("/swath/inputs")
+OUTPUT = PurePosixPath("/swath/output")
+TMP = PurePosixPath("/tmp")  # noqa: S108 - of the container
+
+_MIB = 2**20
+_LEAST_MEM = 6  # MiB; the engine takes no less
+_LEAST_CPUS_M = 10  # nor fewer CPUs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """What containers of this executor have in common."""
+
+    label: str  # the executor's
+    sandbox: Path  # as the executor sees it ...
+    host_sandbox: Path  # ... and as the engine does: its paths are the machine's
+    user: str | None  # "uid:gid"; None: the image's own, where the executor may read every file
+    pids_limit: int
+    cpus: int  # of the machine
+
+    def to_host(self, path: Path) -> str:
+        """A path as the engine knows it."""
+        if path.is_relative_to(self.sandbox):
+            return str(self.host_sandbox / path.relative_to(self.sandbox))
+        return str(path)
+
+
+def make_config(assignment: Assignment, image: str, site: Site) -> dict[str, Any]:
+    """The body of "create a container"; raises InvalidInputError for a command that cannot be split.
+
+    The command becomes the arguments of the image's entry point, as Seed has it.
+    """
+    order, spec = assignment.order, assignment.order.spec
+    resources = Resources.from_document(spec.resources)
+    variables = environment(
+        order.manifest,
+        files=_to_paths(assignment),
+        parameters=spec.parameters,
+        settings=spec.settings,
+        resources=resources,
+        output_dir=str(OUTPUT),
+    )
+    config = {
+        "Image": image,
+        "Cmd": command(order.manifest, variables) or None,
+        "Env": [f"{name}={value}" for name, value in variables.items()],
+        "Labels": _labels(assignment, site),
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "OpenStdin": False,
+        "Tty": False,
+        "NetworkDisabled": order.swath_manifest.network == "none",
+        "HostConfig": _host_config(assignment, resources, site),
+    }
+    return config | ({"User": site.user} if site.user else {})
+
+
+def _host_config(assignment: Assignment, resources: Resources, site: Site) -> dict[str, Any]:
+    limits: dict[str, Any] = {"PidsLimit": site.pids_limit}
+    if resources.cpus_m:
+        # The engine refuses more CPUs than the machine has, while an agent may offer what it likes.
+        limits["NanoCpus"] = min(max(resources.cpus_m, _LEAST_CPUS_M), site.cpus * 1000) * 10**6
+        limits["CpuShares"] = max(2, resources.cpus_m * 1024 // 1000)
+    if resources.mem:
+        # The same for memory and swap together: no swap.
+        limits["Memory"] = limits["MemorySwap"] = max(resources.mem, _LEAST_MEM) * _MIB
+    if assignment.order.manifest.shared_mem:
+        limits["ShmSize"] = assignment.order.manifest.shared_mem * _MIB
+    return limits | {
+        "NetworkMode": assignment.order.swath_manifest.network,
+        "Mounts": _mounts(assignment, site),
+        "Init": True,  # reaps zombies and passes SIGTERM on to a command that would ignore it as process 1
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        # The output is attached to and written to files of bounded size; the engine's own copy would have no bound.
+        "LogConfig": {"Type": "none", "Config": {}},
+        "RestartPolicy": {"Name": "no"},
+    }
+
+
+def _labels(assignment: Assignment, site: Site) -> dict[str, str]:
+    spec, scratch = assignment.order.spec, assignment.places.scratch
+    labels = {ATTEMPT: spec.attempt, JOB: spec.job, TASK: str(spec.task), EXECUTOR: site.label}
+    return labels | ({SCRATCH: str(scratch)} if scratch else {})
+
+
+def _mounts(assignment: Assignment, site: Site) -> list[dict[str, Any]]:
+    """Mounts, not binds: a path may hold a colon."""
+    places = assignment.places
+    mounts = [
+        _mount(site.to_host(path), INPUTS / name / file, read_only=True)
+        for name, paths in assignment.inputs.items()
+        for path, file in zip(paths, to_names(paths), strict=True)
+    ]
+    mounts.append(_mount(site.to_host(places.output_dir), OUTPUT))
+    return [*mounts, _mount(site.to_host(places.tmp), TMP)]
+
+
+def _mount(source: str, target: PurePosixPath, *, read_only: bool = False) -> dict[str, Any]:
+    return {"Type": "bind", "Source": source, "Target": str(target), "ReadOnly": read_only}
+
+
+def _to_paths(assignment: Assignment) -> Mapping[str, str]:
+    """Each input's path in the container: the file under its own name, or the directory that holds all of them."""
+    multiple = {entry.name for entry in assignment.order.manifest.job.interface.inputs.files if entry.multiple}
+    return {
+        name: str(INPUTS / name if name in multiple else INPUTS / name / to_names(paths)[0])
+        for name, paths in assignment.inputs.items()
+    }

@@ -1,0 +1,253 @@
+"""Attempts as containers of the machine's Docker engine.
+
+A thread for each container: it pulls, creates, attaches, starts, writes the output to the logs, waits and removes. A container
+runs for seconds to hours and its output has to be read anyway.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from executor.events import Event, Exited, NotStarted, Started, Vanished, Waiting
+from executor.logs import BoundedLog
+from executor.places import is_scratch, remove_tree
+from executor.runtimes.container import ATTEMPT, EXECUTOR, SCRATCH, Site, make_config
+from executor.runtimes.engine import Ended, Engine, EngineError, NoContainerError
+from executor.runtimes.port import Assignment
+from executor.settings import Settings
+from executor.staging import StartError
+from swath.domain.errors import InvalidInputError
+from swath.domain.retries import Cause
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_S = 60.0  # for an engine that is being restarted
+_RETRY_S = 1.0
+_CLOSE_S = 10.0  # for the last containers to be removed
+
+
+class _CancelledError(Exception):
+    """The attempt was to end before it had started."""
+
+
+class _Container:
+    """One attempt's container, on a thread of its own."""
+
+    def __init__(self, assignment: Assignment, runtime: DockerRuntime) -> None:
+        self.attempt = assignment.attempt
+        self._assignment = assignment
+        self._runtime = runtime
+        self._engine = runtime.engine
+        self._id: str | None = None
+        self._cancelled = threading.Event()
+        self._running = False
+        self.usage: tuple[float, float] | None = None  # seconds of CPU, MiB
+        self.thread = threading.Thread(target=self._run, name=f"container {self.attempt}", daemon=True)
+
+    def signal(self, *, force: bool) -> None:
+        """On a thread of its own: an engine may take its time."""
+        if not self._running:
+            self._cancelled.set()
+        elif self._id is not None:
+            self._engine.kill(self._id, "SIGKILL" if force else "SIGTERM")
+
+    def observe(self) -> float:
+        """MiB that it has written beside its mounts."""
+        if self._id is None or not self._running:
+            return 0.0
+        with suppress(EngineError, KeyError):
+            cpu_s, memory = self._engine.usage(self._id)
+            self.usage = (cpu_s, max(memory, self.usage[1] if self.usage else 0.0))
+        try:
+            return self._engine.written(self._id)
+        except EngineError:
+            return 0.0
+
+    def _run(self) -> None:
+        try:
+            event = self._live()
+        except _CancelledError:
+            event = self._not_started(Cause.KILLED, "ended before it had started")
+        except StartError as error:
+            event = self._not_started(error.cause, str(error))
+        except InvalidInputError as error:
+            event = self._not_started(Cause.SPEC, str(error))
+        except EngineError as error:
+            event = self._not_started(Cause.AGENT, str(error))
+        except Exception as error:
+            log.exception("the container of attempt %s", self.attempt)
+            event = self._not_started(Cause.AGENT, f"the executor failed: {error!r}")
+        self._runtime.post(event)
+        self._remove()
+
+    def _not_started(self, cause: Cause, message: str) -> Event:
+        if self._running:
+            return Vanished(attempt=self.attempt, message=message)
+        return NotStarted(attempt=self.attempt, cause=cause, message=message, sandbox=self._sandbox())
+
+    def _sandbox(self) -> str:
+        return self._runtime.site().to_host(self._assignment.places.attempt_dir)
+
+    def _live(self) -> Event:
+        """From the image to the end; what happens before the start is raised."""
+        image = self._engine.find_image(self._assignment.order.spec.image, self._on_pull)
+        self._assignment_may_write()
+        config = make_config(self._assignment, image, self._runtime.site())
+        self._check()
+        self._id = self._engine.create(f"swath-{self.attempt}", config)
+        with ExitStack() as stack:
+            limit, directory = self._runtime.log_limit, self._assignment.places.attempt_dir
+            logs = [BoundedLog(directory, stream, limit) for stream in ("stdout", "stderr")]
+            for each in logs:
+                stack.callback(each.close)
+            output = self._engine.attach(self._id)
+            self._check()
+            self._engine.start(self._id)
+            self._running = True
+            self._runtime.post(Started(attempt=self.attempt, sandbox=self._sandbox(), runtime="docker"))
+            with suppress(OSError):  # the engine is gone, or the connection; what became of the container is asked next
+                for chunks in output:
+                    for file, data in zip(logs, chunks, strict=True):
+                        if data:
+                            file.write(data)
+        ended = self._await_end(self._id)
+        cpu_s, memory = self.usage or (None, None)
+        return Exited(attempt=self.attempt, exit_code=ended.exit_code, oom=ended.oom, cpu_s=cpu_s, max_mem=memory)
+
+    def _await_end(self, container: str) -> Ended:
+        """How it ended; raises EngineError for an engine that stays away, and for what an engine's restart has killed."""
+        deadline, restarted = time.monotonic() + _PATIENCE_S, False
+        while True:
+            try:
+                self._engine.wait(container)
+                ended = self._engine.inspect(container)
+            except NoContainerError:
+                raise EngineError("the container was removed by somebody else") from None
+            except EngineError as error:
+                restarted = True
+                if time.monotonic() > deadline:
+                    raise EngineError(f"{error}; for {_PATIENCE_S:g} s") from error
+                time.sleep(_RETRY_S)
+                continue
+            if ended is not None and restarted and ended.exit_code != 0:
+                raise EngineError("the Docker engine was restarted, and the container ended with it")
+            if ended is not None:
+                return ended
+
+    def _assignment_may_write(self) -> None:
+        """An image may have a user of its own. The scratch directory above the output is closed to everybody else."""
+        if self._runtime.site().user is None:
+            self._assignment.places.output_dir.chmod(0o777)
+            self._assignment.places.tmp.chmod(0o1777)
+
+    def _on_pull(self, message: str) -> None:
+        self._check()
+        if message:
+            self._runtime.post(Waiting(attempt=self.attempt, message=message))
+
+    def _check(self) -> None:
+        if self._cancelled.is_set():
+            raise _CancelledError
+
+    def _remove(self) -> None:
+        if self._id is None:
+            return
+        try:
+            self._engine.remove(self._id)
+        except EngineError as error:  # the next executor with our label will
+            log.warning("the container of attempt %s stays: %s", self.attempt, error)
+
+
+class DockerRuntime:
+    """Containers of the engine that the environment names (DOCKER_HOST, else the machine's own)."""
+
+    def __init__(self, *, settings: Settings, post: Callable[[Event], None]) -> None:
+        self.engine = Engine()
+        self.post = post
+        self.log_limit = settings.log_limit
+        self._settings = settings
+        self._site: Site | None = None
+        self._containers: dict[str, _Container] = {}
+        self._threads: set[threading.Thread] = set()
+
+    @property
+    def seen(self) -> bool:
+        """True when the engine has ever answered."""
+        return self.engine.seen
+
+    def answers(self) -> bool:
+        """True when the engine is there."""
+        return self.engine.answers()
+
+    def site(self) -> Site:
+        """What all containers have in common; asks the engine once."""
+        if self._site is None:
+            self._site = Site(
+                label=self._settings.label,
+                sandbox=self._settings.sandbox,
+                host_sandbox=self._settings.host_sandbox,
+                # Root reads whatever a container leaves; anybody else could not, so the container runs as that user.
+                user=None if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}",
+                pids_limit=self._settings.pids_limit,
+                cpus=self.engine.cpus(),
+            )
+        return self._site
+
+    def start(self, assignment: Assignment) -> None:
+        """Begin; what comes of it is posted."""
+        container = _Container(assignment, self)
+        self._containers[assignment.attempt] = container
+        self._threads = {thread for thread in self._threads if thread.is_alive()} | {container.thread}
+        container.thread.start()
+
+    def signal(self, attempt: str, *, force: bool) -> None:
+        """SIGTERM to the container's command, or SIGKILL to all that is in it."""
+        container = self._containers.get(attempt)
+        if container is not None:
+            threading.Thread(target=_try_signal, args=[container, force], daemon=True).start()
+
+    def observe(self, attempt: str) -> float:
+        """MiB that the container has written beside its mounts."""
+        container = self._containers.get(attempt)
+        return container.observe() if container else 0.0
+
+    def clean(self, attempt: str) -> None:
+        """Forget; the thread removes the container."""
+        self._containers.pop(attempt, None)
+
+    def close(self) -> None:
+        """Wait until the last containers are removed."""
+        deadline = time.monotonic() + _CLOSE_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def remove_orphans(self) -> None:
+        """Remove the containers of former runs of this executor: they carry its label, and their attempts are not ours."""
+        try:
+            found = self.engine.find_labelled(f"{EXECUTOR}={self._settings.label}") if self.answers() else []
+            for labels in found:
+                if labels.get(ATTEMPT) not in self._containers:
+                    log.warning("removing the container of attempt %s, which a former run left", labels.get(ATTEMPT))
+                    self.engine.remove(labels["id"])
+                    _remove_scratch(labels)
+        except EngineError as error:
+            log.warning("containers of former runs may be left: %s", error)
+
+
+def _try_signal(container: _Container, force: bool) -> None:
+    try:
+        container.signal(force=force)
+    except EngineError as error:  # the core asks again
+        log.warning("attempt %s could not be signalled: %s", container.attempt, error)
+
+
+def _remove_scratch(labels: dict[str, str]) -> None:
+    scratch = Path(labels.get(SCRATCH, "/"))
+    if is_scratch(scratch, labels.get(ATTEMPT, "")) and scratch.is_dir() and not scratch.is_symlink():
+        remove_tree(scratch)
