@@ -6,13 +6,23 @@ import os
 import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import psutil
 
 from swath.domain.errors import LeadershipLostError
-from swath.store.leadership import Leadership
 
 RENEWALS = 3  # in the time of a lease
+
+
+class LeaderRow(Protocol):
+    """The row in the database that says who leads."""
+
+    def acquire(self, holder: str, now: datetime, lease_s: float) -> int | None: ...
+
+    def renew(self, epoch: int, now: datetime) -> bool: ...
+
+    def release(self, epoch: int, now: datetime) -> bool: ...
 
 
 class Lease:
@@ -20,7 +30,7 @@ class Lease:
 
     def __init__(
         self,
-        leadership: Leadership,
+        leadership: LeaderRow,
         *,
         lease_s: float,
         find_leader: Callable[[], str | None],

@@ -95,14 +95,19 @@ class Loop:
     def run(self) -> None:
         """Handle batches until a STOP; raises what the shell raises."""
         self._turn([Signal.DESIRED])
-        while True:
-            items = self._inbox.take(self._patience_s())
-            if Signal.STOP in items:
-                self._turn([ev.Disconnected(reason="the scheduler stops")])
-                return
-            if self._clock() >= self._lease.renew_at:
-                self._lease.renew()
-            self._turn(items)
+        while self.run_once():
+            pass
+        self._turn([ev.Disconnected(reason="the scheduler stops")])
+
+    def run_once(self) -> bool:
+        """Wait for a batch and handle it; False for a STOP."""
+        items = self._inbox.take(self._patience_s())
+        if Signal.STOP in items:
+            return False
+        if self._clock() >= self._lease.renew_at:
+            self._lease.renew()
+        self._turn(items)
+        return True
 
     def _turn(self, items: list[Item]) -> None:
         begun = time.perf_counter()

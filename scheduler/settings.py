@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         return make_executor_info(
             executor_id,
             command=self.executor_command,
-            environment=self.executor_env,
+            environment=dict(sorted(self.executor_env.items())),
             resources=self.executor_resources,
             role=self.role,
             name="swath executor",

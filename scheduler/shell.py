@@ -79,13 +79,17 @@ class Shell:
     def perform(self, effects: fx.Effects, now: datetime) -> list[ev.Event]:
         """Commit the changes, make the calls, and return what the core has to hear at once.
 
-        Raises StoreUnavailableError or LeadershipLostError before any call is made, StoppedError after all of them.
+        Raises StoreUnavailableError or LeadershipLostError before any call that tells of what is not committed, StoppedError
+        after all calls.
         """
         # In Mesos' words first: what cannot be said, and what the database does not give, is known before the commit.
         messages = [(call, message) for call in effects.calls if (message := self._writer.write(call)) is not None]
+        self._fence.check()
+        # A REVIVE says nothing of what is being written: the offers come while the transaction runs.
+        self._send([(call, message) for call, message in messages if isinstance(call, fx.Revive)])
         self._commit(effects.changes, now)
         self._fence.check()
-        self._send(messages)
+        self._send([(call, message) for call, message in messages if not isinstance(call, fx.Revive)])
         self._metrics.count_calls(effects.calls)
         for note in effects.notes:
             getattr(log, note.level)(note.event, **note.data)
@@ -96,7 +100,6 @@ class Shell:
         if not changes:
             return
         begun = time.perf_counter()
-        self._fence.check()
         self._store.apply(changes, epoch=self._fence.epoch or 0, now=now)
         self._metrics.commit_s.observe(time.perf_counter() - begun)
 

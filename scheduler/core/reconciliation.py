@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from scheduler.core.effects import Reconcile
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
@@ -16,7 +18,7 @@ ASK_AGAIN_S = 60.0  # of a launched attempt about which the answer said nothing 
 def start(turn: Turn) -> None:
     """After each subscription: ask for every attempt, and for everything else after a while (M24)."""
     stop(turn)
-    turn.state.reconciliation.queue = list(turn.state.attempts)
+    turn.state.reconciliation.queue = dict.fromkeys(turn.state.attempts)
     if turn.state.attempts:
         turn.set_timer(Kind.EXPLICIT, 0)
     turn.set_timer(Kind.PERIODIC, turn.state.settings.reconcile_s)
@@ -34,7 +36,9 @@ def step(turn: Turn) -> None:
     state, under_way = turn.state, turn.state.reconciliation
     under_way.unanswered |= under_way.asked & state.attempts.keys()
     under_way.asked = set()
-    batch, under_way.queue = under_way.queue[:BATCH], under_way.queue[BATCH:]
+    batch = list(islice(under_way.queue, BATCH))
+    for attempt_id in batch:
+        del under_way.queue[attempt_id]
     live = [state.attempts[attempt_id].attempt for attempt_id in batch if attempt_id in state.attempts]
     if live:
         under_way.asked = {attempt.id for attempt in live}
@@ -44,7 +48,7 @@ def step(turn: Turn) -> None:
         turn.set_timer(Kind.EXPLICIT, BATCH_S)
     elif waiting := under_way.unanswered & state.attempts.keys():
         under_way.round += 1
-        under_way.queue, under_way.unanswered = sorted(waiting), set()
+        under_way.queue, under_way.unanswered = dict.fromkeys(sorted(waiting)), set()
         turn.set_timer(Kind.EXPLICIT, min(LONGEST_ROUND_S, 2.0**under_way.round))
     else:
         under_way.round = 0
@@ -54,6 +58,8 @@ def on_answer(turn: Turn, attempt_id: str) -> None:
     """Any update of an attempt answers for it."""
     under_way = turn.state.reconciliation
     under_way.unanswered.discard(attempt_id)
+    if under_way.round:
+        under_way.queue.pop(attempt_id, None)
     if attempt_id in under_way.asked:
         under_way.asked.discard(attempt_id)
         if not under_way.asked:
@@ -64,7 +70,7 @@ def ask(turn: Turn, attempt_id: str) -> None:
     """Ask for one attempt with the next batch."""
     under_way = turn.state.reconciliation
     if turn.state.connected and attempt_id not in under_way.asked and attempt_id not in under_way.queue:
-        under_way.queue.append(attempt_id)
+        under_way.queue[attempt_id] = None
         if turn.state.timers.find(Kind.EXPLICIT) is None or not under_way.asked:
             turn.set_timer(Kind.EXPLICIT, 0)
 
@@ -82,6 +88,6 @@ def on_period(turn: Turn) -> None:
     if turn.state.connected:
         turn.call(Reconcile())
         under_way = turn.state.reconciliation
-        under_way.queue = list(dict.fromkeys([*under_way.queue, *turn.state.attempts]))
+        under_way.queue |= dict.fromkeys(turn.state.attempts)
         turn.set_timer(Kind.EXPLICIT, BATCH_S)
         turn.set_timer(Kind.PERIODIC, turn.state.settings.reconcile_s)

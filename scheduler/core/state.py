@@ -140,7 +140,7 @@ class Bucket:
 class Reconciliation:
     """The explicit reconciliation under way."""
 
-    queue: list[str] = field(default_factory=list)  # attempts still to be asked for in this round
+    queue: dict[str, None] = field(default_factory=dict)  # attempts still to be asked for in this round, in order
     asked: set[str] = field(default_factory=set)  # attempts whose answer is awaited
     unanswered: set[str] = field(default_factory=set)  # of earlier batches of this round
     round: int = 0

@@ -89,8 +89,8 @@ class Cluster:
         self.database.close()
 
     def register(self, name: str, command: str = "true", context: str = "builtin:true") -> ImageRow:
-        """Register an image that takes no inputs."""
-        interface: dict[str, Any] = {"command": command}
+        """Register an image that may be given an INDEX."""
+        interface = {"command": command, "inputs": {"json": [{"name": "INDEX", "type": "integer", "required": False}]}}
         job = {
             "name": name,
             "jobVersion": "1.0.0",

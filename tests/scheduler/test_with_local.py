@@ -1,0 +1,105 @@
+"""The scheduler against `python -m local`, real executors and SQLite."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from swath.domain.retries import Cause
+from swath.domain.states import AttemptState, JobState, TaskState
+from tests.scheduler.cluster import Cluster
+
+SLEEPER = "python run.py"
+
+
+def a_script(directory: Path, text: str) -> str:
+    """A build context whose run.py does what `text` says."""
+    context = directory / "context"
+    context.mkdir()
+    (context / "run.py").write_text(text)
+    return str(context)
+
+
+def test_a_hundred_tasks_succeed_with_every_state_committed(cluster: Cluster):
+    """Counts equal rows, and every attempt has its agent, its times and its sandbox."""
+    job = cluster.wait(cluster.submit(cluster.register("true"), 100))
+    assert (job.state, job.counts.succeeded) == (JobState.SUCCEEDED, 100)
+    tasks = cluster.store.list_tasks(job.id, limit=200).items
+    assert {task.state for task in tasks} == {TaskState.SUCCEEDED}
+    (attempt,) = cluster.store.list_attempts(job.id, 99)
+    assert attempt.state is AttemptState.SUCCEEDED
+    assert attempt.exit_code == 0
+    assert attempt.started_at is not None
+    assert Path(attempt.sandbox or "", "stdout").exists()
+    assert attempt.agent_url is not None
+
+
+def test_a_failing_task_is_tried_again_and_then_fails_with_its_exit_code(cluster: Cluster, tmp_path: Path):
+    """Two attempts, cause APP, exit code 3."""
+    image = cluster.register("fails", SLEEPER, a_script(tmp_path, "raise SystemExit(3)"))
+    job = cluster.wait(cluster.submit(image, retry={"max_attempts": 2, "backoff_s": 0.1}))
+    assert job.state is JobState.FAILED
+    task = cluster.store.get_task(job.id, 0)
+    assert (task.cause, task.exit_code, task.attempts) == (Cause.APP, 3, 2)
+
+
+def test_a_cancelled_job_is_killed(cluster: Cluster, tmp_path: Path):
+    """What runs ends by KILL, what waits by itself."""
+    image = cluster.register("sleeps", SLEEPER, a_script(tmp_path, "import time; time.sleep(600)"))
+    job_id = cluster.submit(image, 10, cpus=1)
+    cluster.wait_until(lambda: cluster.store.get_job(job_id).counts.active == 3, 30)
+    cluster.wait_until(lambda: cluster.store.get_job(job_id).wait_reason is not None, 10)
+    assert "waiting for resources: 1 agent, largest free 0.9 cpus" in str(cluster.store.get_job(job_id).wait_reason)
+    cluster.store.request_cancel(job_id)
+    job = cluster.wait(job_id)
+    assert (job.state, job.counts.cancelled) == (JobState.CANCELLED, 10)
+    assert cluster.store.list_attempts(job_id, 0)[0].state is AttemptState.KILLED
+
+
+@pytest.mark.parametrize("victim", ["scheduler", "local"])
+def test_a_job_survives_the_death_of_a_program(cluster: Cluster, tmp_path: Path, victim: str):
+    """kill -9 in the middle: after the restart every task ends, in as many attempts as it takes."""
+    image = cluster.register("naps", SLEEPER, a_script(tmp_path, "import time; time.sleep(1.5)"))
+    job_id = cluster.submit(image, 6, cpus=1)
+    cluster.wait_until(lambda: cluster.store.get_job(job_id).counts.active == 3, 30)
+    cluster.stop(victim, signal.SIGKILL)
+    if victim == "local":
+        cluster.start_local()
+    else:
+        cluster.start_scheduler()
+    job = cluster.wait(job_id, 60)
+    assert (job.state, job.counts.succeeded) == (JobState.SUCCEEDED, 6)
+    if victim == "scheduler":
+        assert {len(cluster.store.list_attempts(job_id, index)) for index in range(6)} == {1}
+
+
+def test_a_scheduler_that_is_told_to_stop_leaves_its_tasks_running(cluster: Cluster, tmp_path: Path):
+    """SIGTERM disconnects without TEARDOWN (M4); the next scheduler takes over under the same framework id."""
+    image = cluster.register("naps", SLEEPER, a_script(tmp_path, "import time; time.sleep(2)"))
+    job_id = cluster.submit(image)
+    cluster.wait_until(lambda: cluster.store.get_job(job_id).counts.active == 1, 30)
+    before = cluster.store.cluster_status()
+    assert cluster.stop("scheduler") == 0
+    assert cluster.store.cluster_status().connected is False
+    cluster.start_scheduler()
+    assert cluster.wait(job_id).state is JobState.SUCCEEDED
+    assert len(cluster.store.list_attempts(job_id, 0)) == 1
+    after = cluster.store.cluster_status()
+    assert (after.framework_id, after.epoch > before.epoch) == (before.framework_id, True)
+
+
+def test_an_outage_of_the_database_loses_no_result(cluster: Cluster, tmp_path: Path):
+    """While nothing can be written nothing is acknowledged; afterwards the job ends as it should."""
+    image = cluster.register("naps", SLEEPER, a_script(tmp_path, "import time; time.sleep(1)"))
+    job_id = cluster.submit(image, 3, cpus=1)
+    cluster.wait_until(lambda: cluster.store.get_job(job_id).counts.active == 3, 30)
+    hostage = sqlite3.connect(tmp_path / "swath.db", isolation_level=None)
+    hostage.execute("BEGIN IMMEDIATE")
+    cluster.wait_until(lambda: "database_unavailable" in (tmp_path / "scheduler.log").read_text(), 30)
+    hostage.execute("ROLLBACK")
+    hostage.close()
+    assert cluster.wait(job_id, 60).counts.succeeded == 3
+    assert {len(cluster.store.list_attempts(job_id, index)) for index in range(3)} == {1}
