@@ -27,6 +27,7 @@ from local.messages import (
     Call,
     FrameworkSubscribed,
     KillTask,
+    MasterChanged,
     MessageToExecutor,
     MessageToScheduler,
     ProcessExited,
@@ -92,9 +93,14 @@ class Agent:
                 return on_message(state, event)
             case Started():
                 return self._on_start(event.alive, now)
+            case MasterChanged():
+                state.registered = False
+                return [ToMaster(message=self._make_registration())]
 
     def due_at(self) -> float | None:
         due = [e.due_at for e in self.state.executors.values() if e.due_at is not None]
+        if self.state.recovering_until is not None:
+            due.append(self.state.recovering_until)
         if self.state.retries:
             due.append(self.state.retries[0][0])
         return min(due, default=None)
@@ -161,15 +167,13 @@ class Agent:
         return effects + self._finish_recovery(now)
 
     def _finish_recovery(self, now: float) -> list[AgentEffect]:
-        """Register once nothing is missing any more.
-
-        Mesos waits the full --executor_reregistration_timeout even if all executors are back (surprise 26); we do not.
-        """
+        """Register once nothing is missing any more, or the time is up."""
         state = self.state
         if state.recovering_until is None:
             return []
         missing = any(e.phase is Phase.REGISTERING for e in state.executors.values())
-        if missing and now < state.recovering_until:
+        waits = missing or (self.settings.waits_for_timeout and state.known_to_master)
+        if waits and now < state.recovering_until:
             return []
         state.recovering_until = None
         return [ToMaster(message=self._make_registration())]

@@ -117,8 +117,10 @@ class AgentSettings:
     make_uuid: Callable[[], str]
     make_update_uuid: Callable[[], str]  # base64 of 16 bytes
     registration_timeout_s: float = 60.0
-    # Mesos waits its 2 s always; we go on as soon as all executors are back, so a longer limit costs nothing.
     reregistration_timeout_s: float = 10.0
+    # Mesos waits the whole time-out, 2 s, before it registers, even if all executors are back (surprise 26). We go on
+    # as soon as they are, and can therefore give slow ones more time.
+    waits_for_timeout: bool = False
     shutdown_grace_s: float = 5.0
     recovery_timeout: str = "15mins"
     subscription_backoff_max: str = "2secs"

@@ -111,9 +111,15 @@ def _refuse_groups(framework: Framework, accept: Json, now: float) -> list[Maste
     effects: list[MasterEffect] = []
     for operation in accept.get("operations", ()):
         if operation.get("type") == "LAUNCH_GROUP":
-            for task in operation.get("launch_group", {}).get("task_group", {}).get("tasks", ()):
-                message, reason = "Task groups are not supported", "REASON_TASK_GROUP_INVALID"
-                effects += _refuse_task(framework, task, "TASK_ERROR", reason, message, now)
+            group = operation.get("launch_group", {})
+            executor = group.get("executor", {})
+            given = from_wire(executor.get("resources", ())).scalars
+            missing = [name for name in ("cpus", "mem", "disk") if name not in given]
+            message = "Task groups are not supported: local runs custom executors only"
+            if missing:
+                message = f"Executor '{executor.get('executor_id', {}).get('value')}' uses no {missing[0]}"
+            for task in group.get("task_group", {}).get("tasks", ()):
+                effects += _refuse_task(framework, task, "TASK_ERROR", "REASON_TASK_GROUP_INVALID", message, now)
     return effects
 
 
@@ -153,11 +159,11 @@ def _launch(
 
 
 def _fill_in(framework: Framework, offer: Offer, task: Json) -> Json:
-    """Allocation info and the executor's framework id are filled in; amounts of exactly 0 are dropped (surprise 42)."""
+    """Allocation info and the executor's framework id are filled in (surprise 42)."""
 
     def fill(resources: list[Json]) -> list[Json]:
-        kept = [r for r in resources if not (r["type"] == "SCALAR" and r.get("scalar", {}).get("value") == 0)]
-        return [r if "allocation_info" in r else r | {"allocation_info": {"role": offer.role}} for r in kept]
+        allocation = {"allocation_info": {"role": offer.role}}
+        return [allocation | {k: v for k, v in r.items() if (k, v) != ("role", "*")} for r in resources]
 
     task = task | {"resources": fill(task.get("resources", []))}
     if "executor" in task:
@@ -221,7 +227,8 @@ def _find_resource_problem(resources: list[Json]) -> str | None:
         problem = None
         if "scalar" not in resource:
             problem = "Invalid scalar resource"
-        elif to_thousandths(resource["scalar"]["value"]) <= 0:
+        elif resource["scalar"]["value"] != 0 and to_thousandths(resource["scalar"]["value"]) <= 0:
+            # 0 itself counts as left out.
             problem = "Invalid scalar resource: value <= 0"
         if problem is not None:
             value = format_thousandths(to_thousandths(resource.get("scalar", {}).get("value", 0)))

@@ -60,6 +60,11 @@ class Started:
     alive: frozenset[str]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MasterChanged:
+    """The agent finds another master, or the same one restarted: it must register again."""
+
+
 # --- effects -------------------------------------------------------------------------------------------------------
 
 
@@ -268,7 +273,7 @@ class MessageToScheduler:
 AgentMessage = AgentRegistered | AgentGone | StatusUpdated | ExecutorExited | ExecutorGone | MessageToScheduler
 
 MasterEvent = Call | StreamClosed | Timer | AgentMessage
-AgentEvent = Call | StreamClosed | Timer | Started | ProcessStarted | ProcessExited | MasterMessage
+AgentEvent = Call | StreamClosed | Timer | Started | MasterChanged | ProcessStarted | ProcessExited | MasterMessage
 StreamEffect = Respond | OpenStream | SendEvent | CloseStream
 MasterEffect = StreamEffect | ToAgent
 AgentEffect = StreamEffect | ToMaster | StartProcess | KillProcess | Record

@@ -13,7 +13,7 @@ from typing import Any
 
 Json = dict[str, Any]
 Shape = Mapping[str, "Field"]
-_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=]")
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=\s]")
 
 
 class ShapeError(ValueError):

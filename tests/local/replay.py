@@ -24,6 +24,7 @@ from local.messages import (
     AgentGone,
     Call,
     CloseStream,
+    MasterChanged,
     OpenStream,
     ProcessExited,
     ProcessStarted,
@@ -78,6 +79,26 @@ def load(folder: Path) -> list[tuple[float, str, Json]]:
     return sorted(rows, key=when)
 
 
+def find_masters(rows: list[tuple[float, str, Json]]) -> list[Json]:
+    """The MasterInfos of a recording, each once."""
+    found = {}
+    for _, file, row in rows:
+        if file == "sched-stream" and row.get("event", {}).get("type") == "SUBSCRIBED":
+            info = row["event"]["subscribed"]["master_info"]
+            found.setdefault(info["id"], info)
+    return list(found.values())
+
+
+def _is_starting(status: str) -> bool:
+    """A real master or agent that has just begun: "has not finished recovery", or not even its paths are known."""
+    return "503" in status or "404" in status
+
+
+def _agent_of(event: Json) -> str:
+    body = event.get("update", {}).get("status", event)
+    return str(body.get("agent_id", {}).get("value"))
+
+
 class Replay:
     """One folder against one master and as many agents as appear in it."""
 
@@ -99,6 +120,7 @@ class Replay:
         self.told: dict[str, list[Json]] = {}  # our stream -> all its events
         self.ended: set[str] = set()
         self.cut: set[str] = set()
+        self.shared: dict[tuple[str, int], list[str]] = {}  # executors of several agents wrote to one file
         self.current: dict[tuple[str, int], str] = {}  # (file, stream number) -> our stream
         self.journals: dict[str, list[Json]] = {}
         self.agents: dict[str, Agent] = {}
@@ -107,11 +129,12 @@ class Replay:
         self.pids: dict[str, int] = {}
         self.answer: Any = None
         self.compared = 0
-        info = next(
-            r["event"]["subscribed"]["master_info"]
-            for _, file, r in self.rows
-            if file == "sched-stream" and r.get("event", {}).get("type") == "SUBSCRIBED"
-        )
+        self.down: list[str] = []  # agents
+        self.dead_executors = False
+        self.master_is_down = False
+        self.estranged: set[str] = set()  # agents that have not found the new master
+        self.infos = iter(find_masters(self.rows))
+        info = next(self.infos)
         interval = re.search(r"--allocation_interval=(\d+)ms", (folder / "timeline.txt").read_text())
         self.master = Master(
             master_id=info["id"],
@@ -164,9 +187,9 @@ class Replay:
         self.now = T0 + t
         if self.master.due_at() <= self.now:
             self.feed(self.master, Timer())
-        for agent in list(self.agents.values()):
+        for agent_id, agent in list(self.agents.items()):
             due_at = agent.due_at()
-            if due_at is not None and due_at <= self.now:
+            if agent_id not in self.down and due_at is not None and due_at <= self.now:
                 self.feed(agent, Timer())
 
     def tick(self) -> None:
@@ -188,21 +211,60 @@ class Replay:
             work_dir="/work-dir",
             make_uuid=self.make_uuid,
             make_update_uuid=self.make_update_uuid,
-            **self.flags,
+            waits_for_timeout=True,
+            **{"reregistration_timeout_s": 2.0, **self.flags},
         )
         self.journals[agent_id] = []
         self.agents[agent_id] = Agent(settings=settings, state=AgentState(agent_id=agent_id))
         self.ports[port] = agent_id
         self.feed(self.agents[agent_id], Started(alive=frozenset()))
 
+    def on_comment(self, text: str) -> None:
+        """What the recorder did to the machines."""
+        if "executor kill -9 while the agent is down" in text or "no such process" in text:
+            self.dead_executors = True
+        if "before the agent starts again" in text or text == "agent 2 starts":
+            for agent_id in self.down:
+                self.restart_agent(agent_id)
+            self.down.clear()
+        if text in ("master kill -9", "graceful: master SIGTERM"):
+            self.master_is_down = True
+        if text.startswith(("master starts with the same work_dir", "new master: EMPTY work_dir")):
+            self.restart_master(keeps_registry="same work_dir" in text)
+
     def restart_agent(self, agent_id: str) -> None:
-        """Only the checkpoint survives; all executors do."""
+        """Only the checkpoint survives, and the executors do unless the recording says otherwise."""
         settings = self.agents[agent_id].settings
-        self.feed(self.master, AgentGone(agent_id=agent_id))
         state = replay(self.journals[agent_id])
         assert state is not None
         self.agents[agent_id] = Agent(settings=settings, state=state)
-        self.feed(self.agents[agent_id], Started(alive=frozenset(state.executors)))
+        alive = frozenset() if self.dead_executors else frozenset(state.executors)
+        self.feed(self.agents[agent_id], Started(alive=alive))
+
+    def restart_master(self, *, keeps_registry: bool) -> None:
+        known = [agent.settings.info | {"id": {"value": i}} for i, agent in self.agents.items()]
+        info = next(self.infos)
+        old = self.master.state
+        self.master = Master(
+            master_id=info["id"],
+            port=info["port"],
+            make_uuid=self.make_uuid,
+            now=self.now,
+            interval_s=old.interval_s,
+            recovered_agents=known if keeps_registry else (),
+        )
+        self.master.state.next_tick = NEVER
+        self.master_is_down = False
+        self.estranged = {agent_id for agent_id in self.agents if agent_id not in self.down}
+
+    def introduce(self, event: Json) -> bool:
+        """Let the agent that an event speaks of find the new master, if it has not yet."""
+        agent_id = _agent_of(event)
+        if agent_id not in self.estranged:
+            return False
+        self.estranged.discard(agent_id)
+        self.feed(self.agents[agent_id], MasterChanged())
+        return True
 
     # --- playing ----------------------------------------------------------------------------------------------------
 
@@ -218,6 +280,8 @@ class Replay:
                 self.on_event(file, row)
             elif "close" in row:
                 self.on_close(file, row)
+            elif "comment" in row:
+                self.on_comment(row["comment"])
         self.check_left_over()
         return self.compared
 
@@ -229,6 +293,8 @@ class Replay:
 
     def on_scheduler_call(self, row: Json) -> None:
         if row["method"] != "POST" or "status" not in row or not isinstance(row["request"], dict):
+            return
+        if _is_starting(row["status"]):
             return
         if row["status"].startswith("HTTP/1.1 403"):
             # The socket was closed already; the recorder wrote that down a little later.
@@ -266,11 +332,15 @@ class Replay:
 
     def on_executor_call(self, file: str, row: Json) -> None:
         if row["method"] != "POST" or "status" not in row or not isinstance(row["request"], dict):
-            if "Refused" in row.get("error", ""):
-                return
+            return
+        if _is_starting(row["status"]):
             return
         port = int(dict(row["request_headers"])["Host"].split(":")[1])
-        agent = self.agents[self.ports[port]]
+        agent_id = self.ports[port]
+        if agent_id in self.down:
+            self.down.remove(agent_id)
+            self.restart_agent(agent_id)
+        agent = self.agents[agent_id]
         try:
             call = read_executor_call(json.dumps(self.translate(row["request"])).encode())
             self.feed(agent, Call(call=call, stream=None))
@@ -279,7 +349,9 @@ class Replay:
         self.compare_answer(row)
         if isinstance(self.answer, OpenStream):
             number = int(re.search(r"stream (\d+)", row["label"])[1])  # type: ignore[index]
-            self.current[(file.replace("exec-calls", "exec-stream"), number)] = self.answer.stream
+            key = (file.replace("exec-calls", "exec-stream"), number)
+            self.current[key] = self.answer.stream
+            self.shared.setdefault(key, []).append(self.answer.stream)
 
     def compare_answer(self, row: Json) -> None:
         status = int(row["status"].split()[1])
@@ -300,15 +372,21 @@ class Replay:
                 raise Difference(f"at {row['t']} stream {row['stream']} of {file} ended, ours is open")
         elif "sched" in file:
             self.cut.add(ours)
-            self.feed(self.master, StreamClosed(stream=ours))
+            if not self.master_is_down:
+                self.feed(self.master, StreamClosed(stream=ours))
         else:
-            for agent_id, agent in list(self.agents.items()):
+            for agent_id, agent in self.agents.items():
                 if any(executor.stream == ours for executor in agent.state.executors.values()):
-                    self.restart_agent(agent_id)
+                    self.down.append(agent_id)
+                    self.feed(self.master, AgentGone(agent_id=agent_id))
 
     def on_event(self, file: str, row: Json) -> None:
         event = row["event"]
-        stream = self.current[("sched" if "sched" in file else file, row["stream"])]
+        key = ("sched" if "sched" in file else file, row["stream"])
+        stream = self.current[key]
+        for other in self.shared.get(key, ()):
+            if any(_subject(e) == _subject(event) for e in self.streams.get(other, ())):
+                stream = other
         if event["type"] == "HEARTBEAT":
             return
         if event["type"] == "OFFERS":
@@ -351,6 +429,10 @@ class Replay:
                 self.match(recorded, ours, f"at {t}")
                 self.compared += 1
                 return
+        if self.introduce(recorded):
+            self.flatten(stream)
+            self.compare(stream, recorded, t)
+            return
         raise Difference(f"at {t} recorded {json.dumps(recorded)[:900]}, ours: {[_subject(e) for e in events]}")
 
     def match(self, recorded: Any, ours: Any, path: str) -> None:

@@ -15,7 +15,13 @@ FOLDERS: dict[str, dict[str, Any]] = {
     "03-executor-sigkill": {},
     "04a-agent-restart-sigterm": {},
     "04b-agent-restart-kill9": {},
+    "04c-agent-restart-recovery-timeout": {},
+    "04d-agent-restart-executor-does-not-come-back": {"flags": {"reregistration_timeout_s": 3.0}},
+    "04g-agent-restart-executor-died-meanwhile": {},
+    "04h-agent-restart-slow-executor": {"flags": {"reregistration_timeout_s": 3.0}},
+    "04j-agent-restart-executor-forgets-unacked-tasks": {},
     "06-scheduler-failover": {},
+    "07-master-restart": {},
     "08-bad-launches": {},
     "09a-offers-filters": {"attributes": [{"name": "name", "type": "TEXT", "text": {"value": "a1"}}]},
     "10-kill-teardown-failover-timeout": {
@@ -24,6 +30,7 @@ FOLDERS: dict[str, dict[str, Any]] = {
         "racy": ("d1",),
     },
     "10b-kill-only-task-of-starting-executor": {},
+    "12-files-api-operator-api": {},
     "16-several-offers-of-one-agent": {},
 }
 
