@@ -44,15 +44,18 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """A table on stdout; columns that begin with ">" are set flush right. `empty` is said where there is no row."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, fold: bool = True) -> None:
+    """A table on stdout; columns that begin with ">" are set flush right. `empty` is said where there is no row.
+
+    Without `fold` a line may be wider than the terminal, which then wraps it: a path can still be copied.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     if table.row_count:
-        _wide(out()).print(table)
+        (_wide(out()) if fold else _widest(out())).print(table)
     else:
         say(empty)
 
@@ -70,8 +73,11 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
 
 def _wide(console: Console) -> Console:
     """In a pipe a line is as long as it has to be: `grep` and `awk` want one line an entry."""
-    if not console.is_terminal:
-        console.width = 10_000
+    return console if console.is_terminal else _widest(console)
+
+
+def _widest(console: Console) -> Console:
+    console.width = 10_000
     return console
 
 

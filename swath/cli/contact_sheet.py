@@ -9,6 +9,7 @@ from typing import Any
 
 _SIDE, _GAP, _CAPTION = 360, 12, 22  # pixels
 _COLUMNS = 3
+_COLOURS = 128  # the maps have a palette of few: a quarter of the bytes
 
 
 def write_contact_sheet(pictures: Sequence[tuple[str, Path]], target: Path) -> Path | None:
@@ -29,7 +30,7 @@ def write_contact_sheet(pictures: Sequence[tuple[str, Path]], target: Path) -> P
         top = _GAP + position // columns * step_y
         _paste(image, sheet, path, left, top)
         pen.text((left, top + _SIDE + 4), caption, fill="black")
-    sheet.save(target, optimize=True)
+    sheet.quantize(_COLOURS).save(target, optimize=True)
     return target
 
 

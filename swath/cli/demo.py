@@ -62,7 +62,7 @@ def demo(
     else:
         _print_results(results)
     say(f"{ATTRIBUTION}.")
-    say(f"pictures side by side: {sheet}" if sheet else f"results in {target}")
+    say(f"pictures side by side: {_shortest(sheet)}" if sheet else f"results in {_shortest(target)}")
     say(f"done in {duration(time.monotonic() - began)}")
     raise typer.Exit(code)
 
@@ -118,8 +118,14 @@ def _print_results(results: list[Result]) -> None:
             result.agent,
             f"{result.seconds:.1f}" if result.seconds is not None else None,
             f"{result.mean:.4f}" if result.mean is not None else result.problem,
-            result.map,
+            result.map and _shortest(result.map),
         )
         for result in results
     )
-    print_table(("scene", "agent", ">seconds", ">mean NDVI", "map"), rows, empty="no results")
+    print_table(("scene", "agent", ">seconds", ">mean NDVI", "map"), rows, empty="no results", fold=False)
+
+
+def _shortest(path: Path) -> str:
+    """A path as one would type it here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

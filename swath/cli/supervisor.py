@@ -73,6 +73,9 @@ class Supervisor:
                 self._say(self._plan.greeting)
                 while not self._stop_requests:
                     self._pump(None)
+                self._say(
+                    "stopping; what executors run goes on and is taken over at the next start; `swath down` ends it too"
+                )
                 return EXIT_STOPPED
             finally:
                 self._stop_all()
