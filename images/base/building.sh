@@ -24,7 +24,7 @@ docker_build() {
         mkdir -p "$context/build"
         cp -- "$SSL_CERT_FILE" "$context/build/ca-certificates.crt"
     fi
-    output=$(docker build --network "${BUILD_NETWORK:-host}" "$@" "$context" 2>&1) || result=$?
+    output=$(docker build --force-rm --network "${BUILD_NETWORK:-host}" "$@" "$context" 2>&1) || result=$?
     if [ -d "$context/build" ]; then
         rm -f "$context/build/ca-certificates.crt"
         rmdir --ignore-fail-on-non-empty "$context/build"

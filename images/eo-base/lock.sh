@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 PATH="$PWD/.venv/bin:$PATH"  # the project's lock brings its own uv
+rm -f images/eo-base/requirements.lock  # uv would keep the hashes in it; the versions come from the constraints
 exec uv pip compile images/eo-base/pyproject.toml --constraints requirements.lock --universal --python-version 3.11 \
     --generate-hashes --no-emit-index-url --custom-compile-command "images/eo-base/lock.sh" --quiet \
     --output-file images/eo-base/requirements.lock "$@"

@@ -83,11 +83,3 @@ def test_the_built_in_image_asks_for_next_to_nothing():
     """0.02 cpus and 8 MiB, so that a laptop runs hundreds a second."""
     resources = Manifest.from_json((ROOT / "images" / "true" / "seed.manifest.json").read_text()).resources()
     assert (resources.cpus, resources.mem, resources.disk) == (0.02, 8, 0)
-
-
-def test_the_image_stands_on_the_versions_of_the_projects_lock():
-    """A laptop's process runtime and a container compute with the same libraries."""
-    pattern = re.compile(r"^([a-z-]+==[^ ]+)", re.MULTILINE)
-    own = set(pattern.findall((ROOT / "images" / "eo-base" / "requirements.lock").read_text()))
-    assert own
-    assert own <= set(pattern.findall((ROOT / "requirements.lock").read_text()))
