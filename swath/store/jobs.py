@@ -185,7 +185,7 @@ def _filtered(query: Select[Any], filters: JobFilters, is_postgres: bool) -> Sel
 def _lock(session: Session, job_id: str) -> AnyRow:
     """The job's row, held until the transaction ends, so that its state cannot change between the look and the wish."""
     wanted = (Job.desired, Job.state, Job.desired_rev, Job.observed_rev, Job.failed_count)
-    row = session.execute(select(*wanted).where(Job.id == job_id).with_for_update()).one_or_none()
+    row = session.execute(select(*wanted).where(Job.id == job_id).with_for_update(key_share=True)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no job {job_id}")
     return row

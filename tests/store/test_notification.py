@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -12,6 +13,7 @@ from sqlalchemy import text
 from swath.domain.changes import SetFrameworkId
 from swath.domain.states import JobState
 from swath.store.database import Channel, Database
+from swath.store.inotify import Inotify
 from swath.store.notification import Listener
 from tests.store.build import figures
 
@@ -128,6 +130,59 @@ def test_a_transaction_that_fails_wakes_nobody(scene, database, observed):
         raise RuntimeError
 
     assert not observed.wait(SOON)
+
+
+def test_without_inotify_the_database_is_polled(sqlite_database, monkeypatch):
+    """Where the system cannot tell of writes, a commit is still news within a few hundredths of a second."""
+    monkeypatch.setattr("swath.store.notification.Inotify", refuse)
+    database = Database(sqlite_database)
+    listener = Listener(database, Channel.OBSERVED)
+    assert not listener.wait(SOON)
+
+    with database.write() as session:
+        session.execute(text("INSERT INTO framework (id, framework_id) VALUES (1, 'x')"))
+
+    assert listener.wait(LONG)
+    listener.close()
+    database.close()
+
+
+def test_waiting_for_sqlite_costs_next_to_nothing(sqlite_database):
+    """A second of quiet asks the database a few times, not dozens of times."""
+    database = Database(sqlite_database)
+    listener = Listener(database, Channel.OBSERVED)
+    listener.wait(SOON)
+    began = time.thread_time()
+
+    assert not listener.wait(1.0)
+
+    assert time.thread_time() - began < 0.02
+    listener.close()
+    database.close()
+
+
+def test_other_files_are_no_writes(tmp_path):
+    """Only the watched name counts, also when the file appears later."""
+    watched = Inotify(tmp_path / "db-wal")
+    (tmp_path / "other").write_text("x")
+    assert not watched.was_written()
+
+    (tmp_path / "db-wal").write_text("x")
+
+    assert watched.was_written()
+    assert not watched.was_written()
+    watched.close()
+
+
+def test_a_directory_that_is_not_there_cannot_be_watched(tmp_path):
+    """The system's refusal is an OSError, and nothing is left open."""
+    with pytest.raises(FileNotFoundError):
+        Inotify(tmp_path / "nowhere" / "db-wal")
+
+
+def refuse(path: Path) -> Inotify:
+    """A system without inotify."""
+    raise OSError(f"nobody watches {path}")
 
 
 @pytest.mark.postgres
