@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import sys
 
-import structlog
-from pydantic import ValidationError
-
-from api.app import create_app
-from api.server import Server
-from api.settings import Settings
-from swath.domain.errors import SwathError
-
 USAGE_ERROR = 2
+
+# httpx and structlog import these where they are installed, to colour terminals: 9 MB that a service has no use for.
+for decoration in ("rich", "pygments"):
+    sys.modules.setdefault(decoration, None)  # type: ignore[arg-type]  # "import of rich halted", an ImportError
+
+import structlog  # noqa: E402
+from pydantic import ValidationError  # noqa: E402
+
+from api.app import create_app  # noqa: E402
+from api.server import Server  # noqa: E402
+from api.settings import Settings  # noqa: E402
+from swath.domain.errors import SwathError  # noqa: E402
 
 log = structlog.get_logger()
 

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import anyio.to_thread
 from fastapi import FastAPI
+from sse_starlette.sse import AppStatus
 
 from api.auth import Gate
 from api.body import BodyLimit
@@ -23,6 +25,7 @@ from swath.store.database import Channel, Database
 from swath.store.notification import Listener
 
 VERSION = "0.1.0"
+THREADS = 16
 DESCRIPTION = """Runs processing images over scenes on an Apache Mesos cluster.
 
 Every request but those to `/healthz` and `/readyz` carries `Authorization: Bearer TOKEN`. Refusals are problem documents
@@ -33,6 +36,7 @@ Every request but those to `/healthz` and `/readyz` carries `Authorization: Bear
 def create_app(settings: Settings) -> FastAPI:
     """The application of `settings`. Raises ValueError when the token file is missing, open to others or no secret."""
     token = settings.read_token()
+    AppStatus.enable_automatic_graceful_drain = False  # it would cut streams off that the observer ends properly
     service = _make_service(settings)
     app = FastAPI(
         title="Swath",
@@ -71,6 +75,8 @@ def _make_service(settings: Settings) -> Service:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
+    # more threads than the store has connections would only wait for them, and each keeps memory of its own
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     yield
     service.observer.close()
     service.observer.join()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -118,9 +118,12 @@ def make_response(
     return JSONResponse(document, status_code=answer.status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
-def to_problems(error: ValidationError | RequestValidationError, *, root: str = "") -> list[Problem]:
-    """pydantic's complaints with paths: JSON pointers into a body; `query:name`, `header:name` or `path:name` elsewhere."""
-    return [Problem(_to_path(entry["loc"], root), _to_message(entry)) for entry in error.errors()]
+def to_problems(error: ValidationError, document: Any) -> list[Problem]:
+    """pydantic's complaints about `document`, one a place, with JSON pointers."""
+    found: dict[str, list[str]] = {}
+    for entry in error.errors():
+        found.setdefault(to_pointer(_find_place(entry, document)), []).append(_to_message(entry))
+    return [Problem(path, " or ".join(messages)) for path, messages in found.items()]
 
 
 def to_pointer(parts: Iterable[Any]) -> str:
@@ -142,7 +145,8 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    return to_response(errors.InvalidInputError(to_problems(error)), request.scope)
+    problems = [Problem(_to_place(entry["loc"]), _to_message(entry)) for entry in error.errors()]
+    return to_response(errors.InvalidInputError(problems), request.scope)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -161,11 +165,23 @@ def _summary(problems: list[Problem]) -> str:
     return first if len(problems) == 1 else f"{first} (and {len(problems) - 1} more)"
 
 
-def _to_path(location: tuple[Any, ...], root: str) -> str:
-    if location and location[0] in ("query", "header", "path", "cookie"):
-        return f"{location[0]}:{'.'.join(map(str, location[1:]))}"
-    parts = location[1:] if location and location[0] == "body" else location
-    return root + to_pointer(parts)
+def _find_place(entry: Mapping[str, Any], document: Any) -> Iterator[Any]:
+    """The parts of a complaint's location that are in the document: pydantic adds the names of a union's members."""
+    for part in entry["loc"]:
+        if isinstance(document, dict):
+            if part in document:
+                yield part
+            document = document.get(part, document)
+        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
+            yield part
+            document = document[part]
+    if entry["type"] == "missing":
+        yield entry["loc"][-1]
+
+
+def _to_place(location: tuple[Any, ...]) -> str:
+    """`query:name`, `header:name` or `path:name` of a parameter."""
+    return f"{location[0]}:{'.'.join(map(str, location[1:]))}"
 
 
 def _to_message(entry: Mapping[str, Any]) -> str:

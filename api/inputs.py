@@ -23,7 +23,10 @@ class FileCheck:
             path = to_path(href)
         except InvalidInputError as error:
             return error.problems[0].message
-        real = self._resolve(path)
+        try:
+            real = self._resolve(path)
+        except OSError as error:  # a name that is too long, for one
+            return f"cannot be read: {error.strerror}"
         if not any(real.is_relative_to(root) for root in self._roots):
             return f"lies outside of what tasks may read: {', '.join(map(str, self._roots))}"
         if not os.path.lexists(real):

@@ -59,9 +59,8 @@ class Observer:
         self._news = asyncio.Event()  # replaced at every piece of news
         self._closed = False
         self._tail: deque[EventRow] = deque(maxlen=REMEMBERED)
-        self._floor: int | None = (
-            None  # everything after this id, up to _last, is in the tail; None before the first read
-        )
+        # Everything after the id _floor, up to _last, is in the tail. None: nothing has been read yet.
+        self._floor: int | None = None
         self._last = 0
 
     @property
@@ -70,7 +69,9 @@ class Observer:
         return self._closed
 
     def close(self) -> None:
-        """End every follower at once, and the thread. Called on the event loop's thread."""
+        """End every follower at once, and the thread. Called on the event loop's thread; twice is once."""
+        if self._closed:
+            return
         self._closed = True
         self._wanted.set()
         if self._source is not None:
@@ -78,9 +79,11 @@ class Observer:
         self._announce([])
 
     def join(self) -> None:
-        """Wait for the thread's end."""
+        """Wait for the thread's end, after `close`."""
         if self._thread is not None:
             self._thread.join()
+        if self._source is not None:
+            self._source.close()
 
     @contextmanager
     def following(self) -> Iterator[None]:
@@ -161,7 +164,6 @@ class Observer:
             except StoreUnavailableError as error:
                 log.warning("the database does not answer; followers wait", reason=str(error))
                 source.wait(LONGEST_WAIT_S)
-        source.close()
 
     def _read_on(self, last: int) -> int:
         while True:

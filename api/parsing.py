@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from api.errors import MOST_ERRORS, MalformedError, to_pointer, to_problems
@@ -22,42 +23,56 @@ Document = TypeVar("Document", bound=Sent)
 def parse(model: type[Document], body: bytes) -> Document:
     """The document in a body. Raises MalformedError for no JSON, InvalidInputError for JSON that is not such a document."""
     try:
-        value = from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise MalformedError.at("", f"is not JSON: {error}") from error
-    problems = list(itertools.islice(find_unstorable(value), MOST_ERRORS))
+        document = model.model_validate_json(body)
+    except ValidationError as error:
+        value, found = _read(body), dict[str, Problem]()
+        for problem in itertools.chain(find_unstorable(value), to_problems(error, value)):
+            found.setdefault(problem.path, problem)
+        raise InvalidInputError(found.values()) from error
+    problems = list(itertools.islice(find_unstorable(document), MOST_ERRORS))
     if problems:
         raise InvalidInputError(problems)
+    return document
+
+
+def _read(body: bytes) -> Any:
+    """The bare JSON value, for the places of what is wrong in it."""
     try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise InvalidInputError(to_problems(error)) from error
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise MalformedError.at("", f"is not JSON: {error}") from error
 
 
-def find_unstorable(document: Any) -> Iterator[Problem]:
-    """What no database or program could take: NULs, lone surrogates, numbers and nesting beyond all bounds."""
-    left: list[tuple[tuple[Any, ...], Any]] = [((), document)]
-    while left:
-        place, value = left.pop()
-        complaint = _complaint(value, len(place))
-        if complaint:
+def find_unstorable(value: Any, place: tuple[Any, ...] = ()) -> Iterator[Problem]:
+    """What no database or program could take: NULs, numbers and nesting beyond all bounds."""
+    entries = _entries_of(value)
+    if entries is None:
+        if complaint := _complaint(value):
             yield Problem(to_pointer(place), complaint)
-        elif isinstance(value, dict):
-            for name in value:
-                if name_complaint := _complaint(name, 0):
-                    yield Problem(to_pointer(place), f"has a name that {name_complaint}")
-            left += [((*place, name), entry) for name, entry in value.items()]
-        elif isinstance(value, list):
-            left += [((*place, index), entry) for index, entry in enumerate(value)]
+    elif len(place) > DEEPEST:  # and so this never calls itself too often
+        yield Problem(to_pointer(place), f"is nested deeper than {DEEPEST} levels")
+    else:
+        for name, entry in entries:
+            if isinstance(name, str) and (complaint := _complaint(name)):
+                yield Problem(to_pointer(place), f"has a name that {complaint}")
+            yield from find_unstorable(entry, (*place, name))
 
 
-def _complaint(value: Any, depth: int) -> str | None:
-    if depth > DEEPEST:
-        return f"is nested deeper than {DEEPEST} levels"
-    if isinstance(value, str) and not value.isascii() and value.encode("utf-8", "replace").decode() != value:
-        return "contains half of a surrogate pair"
-    if isinstance(value, str) and "\0" in value:
-        return "contains a NUL"
+def _entries_of(value: Any) -> Iterable[tuple[Any, Any]] | None:
+    """(name or index, entry) of what holds others; None for what does not."""
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list):
+        return enumerate(value)
+    return value if isinstance(value, BaseModel) else None
+
+
+def _complaint(value: Any) -> str | None:
+    if isinstance(value, str):
+        # from_json lets no lone surrogate pass
+        return "contains a NUL" if "\0" in value else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return "is larger than any number"
     if isinstance(value, int) and not -LARGEST_INTEGER <= value < LARGEST_INTEGER:
         return "is an integer of more than 64 bits"
     return None

@@ -8,7 +8,6 @@ import structlog
 
 from api.service import Service
 from swath.domain.errors import SwathError
-from swath.store import migrate
 from swath.store.rows import ClusterRow
 
 log = structlog.get_logger()
@@ -39,6 +38,8 @@ _current: set[str] = set()  # databases that were seen at the newest schema: it 
 def _check_schema(url: str) -> str:
     if url in _current:
         return "ok"
+    from swath.store import migrate  # Alembic takes 11 MB: not before somebody asks
+
     found, head = migrate.find_revision(url), migrate.get_head()
     if found != head:
         return f"the schema is at {found or 'nothing'}, this version needs {head}: run the migrations"

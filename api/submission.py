@@ -37,7 +37,7 @@ def admit(document: JobDocument, store: ApiStore, files: FileCheck | None, now: 
 
     Raises CannotRunError with everything that keeps it from ever running.
     """
-    spec = JobSpec.from_document(document.model_dump(mode="json", exclude_unset=True))
+    spec = _to_spec(document)
     problems = _check_support(document, now)
     image = store.find_image(spec.image)
     if image is None:
@@ -54,6 +54,14 @@ def admit(document: JobDocument, store: ApiStore, files: FileCheck | None, now: 
     if problems:
         raise CannotRunError(problems)
     return Admitted(spec=spec, image=image, resources=resources)
+
+
+def _to_spec(document: JobDocument) -> JobSpec:
+    """The job as it was said; its items, of which there may be a hundred thousand, are not copied."""
+    said = document.model_dump(mode="json", exclude_unset=True, exclude={"array": {"items"}})
+    if document.array is not None and document.array.items is not None:
+        said["array"]["items"] = document.array.items
+    return JobSpec.from_document(said)
 
 
 def _check_support(document: JobDocument, now: datetime) -> list[Problem]:

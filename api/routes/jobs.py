@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from typing import Annotated, Any
 
@@ -29,7 +28,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="the same key with the same document gives back the first job; with another document it is a conflict",
+        description="the same key with the same body gives back the first job; with another body it is a conflict",
     ),
 ]
 
@@ -39,9 +38,8 @@ def submit(
     service: Injected, body: Body, request: Request, response: Response, idempotency_key: IdempotencyKey = None
 ) -> Any:
     """Submit a job. One that can never run is refused at once, with every reason; what else keeps it waiting shows as `why`."""
-    document = parse(JobDocument, body)
     now = service.now()
-    admitted = admit(document, service.store, service.make_file_check(), now)
+    admitted = admit(parse(JobDocument, body), service.store, service.make_file_check(), now)
     job_id = make_ulid(now, os.urandom(10))
     job = service.store.submit(
         admitted.spec,
@@ -50,7 +48,7 @@ def submit(
         job_id=job_id,
         now=now,
         user=service.settings.token_user,
-        idempotency=(idempotency_key, _hash(document)) if idempotency_key else None,
+        idempotency=(idempotency_key, hashlib.sha256(body).hexdigest()) if idempotency_key else None,
     )
     response.status_code = 201 if job.id == job_id else 200
     response.headers["Location"] = f"{request.url.path}/{job.id}"
@@ -93,12 +91,6 @@ def cancel(service: Injected, job_id: JobId) -> Any:
 def retry(service: Injected, job_id: JobId) -> Any:
     """Run the job's failed tasks again."""
     return to_job(service.store.request_retry(check_job_id(job_id)))
-
-
-def _hash(document: JobDocument) -> str:
-    """A digest of what the document says, however it was written."""
-    said = document.model_dump(mode="json", exclude_unset=True)
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _to_labels(texts: list[str]) -> dict[str, str]:

@@ -1,0 +1,177 @@
+"""What is refused: malformed, unknown, absurd, hostile. Each refusal is a problem document that names the place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.serving import MANIFEST, Api
+
+DEEP = "[" * 40 + "]" * 40
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"{]",
+        b"nonsense",
+        b"\xff\xfe\x00",
+        b'{"image": "ndvi"} {}',
+        b'{"image": "ndvi", "resources": {"cpus": NaN}}',
+        b"[" * 100_000,
+        b'{"a":' * 5000,
+        b'{"priority": ' + b"9" * 10_000 + b"}",
+        b'{"name": "\\ud800"}',
+    ],
+    ids=range(11),
+)
+def test_what_is_no_json_is_malformed(shared_api: Api, body: bytes) -> None:
+    """400, with the place where reading stopped."""
+    response = shared_api.post("/v1/jobs", content=body)
+    assert response.status_code == 400
+    problem = response.json()
+    assert problem["type"] == "urn:swath:problem:malformed"
+    assert "not JSON" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "words"),
+    [
+        ('{"bogus": 1}', "/bogus", "known field"),
+        ("{}", "/image", "required"),
+        ("[]", "", "object"),
+        ("null", "", "object"),
+        ('{"image": 7}', "/image", "string"),
+        ('{"image": "../etc"}', "/image", "pattern"),
+        ('{"image": "ndvi", "resources": {"cpus": -1}}', "/resources/cpus", "greater"),
+        ('{"image": "ndvi", "resources": {"cpus": 1e9}}', "/resources/cpus", "less"),
+        ('{"image": "ndvi", "resources": {"mem": 1e308}}', "/resources/mem", "less"),
+        ('{"image": "ndvi", "resources": {"mem": 1e999}}', "/resources/mem", "larger than any"),
+        ('{"image": "ndvi", "resources": {"cpus": "1"}}', "/resources/cpus", "number"),
+        ('{"image": "ndvi", "resources": {"cpus": true}}', "/resources/cpus", "number"),
+        ('{"image": "ndvi", "resources": {"gpus": 0.5}}', "/resources/gpus", "integer"),
+        ('{"image": "ndvi", "resources": {"tpus": 1}}', "/resources/tpus", "known field"),
+        ('{"image": "ndvi", "priority": 101}', "/priority", "less"),
+        ('{"image": "ndvi", "priority": 1' + "0" * 30 + "}", "/priority", "64 bits"),
+        ('{"image": "ndvi", "max_running": 0}', "/max_running", "greater"),
+        ('{"image": "ndvi", "timeout_s": 0}', "/timeout_s", "greater"),
+        ('{"image": "ndvi", "name": "' + "n" * 256 + '"}', "/name", "at most"),
+        ('{"image": "ndvi", "name": "a\\u0000b"}', "/name", "NUL"),
+        ('{"image": "ndvi", "name": "a\\nb"}', "/name", "pattern"),
+        ('{"image": "ndvi", "project": "../x y"}', "/project", "pattern"),
+        ('{"image": "ndvi", "parameters": {"A": ["x\\u0000"]}}', "/parameters/A/0", "NUL"),
+        ('{"image": "ndvi", "parameters": {"A": ' + DEEP + "}}", "/parameters/A" + "/0" * 31, "deeper"),
+        ('{"image": "ndvi", "parameters": {"A": 123456789012345678901234567890}}', "/parameters/A", "64 bits"),
+        ('{"image": "ndvi", "deadline": "tomorrow"}', "/deadline", "datetime"),
+        ('{"image": "ndvi", "deadline": "2026-01-01T00:00:00"}', "/deadline", "timezone"),
+        ('{"image": "ndvi", "deadline": "9999-12-31T23:59:59-12:00"}', "/deadline", "calendar"),
+        ('{"image": "ndvi", "array": {"over": "SCENE"}}', "/array", "either"),
+        ('{"image": "ndvi", "array": {"over": "SCENE", "items": []}}', "/array/items", "at least 1"),
+        ('{"image": "ndvi", "array": {"over": "STEP", "range": [5, 5]}}', "/array", "integers"),
+        ('{"image": "ndvi", "array": {"over": "STEP", "range": [0, 10000001]}}', "/array", "integers"),
+        ('{"image": "ndvi", "array": {"over": "STEP", "range": [0]}}', "/array/range/1", "required"),
+        ('{"image": "ndvi", "inputs": {"SCENE": "file:///x"}}', "/inputs/SCENE", "object"),
+        ('{"image": "ndvi", "inputs": {"SCENE": {}}}', "/inputs/SCENE", "exactly one"),
+        ('{"image": "ndvi", "labels": {"a": 1}}', "/labels/a", "string"),
+        ('{"image": "ndvi", "retry": {"max_attempts": 0}}', "/retry/max_attempts", "greater"),
+        ('{"image": "ndvi", "retry": {"on": {"OOM": {"grow_mem": 0.5}}}}', "/retry/on/OOM/grow_mem", "greater"),
+        ('{"image": "ndvi", "retry": {"on": {"OOM": "perhaps"}}}', "/retry/on/OOM", "'fail'"),
+        ('{"image": "ndvi", "retry": {"on": {"GREMLINS": "fail"}}}', "/retry/on/GREMLINS", "causes are"),
+    ],
+)
+def test_each_wrong_field_is_named(shared_api: Api, document: str, path: str, words: str) -> None:
+    """422 with the JSON pointer of the field and what would be right; nothing is stored."""
+    response = shared_api.post("/v1/jobs", content=document)
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    found = {entry["path"]: entry["message"] for entry in response.json()["errors"]}
+    assert path in found
+    assert words in found[path]
+    assert shared_api.get("/v1/jobs").json()["items"] == []
+
+
+def test_every_error_is_told_at_once(shared_api: Api) -> None:
+    """Three wrong fields, three errors."""
+    document = {"image": "ndvi", "bogus": 1, "priority": -1, "resources": {"cpus": -2}}
+    assert set(shared_api.refusal(document)) == {"/bogus", "/priority", "/resources/cpus"}
+
+
+def test_a_pointer_escapes_what_would_split_it(shared_api: Api) -> None:
+    """RFC 6901: '/' is ~1 and '~' is ~0."""
+    assert "/labels/a~1b" in shared_api.refusal({"image": "ndvi", "labels": {"a/b": 1}})
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/v1/jobs?limit=0", "query:limit"),
+        ("/v1/jobs?limit=1001", "query:limit"),
+        ("/v1/jobs?limit=" + "9" * 400, "query:limit"),
+        ("/v1/jobs?limit=x", "query:limit"),
+        ("/v1/jobs?state=DONE", "query:state"),
+        ("/v1/jobs?label=novalue", "query:label"),
+        ("/v1/jobs?name=%00", "query:name"),
+        ("/v1/jobs?cursor=x", "query:cursor"),
+        ("/v1/jobs?cursor=" + "A" * 300, "query:cursor"),
+        ("/v1/jobs?cursor=%C3%A9", "query:cursor"),
+        ("/v1/jobs?cursor=WyJqb2JzIiwiJyBPUiAxPTEiXQ", "query:cursor"),  # ["jobs","' OR 1=1"]
+        ("/v1/jobs?cursor=WyJ0YXNrcyIsNV0", "query:cursor"),  # ["tasks",5]
+        ("/v1/images?cursor=WyJpbWFnZXMiLC0xXQ", "query:cursor"),  # ["images",-1]
+        ("/v1/images?cursor=WyJpbWFnZXMiLCJ4Il0", "query:cursor"),  # ["images","x"]
+        ("/v1/events?after=-1", "query:after"),
+        ("/v1/events?after=1e3", "query:after"),
+        (f"/v1/jobs/{'0' * 26}/tasks/-1", "path:index"),
+        (f"/v1/jobs/{'0' * 26}/tasks/{'9' * 30}", "path:index"),
+        (f"/v1/jobs/{'0' * 26}/tasks/0/logs/secrets", "path:stream"),
+        (f"/v1/jobs/{'0' * 26}/tasks/0/logs/stdout?attempt=0", "query:attempt"),
+        ("/v1/images/..%00", "path:name"),
+    ],
+)
+def test_each_wrong_parameter_is_named(shared_api: Api, path: str, place: str) -> None:
+    """422 with where the parameter stands."""
+    response = shared_api.get(path)
+    assert response.status_code == 422
+    assert [entry["path"] for entry in response.json()["errors"]] == [place]
+
+
+def test_a_bad_last_event_id_is_named(shared_api: Api) -> None:
+    """422 at the header."""
+    response = shared_api.get("/v1/events", headers={"Last-Event-ID": "x"})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["path"] == "header:last-event-id"
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"manifest": {}}, "/manifest/job"),
+        ({"manifest": {**MANIFEST, "extra": 1}}, "/manifest/extra"),
+        ({"swath_manifest": {"network": "host"}}, "/swath_manifest/network"),
+        ({"image_id": None}, ""),
+        ({"image_id": "latest"}, "/image_id"),
+        ({"image_id": None, "reference": "registry/ndvi:latest"}, "/reference"),
+        ({"image_id": None, "context": "relative/path"}, "/context"),
+        ({"image_id": None, "context": "/no/such/directory"}, "/context"),
+    ],
+)
+def test_an_image_that_cannot_be_registered_is_refused(shared_api: Api, change: dict[str, Any], path: str) -> None:
+    """422 with the place in the registration, the manifest's own places included."""
+    assert path in shared_api.refusal({"manifest": MANIFEST, "image_id": f"sha256:{'0' * 64}", **change}, "/v1/images")
+
+
+def test_problems_follow_rfc_9457(shared_api: Api) -> None:
+    """Type, title, status, detail and instance are there, for what the router refuses too."""
+    for response in (
+        shared_api.get("/v1/nothing"),
+        shared_api.http.delete("/v1/jobs"),
+        shared_api.post("/v1/jobs", content="{"),
+    ):
+        problem = response.json()
+        assert response.headers["content-type"] == "application/problem+json"
+        assert {"type", "title", "status", "detail", "instance"} <= set(problem)
+        assert problem["status"] == response.status_code
+        assert json.dumps(problem).isascii()

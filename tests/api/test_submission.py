@@ -1,0 +1,164 @@
+"""Jobs that can never run are refused at once, with every reason; the others are accepted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from swath.domain.resources import Resources
+from tests.api.serving import MANIFEST, Api, make_settings, serving
+from tests.store.build import Scene, an_agent
+
+
+@pytest.fixture
+def scene_file(tmp_path: Path) -> str:
+    """The href of a file that is there."""
+    path = tmp_path / "scene.tif"
+    path.write_bytes(b"II*")
+    return path.as_uri()
+
+
+def test_an_unknown_image_is_refused_with_those_that_are_known(shared_api: Api) -> None:
+    """By name and by version."""
+    assert "registered are ndvi:1.0.0" in shared_api.refusal({"image": "nvdi"})["/image"]
+    assert "there is no image 'ndvi:9.0.0'" in shared_api.refusal({"image": "ndvi:9.0.0"})["/image"]
+
+
+def test_everything_wrong_is_told_in_one_answer(shared_api: Api, scene_file: str) -> None:
+    """Inputs, parameters, settings, operators and time together."""
+    problems = shared_api.refusal(
+        {
+            "image": "ndvi",
+            "inputs": {"SCENES": {"href": scene_file}},
+            "parameters": {"INDX": "NDVI", "STEP": "one"},
+            "settings": {"KEY": "x"},
+            "constraints": [{"attribute": "region", "operator": "like", "value": "a"}],
+            "after": [{"job": "x"}],
+            "deadline": "2020-01-01T00:00:00Z",
+        }
+    )
+    assert {path: message.split(":")[0].split(";")[0] for path, message in problems.items()} == {
+        "/inputs/SCENES": "is unknown to the image",
+        "/inputs/SCENE": "is required by the image and missing",
+        "/parameters/INDX": "is unknown to the image",
+        "/parameters/STEP": "must be of type integer",
+        "/settings/KEY": "is unknown to the image, which takes none",
+        "/constraints/0/operator": "'like' is not supported",
+        "/after": "is not supported yet",
+        "/deadline": "has passed",
+    }
+
+
+def test_a_missing_input_is_refused_where_it_stands(shared_api: Api, scene_file: str) -> None:
+    """Of a thousand items the one that is not there is named."""
+    items = [{"href": scene_file}] * 1000
+    items[700] = {"href": "file:///no/such/scene.tif"}
+    problems = shared_api.refusal({"image": "ndvi", "array": {"over": "SCENE", "items": items}})
+    assert problems == {"/array/items/700": "file:///no/such/scene.tif: does not exist"}
+
+
+@pytest.mark.parametrize(
+    ("href", "words"),
+    [
+        ("s3://bucket/scene.tif", "s3:// is not supported yet: copy the data"),
+        ("https://example.org/scene.tif", "https:// is not supported yet"),
+        ("/eos/scene.tif", "without a scheme"),
+        ("scene.tif", "without a scheme"),
+        ("file://host/eos/scene.tif", "without a host"),
+        ("file:scene.tif", "absolute"),
+        ("file:///eos/a%00b", "absolute"),
+        ("file:///eos/scene.tif?x=1", "%3F"),
+        ("file://[", "no URL"),
+        ("file:///" + "a" * 300, "too long"),
+        ("file:///no/such/scene.tif", "does not exist"),
+    ],
+)
+def test_a_href_that_no_task_could_read_is_refused(shared_api: Api, href: str, words: str) -> None:
+    """With what to do instead."""
+    message = shared_api.refusal({"image": "ndvi", "inputs": {"SCENE": {"href": href}}})["/inputs/SCENE"]
+    assert words in message
+
+
+def test_inputs_lie_below_the_roots(scene: Scene, sqlite_database: str, tmp_path: Path) -> None:
+    """`..` and symbolic links that lead out are refused; what leads back in is not."""
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    for directory in (inside, outside):
+        directory.mkdir()
+        (directory / "scene.tif").write_bytes(b"II*")
+    (inside / "link.tif").symlink_to(outside / "scene.tif")
+    (inside / "links").symlink_to(outside)
+    (outside / "back.tif").symlink_to(inside / "scene.tif")
+    allowed = {inside / "scene.tif": True, outside / "back.tif": True, inside: True}
+    refused = {
+        outside / "scene.tif": False,
+        inside / "link.tif": False,
+        inside / "links" / "scene.tif": False,
+        tmp_path / "in" / ".." / "out" / "scene.tif": False,
+        tmp_path / "inner": False,
+        inside / "..": False,
+    }
+    with serving(make_settings(tmp_path, sqlite_database, input_roots=(inside,))) as api:
+        for path, accepted in (allowed | refused).items():
+            document = {"image": "ndvi", "inputs": {"SCENE": {"href": f"file://{path}"}}}
+            response = api.post("/v1/jobs", json=document)
+            assert (response.status_code == 201) is accepted, (path, response.text)
+            if not accepted:
+                assert "lies outside" in response.json()["errors"][0]["message"]
+
+
+def test_inputs_may_be_left_unchecked(scene: Scene, sqlite_database: str, tmp_path: Path) -> None:
+    """Where the service does not see the agents' file system."""
+    with serving(make_settings(tmp_path, sqlite_database, check_inputs=False)) as api:
+        api.submit(inputs={"SCENE": {"href": "file:///elsewhere/scene.tif"}})
+
+
+def test_a_job_larger_than_every_agent_is_refused_with_numbers(api: Api, scene: Scene, scene_file: str) -> None:
+    """Unless it may wait; without any agent nobody knows, and it waits."""
+    document = {"image": "ndvi", "inputs": {"SCENE": {"href": scene_file}}, "resources": {"mem": 64000}}
+    api.submit(**document)
+    scene.apply(an_agent("a", total=Resources(cpus_m=8000, mem=16384, disk=50000)))
+    scene.apply(an_agent("b", total=Resources(cpus_m=2000, mem=48000, disk=50000)))
+    message = api.refusal(document)["/resources"]
+    assert "needs 64000 MiB memory, there is 48000" in message
+    api.submit(**document, may_wait=True)
+    assert "no single one" in api.refusal({**document, "resources": {"cpus": 4, "mem": 40000}})["/resources"]
+    api.submit(**{**document, "resources": {"cpus": 8, "mem": 16384}})
+
+
+def test_a_constraint_that_no_agent_meets_is_refused(api: Api, scene: Scene, scene_file: str) -> None:
+    """And one that some agent meets is not."""
+    scene.apply(an_agent("a", attributes={"rack": "1"}))
+    document = {"image": "ndvi", "inputs": {"SCENE": {"href": scene_file}}}
+    here = [{"attribute": "rack", "operator": "in", "value": ["1", "2"]}]
+    there = [{"attribute": "rack", "operator": "equals", "value": "2"}]
+    api.submit(**document, constraints=here)
+    assert "no agent" in api.refusal({**document, "constraints": there})["/constraints"]
+
+
+def test_inputs_count_into_what_is_asked_for(api: Api, scene: Scene, tmp_path: Path) -> None:
+    """With inputMultiplier the largest task's files, directories included, decide."""
+    job = {**MANIFEST["job"], "name": "big"}
+    job["resources"] = {"scalar": [{"name": "mem", "value": 100.0, "inputMultiplier": 2.0}]}
+    scene.register(name="big", digest="sha256:3", manifest={**MANIFEST, "job": job})
+    small, large = tmp_path / "small.tif", tmp_path / "large"
+    small.write_bytes(b"x")
+    large.mkdir()
+    for name in "ab":
+        (large / name).write_bytes(b"\0" * (3 * 1024 * 1024))
+    items = [{"href": small.as_uri()}, {"href": large.as_uri()}]
+    accepted = api.submit(image="big", array={"over": "SCENE", "items": items})
+    assert accepted["resources"]["mem"] == 112
+
+
+def test_an_array_over_something_unknown_is_refused(shared_api: Api, scene_file: str) -> None:
+    """At the array, not at a task."""
+    document = {"image": "ndvi", "inputs": {"SCENE": {"href": scene_file}}, "array": {"over": "TILE", "range": [0, 9]}}
+    assert set(shared_api.refusal(document)) == {"/array/over"}
+
+
+def test_an_item_of_the_wrong_form_is_named(shared_api: Api, scene_file: str) -> None:
+    """Each with its index."""
+    items = [{"href": scene_file}, "file:///x", 7, {"url": "x"}]
+    problems = shared_api.refusal({"image": "ndvi", "array": {"over": "SCENE", "items": items}})
+    assert set(problems) == {"/array/items/1", "/array/items/2", "/array/items/3"}
