@@ -10,7 +10,7 @@ import pytest
 
 from swath.domain.attempts import ImageSource
 from swath.domain.retries import Cause
-from tests.executor.agent import Agent, is_alive, wait_until
+from tests.executor.agent import Agent, Update, is_alive, wait_until
 from tests.executor.build import a_manifest, a_spec, an_output
 
 
@@ -146,10 +146,9 @@ def test_a_kill_takes_its_grace_from_the_call(agent: Agent) -> None:
 
 
 FORKS = """
-import os, subprocess, sys, time
+import os, sys, time
 def note(name):
-    with open(os.environ["OUTPUT_DIR"] + "/../pids", "a") as file:
-        file.write(f"{name} {os.getpid()}\\n")
+    os.write(1, f"{name} {os.getpid()}\\n".encode())
 if os.fork() == 0:            # a plain child
     note("child"); time.sleep(600)
 if os.fork() == 0:            # a daemon: forks twice, in a session of its own
@@ -163,41 +162,36 @@ if os.fork() == 0:            # the same with an empty environment
         note("bare")
         os.execve("/bin/sleep", ["sleep", "600"], {})
     os._exit(0)
-while open(os.environ["OUTPUT_DIR"] + "/../pids", "a+") and len(open(os.environ["OUTPUT_DIR"] + "/../pids").readlines()) < 3:
-    time.sleep(0.01)
-print("forked", flush=True)
 """
+STAY = FORKS + "\nimport signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)\n"
+BRIEF = FORKS + "\nwhile open(os.environ['HOME'] + '/stdout').read().count('\\n') < 3: time.sleep(0.01)\n"
 
 
-def read_pids(agent: Agent, attempt: str) -> dict[str, int]:
-    """What a script that forks has noted."""
-    lines = (agent.sandbox / "attempts" / attempt / "pids").read_text().splitlines()
-    return {name: int(pid) for name, pid in (line.split() for line in lines)}
+def read_pids(agent: Agent, update: Update) -> dict[str, int]:
+    """What a script that forks has noted, once it has forked three times."""
+    wait_until(lambda: agent.log(update).count("\n") == 3, "the command has forked")
+    return {name: int(pid) for name, pid in (line.split() for line in agent.log(update).splitlines())}
 
 
 def test_nothing_outlives_its_attempt(own_agent: Agent) -> None:
     """Children, daemons that forked twice and those without a trace of their environment end with the command."""
-    spec = a_run(own_agent, "forks", FORKS)
-    assert own_agent.run(spec).state == "TASK_FINISHED"
-    pids = read_pids(own_agent, spec.attempt)
-    assert set(pids) == {"child", "daemon", "bare"}
-    assert not [name for name, pid in pids.items() if is_alive(pid)]
+    update = own_agent.run(a_run(own_agent, "forks", BRIEF))
+    assert update.state == "TASK_FINISHED"
+    assert [name for name, pid in read_pids(own_agent, update).items() if is_alive(pid)] == []
 
 
 def test_a_kill_finds_daemons_and_spares_neighbours(own_agent: Agent) -> None:
     """SIGKILL reaches every descendant of the killed attempt, and none of another one."""
-    stay = FORKS + "\nimport signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)\n"
-    first, second = (a_run(own_agent, f"stay-{number}", stay, fields={"kill_grace_s": 0.1}) for number in (1, 2))
-    for spec in (first, second):
-        running = own_agent.wait(own_agent.launch(spec), "TASK_RUNNING")
-        wait_until(lambda running=running: "forked" in own_agent.log(running), "the command has forked")
-    own_agent.kill(first.attempt)
-    own_agent.wait(first.attempt)
-    assert not [name for name, pid in read_pids(own_agent, first.attempt).items() if is_alive(pid)]
-    assert [name for name, pid in read_pids(own_agent, second.attempt).items() if not is_alive(pid)] == []
-    own_agent.kill(second.attempt)
-    own_agent.wait(second.attempt)
-    assert not [name for name, pid in read_pids(own_agent, second.attempt).items() if is_alive(pid)]
+    specs = [a_run(own_agent, f"stay-{number}", STAY, fields={"kill_grace_s": 0.1}) for number in (1, 2)]
+    running = [own_agent.wait(own_agent.launch(spec), "TASK_RUNNING") for spec in specs]
+    first, second = (read_pids(own_agent, update) for update in running)
+    own_agent.kill(specs[0].attempt)
+    own_agent.wait(specs[0].attempt)
+    assert [name for name, pid in first.items() if is_alive(pid)] == []
+    assert [name for name, pid in second.items() if not is_alive(pid)] == []
+    own_agent.kill(specs[1].attempt)
+    own_agent.wait(specs[1].attempt)
+    assert [name for name, pid in second.items() if is_alive(pid)] == []
 
 
 @pytest.mark.parametrize(
@@ -265,8 +259,8 @@ def test_a_log_is_bounded(tmp_path: Path) -> None:
         update = agent.run(a_run(agent, "loud", "for _ in range(5000): print('x' * 1023)"))
         assert update.state == "TASK_FINISHED"
         log = Path(str(update.report.sandbox)) / "stdout"
-        wait_until(lambda: log.stat().st_size < 1.1 * 2**20, "the log is cut")
-        assert log.read_text().endswith("[swath: cut here; a log is kept up to 1 MiB]\n")
+        wait_until(lambda: log.read_bytes().endswith(b"[swath: cut here; a log is kept up to 1 MiB]\n"), "it is cut")
+        assert log.stat().st_size < 1.1 * 2**20
     finally:
         agent.stop()
 
@@ -411,26 +405,21 @@ def test_an_idle_executor_ends(tmp_path: Path) -> None:
 def test_a_successor_removes_what_a_kill_9_left(own_agent: Agent) -> None:
     """Processes with their daemons, and unpublished outputs: gone when the next run subscribes; another agent's stay."""
     other = Agent(own_agent.directory / "other", agent_id="agent-2").start()
-    stay = FORKS + "\ntime.sleep(600)\n"
     try:
-        spec, foreign = (a_run(agent, "stay", stay, outputs=[an_output()]) for agent in (own_agent, other))
-        for agent, given in ((own_agent, spec), (other, foreign)):
-            running = agent.wait(agent.launch(given), "TASK_RUNNING")
-            wait_until(lambda agent=agent, running=running: "forked" in agent.log(running), "the command has forked")
-        scratch = own_agent.outputs / spec.job / "0" / f".{spec.attempt}.partial"
-        pids = dict(line.split() for line in (scratch / "pids").read_text().splitlines())
+        specs = [a_run(agent, "stay", STAY, outputs=[an_output()]) for agent in (own_agent, other)]
+        running = [
+            agent.wait(agent.launch(spec), "TASK_RUNNING")
+            for agent, spec in zip((own_agent, other), specs, strict=True)
+        ]
+        pids, foreign = (read_pids(agent, update) for agent, update in zip((own_agent, other), running, strict=True))
+        scratch = own_agent.outputs / specs[0].job / "0" / f".{specs[0].attempt}.partial"
         assert scratch.is_dir()
         own_agent.kill_executor()
-        assert is_alive(int(pids["daemon"]))
+        assert is_alive(pids["daemon"])
         own_agent.start()
-        assert [name for name, pid in pids.items() if is_alive(int(pid))] == []
+        assert [name for name, pid in pids.items() if is_alive(pid)] == []
         assert not scratch.exists()
-        assert not (own_agent.outputs / spec.job / "0" / spec.attempt).exists()
-        foreign_scratch = other.outputs / spec.job / "0" / f".{foreign.attempt}.partial"
-        foreign_pids = dict(line.split() for line in (foreign_scratch / "pids").read_text().splitlines())
-        assert [name for name, pid in foreign_pids.items() if not is_alive(int(pid))] == []
+        assert not (own_agent.outputs / specs[0].job / "0" / specs[0].attempt).exists()
+        assert [name for name, pid in foreign.items() if not is_alive(pid)] == []
     finally:
-        for pid in pids.values():
-            if is_alive(int(pid)):
-                os.kill(int(pid), 9)
         other.stop()
