@@ -1,0 +1,188 @@
+"""The executor's smaller parts: settings, messages, journal, publishing, the request to the engine."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from executor.events import Kill, Launch, Order, Shutdown
+from executor.journal import NAME, Entry, Journal, find_former, read_journal
+from executor.logs import BoundedLog
+from executor.messages import to_event
+from executor.orders import to_order
+from executor.places import Places, is_scratch
+from executor.publish import PublishError, publish
+from executor.runtimes.container import Site, make_config
+from executor.runtimes.port import Assignment
+from executor.settings import Settings, to_seconds
+from swath.domain.retries import Cause
+from tests.executor.build import a_manifest, a_spec, an_id, an_output
+
+AGENT = {"MESOS_SANDBOX": "/mnt/mesos/sandbox", "MESOS_DIRECTORY": "/var/lib/mesos/runs/1", "MESOS_SLAVE_ID": "S0"}
+
+
+def an_order(outputs_root: object, **fields: object) -> Order:
+    """An order with one declared output."""
+    spec = a_spec(a_manifest("true", outputs=[an_output()]), outputs_root, **fields)
+    return to_order(spec.attempt, spec.to_json().encode())
+
+
+def test_settings_come_from_the_agent_and_the_scheduler() -> None:
+    """Where the sandbox is for us and for the machine, whose executor this is, and what it may do."""
+    settings = Settings.from_environ(
+        AGENT | {"MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": "3secs", "SWATH_INPUT_ROOTS": "/etc/../usr:/tmp"}
+    )
+    assert (str(settings.sandbox), str(settings.host_sandbox)) == ("/mnt/mesos/sandbox", "/var/lib/mesos/runs/1")
+    assert settings.shutdown_grace_s == 3
+    assert settings.input_roots == (Path("/usr"), Path("/tmp"))
+    assert not settings.process_runtime
+    assert settings.label != Settings.from_environ(AGENT | {"MESOS_SLAVE_ID": "S1"}).label
+
+
+@pytest.mark.parametrize(
+    ("environ", "complaint"),
+    [
+        ({}, "MESOS_SANDBOX"),
+        (AGENT | {"SWATH_DOCKER": "yes"}, "SWATH_DOCKER"),
+        (AGENT | {"SWATH_EXECUTOR_IDLE_S": "long"}, "SWATH_EXECUTOR_IDLE_S"),
+        (AGENT | {"MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": "5"}, "is no duration"),
+    ],
+)
+def test_a_wrong_setting_is_named(environ: dict[str, str], complaint: str) -> None:
+    """The variable and what it may be."""
+    with pytest.raises(ValueError, match=complaint):
+        Settings.from_environ(environ)
+
+
+def test_durations_are_read_as_mesos_writes_them() -> None:
+    """ "15mins", "5secs", "500ms"."""
+    assert [to_seconds(text) for text in ("15mins", "5secs", "500ms", "1.5hrs")] == [900, 5, 0.5, 5400]
+
+
+def test_messages_become_events() -> None:
+    """As transcripts 01 and 10 have them; what concerns the driver only is none."""
+    task = {"task_id": {"value": "t"}, "data": base64.b64encode(b"{}").decode()}
+    assert to_event({"type": "LAUNCH", "launch": {"task": task}}) == Launch(task_id="t", data=b"{}")
+    assert to_event({"type": "LAUNCH", "launch": {"task": {"task_id": {"value": "t"}}}}) == Launch(
+        task_id="t", data=b""
+    )
+    kill = {"task_id": {"value": "t"}, "kill_policy": {"grace_period": {"nanoseconds": 2_000_000_000}}}
+    assert to_event({"type": "KILL", "kill": kill}) == Kill(task_id="t", grace_s=2)
+    assert isinstance(to_event({"type": "SHUTDOWN"}), Shutdown)
+    assert to_event({"type": "SUBSCRIBED", "subscribed": {}}) is None
+
+
+def test_a_journal_tells_what_was_not_finished(tmp_path: Path) -> None:
+    """Also with a last line that was cut off."""
+    journal = Journal(tmp_path)
+    first, second = Entry(attempt="a", scratch="/s"), Entry(attempt="b", pid=1, started=2, seen={"3": 4})
+    journal.begin(first)
+    journal.begin(second)
+    journal.end("a")
+    journal.close()
+    with (tmp_path / NAME).open("a") as file:
+        file.write('{"attempt": "c", "scr')
+    assert read_journal(tmp_path / NAME) == [second]
+
+
+def test_a_journal_stays_small(tmp_path: Path) -> None:
+    """What has ended is forgotten in time, what has not is kept."""
+    journal = Journal(tmp_path)
+    journal.begin(Entry(attempt="stays", scratch="/s"))
+    for number in range(30_000):
+        journal.begin(Entry(attempt=str(number)))
+        journal.end(str(number))
+    journal.close()
+    assert [entry.attempt for entry in read_journal(tmp_path / NAME)] == ["stays"]
+    assert len((tmp_path / NAME).read_text().splitlines()) < 25_000
+
+
+def test_former_runs_are_siblings(tmp_path: Path) -> None:
+    """Of this executor only; `latest` may be a link to ourselves."""
+    for run in ("runs/1", "runs/2"):
+        (tmp_path / run).mkdir(parents=True)
+        Journal(tmp_path / run).close()
+    (tmp_path / "runs/latest").symlink_to("2")
+    assert find_former(tmp_path / "runs/2") == [tmp_path / "runs/1" / NAME]
+
+
+def test_only_a_scratch_directory_is_one() -> None:
+    """What is removed by name has exactly that name."""
+    attempt = an_id()
+    assert is_scratch(Path(f"/o/.{attempt}.partial"), attempt)
+    assert not is_scratch(Path(f"/o/{attempt}"), attempt)
+    assert not is_scratch(Path(f"/o/.{an_id()}.partial"), attempt)
+
+
+def test_nothing_is_published_that_was_not_finished(tmp_path: Path) -> None:
+    """Until the rename the place of the outputs is empty; a second attempt to publish there fails and changes nothing."""
+    order = an_order(tmp_path / "outputs")
+    places = Places.of(order, tmp_path)
+    places.make()
+    (places.output_dir / "result.txt").write_text("first")
+    assert not places.target.exists()
+    publish(order.manifest, places)
+    places.clean()
+    assert (places.target / "result.txt").read_text() == "first"
+    again = Places.of(order, tmp_path / "again")
+    again.make()
+    (again.output_dir / "result.txt").write_text("second")
+    with pytest.raises(PublishError) as caught:
+        publish(order.manifest, again)
+    assert caught.value.cause is Cause.AGENT
+    assert (places.target / "result.txt").read_text() == "first"
+
+
+def test_a_large_seed_outputs_json_is_refused(tmp_path: Path) -> None:
+    """Its values travel in a status update."""
+    order = an_order(tmp_path / "outputs")
+    places = Places.of(order, tmp_path)
+    places.make()
+    (places.output_dir / "result.txt").touch()
+    (places.output_dir / "seed.outputs.json").write_text('{"x": "' + "x" * 300_000 + '"}')
+    with pytest.raises(PublishError, match="larger than 256 KiB"):
+        publish(order.manifest, places)
+
+
+def test_a_directory_without_permissions_is_removed(tmp_path: Path) -> None:
+    """A command may take away its own rights to what it leaves."""
+    order = an_order(tmp_path / "outputs")
+    places = Places.of(order, tmp_path)
+    places.make()
+    (places.output_dir / "closed" / "below").mkdir(parents=True)
+    (places.output_dir / "closed").chmod(0)
+    places.clean()
+    assert places.scratch is not None
+    assert not places.scratch.exists()
+
+
+def test_a_log_ends_with_a_notice_where_it_was_cut(tmp_path: Path) -> None:
+    """Not one byte more than the limit and the notice."""
+    log = BoundedLog(tmp_path, "stdout", 10)
+    for chunk in (b"12345", b"67890", b"more", b"and more"):
+        log.write(chunk)
+    log.close()
+    assert (tmp_path / "stdout").read_bytes().startswith(b"1234567890\n[swath: cut here")
+    assert (tmp_path / "stdout").read_bytes().count(b"swath") == 1
+
+
+def test_engine_paths_are_the_machines(tmp_path: Path) -> None:
+    """In a container of its own, the executor translates its sandbox; the limits fit the machine."""
+    order = an_order("/outputs", resources={"cpus": 64, "mem": 2, "disk": 0, "gpus": 0})
+    assignment = Assignment(order=order, places=Places.of(order, Path("/mnt/mesos/sandbox")), inputs={})
+    site = Site(
+        label="l",
+        sandbox=Path("/mnt/mesos/sandbox"),
+        host_sandbox=Path("/var/lib/mesos"),
+        user="1000:1000",
+        pids_limit=9,
+        cpus=2,
+    )
+    config = make_config(assignment, "sha256:0", site)
+    sources = {mount["Target"]: mount["Source"] for mount in config["HostConfig"]["Mounts"]}
+    assert sources["/tmp"] == f"/var/lib/mesos/attempts/{order.spec.attempt}/tmp"
+    assert sources["/swath/output"] == str(assignment.places.output_dir)
+    assert (config["HostConfig"]["NanoCpus"], config["HostConfig"]["Memory"]) == (2 * 10**9, 6 * 2**20)
+    assert config["User"] == "1000:1000"
