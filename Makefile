@@ -40,7 +40,7 @@ bench: install  ## measure speeds and sizes, printed as JSON
 	$(BIN)/python -m benchmarks
 
 lock:  ## resolve requirements.lock anew (needs uv)
-	./vendor/lock.sh --upgrade
+	./vendor/lock.sh --upgrade && images/eo-base/lock.sh && deploy/lock.sh
 
 vendor: install  ## rebuild the wheel of vendor/http-parser
 	SOURCE_DATE_EPOCH=1767225600 $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir vendor/wheels vendor/http-parser

@@ -156,3 +156,11 @@ def test_links_in_a_directory_are_followed_to_files(data_folder, tmp_path):
         (tmp_path / name).symlink_to(source / name)
         shutil.copy(source / f"{name}.aux.xml", tmp_path)
     assert find_scene(tmp_path).red.grid.width == 915
+
+
+@pytest.mark.data
+def test_a_file_of_one_band_is_not_both_bands(data_folder):
+    """SCENE given a single band's file is an error, where it would silently give NDVI 0 everywhere."""
+    blue = data_folder / "s2-l2a-33TWM-5-dates" / "S2A_33TWM_20230815_0_L2A" / "B02.tif"
+    with pytest.raises(BandMissingError, match="one band for both"):
+        find_scene(blue)

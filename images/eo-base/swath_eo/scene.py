@@ -116,12 +116,22 @@ def find_scene(source: Path, *, red: str = "red", nir: str = "nir") -> Scene:
     Raises UnreadableFileError, BandMissingError, BandAmbiguousError.
     """
     if not source.is_dir():
-        return Scene(red=find_band(source, red), nir=find_band(source, nir), directory=None)
+        return _scene_in(source, red, nir, directory=None)
     files = list(_raster_files(source))
     named = [path for path in files if name_from_file(path.name)]
     if not named and len(files) == 1:  # a directory around one file of many bands
-        return Scene(red=find_band(files[0], red), nir=find_band(files[0], nir), directory=source)
+        return _scene_in(files[0], red, nir, directory=source)
     return Scene(red=_find_file(source, named, red), nir=_find_file(source, named, nir), directory=source)
+
+
+def _scene_in(path: Path, red: str, nir: str, *, directory: Path | None) -> Scene:
+    """Both bands out of one file, which a file of one band cannot give, whatever it is taken for."""
+    scene = Scene(red=find_band(path, red), nir=find_band(path, nir), directory=directory)
+    if scene.red.index == scene.nir.index:
+        raise BandMissingError(
+            f"{path.name} has one band for both {red} and {nir}: give a file with both, or RED and NIR"
+        )
+    return scene
 
 
 def find_pair(red_file: Path, nir_file: Path, *, red: str = "red", nir: str = "nir") -> Scene:
