@@ -71,6 +71,7 @@ def demo(
 def _cluster(var: Var, wishes: Wishes, keep: bool) -> Iterator[None]:
     """The cluster that runs here; else one that is started now, and ended afterwards unless it is to be kept."""
     if os.environ.get("SWATH_URL") or var.find_supervisor() is not None:
+        up.await_ready(var)
         yield
         return
     began = time.monotonic()

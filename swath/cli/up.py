@@ -29,6 +29,7 @@ NO_LIMITS = (
 )
 _STOP_S = 40.0  # three programs with their grace each
 _START_S = 90.0
+_POLL_S = 0.05
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -147,10 +148,17 @@ def _wait_ready(var: Var, process: subprocess.Popen[bytes]) -> None:
         document = var.read_cluster()
         if document.get("state") == "ready" and (document.get("supervisor") or {}).get("pid") == process.pid:
             return
-        time.sleep(0.05)
+        time.sleep(_POLL_S)
     words = "\n  ".join(last_lines(var.logs / "supervisor.log", 5))
     say(f"the cluster did not become ready:\n  {words}")
     raise typer.Exit(Exit.SICK)
+
+
+def await_ready(var: Var) -> None:
+    """Wait while a cluster that somebody else has started is on its way."""
+    deadline = time.monotonic() + _START_S
+    while var.find_supervisor() and var.read_cluster().get("state") == "starting" and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
 
 
 def stop(var: Var) -> list[str]:

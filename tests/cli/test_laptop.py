@@ -79,7 +79,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     """A running cluster of two agents."""
     place = Laptop(tmp_path_factory.mktemp("laptop") / "var")
     try:
-        place.ok("up", "--detach", "--no-docker", "--agents", "2", "--cpus", "1", "--mem", "512")
+        place.ok("up", "--detach", "--no-docker", "--agents", "2", "--cpus", "1", "--mem", "1024")
         yield place
     finally:
         place.clean()
@@ -124,6 +124,24 @@ def test_both_agents_are_listed(laptop: Laptop) -> None:
     """With what they have for tasks and executors."""
     assert len(json.loads(laptop.ok("agents", "--json"))) == 2
     assert json.loads(laptop.ok("cluster", "--json"))
+
+
+def test_the_demo_makes_a_map_and_a_picture(laptop: Laptop) -> None:
+    """Without any data of its own: the sample of a Python package, on the cluster that runs already, which it leaves so."""
+    pytest.importorskip("spyndex")
+    laptop.environment["SWATH_TEST_DATA"] = "/nowhere"
+    try:
+        done = laptop.swath("demo", "--json")
+    finally:
+        del laptop.environment["SWATH_TEST_DATA"]
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert 0.3 < result["mean"] < 0.6
+    assert Path(result["map"]).stat().st_size > 10_000
+    assert Path(result["quicklook"]).read_bytes().startswith(b"\x89PNG")
+    assert (laptop.var.root / "demo" / "overview.png").exists()
+    assert "Contains modified Copernicus Sentinel data" in done.stderr
+    assert laptop.var.find_supervisor()
 
 
 def test_a_second_up_is_refused(laptop: Laptop) -> None:
