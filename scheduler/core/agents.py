@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.core.effects import ListAgents
+from scheduler.core.effects import Decline, ListAgents
 from scheduler.core.events import AgentsListed, Failure, Offer
 from scheduler.core.state import Agent
 from scheduler.core.timers import Kind
@@ -42,7 +42,10 @@ def on_listed(turn: Turn, event: AgentsListed) -> None:
         if agent.info != info or _is_stale(turn, agent):
             _write(turn, agent, info)
     known = {info.agent_id for info in event.agents} | event.recovered
-    for agent_id in [agent_id for agent_id in state.agents if agent_id not in known]:
+    # Whoever offers something is there, even if the list was made before it came.
+    for agent_id in [
+        agent_id for agent_id, agent in state.agents.items() if agent_id not in known and not agent.offers
+    ]:
         _drop(turn, agent_id)
     list_later(turn)
 
@@ -110,6 +113,8 @@ def _drop(turn: Turn, agent_id: str) -> None:
     """The agent is gone or takes no tasks; its attempts end by updates and reconciliation, not by this."""
     agent = turn.state.agents.pop(agent_id, None)
     if agent is not None:
+        if agent.offers:
+            turn.call(Decline(offer_ids=tuple(agent.offers), refuse_s=turn.state.settings.refuse_s))
         turn.write(DeactivateAgent(agent_id=agent_id))
         _reconsider(turn)
 

@@ -39,10 +39,10 @@ def on_job_seen(turn: Turn, event: JobSeen) -> None:
     if job is None:
         job = turn.state.jobs[record.id] = make_job(record)
         set_timers(turn, job)
-        if record.observed_rev == 0:
-            turn.tell(job.id, "job.state", state=job.state, counts=_counts(job))
     elif record.desired_rev <= job.observed_rev:
         return
+    if job.observed_rev == 0:
+        turn.tell(job.id, "job.state", state=job.state, counts=_counts(job))
     job.observed_rev, job.desired = record.desired_rev, record.desired
     turn.touch(job)
     if record.retry_rev > job.retry_rev_done:

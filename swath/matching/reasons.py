@@ -104,7 +104,7 @@ class WaitingForOffers:
 class LimitReached:
     """As many of the job's tasks run as it allows itself."""
 
-    hopeless = True  # more resources would not help
+    hopeless = False  # the job's own tasks make room by ending
 
     def __str__(self) -> str:
         return "as many tasks run as max_running allows"

@@ -42,15 +42,15 @@ class Cluster:
     def start_local(self) -> Cluster:
         """Start (again) the master and its agent, and wait until they serve."""
         ports = self.directory / "local" / "ports.json"
-        ports.unlink(missing_ok=True)
+        before = ports.stat().st_mtime_ns if ports.exists() else 0
         amounts = ["--cpus", str(self.cpus), "--mem", str(self.mem), "--disk", "10000"]
         where = ["--port", "0", "--agent-port", "0", "--work-dir", str(self.directory / "local")]
         self._start("local", [*where, *amounts, "--allocation-interval", str(self.interval_s)], {})
-        self.wait_until(ports.exists, 20)
+        self.wait_until(lambda: ports.exists() and ports.stat().st_mtime_ns != before, 20)
         return self
 
-    def start_scheduler(self, **environment: str) -> Cluster:
-        """Start (again) the scheduler."""
+    def start_scheduler(self, name: str = "scheduler", **environment: str) -> Cluster:
+        """Start the scheduler (again); under another `name` one more."""
         port = json.loads((self.directory / "local" / "ports.json").read_text())["master"]
         executor = {**HERE, "SWATH_PROCESS_RUNTIME": "1", "SWATH_DOCKER": "off", "SWATH_INPUT_ROOTS": "/"}
         settings = {
@@ -61,13 +61,14 @@ class Cluster:
             "SWATH_EXECUTOR_ENV": json.dumps(executor),
             "SWATH_LEASE_S": "3",
         }
-        self._start("scheduler", [], settings | environment)
+        self._start("scheduler", [], settings | environment, name)
         return self
 
-    def _start(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:
+    def _start(self, program: str, arguments: list[str], environment: dict[str, str], name: str | None = None) -> None:
+        name = name or program
         with (self.directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", name, *arguments],
+                [sys.executable, "-m", program, *arguments],
                 cwd=ROOT,
                 env={**os.environ, **HERE, **environment},
                 stdout=log,

@@ -284,6 +284,14 @@ def test_an_agent_that_the_master_no_longer_lists_is_deactivated():
     assert set(world.store.agents) == {"a2"}
 
 
+def test_an_agent_that_offers_while_the_list_does_not_know_it_yet_is_kept():
+    """The list was made a moment before it registered."""
+    world = World().subscribe().submit(a_job())
+    world.happen(ev.Offered(offers=(world.an_offer(),)), ev.AgentsListed(agents=()))
+    assert len(world.launched()) == 1
+    assert set(world.store.agents) == {"a1"}
+
+
 @pytest.mark.parametrize("size", [1, 5])
 def test_a_restart_in_any_moment_goes_on_where_the_database_stands(size: int):
     """Every turn the scheduler dies and comes back; the job ends as if it had not."""

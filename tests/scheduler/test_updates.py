@@ -284,9 +284,10 @@ def test_a_removed_framework_stops_and_keeps_its_id_unless_told_otherwise():
 ACTIONS = st.lists(
     st.one_of(
         st.tuples(st.just("say"), st.integers(0, 5), st.sampled_from(list(Observation)), st.booleans()),
-        st.tuples(st.just("offer"), st.floats(0.1, 6)),
+        st.tuples(st.just("offer"), st.floats(0.1, 6), st.booleans()),
+        st.tuples(st.just("refuse"), st.integers(0, 5)),
         st.tuples(st.just("advance"), st.sampled_from([0.1, 1, 15, 1000])),
-        st.tuples(st.sampled_from(["restart", "cancel", "retry", "disconnect", "subscribe"])),
+        st.tuples(st.sampled_from(["restart", "cancel", "retry", "disconnect", "subscribe", "list", "fail"])),
     ),
     max_size=40,
 )
@@ -314,8 +315,14 @@ def _act(world: World, action: tuple) -> None:
         case ("say", number, observation, with_uuid) if launched:
             told = {} if with_uuid else {"uuid": None}
             world.say(launched[number % len(launched)].id, observation, **told)
-        case ("offer", cpus) if world.core.state.connected:
-            world.offer(cpus=cpus)
+        case ("offer", cpus, is_warm) if world.core.state.connected:
+            world.offer(cpus=cpus, executor_ids=frozenset({world.settings.executor_id} if is_warm else ()))
+        case ("refuse", number) if launched:
+            world.happen(ev.LaunchRefused(attempt_id=launched[number % len(launched)].id, message="no words"))
+        case ("list",):
+            world.happen(ev.AgentsListed(agents=()))
+        case ("fail",):
+            world.happen(ev.Failure(agent_id="a1"))
         case ("advance", seconds):
             world.advance(seconds)
         case ("restart",):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, JobState, TaskState
-from tests.scheduler.cluster import Cluster
+from tests.scheduler.cluster import HERE, ROOT, Cluster
 
 SLEEPER = "python run.py"
 
@@ -103,3 +107,55 @@ def test_an_outage_of_the_database_loses_no_result(cluster: Cluster, tmp_path: P
     hostage.close()
     assert cluster.wait(job_id, 60).counts.succeeded == 3
     assert {len(cluster.store.list_attempts(job_id, index)) for index in range(3)} == {1}
+
+
+def test_a_standby_takes_over_from_a_leader_that_was_killed(cluster: Cluster, tmp_path: Path):
+    """One leads, one waits; nothing runs twice (M6)."""
+    image = cluster.register("naps", SLEEPER, a_script(tmp_path, "import time; time.sleep(1)"))
+    job_id = cluster.submit(image, 3, cpus=1)
+    cluster.wait_until(lambda: cluster.store.get_job(job_id).counts.active == 3, 30)
+    cluster.start_scheduler("standby")
+    cluster.stop("scheduler", signal.SIGKILL)
+    job = cluster.wait(job_id, 60)
+    assert job.counts.succeeded == 3
+    assert "leading" in (tmp_path / "standby.log").read_text()
+    assert {len(cluster.store.list_attempts(job_id, index)) for index in range(3)} == {1}
+
+
+def test_the_counters_can_be_read_over_http(tmp_path: Path):
+    """Prometheus finds launches, updates and acknowledgements on loopback; the same port answers /healthz."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.start_local().start_scheduler(SWATH_HTTP_PORT=str(port))
+        cluster.wait(cluster.submit(cluster.register("true"), 3))
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        assert "swath_scheduler_launches_total 3.0" in text
+        assert "swath_scheduler_acknowledgements_total 6.0" in text
+        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+            assert answer.status == 200
+    finally:
+        cluster.close()
+
+
+def test_a_scheduler_without_its_settings_says_what_is_missing(tmp_path: Path):
+    """Exit code 2 and the names, no traceback."""
+    ended = subprocess.run([sys.executable, "-m", "scheduler"], cwd=ROOT, env=HERE, capture_output=True, timeout=60)
+    assert ended.returncode == 2
+    assert b"outputs_root" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
+def test_a_failed_job_is_run_again_on_request(cluster: Cluster, tmp_path: Path):
+    """retry: the failed tasks of a job that had ended, read back from the database."""
+    flag = tmp_path / "works"
+    script = f"import pathlib, sys; sys.exit(not pathlib.Path({str(flag)!r}).exists())"
+    image = cluster.register("mends", SLEEPER, a_script(tmp_path, script))
+    job_id = cluster.submit(image, 3, retry={"max_attempts": 1})
+    assert cluster.wait(job_id).counts.failed == 3
+    flag.touch()
+    cluster.store.request_retry(job_id)
+    cluster.wait_until(lambda: cluster.store.get_job(job_id).state is JobState.SUCCEEDED, 30)
+    assert len(cluster.store.list_attempts(job_id, 2)) == 2

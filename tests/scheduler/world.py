@@ -178,6 +178,7 @@ class World:
         self._ids = 0
         self._uuids = 0
         self._offers = 0
+        self._open: dict[str, ev.Offer] = {}  # offers that the master has made and not got back
         self.core = self._load()
 
     def _load(self) -> Core:
@@ -191,12 +192,28 @@ class World:
 
     def happen(self, *events: ev.Event) -> World:
         """Handle a batch of events; commit, then record the calls."""
+        self._open |= {offer.id: offer for event in events if isinstance(event, ev.Offered) for offer in event.offers}
         effects = self.core.handle(events, self.now)
         self.store.apply(effects.changes)
+        self._check_offers(effects.calls)
         self.recent = effects.calls
         self.calls += effects.calls
         self.wake_at = effects.wake_at
         return self
+
+    def _check_offers(self, calls: tuple[fx.Call, ...]) -> None:
+        """Every offer is used once, of one agent an ACCEPT, by attempts that are written and fit into it."""
+        for call in calls:
+            if isinstance(call, fx.Accept):
+                offers = [self._open.pop(offer_id) for offer_id in call.offer_ids]
+                assert {offer.agent_id for offer in offers} == {call.agent_id}
+                there = any(self.settings.executor_id in offer.executor_ids for offer in offers)
+                need = sum((launch.attempt.resources for launch in call.launches), Resources() if there else EXECUTOR)
+                assert need.fits_in(sum((offer.resources for offer in offers), Resources()))
+                assert all(launch.attempt.id in self.store.attempts for launch in call.launches)
+            elif isinstance(call, fx.Decline):
+                for offer_id in call.offer_ids:
+                    del self._open[offer_id]
 
     def restart(self) -> World:
         """Kill the scheduler, and start it again on what it had committed."""
