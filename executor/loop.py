@@ -30,9 +30,12 @@ class Inbox:
         self._work.append(work)
         os.eventfd_write(self._bell, 1)
 
-    def take(self) -> Work | None:
-        """The oldest of what is there."""
-        return self._work.popleft() if self._work else None
+    def take(self, most: int) -> list[Work]:
+        """The oldest of what is there; it stays readable while more is."""
+        taken = [self._work.popleft() for _ in range(min(most, len(self._work)))]
+        if self._work:
+            os.eventfd_write(self._bell, 1)
+        return taken
 
     def hush(self) -> None:
         """Stop being readable until the next `post`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from executor.journal import Entry, find_former, read_journal
 from executor.places import is_scratch, remove_tree
-from executor.processes import EXECUTOR, Process, descendants, read_attempt, read_mark, read_processes, send_signal
+from executor.processes import EXECUTOR, Tree, read_attempt, read_mark, read_processes, send_signal
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +50,14 @@ def _kill(label: str, entries: list[Entry]) -> int:
 
 
 def _find(label: str, entries: list[Entry]) -> set[int]:
-    processes = {pid: process for pid, process in read_processes().items() if not process.zombie}
+    tree = Tree(read_processes())
     own = os.getpid()
-    known = {pid for entry in entries for pid, started in _written(entry) if _started(processes, pid) == started}
+    known = {pid for entry in entries for pid, started in _written(entry) if tree.is_still(pid, started)}
     attempts = {entry.attempt for entry in entries}
-    marked = {pid for pid in processes if pid != own and _is_marked(pid, label, attempts)}
+    marked = {pid for pid in tree.processes if pid != own and _is_marked(pid, label, attempts)}
     # A session has its leader's number, which cannot come again as a pid while the session lives.
-    sessions = {process.pid for process in processes.values() if process.session in known}
-    return descendants(marked | known | sessions, processes) & processes.keys()
+    sessions = {pid for leader in known for pid in tree.sessions.get(leader, ())}
+    return tree.descendants(marked | known | sessions)
 
 
 def _is_marked(pid: int, label: str, attempts: set[str]) -> bool:
@@ -68,11 +68,6 @@ def _written(entry: Entry) -> list[tuple[int, int | None]]:
     """The processes that a journal names, each by its pid and its start."""
     seen: list[tuple[int, int | None]] = [(int(pid), started) for pid, started in entry.seen.items()]
     return seen if entry.pid is None else [*seen, (entry.pid, entry.started)]
-
-
-def _started(processes: dict[int, Process], pid: int) -> int | None:
-    process = processes.get(pid)
-    return process.started if process else -1
 
 
 def _remove_scratch(entry: Entry) -> None:

@@ -57,10 +57,10 @@ def read_process(pid: int) -> Process | None:
 
 
 def read_processes() -> dict[int, Process]:
-    """All processes, by pid."""
+    """All processes that have not ended, by pid."""
     names = os.listdir(_PROC)  # noqa: PTH208 - hundreds of Path objects, each time
     found = (read_process(int(name)) for name in names if name.isdigit())
-    return {process.pid: process for process in found if process}
+    return {process.pid: process for process in found if process and not process.zombie}
 
 
 def read_mark(pid: int, name: str) -> str | None:
@@ -88,19 +88,32 @@ def read_attempt(pid: int) -> str | None:
     return None
 
 
-def descendants(roots: Iterable[int], processes: dict[int, Process]) -> set[int]:
-    """The pids below `roots`, themselves included."""
-    children: dict[int, list[int]] = {}
-    for process in processes.values():
-        children.setdefault(process.parent, []).append(process.pid)
-    found: set[int] = set()
-    pending = list(roots)
-    while pending:
-        pid = pending.pop()
-        if pid not in found:
-            found.add(pid)
-            pending += children.get(pid, ())
-    return found
+class Tree:
+    """Who is whose parent among the processes of one reading, and who shares a session."""
+
+    def __init__(self, processes: dict[int, Process]) -> None:
+        self.processes = processes
+        self.children: dict[int, list[int]] = {}
+        self.sessions: dict[int, list[int]] = {}
+        for process in processes.values():
+            self.children.setdefault(process.parent, []).append(process.pid)
+            self.sessions.setdefault(process.session, []).append(process.pid)
+
+    def descendants(self, roots: Iterable[int]) -> set[int]:
+        """The pids below `roots`, themselves included as far as they are there."""
+        found: set[int] = set()
+        pending = [pid for pid in roots if pid in self.processes]
+        while pending:
+            pid = pending.pop()
+            if pid not in found:
+                found.add(pid)
+                pending += self.children.get(pid, ())
+        return found
+
+    def is_still(self, pid: int, started: int | None) -> bool:
+        """True when the pid is still of the process that started then."""
+        process = self.processes.get(pid)
+        return process is not None and process.started == started
 
 
 def adopt_orphans() -> None:

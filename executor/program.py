@@ -31,6 +31,7 @@ MakeDriver = Callable[[Callable[[Mapping[str, Any]], None]], Driver]
 
 _FLUSH_SHARE = 0.3  # of the shutdown's grace, for the agent to acknowledge the last updates
 
+_FAIR = 10  # events in a row; then those that have ended are looked for, however many wait to start
 _SOCKET = Path("/var/run/docker.sock")
 
 
@@ -68,7 +69,7 @@ def _loop(core: Core, shell: Shell, inbox: Inbox, waiter: Waiter) -> None:
     while True:
         now = read_clocks()
         waiter.wait(max(tick_at_s - now.clock_s, core.next_tick_s(now) - TICK_S, 0.0))
-        while (work := inbox.take()) is not None:
+        for work in inbox.take(_FAIR):
             if _perform(shell, _decide(core, work)):
                 return
         now = read_clocks()

@@ -28,7 +28,7 @@ from executor.processes import (
     ATTEMPT,
     EXECUTOR,
     Process,
-    descendants,
+    Tree,
     read_attempt,
     read_children,
     read_process,
@@ -130,19 +130,21 @@ class ProcessRuntime:
             send_signal(child.pid, signal.SIGTERM, group=True)
             return
         send_signal(child.pid, signal.SIGKILL, group=True)
-        for pid in self._find(child, read_processes()):
+        tree = Tree(read_processes())
+        for pid in self._find(child, tree, self._adopted(tree)):
             send_signal(pid, signal.SIGKILL)
 
     def watch(self) -> None:
         """Remember what is below each attempt, and how much memory that takes; once a second while any is that old."""
-        processes = read_processes()
+        tree = Tree(read_processes())
+        adopted = self._adopted(tree)
         for child in self._children.values():
-            pids = self._find(child, processes)
-            seen = {pid: processes[pid].started for pid in pids}
+            pids = self._find(child, tree, adopted)
+            seen = {pid: tree.processes[pid].started for pid in pids}
+            child.max_memory = max(child.max_memory, sum(tree.processes[pid].memory for pid in pids))
             if seen != child.seen:
                 child.seen = seen
                 self._note(child)
-            child.max_memory = max(child.max_memory, sum(processes[pid].memory for pid in pids))
 
     def observe(self, attempt: str) -> float:
         """Nothing beyond the attempt's own directories."""
@@ -271,20 +273,19 @@ class ProcessRuntime:
                 return child.attempt
         return read_attempt(process.pid)
 
-    def _find(self, child: _Child, processes: dict[int, Process]) -> set[int]:
+    def _adopted(self, tree: Tree) -> dict[str | None, list[int]]:
+        """Our children that lost their parents, by attempt."""
+        adopted: dict[str | None, list[int]] = {}
+        for pid in tree.children.get(os.getpid(), ()):
+            if pid not in self._pids:
+                adopted.setdefault(self._owner(tree.processes[pid]), []).append(pid)
+        return adopted
+
+    def _find(self, child: _Child, tree: Tree, adopted: dict[str | None, list[int]]) -> set[int]:
         """The living processes of an attempt."""
-        own = os.getpid()
-        roots = {child.pid} | {pid for pid, started in child.seen.items() if _started(processes, pid) == started}
-        for process in processes.values():
-            adopted = process.parent == own and process.pid not in self._pids
-            if process.session == child.pid or (adopted and self._owner(process) == child.attempt):
-                roots.add(process.pid)
-        return {pid for pid in descendants(roots, processes) if pid in processes and not processes[pid].zombie}
-
-
-def _started(processes: dict[int, Process], pid: int) -> int | None:
-    process = processes.get(pid)
-    return process.started if process else None
+        seen = [pid for pid, started in child.seen.items() if tree.is_still(pid, started)]
+        roots = [child.pid, *seen, *tree.sessions.get(child.pid, ()), *adopted.get(child.attempt, ())]
+        return tree.descendants(roots)
 
 
 def _await_end(pid: int, deadline: float) -> None:
