@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
+from swath.cli.var import Var
 from swath.client import Client
 from swath.domain.errors import InternalError, InvalidInputError, NotFoundError
 
@@ -20,6 +22,9 @@ Timeout = Annotated[
 
 def open_client() -> Client:
     """A client of the cluster in $SWATH_URL, $SWATH_VAR or ./var; raises InternalError where there is none."""
+    var = Var.from_environment(os.environ)
+    if not os.environ.get("SWATH_URL") and var.read_cluster().get("state") == "stopped":
+        raise InternalError(f"the cluster in {var.root} is stopped: `swath up` starts it again")
     try:
         return Client()
     except (NotFoundError, OSError) as error:
