@@ -16,14 +16,6 @@ from tests.api.agent import an_agent_serving_files
 from tests.api.serving import Api, make_settings, register_ndvi, serving
 from tests.store.build import NOW, Scene
 
-PLUGIN = "tests.fixtures.postgres"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Take the shared fixtures in, unless the run has them already."""
-    if not config.pluginmanager.has_plugin(PLUGIN):
-        config.pluginmanager.import_plugin(PLUGIN)
-
 
 def _make_scene(database: Database) -> Scene:
     epoch = Leadership(database).acquire("first", NOW, lease_s=60)

@@ -10,14 +10,6 @@ from swath.store.leadership import Leadership
 from swath.store.scheduling import SchedulerStore
 from tests.store.build import NOW, Scene
 
-PLUGIN = "tests.fixtures.postgres"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Take the shared fixtures in, unless the run has them already."""
-    if not config.pluginmanager.has_plugin(PLUGIN):
-        config.pluginmanager.import_plugin(PLUGIN)
-
 
 @pytest.fixture
 def scene(database: Database) -> Scene:
