@@ -1,11 +1,14 @@
-"""The stdout and stderr of attempts, read from their sandboxes through the agents' /files/read.
+"""The stdout and stderr of attempts, read from their sandboxes through the agents' own HTTP API.
 
 An agent that serves its sandboxes needs no shared file system, and keeps an ended attempt's files until it collects them.
+READ_FILE, the v1 form of /files/read, "gives base64 and size" (wire transcript 12): a log holds bytes, and a read may end
+within a character, which the text inside of /files/read's JSON cannot tell.
 """
 
 from __future__ import annotations
 
-import json
+import base64
+import binascii
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -43,13 +46,12 @@ class SandboxReader:
 
     async def get_size(self, file: LogFile) -> int:
         """Bytes that the file has now. Raises NotFoundError and AgentUnreachableError, as everything here does."""
-        # "/files/read without offset = size only" (wire transcript 12)
-        _, size = await self._ask(file, {})
+        _, size = await self._ask(file, 0, 1)
         return size
 
     async def read(self, file: LogFile, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset` on; fewer where the agent gives fewer, none at the end."""
-        data, _ = await self._ask(file, {"offset": str(offset), "length": str(min(length, CHUNK))})
+        data, _ = await self._ask(file, offset, min(length, CHUNK))
         return data
 
     async def stream(self, file: LogFile, start: int, end: int) -> AsyncIterator[bytes]:
@@ -61,11 +63,13 @@ class SandboxReader:
             start += len(data)
             yield data
 
-    async def _ask(self, file: LogFile, parameters: dict[str, str]) -> tuple[bytes, int]:
-        """(data, offset) of the agent's answer."""
+    async def _ask(self, file: LogFile, offset: int, length: int) -> tuple[bytes, int]:
+        """(bytes of the file, its size)."""
+        call = {"type": "READ_FILE", "read_file": {"path": file.path, "offset": offset, "length": length}}
         try:
-            response = await self._http.get(
-                f"{file.agent_url.rstrip('/')}/files/read", params={"path": file.path, **parameters}
+            # "415 for application/json; charset=utf-8" (surprise 37): the type stands alone
+            response = await self._http.post(
+                f"{file.agent_url.rstrip('/')}/api/v1", json=call, headers={"Content-Type": "application/json"}
             )
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
@@ -79,10 +83,9 @@ class SandboxReader:
                 f"agent {file.hostname} answers {response.status_code} to a read of {file.path}"
             )
         try:
-            # A file holds bytes, and a chunk may end within a character: the agent sends them as they are inside of JSON.
-            document = json.loads(response.content.decode("utf-8", "surrogateescape"))
-            return document["data"].encode("utf-8", "surrogateescape"), int(document["offset"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            said = response.json()["read_file"]
+            return base64.b64decode(said["data"], validate=True), int(said["size"])
+        except (ValueError, KeyError, TypeError, binascii.Error) as error:
             raise AgentUnreachableError(
                 f"agent {file.hostname} answers a read with what is no data: {error}"
             ) from error

@@ -17,7 +17,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType, TracebackType
@@ -26,7 +26,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from swath.documents import Attempt, Event, Job, Output, Task
+from swath.documents import Attempt, Event, Job, Output, Task, with_hrefs
 from swath.domain import errors
 from swath.domain.states import ENDED_JOB
 
@@ -47,6 +47,8 @@ ERRORS: Mapping[str, type[errors.SwathError]] = MappingProxyType(
 )
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _RETRY_DELAYS_S = (0.1, 0.5, 2.0)  # after a connection that broke; only for requests that may be said twice
+_STREAM_TRIES = 15  # to open a broken stream again, a quarter of a minute in all
+_FIRST_TRIES = 3  # as long as the service has never answered: its address may be wrong
 _STREAM_SILENCE_S = 45.0  # three of the service's heartbeats
 _STREAM_FAILURES = 3  # in a row, before `wait` goes over to polling
 _POLL_S = 1.0
@@ -155,7 +157,7 @@ class Client:
         self, job_id: str, index: int = 0, stream: str = "stdout", *, attempt: int | None = None, offset: int = 0
     ) -> Iterator[bytes]:
         """The same as it is written, until the attempt has ended; waits for an attempt that has not started yet."""
-        url, failures = f"{_task_path(job_id, index)}/logs/{stream}", 0
+        url, failures = f"{_task_path(job_id, index)}/logs/{stream}", _STREAM_TRIES - _FIRST_TRIES
         while True:
             try:
                 parameters = _given(attempt=attempt, offset=offset, follow="true")
@@ -197,16 +199,16 @@ class Client:
     def events(self, job_id: str | None = None, *, after: int | None = None, follow: bool = True) -> Iterator[Event]:
         """What happened since event `after`, to one job (until it has ended) or to all; without `follow`, only what is past."""
         url = "/v1/events" if job_id is None else f"/v1/jobs/{quote(job_id, safe='')}/events"
-        failures = 0
+        failures = _STREAM_TRIES - _FIRST_TRIES
         while True:
+            heard = False
             try:
                 for name, data in self._messages(url, _given(after=after, follow=str(follow).lower())):
-                    if not name:
-                        continue
-                    event = cast(Event, data)
-                    after, failures = event["id"], 0
-                    yield event
-                if job_id is not None or not follow:
+                    if name:
+                        event = cast(Event, data)
+                        after, failures, heard = event["id"], 0, True
+                        yield event
+                if not follow or (job_id is not None and not heard and self.job(job_id)["state"] in ENDED_JOB):
                     return
             except httpx.TransportError as error:
                 failures = self._pause(failures, error)
@@ -284,7 +286,8 @@ class Client:
 
     def _watch(self, job_id: str, deadline: float | None) -> Iterator[Job | None]:
         """The job at once and whenever it changes; None now and then while the service does not answer."""
-        path, failures, answered_at = f"/v1/jobs/{quote(job_id, safe='')}/events", 0, time.monotonic()
+        path, failures = f"/v1/jobs/{quote(job_id, safe='')}/events", 0
+        answered_at: float | None = None  # monotonic
         while True:
             try:
                 if failures < _STREAM_FAILURES:
@@ -294,67 +297,22 @@ class Client:
                         yield cast(Job, data) if name == "job" else None
                 yield self.job(job_id)
                 answered_at = time.monotonic()
-            except (httpx.TransportError, errors.InternalError):
+            except (httpx.TransportError, errors.InternalError) as error:
                 failures += 1
-                if time.monotonic() - answered_at > _PATIENCE_S:
-                    raise
+                if answered_at is None or time.monotonic() - answered_at > _PATIENCE_S:
+                    raise (error if isinstance(error, errors.InternalError) else self._unreachable(error)) from None
                 yield None
             time.sleep(_POLL_S if failures >= _STREAM_FAILURES else 0.1)
 
     def _pause(self, failures: int, error: httpx.TransportError) -> int:
         """Wait before a stream is opened again; raises once it has failed too often without a byte between."""
-        if failures >= len(_RETRY_DELAYS_S):
+        if failures >= _STREAM_TRIES:
             raise self._unreachable(error) from error
-        time.sleep(_RETRY_DELAYS_S[failures])
+        time.sleep(min(0.1 * 2**failures, 1.0))
         return failures + 1
 
     def _unreachable(self, error: Exception) -> errors.InternalError:
         return errors.InternalError(f"the API at {self.url} does not answer ({error}); is it running?")
-
-
-def with_hrefs(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The job document with every local path of its inputs and items as an absolute file:// href.
-
-    A `Path` is one anywhere; text is one as an input's value, as "href", in "hrefs", and as an item of an array over an input.
-    """
-    document, inputs = dict(job), job.get("inputs") or {}
-    if inputs:
-        document["inputs"] = {name: _to_files(value) for name, value in inputs.items()}
-    array = job.get("array")
-    if array and array.get("items"):
-        convert = _to_files if array.get("over") in inputs else _to_item
-        document["array"] = {**array, "items": [convert(item) for item in array["items"]]}
-    return document
-
-
-def _to_files(value: Any) -> Any:
-    """What is given for a file input, in the API's form."""
-    if isinstance(value, str | os.PathLike):
-        return {"href": _to_href(value)}
-    if isinstance(value, Sequence):
-        return {"hrefs": [_to_href(entry) for entry in value]}
-    return _to_item(value)
-
-
-def _to_item(value: Any) -> Any:
-    """An array's item: only what is a path for certain becomes a href, for other text may be a parameter."""
-    if isinstance(value, os.PathLike):
-        return {"href": _to_href(value)}
-    if not isinstance(value, Mapping):
-        return value
-    item = {name: _to_item(entry) for name, entry in value.items()}
-    if isinstance(value.get("href"), str | os.PathLike):
-        item["href"] = _to_href(value["href"])
-    if isinstance(value.get("hrefs"), Sequence):
-        item["hrefs"] = [_to_href(entry) for entry in value["hrefs"]]
-    return item
-
-
-def _to_href(path: str | os.PathLike[str]) -> str:
-    if isinstance(path, str) and "://" in path:
-        return path
-    # not resolved: a symbolic link may be how the agents see the file too
-    return Path(os.path.abspath(Path(path).expanduser())).as_uri()  # noqa: PTH100
 
 
 def parse_messages(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,10 @@
-"""What the REST API answers, as types for those who read it: plain dictionaries, as they come out of the JSON."""
+"""The REST API's documents: what it answers, as types of plain dictionaries, and local paths in what it is sent."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypedDict
 
 
@@ -103,3 +106,48 @@ class Event(TypedDict):
     at: str
     kind: str
     data: dict[str, Any]
+
+
+def with_hrefs(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The job document with every local path of its inputs and items as an absolute file:// href.
+
+    A `Path` is one anywhere; text is one as an input's value, as "href", in "hrefs", and as an item of an array over an input.
+    """
+    document, inputs = dict(job), job.get("inputs") or {}
+    if inputs:
+        document["inputs"] = {name: _to_files(value) for name, value in inputs.items()}
+    array = job.get("array")
+    if array and array.get("items"):
+        convert = _to_files if array.get("over") in inputs else _to_item
+        document["array"] = {**array, "items": [convert(item) for item in array["items"]]}
+    return document
+
+
+def _to_files(value: Any) -> Any:
+    """What is given for a file input, in the API's form."""
+    if isinstance(value, str | os.PathLike):
+        return {"href": _to_href(value)}
+    if isinstance(value, Sequence):
+        return {"hrefs": [_to_href(entry) for entry in value]}
+    return _to_item(value)
+
+
+def _to_item(value: Any) -> Any:
+    """An array's item: only what is a path for certain becomes a href, for other text may be a parameter."""
+    if isinstance(value, os.PathLike):
+        return {"href": _to_href(value)}
+    if not isinstance(value, Mapping):
+        return value
+    item = {name: _to_item(entry) for name, entry in value.items()}
+    if isinstance(value.get("href"), str | os.PathLike):
+        item["href"] = _to_href(value["href"])
+    if isinstance(value.get("hrefs"), Sequence):
+        item["hrefs"] = [_to_href(entry) for entry in value["hrefs"]]
+    return item
+
+
+def _to_href(path: str | os.PathLike[str]) -> str:
+    if isinstance(path, str) and "://" in path:
+        return path
+    # not resolved: a symbolic link may be how the agents see the file too
+    return Path(os.path.abspath(Path(path).expanduser())).as_uri()  # noqa: PTH100

@@ -1,14 +1,14 @@
-"""A stand-in for an agent's /files/read, as wire transcript 12 shows it, over real files."""
+"""A stand-in for an agent's READ_FILE, as wire transcript 12 shows it, over real files."""
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 LARGEST_READ = 16 * 4096  # bytes: 16 pages of memory
 
@@ -16,20 +16,18 @@ LARGEST_READ = 16 * 4096  # bytes: 16 pages of memory
 class _Files(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:
-        query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
-        path = Path(query["path"])
+    def do_POST(self) -> None:
+        call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert (self.path, self.headers["Content-Type"], call["type"]) == ("/api/v1", "application/json", "READ_FILE")
+        asked = call["read_file"]
+        path = Path(asked["path"])
         if not path.is_file():
             self._answer(404, b"")
             return
         content = path.read_bytes()
-        if int(query.get("offset", -1)) < 0:
-            self._answer(200, json.dumps({"data": "", "offset": len(content)}).encode())
-            return
-        offset, length = int(query["offset"]), min(int(query.get("length", LARGEST_READ)), LARGEST_READ)
-        text = content[offset : offset + length].decode("utf-8", "surrogateescape")
-        document = json.dumps({"data": text, "offset": offset}, ensure_ascii=False)
-        self._answer(200, document.encode("utf-8", "surrogateescape"))  # bytes as they are: Mesos checks no encoding
+        data = content[asked["offset"] :][: min(asked["length"], LARGEST_READ)]
+        said = {"size": len(content), "data": base64.b64encode(data).decode()}
+        self._answer(200, json.dumps({"type": "READ_FILE", "read_file": said}).encode())
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

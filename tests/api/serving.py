@@ -84,9 +84,9 @@ def make_settings(directory: Path, database_url: str, **changed: Any) -> Setting
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Api]:
+def serving(settings: Settings, *, port: int = 0) -> Iterator[Api]:
     """The service of `settings`, until the end of the block."""
-    server = Server(create_app(settings), host="127.0.0.1", port=0)
+    server = Server(create_app(settings), host="127.0.0.1", port=port)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
