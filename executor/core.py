@@ -159,7 +159,7 @@ class Core:
             return self._refuse(event.task_id, Cause.AGENT, self._closing.message)
         try:
             order = to_order(event.task_id, event.data)
-        except InvalidInputError as error:
+        except (InvalidInputError, RecursionError) as error:  # the latter for JSON of a thousand brackets
             return self._refuse(event.task_id, Cause.SPEC, f"the task's specification is wrong: {error}")
         attempt = order.spec.attempt
         if attempt in self._runs:

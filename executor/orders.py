@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,6 +16,8 @@ from swath.domain.errors import InvalidInputError, Problem
 from swath.domain.ids import is_ulid
 from swath.domain.manifest import Manifest, SwathManifest
 from swath.domain.resources import Resources
+
+BUILTIN = "builtin:true"  # the context of the image that needs none: its command runs from the attempt's own directory
 
 
 def to_order(task_id: str, data: bytes) -> Order:
@@ -58,7 +61,14 @@ def _identity_problems(spec: AttemptSpec) -> Iterator[Problem]:
         yield Problem("/job", "is no ULID")
     if isinstance(spec.task, bool) or not isinstance(spec.task, int) or spec.task < 0:
         yield Problem("/task", "is no index")
-    root = spec.outputs_root
+    image: dict[str, Any] = asdict(spec.image)
+    for name, value in image.items():
+        if value is not None and not isinstance(value, str):
+            yield Problem(f"/image/{name}", "is no text")
+    context = image["context"]
+    if isinstance(context, str) and context != BUILTIN and not context.startswith("/"):
+        yield Problem("/image/context", "is no absolute path")
+    root: Any = spec.outputs_root
     if not isinstance(root, str) or not root.startswith("/") or ".." in PurePosixPath(root).parts:
         yield Problem("/outputs_root", "is no absolute path")
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from executor.events import Event, Exited, Started
 from executor.journal import Entry, Journal
 from executor.logs import STREAMS, open_log
+from executor.orders import BUILTIN
 from executor.processes import (
     ATTEMPT,
     EXECUTOR,
@@ -44,7 +45,6 @@ from swath.domain.run import command, environment
 
 log = logging.getLogger(__name__)
 
-BUILTIN = "builtin:true"
 WARNINGS = (
     "not in a container: limits of cpus and memory are not enforced, the network is open, and the command may read and"
     " write what the agent's user may",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from executor.events import Kill, Launch, Order, Shutdown
 from executor.journal import NAME, Entry, Journal, find_former, read_journal
@@ -17,6 +20,8 @@ from executor.publish import PublishError, publish
 from executor.runtimes.container import Site, make_config
 from executor.runtimes.port import Assignment
 from executor.settings import Settings, to_seconds
+from swath.domain.errors import InvalidInputError
+from swath.domain.ids import is_ulid
 from swath.domain.retries import Cause
 from tests.executor.build import a_manifest, a_spec, an_id, an_output
 
@@ -27,6 +32,30 @@ def an_order(outputs_root: object, **fields: object) -> Order:
     """An order with one declared output."""
     spec = a_spec(a_manifest("true", outputs=[an_output()]), outputs_root, **fields)
     return to_order(spec.attempt, spec.to_json().encode())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = sorted(json.loads(a_spec(a_manifest("true"), "/outputs").to_json()))
+
+
+@given(field=st.sampled_from(FIELDS), value=JSON, part=st.sampled_from(["", "name", "context", "reference"]))
+def test_whatever_a_task_says_is_taken_or_refused(field: str, value: object, part: str) -> None:
+    """Any JSON in any field: an order, or InvalidInputError; never another exception, for that would end the executor."""
+    document = json.loads(a_spec(a_manifest("true"), "/outputs").to_json())
+    if field == "image" and part:
+        document["image"][part] = value
+    else:
+        document[field] = value
+    try:
+        order = to_order("task", json.dumps(document).encode())
+    except InvalidInputError:
+        return
+    assert is_ulid(order.spec.attempt)
+    assert Path(order.spec.outputs_root).is_absolute()
 
 
 def test_settings_come_from_the_agent_and_the_scheduler() -> None:

@@ -339,8 +339,8 @@ def test_a_wrong_specification_is_refused(agent: Agent, change: dict[str, Any], 
 
 
 def test_rubbish_is_refused(agent: Agent) -> None:
-    """Data that is no JSON, and no data at all."""
-    for number, data in enumerate((b"\xff\x00", b"", b"[]", b"{}")):
+    """Data that is no JSON, no data at all, JSON without an end."""
+    for number, data in enumerate((b"\xff\x00", b"", b"[]", b"{}", b"[" * 100_000)):
         update = agent.wait(agent.launch(data, task=f"rubbish-{number}"))
         assert update.report.cause is Cause.SPEC
 
@@ -390,6 +390,16 @@ def test_a_shutdown_ends_all_in_time(own_agent: Agent) -> None:
         update = own_agent.wait(task)
         assert (update.state, update.report.cause) == ("TASK_FAILED", Cause.AGENT)
     assert own_agent.process is not None
+    assert own_agent.process.wait(10) == 0
+
+
+def test_sigterm_is_a_shutdown(own_agent: Agent) -> None:
+    """What runs is ended and reported; the executor's exit code is 0."""
+    task = own_agent.launch(a_run(own_agent, "sleeper", "import time; time.sleep(60)"))
+    own_agent.wait(task, "TASK_RUNNING")
+    assert own_agent.process is not None
+    own_agent.process.terminate()
+    assert own_agent.wait(task).report.message == "the executor was ended by SIGTERM"
     assert own_agent.process.wait(10) == 0
 
 
