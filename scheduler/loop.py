@@ -38,7 +38,7 @@ class Signal(Enum):
     STOP = "stop"
 
 
-Item = Message | ev.Event | Signal
+Item = Message | ev.Event | Signal | Exception  # an exception is what a thread died of: the loop dies of it, too
 
 
 class Jobs(Protocol):
@@ -102,6 +102,8 @@ class Loop:
     def run_once(self) -> bool:
         """Wait for a batch and handle it; False for a STOP."""
         items = self._inbox.take(self._patience_s())
+        for error in (item for item in items if isinstance(item, Exception)):
+            raise error
         if Signal.STOP in items:
             return False
         if self._clock() >= self._lease.renew_at:
@@ -131,7 +133,7 @@ class Loop:
             elif isinstance(item, dict):
                 if (event := _convert(item)) is not None:
                     yield event
-            elif not isinstance(item, Signal):
+            elif not isinstance(item, Signal | Exception):
                 yield item
         if changed:
             yield from map(self._to_seen, self._jobs.read_changed_jobs())
@@ -178,9 +180,12 @@ class Watch:
         self._listener.close()
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._listener.wait(POLL_S)
-            self._inbox.put(Signal.DESIRED)
+        try:
+            while not self._stopped.is_set():
+                self._listener.wait(POLL_S)
+                self._inbox.put(Signal.DESIRED)
+        except Exception as error:
+            self._inbox.put(error)
 
 
 def _convert(message: Message) -> ev.Event | None:

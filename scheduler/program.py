@@ -48,6 +48,7 @@ class Scheduler:
         self._stopped = threading.Event()
         self._inbox = Inbox()
         self._failures = 0
+        self._standing_by = False
         self._lease = Lease(
             Leadership(self._database),
             lease_s=settings.lease_s,
@@ -83,7 +84,11 @@ class Scheduler:
         begun = time.monotonic()
         try:
             if self._lease.acquire():
+                self._standing_by = False
                 self._lead()
+            elif not self._standing_by:
+                self._standing_by = True
+                log.info("standing_by", holder=self._lease.holder)
         except StoppedError as error:
             if error.stop.kind is StopKind.REMOVED and not self._settings.register_anew:
                 raise

@@ -74,7 +74,7 @@ def list_later(turn: Turn) -> None:
 def list_now(turn: Turn) -> None:
     """Ask the leading master."""
     if turn.state.connected:
-        turn.call(ListAgents(master=turn.state.master))
+        turn.call(ListAgents())
         list_later(turn)
 
 

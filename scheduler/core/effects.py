@@ -77,8 +77,6 @@ class Reconcile:
 class ListAgents:
     """Ask the leading master for its agents; the answer is an AgentsListed."""
 
-    master: str | None
-
 
 class StopKind(StrEnum):
     """What to do after the core has given up."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -22,8 +21,8 @@ from scheduler.core.events import (
 )
 from swath.domain.changes import PutAgent
 from swath.domain.errors import WireError
-from swath.domain.resources import Resources
 from swath.domain.states import Observation
+from swath.wire.calls import to_resources
 
 Message = Mapping[str, Any]
 
@@ -52,25 +51,6 @@ def to_agents(answer: Message) -> AgentsListed:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"the list of agents cannot be understood: {error!r}") from error
-
-
-def to_resources(entries: Iterable[Message]) -> Resources:
-    """What a task without reservations could use: no reserved and no revocable resources, no volumes (M18)."""
-    totals = {"cpus": 0.0, "mem": 0.0, "disk": 0.0, "gpus": 0.0}
-    for entry in entries:
-        if entry["name"] in totals and "scalar" in entry and _is_plain(entry):
-            totals[entry["name"]] += entry["scalar"]["value"]
-    return Resources(
-        cpus_m=round(totals["cpus"] * 1000),
-        mem=math.floor(totals["mem"]),
-        disk=math.floor(totals["disk"]),
-        gpus=math.floor(totals["gpus"]),
-    )
-
-
-def _is_plain(entry: Message) -> bool:
-    reserved = entry.get("reservations") or entry.get("role", "*") != "*"
-    return not reserved and "revocable" not in entry and "disk" not in entry
 
 
 def _to_subscribed(message: Message) -> Subscribed:

@@ -1,4 +1,4 @@
-"""A real cluster in a temporary directory: `python -m local`, `python -m scheduler`, executors, SQLite."""
+"""A real cluster in a temporary directory: `python -m local`, `python -m scheduler`, executors, and a database."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ HERE = {"PYTHONPATH": str(ROOT), "PATH": os.environ.get("PATH", os.defpath)}
 class Cluster:
     """Programs are started by name, and may be killed by name."""
 
-    def __init__(self, directory: Path, *, cpus: float = 4, mem: int = 4096, interval_s: float = 1.0) -> None:
+    def __init__(
+        self, directory: Path, *, url: str | None = None, cpus: float = 4, mem: int = 4096, interval_s: float = 1.0
+    ) -> None:
         self.directory = directory
         self.cpus, self.mem, self.interval_s = cpus, mem, interval_s
-        self.url = f"sqlite:///{directory}/swath.db"
+        self.url = url or f"sqlite:///{directory}/swath.db"
         upgrade(self.url)
         self.database = Database(self.url)
         self.store = ApiStore(self.database)

@@ -73,7 +73,7 @@ ACK = fx.Acknowledge(agent_id="a", task_id="t", uuid="u")
 def test_changes_are_committed_before_any_call():
     """DESIGN.md 1: commit, then speak."""
     diary = Diary()
-    a_shell(diary).perform(fx.Effects(changes=(WRITE, WRITE), calls=(ACK, fx.ListAgents(master=None))), NOON)
+    a_shell(diary).perform(fx.Effects(changes=(WRITE, WRITE), calls=(ACK, fx.ListAgents())), NOON)
     assert diary.lines == ["commit 2 in epoch 7", "ACKNOWLEDGE", "list"]
 
 
@@ -281,6 +281,22 @@ def test_the_watch_turns_news_into_signals_and_closes_its_listener():
     assert Signal.DESIRED in inbox.take(10)
     watch.stop()
     assert listener.closed
+
+
+def test_a_thread_that_dies_takes_the_loop_with_it():
+    """Crash-only: a scheduler that hears no more of new jobs begins anew."""
+
+    class Broken(Listener):
+        def wait(self, timeout_s: float) -> bool:
+            raise OSError("gone")
+
+    inbox = Inbox()
+    watch = Watch(Broken(), inbox)
+    watch.start()
+    loop = a_loop(Diary(), inbox, Jobs())
+    with pytest.raises(OSError, match="gone"):
+        loop.run()
+    watch.stop()
 
 
 def test_the_lister_answers_a_request_with_a_list():

@@ -41,6 +41,23 @@ def test_a_hundred_tasks_succeed_with_every_state_committed(cluster: Cluster):
     assert attempt.agent_url is not None
 
 
+@pytest.mark.postgres
+def test_a_job_runs_on_postgresql_and_survives_its_scheduler(postgres_database: str, tmp_path: Path):
+    """LISTEN and NOTIFY, the epoch and the bulk statements of the other database."""
+    cluster = Cluster(tmp_path, url=postgres_database)
+    try:
+        cluster.start_local().start_scheduler()
+        image = cluster.register("naps", SLEEPER, a_script(tmp_path, "import time; time.sleep(0.5)"))
+        job_id = cluster.submit(image, 9, cpus=1)
+        cluster.wait_until(lambda: cluster.store.get_job(job_id).counts.active == 3, 30)
+        cluster.stop("scheduler", signal.SIGKILL)
+        cluster.start_scheduler()
+        job = cluster.wait(job_id, 60)
+        assert (job.state, job.counts.succeeded) == (JobState.SUCCEEDED, 9)
+    finally:
+        cluster.close()
+
+
 def test_a_failing_task_is_tried_again_and_then_fails_with_its_exit_code(cluster: Cluster, tmp_path: Path):
     """Two attempts, cause APP, exit code 3."""
     image = cluster.register("fails", SLEEPER, a_script(tmp_path, "raise SystemExit(3)"))
