@@ -3,42 +3,14 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import rasterio
 
 from swath.domain.errors import CannotRunError, InvalidInputError
+from tests.e2e.jobs import all_scenes, bolzano, direct_mean_ndvi, ended, find_ended, submitted
 from tests.fixtures.laptop import eventually
 
 pytestmark = pytest.mark.data
-
-ENDED = {"SUCCEEDED", "FAILED", "CANCELLED"}
-
-
-def bolzano(data_folder):
-    return data_folder / "s2-l2a-bolzano" / "S2_L2A_sample.tif"
-
-
-def direct_mean_ndvi(path):
-    """The mean NDVI straight from the file: B04 is band 1 and B08 band 4, zero is nodata."""
-    with rasterio.open(path) as scene:
-        red, nir = scene.read(1).astype("float64"), scene.read(4).astype("float64")
-    valid = (red > 0) & (nir > 0)
-    return float(np.mean((nir[valid] - red[valid]) / (nir[valid] + red[valid])))
-
-
-def submitted(laptop, scenes, **fields):
-    items = [{"href": scene.as_uri()} for scene in scenes]
-    job = laptop.client.submit({"image": "ndvi", "array": {"over": "SCENE", "items": items}, **fields})
-    return job["id"]
-
-
-def ended(laptop, job_id, within_s=60):
-    def final():
-        job = laptop.client.job(job_id)
-        return job if job["state"] in ENDED else None
-
-    return eventually(final, within_s)
 
 
 def test_the_bolzano_scene_becomes_the_ndvi_that_numpy_computes(laptop, data_folder, tmp_path):
@@ -101,11 +73,11 @@ def test_a_job_that_can_never_run_is_refused_at_once(laptop, data_folder, change
 @pytest.mark.parametrize("victim", ["api", "scheduler", "executor", "local"])
 def test_kill_minus_9_while_the_job_runs_changes_nothing_about_its_results(laptop, data_folder, victim):
     """Six scenes, one victim: the job still ends with all outputs and the right mean."""
-    scenes = [*sorted(data_folder.glob("s2-l2a-33TWM-5-dates/*_L2A")), bolzano(data_folder)]
+    scenes = all_scenes(data_folder)
     client, job_id = laptop.client, submitted(laptop, scenes, max_running=2)
     eventually(lambda: client.job(job_id)["counts"]["active"])
     killed = laptop.kill(victim)
-    job = eventually(lambda: _ended_or_none(laptop, job_id), 90)
+    job = eventually(lambda: find_ended(laptop, job_id), 90)
     assert job["state"] == "SUCCEEDED", job
     assert job["counts"]["succeeded"] == len(scenes)
     assert not Path(f"/proc/{killed}").exists()
@@ -114,14 +86,3 @@ def test_kill_minus_9_while_the_job_runs_changes_nothing_about_its_results(lapto
     assert len(statistics) == len(scenes)
     mean = json.loads(Path(statistics[5]["file"]).read_text())["mean"]
     assert mean == pytest.approx(direct_mean_ndvi(bolzano(data_folder)), abs=1e-6)
-
-
-def _ended_or_none(laptop, job_id):
-    """The job once it has ended; None while it has not, or while the api is on its way back."""
-    from swath.domain.errors import InternalError
-
-    try:
-        job = laptop.client.job(job_id)
-    except InternalError:
-        return None
-    return job if job["state"] in ENDED else None

@@ -7,23 +7,14 @@ import numpy as np
 import pytest
 import rasterio
 
-from tests.images.scenes import BOLZANO, DATES, NDVI, ROOT
+from tests.images.scenes import BOLZANO, DATES, NDVI
 
-IMAGE = "swath/ndvi:1.0.0"
 # What a closed container gets: nothing to write but its output directory, and the memory that the manifest asks for.
 CLOSED = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--memory", "768m", "--pids-limit", "64"]
 
 
 def docker(*arguments, check=True):
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=check)
-
-
-@pytest.fixture(scope="session")
-def ndvi_image():
-    """The image, with all that it stands on; what is unchanged comes from the engine's cache."""
-    done = subprocess.run([ROOT / "images" / "build.sh", "ndvi"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return IMAGE
 
 
 @pytest.fixture

@@ -207,7 +207,11 @@ def empty_overlap(folder):
 
 
 def no_valid_pixels(folder):
-    return {"scene": write(folder / "x.tif", list(np.zeros((2, 50, 50), dtype=np.uint16))), "red_band": 1, "nir_band": 2}
+    return {
+        "scene": write(folder / "x.tif", list(np.zeros((2, 50, 50), dtype=np.uint16))),
+        "red_band": 1,
+        "nir_band": 2,
+    }
 
 
 def calibration_unknown(folder):

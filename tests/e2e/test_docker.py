@@ -1,0 +1,57 @@
+"""The same job in containers of a real Docker engine."""
+
+import json
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.e2e.jobs import all_scenes, bolzano, direct_mean_ndvi, ended, find_ended, submitted
+from tests.fixtures.laptop import eventually, running
+
+pytestmark = [pytest.mark.docker, pytest.mark.data, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def docker_laptop(ndvi_image, tmp_path_factory):
+    """A cluster that finds the engine, and the image `ndvi` on it."""
+    yield from running(tmp_path_factory.mktemp("docker") / "var")
+
+
+@pytest.fixture
+def containers():
+    """A function: the containers of a job that are left on the engine."""
+    client = docker.from_env()
+    yield lambda job_id: client.containers.list(all=True, filters={"label": f"swath.job={job_id}"})
+    client.close()
+
+
+def test_the_job_runs_in_containers_and_leaves_none(docker_laptop, data_folder, containers):
+    """Docker's runtime, the right mean, and no container behind it."""
+    job = ended(docker_laptop, submitted(docker_laptop, [bolzano(data_folder)]))
+    assert job["state"] == "SUCCEEDED", job
+    (attempt,) = docker_laptop.client.attempts(job["id"], 0)
+    assert attempt["runtime"] == "docker"
+    (statistics,) = (entry for entry in docker_laptop.client.outputs(job["id"]) if entry["path"].endswith(".json"))
+    mean = json.loads(Path(statistics["file"]).read_text())["mean"]
+    assert mean == pytest.approx(direct_mean_ndvi(bolzano(data_folder)), abs=1e-6)
+    assert eventually(lambda: not containers(job["id"]))
+
+
+def test_cancelling_ends_the_containers(docker_laptop, data_folder, containers):
+    """A cancelled job's containers are gone, and its state says so."""
+    job_id = submitted(docker_laptop, all_scenes(data_folder))
+    eventually(lambda: containers(job_id))
+    docker_laptop.client.cancel(job_id)
+    assert ended(docker_laptop, job_id)["state"] == "CANCELLED"
+    assert eventually(lambda: not containers(job_id))
+
+
+def test_kill_minus_9_of_the_executor_leaves_no_orphans_and_loses_no_task(docker_laptop, data_folder, containers):
+    """The next executor removes its predecessor's containers; every scene succeeds."""
+    job_id = submitted(docker_laptop, all_scenes(data_folder))
+    eventually(lambda: containers(job_id))
+    docker_laptop.kill("executor")
+    job = eventually(lambda: find_ended(docker_laptop, job_id), 120)
+    assert (job["state"], job["counts"]["succeeded"]) == ("SUCCEEDED", 6), job
+    assert eventually(lambda: not containers(job_id))
