@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -11,45 +12,54 @@ from swath.domain.errors import InvalidInputError
 
 
 class FileCheck:
-    """Checks of hrefs: scheme, place and existence. Remembers directories, for scenes lie side by side by the thousand."""
+    """Checks of hrefs: scheme, place and existence.
+
+    Paths are text here, and directories are remembered: a job may name fifty thousand files that lie side by side.
+    """
 
     def __init__(self, roots: Sequence[Path]) -> None:
-        self._roots = tuple(root.resolve() for root in roots)
-        self._directories: dict[Path, Path] = {}  # a directory, and what it really is
+        self._roots = tuple(os.path.realpath(root) for root in roots)
+        self._inside: dict[str, bool] = {}  # a directory, and whether it really lies below a root
 
     def find_complaint(self, href: str) -> str | None:
         """Why a task could not read `href`; None when it could."""
         try:
             path = to_path(href)
+            is_inside = self._is_inside(path)
         except InvalidInputError as error:
             return error.problems[0].message
-        try:
-            real = self._resolve(path)
         except OSError as error:  # a name that is too long, for one
             return f"cannot be read: {error.strerror}"
-        if not any(real.is_relative_to(root) for root in self._roots):
-            return f"lies outside of what tasks may read: {', '.join(map(str, self._roots))}"
-        if not os.path.lexists(real):
-            return "does not exist"
-        return None if os.access(real, os.R_OK) else "may not be read"
+        if not is_inside:
+            return f"lies outside of what tasks may read: {', '.join(self._roots)}"
+        if os.access(path, os.R_OK):
+            return None
+        return "may not be read" if os.path.lexists(path) else "does not exist"
 
     def measure(self, href: str) -> int:
         """Bytes of the file, or of all files in the directory; 0 for what cannot be read."""
         try:
-            return sum(entry.stat().st_size for entry in _files_of(self._resolve(to_path(href))))
+            path = Path(to_path(href))
+            files = (Path(at, name) for at, _, names in os.walk(path) for name in names) if path.is_dir() else (path,)
+            return sum(file.stat().st_size for file in files)
         except (OSError, InvalidInputError):
             return 0
 
-    def _resolve(self, path: Path) -> Path:
-        """The path without symbolic links and `..`."""
-        if path.name in ("", "..") or path.is_symlink():
-            return Path(os.path.realpath(path))
-        if path.parent not in self._directories:
-            self._directories[path.parent] = Path(os.path.realpath(path.parent))
-        return self._directories[path.parent] / path.name
+    def _is_inside(self, path: str) -> bool:
+        """Whether the path, without symbolic links and `..`, lies below a root."""
+        directory, _, name = path.rpartition("/")
+        if name in ("", ".", "..") or _is_link(path):
+            return self._is_below_root(path)
+        if directory not in self._inside:
+            self._inside[directory] = self._is_below_root(directory or "/")
+        return self._inside[directory] or os.path.realpath(path) in self._roots
+
+    def _is_below_root(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return any(real == root or real.startswith(root.rstrip("/") + "/") for root in self._roots)
 
 
-def to_path(href: str) -> Path:
+def to_path(href: str) -> str:
     """The absolute path of a file:// href; raises InvalidInputError with what to do for any other."""
     try:
         parts = urlsplit(href)
@@ -64,12 +74,12 @@ def to_path(href: str) -> Path:
     path = unquote(parts.path, errors="surrogateescape")
     if not path.startswith("/") or "\0" in path:
         raise InvalidInputError.at("", "must be an absolute path")
-    return Path(path)
+    return path
 
 
-def _files_of(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-    for directory, _, names in os.walk(path):
-        yield from (Path(directory, name) for name in names)
+def _is_link(path: str) -> bool:
+    """Raises OSError for a path that cannot be looked at; one that is not there is no link."""
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
