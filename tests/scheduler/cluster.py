@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from swath.domain.ids import make_ulid
 from swath.domain.jobs import JobSpec
 from swath.domain.resources import Resources
@@ -82,6 +84,20 @@ class Cluster:
         process = self.processes.pop(name)
         process.send_signal(number)
         return process.wait(20)
+
+    def kill_executors(self) -> int:
+        """kill -9 every executor of this cluster; returns how many there were."""
+        mine = [process for process in psutil.process_iter() if self._is_executor(process)]
+        for process in mine:
+            process.kill()
+        return len(mine)
+
+    def _is_executor(self, process: psutil.Process) -> bool:
+        try:
+            runs = process.cmdline()[1:3] == ["-m", "executor"]
+            return runs and process.environ().get("MESOS_SANDBOX", "").startswith(str(self.directory))
+        except psutil.Error:
+            return False
 
     def close(self) -> None:
         """End everything, executors included."""

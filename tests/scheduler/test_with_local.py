@@ -80,17 +80,21 @@ def test_a_cancelled_job_is_killed(cluster: Cluster, tmp_path: Path):
     assert cluster.store.list_attempts(job_id, 0)[0].state is AttemptState.KILLED
 
 
-@pytest.mark.parametrize("victim", ["scheduler", "local"])
+@pytest.mark.parametrize("victim", ["scheduler", "local", "executor"])
 def test_a_job_survives_the_death_of_a_program(cluster: Cluster, tmp_path: Path, victim: str):
     """kill -9 in the middle: after the restart every task ends, in as many attempts as it takes."""
     image = cluster.register("naps", SLEEPER, a_script(tmp_path, "import time; time.sleep(1.5)"))
     job_id = cluster.submit(image, 6, cpus=1)
     cluster.wait_until(lambda: cluster.store.get_job(job_id).counts.active == 3, 30)
-    cluster.stop(victim, signal.SIGKILL)
-    if victim == "local":
-        cluster.start_local()
-    else:
-        cluster.start_scheduler()
+    match victim:
+        case "executor":
+            assert cluster.kill_executors() == 1
+        case "local":
+            cluster.stop("local", signal.SIGKILL)
+            cluster.start_local()
+        case "scheduler":
+            cluster.stop("scheduler", signal.SIGKILL)
+            cluster.start_scheduler()
     job = cluster.wait(job_id, 60)
     assert (job.state, job.counts.succeeded) == (JobState.SUCCEEDED, 6)
     if victim == "scheduler":
