@@ -16,7 +16,10 @@ SHORTEST_TOKEN = 16  # characters; `swath up` makes 43
 
 
 def _owner() -> str:
-    return pwd.getpwuid(os.getuid()).pw_name
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a number without a name
+        return f"uid-{os.getuid()}"
 
 
 class Settings(BaseSettings):
