@@ -22,7 +22,6 @@ API_PORT, MASTER_PORT, AGENT_PORT = 8642, 5050, 5051
 # processors runs two tasks of one.
 EXECUTOR_CPUS, EXECUTOR_MEM = 0.1, 128
 # The command line may not import the store, which the light installation does not have; a process of the cluster may.
-MIGRATE = "import os; from swath.store.migrate import upgrade; upgrade(os.environ['SWATH_DATABASE_URL'])"
 COMPARE = """
 import os
 from swath.store.migrate import find_revision, get_head
@@ -110,7 +109,7 @@ def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
             Program(name="scheduler", argv=(python, "-m", "scheduler"), environment=common),
             Program(name="api", argv=(python, "-m", "api"), environment=common),
         ),
-        before=(Program(name="migrate", argv=(python, "-c", MIGRATE), environment=common),),
+        before=(Program(name="migrate", argv=(python, "-m", "swath.store.migrate"), environment=common),),
         after=(Program(name="register", argv=(python, "-m", "swath.cli.register", str(root)), environment=common),),
         ready=(HOST, ports.api, "/readyz"),
         own="/v1/agents",

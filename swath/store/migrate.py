@@ -1,7 +1,11 @@
-"""Bring a database to the newest schema: one history (`migrations/`) for PostgreSQL and SQLite."""
+"""Bring a database to the newest schema: one history (`migrations/`) for PostgreSQL and SQLite.
+
+`python -m swath.store.migrate` does it for the database that $SWATH_DATABASE_URL names.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,3 +88,7 @@ def _prepare_sqlite(connection: object) -> None:
         "synchronous = FULL",
     ):
         execute(f"PRAGMA {pragma}").close()
+
+
+if __name__ == "__main__":
+    upgrade(os.environ["SWATH_DATABASE_URL"])
