@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from benchmarks.cluster import laptop_cluster
-from benchmarks.machine import cpu_s, resident_mb
+from benchmarks.machine import cpu_s, programs, resident_mb
 
 SECONDS = 20.0
-
-
-def programs(var: Path) -> dict[int, str]:
-    """The cluster's processes by id, with the module that each runs."""
-    found = {}
-    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
-        except OSError:
-            continue
-        ours = str(var).encode() in environment or any(str(var) in word for word in words)
-        if "python" in words[0] and words[1:2] == ["-m"] and ours:
-            found[pid] = words[2]
-    return found
 
 
 def run() -> dict[str, object]:

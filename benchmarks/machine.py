@@ -43,3 +43,18 @@ def cpu_s(pid: int) -> float:
     """Seconds of CPU that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def programs(var: Path) -> dict[int, str]:
+    """The cluster's processes by id, with the module that each runs."""
+    found = {}
+    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            continue
+        ours = str(var).encode() in environment or any(str(var) in word for word in words)
+        if "python" in words[0] and words[1:2] == ["-m"] and ours:
+            found[pid] = words[2]
+    return found
