@@ -108,8 +108,20 @@ def on_acknowledged(state: AgentState, message: UpdateAcknowledged, now: float) 
         effects.append(Record(record=record))
     if is_terminal(status["state"]):
         del state.tasks[task.key]
-        return effects
-    return effects + _forward(state, task, now)
+    else:
+        effects += _forward(state, task, now)
+    _forget_retries(state)
+    return effects
+
+
+def _forget_retries(state: AgentState) -> None:
+    """Drop what need not be repeated any more from the front of the queue, lest a timer wakes for nothing."""
+    while state.retries:
+        retry_at, key = state.retries[0]
+        task = state.tasks.get(key)
+        if task is not None and task.pending and task.retry_at == retry_at:
+            return
+        heapq.heappop(state.retries)
 
 
 def resend(state: AgentState, now: float, framework_id: str | None = None) -> list[AgentEffect]:

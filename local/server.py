@@ -7,6 +7,7 @@ import base64
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import signal
 import socket
@@ -52,6 +53,7 @@ class _Server(uvicorn.Server):
 
     def end(self) -> None:
         """Streams break off, as they do when Mesos dies."""
+        logging.getLogger("uvicorn.error").disabled = True  # it would report each stream that breaks off
         self.should_exit = self.force_exit = True
         self.ended.set()
 
@@ -113,6 +115,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
         http="httptools",
         ws="none",
         lifespan="off",
+        proxy_headers=False,
         access_log=False,
         log_config=None,
         server_header=False,

@@ -7,12 +7,12 @@ may be strings, an unknown value of an optional enum counts as absent, errors ca
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 Json = dict[str, Any]
-Shape = Mapping[str, "Field"]
+Shape = dict[str, "Field"]
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=\s]")
 
 
@@ -62,7 +62,7 @@ def _convert_message(shape: Shape, document: Json, path: str, missing: list[str]
 
 def _convert_value(field: Field, name: str, value: Any, path: str, missing: list[str]) -> Any:
     kind = field.kind
-    if not isinstance(kind, Mapping):
+    if not isinstance(kind, dict):
         converted = kind(name, value)
         if converted is None and field.required:
             raise ShapeError(f"Failed to find enum for '{value}'")

@@ -39,6 +39,8 @@ from local.messages import (
     ToMaster,
 )
 
+from .recording import Difference, Names, agent_of, find_masters, is_starting, load, subject_of
+
 Json = dict[str, Any]
 T0 = 1_795_000_000.0
 NEVER = float("inf")
@@ -48,55 +50,6 @@ RESOURCES = [
     {"name": "disk", "type": "SCALAR", "scalar": {"value": 4096.0}},
     {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 31000, "end": 31099}]}},
 ]
-_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_OFFER = re.compile(_UUID + r"-O\d+")
-_NAMED = re.compile(rf"container '({_UUID}|made-\d+)'")
-_IGNORED = {"timestamp", "executor_pid", "registered_time", "reregistered_time"}
-_TRANSLATED = {"uuid"}
-
-
-class Difference(AssertionError):
-    """What was recorded and what came out are not the same."""
-
-
-def load(folder: Path) -> list[tuple[float, str, Json]]:
-    """(t, file, record) of all recorded files, in order of time."""
-    rows = []
-    for path in sorted(folder.glob("*.jsonl")):
-        if not path.name.startswith("op-"):
-            rows += [(r.get("t", 0.0), path.stem, r) for r in map(json.loads, path.read_text().splitlines())]
-    seen: dict[str | None, float] = {}
-    for t, _, row in rows:
-        if row.get("event", {}).get("type") == "UPDATE":
-            seen.setdefault(row["event"]["update"]["status"].get("uuid"), t)
-
-    def when(row: tuple[float, str, Json]) -> float:
-        """An acknowledgement comes after its update, whichever was written down first."""
-        request = row[2].get("request")
-        uuid = request.get("acknowledge", {}).get("uuid") if isinstance(request, dict) else None
-        return row[0] if uuid is None else max(row[0], min(seen.get(uuid, 0.0) + 1e-6, row[0] + 0.01))
-
-    return sorted(rows, key=when)
-
-
-def find_masters(rows: list[tuple[float, str, Json]]) -> list[Json]:
-    """The MasterInfos of a recording, each once."""
-    found = {}
-    for _, file, row in rows:
-        if file == "sched-stream" and row.get("event", {}).get("type") == "SUBSCRIBED":
-            info = row["event"]["subscribed"]["master_info"]
-            found.setdefault(info["id"], info)
-    return list(found.values())
-
-
-def _is_starting(status: str) -> bool:
-    """A real master or agent that has just begun: "has not finished recovery", or not even its paths are known."""
-    return "503" in status or "404" in status
-
-
-def _agent_of(event: Json) -> str:
-    body = event.get("update", {}).get("status", event)
-    return str(body.get("agent_id", {}).get("value"))
 
 
 class Replay:
@@ -115,7 +68,7 @@ class Replay:
         self.attributes = attributes or []
         self.racy = {("TASK", task_id) for task_id in racy}  # of which the recording shows one outcome of two
         self.now = T0
-        self.names: dict[str, str] = {}  # recorded id -> ours
+        self.names = Names()
         self.streams: dict[str, deque[Json]] = {}  # our stream -> events not compared yet
         self.told: dict[str, list[Json]] = {}  # our stream -> all its events
         self.ended: set[str] = set()
@@ -259,7 +212,7 @@ class Replay:
 
     def introduce(self, event: Json) -> bool:
         """Let the agent that an event speaks of find the new master, if it has not yet."""
-        agent_id = _agent_of(event)
+        agent_id = agent_of(event)
         if agent_id not in self.estranged:
             return False
         self.estranged.discard(agent_id)
@@ -285,16 +238,10 @@ class Replay:
         self.check_left_over()
         return self.compared
 
-    def translate(self, value: Any) -> Any:
-        text = json.dumps(value)
-        for recorded, ours in self.names.items():
-            text = text.replace(json.dumps(recorded)[1:-1], ours)
-        return json.loads(text)
-
     def on_scheduler_call(self, row: Json) -> None:
         if row["method"] != "POST" or "status" not in row or not isinstance(row["request"], dict):
             return
-        if _is_starting(row["status"]):
+        if is_starting(row["status"]):
             return
         if row["status"].startswith("HTTP/1.1 403"):
             # The socket was closed already; the recorder wrote that down a little later.
@@ -302,8 +249,8 @@ class Replay:
                 self.feed(self.master, StreamClosed(stream=self.current[("sched", number)]))
         header = {k.lower(): v for k, v in row["request_headers"]}.get("mesos-stream-id")
         try:
-            call = read_scheduler_call(json.dumps(self.translate(row["request"])).encode())
-            stream = None if header is None else self.names.get(header, header)
+            call = read_scheduler_call(json.dumps(self.names.translate(row["request"])).encode())
+            stream = None if header is None else self.names.known.get(header, header)
             self.feed(self.master, Call(call=call, stream=stream))
         except CallError as error:
             self.answer = Respond(status=400, text=str(error))
@@ -312,7 +259,7 @@ class Replay:
         if isinstance(self.answer, OpenStream):
             number = int(re.search(r"stream (\d+)", row["body"])[1])  # type: ignore[index]
             self.current[("sched", number)] = self.answer.stream
-            self.names[dict(row["headers"])["Mesos-Stream-Id"]] = self.answer.stream
+            self.names.known[dict(row["headers"])["Mesos-Stream-Id"]] = self.answer.stream
 
     def end_racy(self, request: Json) -> None:
         """The recorded agent killed this task itself; with us its executor has it, and must end it."""
@@ -333,7 +280,7 @@ class Replay:
     def on_executor_call(self, file: str, row: Json) -> None:
         if row["method"] != "POST" or "status" not in row or not isinstance(row["request"], dict):
             return
-        if _is_starting(row["status"]):
+        if is_starting(row["status"]):
             return
         port = int(dict(row["request_headers"])["Host"].split(":")[1])
         agent_id = self.ports[port]
@@ -342,7 +289,7 @@ class Replay:
             self.restart_agent(agent_id)
         agent = self.agents[agent_id]
         try:
-            call = read_executor_call(json.dumps(self.translate(row["request"])).encode())
+            call = read_executor_call(json.dumps(self.names.translate(row["request"])).encode())
             self.feed(agent, Call(call=call, stream=None))
         except CallError as error:
             self.answer = Respond(status=400, text=str(error))
@@ -359,7 +306,7 @@ class Replay:
             if status != 200:
                 raise Difference(f"{row['label']}: recorded {status} {row['body']}, a stream was opened")
             return
-        text = self.translate(row["body"]) if isinstance(row.get("body"), str) else ""
+        text = self.names.translate(row["body"]) if isinstance(row.get("body"), str) else ""
         if (self.answer.status, self.answer.text) != (status, text):
             raise Difference(f"{row['label']}: recorded {status} {text!r}, got {self.answer}")
 
@@ -385,7 +332,7 @@ class Replay:
         key = ("sched" if "sched" in file else file, row["stream"])
         stream = self.current[key]
         for other in self.shared.get(key, ()):
-            if any(_subject(e) == _subject(event) for e in self.streams.get(other, ())):
+            if any(subject_of(e) == subject_of(event) for e in self.streams.get(other, ())):
                 stream = other
         if event["type"] == "HEARTBEAT":
             return
@@ -420,65 +367,25 @@ class Replay:
 
     def compare(self, stream: str, recorded: Json, t: float) -> None:
         """The first of ours about the same thing must be equal."""
-        if _subject(recorded) in self.racy:
+        if subject_of(recorded) in self.racy:
             return
         events = self.streams.get(stream, deque())
         for index, ours in enumerate(events):
-            if _subject(ours) == _subject(recorded):
+            if subject_of(ours) == subject_of(recorded):
                 del events[index]
-                self.match(recorded, ours, f"at {t}")
+                self.names.match(recorded, ours, f"at {t}")
                 self.compared += 1
                 return
         if self.introduce(recorded):
             self.flatten(stream)
             self.compare(stream, recorded, t)
             return
-        raise Difference(f"at {t} recorded {json.dumps(recorded)[:900]}, ours: {[_subject(e) for e in events]}")
-
-    def match(self, recorded: Any, ours: Any, path: str) -> None:
-        if isinstance(recorded, dict) and isinstance(ours, dict):
-            if set(recorded) != set(ours):
-                raise Difference(f"{path}: recorded fields {sorted(recorded)}, ours {sorted(ours)}")
-            for name, value in recorded.items():
-                if name in _TRANSLATED or (name == "container_id" and value != ours[name]):
-                    old, new = (value, ours[name]) if isinstance(value, str) else (value["value"], ours[name]["value"])
-                    self.bind(old, new, f"{path}/{name}")
-                elif name not in _IGNORED:
-                    self.match(value, ours[name], f"{path}/{name}")
-        elif isinstance(recorded, list) and isinstance(ours, list):
-            if path.endswith("executor_ids"):
-                recorded, ours = sorted(recorded, key=str), sorted(ours, key=str)
-            if len(recorded) != len(ours):
-                raise Difference(f"{path}: recorded {recorded}, ours {ours}")
-            for index, (a, b) in enumerate(zip(recorded, ours, strict=True)):
-                self.match(a, b, f"{path}/{index}")
-        elif isinstance(recorded, str) and isinstance(ours, str) and _OFFER.fullmatch(recorded):
-            self.bind(recorded, ours, path)
-        elif path.endswith("/message") and _NAMED.sub("#", recorded) == _NAMED.sub("#", ours):
-            pass
-        elif self.translate(recorded) != ours:
-            raise Difference(f"{path}: recorded {recorded!r}, ours {ours!r}")
-
-    def bind(self, recorded: str, ours: str, path: str) -> None:
-        if self.names.setdefault(recorded, ours) != ours:
-            raise Difference(f"{path}: {recorded} was {self.names[recorded]} before, and now is {ours}")
+        raise Difference(f"at {t} recorded {json.dumps(recorded)[:900]}, ours: {[subject_of(e) for e in events]}")
 
     def check_left_over(self) -> None:
         for stream, events in self.streams.items():
             if stream in self.cut or any(e.get("type") == "SHUTDOWN" for e in self.told.get(stream, ())):
                 continue  # the recorder closed the socket, or the recorded executor reads no further
-            left = [e for e in events if e.get("type") != "HEARTBEAT" and _subject(e) not in self.racy]
+            left = [e for e in events if e.get("type") != "HEARTBEAT" and subject_of(e) not in self.racy]
             if left:
                 raise Difference(f"never recorded, on stream {stream}: {[json.dumps(e)[:300] for e in left]}")
-
-
-def _subject(event: Json) -> tuple[str, ...]:
-    """What an event is about; order is compared among events of one subject."""
-    kind = event.get("type", "OFFER")
-    if kind == "OFFER":
-        return (kind, event["agent_id"]["value"])
-    body = event.get(kind.lower(), {})
-    if kind == "LAUNCH":
-        return ("TASK", body["task"]["task_id"]["value"])
-    body = body["status"] if kind == "UPDATE" else body
-    return ("TASK", body["task_id"]["value"]) if "task_id" in body else (kind,)
