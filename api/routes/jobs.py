@@ -38,19 +38,24 @@ def submit(
     service: Injected, body: Body, request: Request, response: Response, idempotency_key: IdempotencyKey = None
 ) -> Any:
     """Submit a job. One that can never run is refused at once, with every reason; what else keeps it waiting shows as `why`."""
-    now = service.now()
-    admitted = admit(parse(JobDocument, body), service.store, service.make_file_check(), now)
-    job_id = make_ulid(now, os.urandom(10))
-    job = service.store.submit(
-        admitted.spec,
-        admitted.image,
-        resources=admitted.resources,
-        job_id=job_id,
-        now=now,
-        user=service.settings.token_user,
-        idempotency=(idempotency_key, hashlib.sha256(body).hexdigest()) if idempotency_key else None,
-    )
-    response.status_code = 201 if job.id == job_id else 200
+    idempotency = (idempotency_key, hashlib.sha256(body).hexdigest()) if idempotency_key else None
+    job = service.store.find_submitted(*idempotency) if idempotency else None
+    if job is None:
+        now = service.now()
+        admitted = admit(parse(JobDocument, body), service.store, service.make_file_check(), now)
+        job_id = make_ulid(now, os.urandom(10))
+        job = service.store.submit(
+            admitted.spec,
+            admitted.image,
+            resources=admitted.resources,
+            job_id=job_id,
+            now=now,
+            user=service.settings.token_user,
+            idempotency=idempotency,
+        )
+        response.status_code = 201 if job.id == job_id else 200
+    else:
+        response.status_code = 200
     response.headers["Location"] = f"{request.url.path}/{job.id}"
     return to_job(job)
 

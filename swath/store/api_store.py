@@ -61,6 +61,14 @@ class ApiStore:
                 idempotency=idempotency,
             )
 
+    def find_submitted(self, key: str, request_hash: str) -> JobRow | None:
+        """The job that was submitted with this idempotency key, if any; raises ConflictError if the request was another.
+
+        A repeated request is answered by this, however the world has changed since: its job was accepted.
+        """
+        with self._database.read() as session:
+            return jobs.find_submitted(session, key, request_hash)
+
     def list_jobs(self, filters: JobFilters = ALL, *, after: str | None = None, limit: int = 100) -> Page[JobRow, str]:
         """Jobs, the newest first; `after` is a job's id."""
         with self._database.read() as session:

@@ -68,6 +68,12 @@ def submit(
     return get_job(session, job_id)
 
 
+def find_submitted(session: Session, key: str, request_hash: str) -> JobRow | None:
+    """The job of the key's first use, or None: see ApiStore.find_submitted."""
+    known = _find_job_of_key(session, key, request_hash)
+    return None if known is None else get_job(session, known)
+
+
 def get_job(session: Session, job_id: str) -> JobRow:
     """The job; raises NotFoundError."""
     row = session.execute(_select_jobs().where(Job.id == job_id)).one_or_none()
@@ -115,10 +121,15 @@ def _claim_key(session: Session, key: str, request_hash: str, job_id: str, now: 
     claim = dialect.insert(IdempotencyKey).values(key=key, request_hash=request_hash, job_id=job_id, at=now)
     if session.scalar(claim.on_conflict_do_nothing().returning(IdempotencyKey.key)) is not None:
         return None
-    known = session.scalars(select(IdempotencyKey).where(IdempotencyKey.key == key)).one()
-    if known.request_hash != request_hash:
+    return _find_job_of_key(session, key, request_hash)
+
+
+def _find_job_of_key(session: Session, key: str, request_hash: str) -> str | None:
+    """The job that the key stands for; raises ConflictError where that was another request."""
+    known = session.scalars(select(IdempotencyKey).where(IdempotencyKey.key == key)).one_or_none()
+    if known is not None and known.request_hash != request_hash:
         raise ConflictError(f"the Idempotency-Key {key!r} was used for another request")
-    return known.job_id
+    return known.job_id if known else None
 
 
 def _to_values(

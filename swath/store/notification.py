@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
-
-import psycopg
 
 from swath.store.alarm import Alarm
 from swath.store.database import Channel, Database
@@ -19,7 +16,6 @@ POLL_S = 0.015  # of SQLite's data_version, where the system cannot tell of writ
 WATCHED_POLL_S = 0.5  # where it can: only in case that it did not
 COMMIT_POLL_S = 0.002  # between the first write to the log and the end of the commit, which waits for the disk
 COMMIT_S = 0.2
-RECONNECT_S = 1.0
 IS_DESIRED = f"SELECT EXISTS (SELECT 1 FROM jobs WHERE {JOB_IS_CHANGED})"  # noqa: S608 (two constants)
 
 
@@ -27,8 +23,7 @@ class Listener:
     """Wakes up when another process (or this one) has committed something on a channel. One thread waits; any may wake it."""
 
     def __init__(self, database: Database, channel: Channel | str) -> None:
-        make: Callable[[Database, Channel], _Source] = _Postgres if database.is_postgres else _Sqlite
-        self._source = make(database, Channel(channel))
+        self._source = _make_source(database, Channel(channel))
 
     def wait(self, timeout_s: float) -> bool:
         """True when there is news or `wake` was called, False after `timeout_s` seconds.
@@ -53,6 +48,15 @@ class _Source(Protocol):
     def wait(self, timeout_s: float) -> bool: ...
 
     def close(self) -> None: ...
+
+
+def _make_source(database: Database, channel: Channel) -> _Source:
+    if database.is_postgres:
+        # Imported here: psycopg costs a laptop's processes 9 MB each and a tenth of a second, for nothing.
+        from swath.store.postgres_notification import PostgresSource
+
+        return PostgresSource(database, channel)
+    return _Sqlite(database, channel)
 
 
 class _Sqlite:
@@ -136,76 +140,3 @@ class _Sqlite:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-class _Postgres:
-    """LISTEN on a connection of its own."""
-
-    def __init__(self, database: Database, channel: Channel) -> None:
-        self.alarm = Alarm()
-        self._conninfo = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._channel = channel
-        self._descriptor = -1
-        self._retry_at = 0.0  # monotonic
-        self._connection: psycopg.Connection[tuple[object, ...]] | None = None
-        self._connect()
-
-    def wait(self, timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            if self._connection is None and self._connect():
-                return True
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                return False
-            nap = remaining if self._connection else min(remaining, max(0.0, self._retry_at - time.monotonic()))
-            was_woken, was_told = self.alarm.sleep(nap)
-            # Both are looked at, so that one piece of news is not told twice.
-            has_news = was_told and self._drain_notifications()
-            if was_woken or has_news:
-                return True
-
-    def close(self) -> None:
-        self._disconnect()
-        self.alarm.close()
-
-    def _connect(self) -> bool:
-        """Listen anew; False when the database does not answer, or was asked less than a second ago."""
-        if time.monotonic() < self._retry_at:
-            return False
-        self._retry_at = time.monotonic() + RECONNECT_S
-        try:
-            connection = psycopg.connect(
-                self._conninfo,
-                autocommit=True,
-                connect_timeout=2,
-                application_name="swath-listener",
-                keepalives_idle=10,
-            )
-            connection.execute(f"LISTEN {self._channel.pg_name}")
-        except psycopg.OperationalError:
-            return False
-        self._connection = connection
-        self._descriptor = connection.fileno()  # kept: a broken connection does not tell it any more
-        self.alarm.watch(self._descriptor)
-        return True
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self.alarm.forget(self._descriptor)
-            self._connection.close()
-            self._connection = None
-
-    def _drain_notifications(self) -> bool:
-        if self._connection is None:
-            return False
-        libpq = self._connection.pgconn
-        try:
-            libpq.consume_input()
-        except psycopg.OperationalError:
-            self._disconnect()
-            return False
-        found = False
-        while libpq.notifies() is not None:
-            found = True
-        return found

@@ -76,9 +76,14 @@ def _check_index(job: AnyRow, index: int) -> None:
 
 
 def _never_launched_state(job: AnyRow) -> TaskState:
-    """The state of every task without a row: it waits, unless the scheduler has taken the job's end in."""
+    """The state of every task without a row: it waits, unless the scheduler has taken the job's end in.
+
+    A job that ends without being cancelled leaves such tasks only at its deadline, which fails them.
+    """
     is_cancelled = job.desired is Desired.CANCELLED and job.observed_rev == job.desired_rev
-    return TaskState.CANCELLED if is_cancelled or job.state in ENDED_JOB else TaskState.PENDING
+    if is_cancelled:
+        return TaskState.CANCELLED
+    return TaskState.FAILED if job.state in ENDED_JOB else TaskState.PENDING
 
 
 def _find_never_launched(session: Session, job: AnyRow, state: TaskState | None, last: int, limit: int) -> list[int]:

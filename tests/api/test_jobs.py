@@ -64,6 +64,16 @@ def test_the_same_key_and_document_give_back_the_first_job(both_api: Api, scene_
     assert len(both_api.get("/v1/jobs").json()["items"]) == 1
 
 
+def test_a_repeated_request_is_answered_although_its_input_is_gone(both_api: Api, tmp_path: Path) -> None:
+    """The job was accepted: a client that asks again after a broken connection gets it, not a refusal."""
+    scene, headers = tmp_path / "gone.tif", {"Idempotency-Key": "once"}
+    scene.touch()
+    first = both_api.post("/v1/jobs", json=with_scene(scene.as_uri()), headers=headers)
+    scene.unlink()
+    second = both_api.post("/v1/jobs", json=with_scene(scene.as_uri()), headers=headers)
+    assert (second.status_code, second.json()["id"]) == (200, first.json()["id"])
+
+
 def test_the_same_key_with_another_document_is_a_conflict(both_api: Api, scene_file: str) -> None:
     """409, and nothing is stored."""
     headers = {"Idempotency-Key": "once"}
