@@ -130,12 +130,7 @@ def get_tasks(state: MasterState) -> Json:
 
 
 def _task_document(task: Task) -> Json:
-    document = task_document(task.info, task.framework_id, task.state, task.statuses)
-    if task.statuses:
-        document["status_update_state"] = task.forwarded
-        if task.uuid is not None:
-            document["status_update_uuid"] = task.uuid
-    return document
+    return task_document(task.info, task.framework_id, task.state, task.statuses)
 
 
 def get_executors(state: MasterState) -> Json:

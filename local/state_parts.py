@@ -58,6 +58,8 @@ def task_document(info: Json, framework_id: str, state: str, statuses: Sequence[
     }
     if statuses:
         document["statuses"] = [{k: v for k, v in status.items() if k != "data"} for status in statuses]
+        document["status_update_state"] = statuses[-1]["state"]
+        document["status_update_uuid"] = statuses[-1]["uuid"]
     if "labels" in info:
         document["labels"] = info["labels"]
     return document

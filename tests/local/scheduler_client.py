@@ -78,6 +78,7 @@ class SchedulerClient:
     def __init__(self, port: int, *, framework_id: str | None = None, acknowledge: bool = True, **info: Any) -> None:
         self.port = port
         self.acknowledge = acknowledge
+        self.framework_id: str | None = framework_id
         self.events: list[Json] = []
         self.ended = threading.Event()
         self._changed = threading.Condition()
@@ -96,22 +97,23 @@ class SchedulerClient:
         self.stream_id = self._response.getheader("Mesos-Stream-Id")
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
-        first = self.wait_for(lambda e: e["type"] in ("SUBSCRIBED", "ERROR"))
-        self.framework_id = first.get("subscribed", {}).get("framework_id", {}).get("value")
+        self.wait_for(lambda e: e["type"] in ("SUBSCRIBED", "ERROR"))
 
     def _read(self) -> None:
         try:
             while line := self._response.readline():
                 record = json.loads(self._response.read(int(line)))
-                record["at"] = time.monotonic()
+                if record["type"] == "SUBSCRIBED":
+                    self.framework_id = record["subscribed"]["framework_id"]["value"]
                 with self._changed:
                     self.events.append(record)
                     self._changed.notify_all()
                 if self.acknowledge and record["type"] == "UPDATE":
                     self.send_acknowledgement(record["update"]["status"])
         except (OSError, ValueError, http.client.HTTPException, AttributeError):
-            pass
-        self.ended.set()
+            pass  # the socket was closed, by either side; http.client says so in all these ways
+        finally:
+            self.ended.set()
 
     def send_acknowledgement(self, status: Json) -> None:
         if "uuid" in status:
