@@ -14,8 +14,8 @@ install: $(VENV)/.installed  ## make .venv from the lock
 $(VENV)/.installed: requirements.lock pyproject.toml images/eo-base/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Swath needs Python 3.11 or later: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . --editable images/eo-base
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable . --editable images/eo-base
 	@touch $@
 
 demo: install  ## turn real Sentinel-2 scenes into NDVI maps on a laptop cluster
