@@ -109,7 +109,8 @@ def make_containers(agent: Agent, now: float, measure: Callable[[int], Json]) ->
     for executor in agent.state.executors.values():
         bundle = _bundle_of(agent, executor)
         limit = int(bundle.amount("mem") * 1024 * 1024)
-        statistics = {"cpus_soft_limit": bundle.amount("cpus"), "mem_limit_bytes": limit, "timestamp": now}
+        statistics: Json = {"cpus_soft_limit": bundle.amount("cpus"), "timestamp": now}
+        statistics |= {"mem_limit_bytes": limit, "mem_soft_limit_bytes": limit}
         status: Json = {"container_id": {"value": executor.container_id}}
         if executor.pid is not None:
             statistics |= measure(executor.pid)
@@ -126,6 +127,18 @@ def make_containers(agent: Agent, now: float, measure: Callable[[int], Json]) ->
             }
         )
     return containers
+
+
+def get_containers(agent: Agent, now: float, measure: Callable[[int], Json]) -> Json:
+    """v1 GET_CONTAINERS."""
+    containers = []
+    for shown in make_containers(agent, now, measure):
+        container: Json = {name: {"value": shown[name]} for name in ("framework_id", "executor_id", "container_id")}
+        container["executor_name"] = shown["executor_name"]
+        container["container_status"] = shown["status"]
+        container["resource_statistics"] = shown["statistics"]
+        containers.append(container)
+    return {"containers": containers}
 
 
 def get_agent(agent: Agent) -> Json:

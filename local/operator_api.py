@@ -46,7 +46,7 @@ def answer_master(master: Master, method: str, path: str, query: Query, body: by
 
 def answer_agent(agent: Agent, files: FilesApi, method: str, path: str, query: Query, body: bytes, now: float) -> Reply:
     if path.startswith(_V1):
-        return _answer_v1(method, body, "agent", _AGENT_CALLS, lambda call: _call_agent(agent, files, call))
+        return _answer_v1(method, body, "agent", _AGENT_CALLS, lambda call: _call_agent(agent, files, call, now))
     if path.startswith("/files/"):
         return files.answer(path, query)
     if path == "/state":
@@ -112,26 +112,27 @@ _MASTER_CALLS: dict[str, Callable[[MasterState, float], Json | None]] = {
     "READ_FILE": lambda state, now: None,
     "LIST_FILES": lambda state, now: None,
 }
-_AGENT_CALLS: dict[str, Callable[[Agent], Json | None]] = {
-    "GET_HEALTH": lambda agent: {"healthy": True},
-    "GET_VERSION": lambda agent: {"version_info": _VERSION_INFO},
-    "GET_METRICS": lambda agent: _to_metrics(agent_json.make_metrics(agent)),
-    "GET_STATE": agent_json.get_state,
-    "GET_AGENT": agent_json.get_agent,
-    "GET_FRAMEWORKS": agent_json.get_frameworks,
-    "GET_EXECUTORS": agent_json.get_executors,
-    "GET_TASKS": agent_json.get_tasks,
-    "READ_FILE": lambda agent: None,
-    "LIST_FILES": lambda agent: None,
+_AGENT_CALLS: dict[str, Callable[[Agent, float], Json | None]] = {
+    "GET_HEALTH": lambda agent, now: {"healthy": True},
+    "GET_VERSION": lambda agent, now: {"version_info": _VERSION_INFO},
+    "GET_METRICS": lambda agent, now: _to_metrics(agent_json.make_metrics(agent)),
+    "GET_STATE": lambda agent, now: agent_json.get_state(agent),
+    "GET_AGENT": lambda agent, now: agent_json.get_agent(agent),
+    "GET_FRAMEWORKS": lambda agent, now: agent_json.get_frameworks(agent),
+    "GET_EXECUTORS": lambda agent, now: agent_json.get_executors(agent),
+    "GET_CONTAINERS": lambda agent, now: agent_json.get_containers(agent, now, _measure),
+    "GET_TASKS": lambda agent, now: agent_json.get_tasks(agent),
+    "READ_FILE": lambda agent, now: None,
+    "LIST_FILES": lambda agent, now: None,
 }
 
 
-def _call_agent(agent: Agent, files: FilesApi, call: Json) -> Json | None:
+def _call_agent(agent: Agent, files: FilesApi, call: Json, now: float) -> Json | None:
     if call["type"] == "READ_FILE":
         return files.read_file(call["read_file"])
     if call["type"] == "LIST_FILES":
         return files.list_files(call["list_files"])
-    return _AGENT_CALLS[call["type"]](agent)
+    return _AGENT_CALLS[call["type"]](agent, now)
 
 
 def _measure(pid: int) -> Json:

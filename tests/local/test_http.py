@@ -252,7 +252,9 @@ def test_operators_see_the_fields_that_mesos_shows(
             continue
         if not label.startswith(("master", "agent")):
             continue
-        ours = json.loads(request(port, row["method"], row["path"], row.get("request"), JSON)[2])
+        status, _, body = request(port, row["method"], row["path"], row.get("request"), JSON)
+        assert status == 200, (label, body)
+        ours = json.loads(body)
         missing = sorted(find_missing(row["body"], ours, "") - absent)
         assert not missing, (label, missing)
         compared += 1
