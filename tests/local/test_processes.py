@@ -150,6 +150,25 @@ def test_an_executor_that_died_while_local_was_down_is_reported(local: LocalProc
     scheduler.close()
 
 
+def test_an_executor_whose_pid_was_not_written_down_is_found_again(local: LocalProcess) -> None:
+    """A kill -9 between the start of an executor and the record of its pid: it is known by its sandbox."""
+    scheduler = SchedulerClient(local.port)
+    offer = scheduler.wait_for_offer()
+    scheduler.launch(offer, make_task("a", offer["agent_id"]["value"], make_executor()))
+    running = scheduler.wait_for_status("a", "TASK_RUNNING")
+    local.stop(signal.SIGKILL)
+    journal = local.work_dir / "agent-0" / "meta" / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if '"k":"forked"' not in line) + '{"k":"upd')  # and a cut line
+    local.start()
+    again = SchedulerClient(local.port, framework_id=scheduler.framework_id)
+    os.kill(pid_of(running), signal.SIGKILL)
+    again.wait_for(lambda e: e["type"] == "FAILURE")
+    again.wait_for_status("a", "TASK_FAILED")
+    again.close()
+    scheduler.close()
+
+
 def test_end_executors_ends_them_and_their_groups(local: LocalProcess) -> None:
     """After SIGTERM the executors run on; --end-executors ends them, and the next `local` says that they failed."""
     scheduler = SchedulerClient(local.port)
