@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 USAGE_ERROR = 2
@@ -15,18 +14,19 @@ import structlog  # noqa: E402
 from pydantic import ValidationError  # noqa: E402
 
 from api.app import create_app  # noqa: E402
+from api.log_lines import configure  # noqa: E402
 from api.server import Server  # noqa: E402
 from api.settings import Settings  # noqa: E402
 from swath.domain.errors import SwathError  # noqa: E402
 
-log = structlog.get_logger()
+log = structlog.get_logger("api")
 
 
 def main() -> int:
     """Read the settings and serve; returns the exit code."""
     try:
         settings = Settings()  # type: ignore[call-arg]  # the environment gives the arguments
-        _configure_log(settings.log_format)
+        configure(settings.log_format, secret=settings.read_token())
         app = create_app(settings)
     except ValidationError as error:
         for entry in error.errors():
@@ -38,21 +38,6 @@ def main() -> int:
     log.info("serving", host=settings.api_host, port=settings.api_port)
     Server(app, host=settings.api_host, port=settings.api_port).run()
     return 0
-
-
-def _configure_log(log_format: str) -> None:
-    """One line an event on stderr; of the libraries' own loggers only what went wrong."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    as_json = log_format == "json"
-    renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *(renderers if as_json else [structlog.dev.ConsoleRenderer(colors=False)]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 if __name__ == "__main__":
