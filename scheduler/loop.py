@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum
@@ -124,19 +124,19 @@ class Loop:
                 break
         self._metrics.turn_s.observe(time.perf_counter() - begun)
 
-    def _to_events(self, items: Iterable[Item]) -> Iterable[ev.Event]:
-        """The core's events, in order; however often the database has called, it is read once."""
-        changed = False
+    def _to_events(self, items: Sequence[Item]) -> Iterator[ev.Event]:
+        """The core's events, in order; however often the database has called, it is read once.
+
+        What is read there agrees with the core as the turn begins: it goes first, before what changes tasks.
+        """
+        if Signal.DESIRED in items:
+            yield from map(self._to_seen, self._jobs.read_changed_jobs())
         for item in items:
-            if item is Signal.DESIRED:
-                changed = True
-            elif isinstance(item, dict):
+            if isinstance(item, dict):
                 if (event := _convert(item)) is not None:
                     yield event
             elif not isinstance(item, Signal | Exception):
                 yield item
-        if changed:
-            yield from map(self._to_seen, self._jobs.read_changed_jobs())
 
     def _to_seen(self, record: JobRecord) -> ev.JobSeen:
         if record.retry_rev == record.retry_rev_done:

@@ -100,7 +100,7 @@ class JobSeen:
     """A job's row as the api has changed it."""
 
     record: JobRecord
-    ended: tuple[PutTask, ...] = ()  # its FAILED and CANCELLED tasks, where a retry is asked for
+    ended: tuple[PutTask, ...] = ()  # its FAILED tasks as this turn begins, where a retry is asked for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

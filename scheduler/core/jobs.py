@@ -148,16 +148,15 @@ def _end_waiting(turn: Turn, job: Job, state: TaskState, *, cause: Cause, messag
 
 
 def _retry(turn: Turn, job: Job, ended: Iterable[PutTask]) -> None:
-    """Have another go at what failed or was cancelled; the count of failures begins anew."""
-    rows = [task for task in ended if task.state in (TaskState.FAILED, TaskState.CANCELLED)]
-    for task in rows:
+    """Have another go at the tasks that have failed; their count of failures begins anew."""
+    # Tasks without a row wait, or have failed, all together: these have failed where nothing waits.
+    rowless = 0 if job.counts.pending else job.pending.count
+    job.counts = job.counts.moved(TaskState.FAILED, TaskState.PENDING, rowless)
+    for task in ended:
         again = replace(task, state=TaskState.PENDING, failures=0, free_retries=0, retry_at=turn.now, ended_at=None)
         put_task(turn, job, again, task.state)
         job.due[task.index] = None
         turn.tell(job.id, "task.state", task=task.index, state=again.state)
-    # What ended without a row is still in `pending`.
-    for state, count in ((TaskState.FAILED, job.counts.failed), (TaskState.CANCELLED, job.counts.cancelled)):
-        job.counts = job.counts.moved(state, TaskState.PENDING, count)
     job.ended_at = None
     set_timers(turn, job)
     if past_deadline(turn, job):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -192,6 +193,21 @@ def test_retrying_a_failed_job_runs_its_failed_tasks_again():
     world.say(world.launched()[1].id, "FINISHED")
     assert world.job().state is JobState.SUCCEEDED
     world.store.check_counts()
+
+
+def test_a_task_that_fails_as_a_retry_is_asked_for_stays_failed_and_counted():
+    """Its row was not FAILED when the failed ones were read: it is not run again, and the job still ends."""
+    world = World().subscribe().submit(a_job(size=2, retry={"max_attempts": 1})).offer()
+    first, second = (attempt.id for attempt in world.launched())
+    world.say(first, "FAILED", AttemptReport(cause=Cause.APP))
+    record = replace(world.job(), desired_rev=2, retry_rev=1)
+    world.happen(
+        world.an_update(second, "FAILED", AttemptReport(cause=Cause.APP)),
+        ev.JobSeen(record=record, ended=(world.task(0),)),
+    )
+    world.store.check_counts()
+    world.offer().say(world.launched()[-1].id, "FINISHED")
+    assert (world.job().state, world.job().counts.failed, world.job().counts.pending) == (JobState.FAILED, 1, 0)
 
 
 def test_max_running_bounds_the_tasks_of_a_job():

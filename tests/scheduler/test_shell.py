@@ -218,10 +218,10 @@ class Jobs:
         return []
 
 
-def a_loop(diary: Diary, inbox: Inbox, jobs: Jobs) -> Loop:
+def a_loop(diary: Diary, inbox: Inbox, jobs: Jobs, core: object = None) -> Loop:
     lease = a_lease(FakeLeadership(), [NOON])
     lease.acquire()
-    core = Core.load(
+    core = core or Core.load(
         Snapshot(framework_id=None, jobs=[], tasks=[], attempts=[], agents=[]),
         SETTINGS,
         make_id=lambda at: "A1",
@@ -244,6 +244,23 @@ def test_the_loop_reads_the_jobs_takes_the_stream_in_order_and_stops():
     loop.run()
     assert jobs.reads == 2
     assert "REVIVE" in diary.lines
+
+
+def test_what_the_database_says_comes_before_what_happened_since_it_was_read():
+    """A batch of [update, DESIRED]: the rows were read before the update was handled, so they are handled first."""
+    handled: list[type] = []
+
+    class Recorder:
+        def handle(self, events: list[ev.Event], now: datetime) -> fx.Effects:
+            handled.extend(map(type, events))
+            return fx.Effects()
+
+    inbox = Inbox()
+    loop = a_loop(Diary(), inbox, Jobs(), core=Recorder())
+    inbox.put(ev.Heartbeat())
+    inbox.put(Signal.DESIRED)
+    loop.run_once()
+    assert handled == [ev.JobSeen, ev.Heartbeat]
 
 
 def test_the_inbox_gives_all_there_is_and_waits_for_no_more():
