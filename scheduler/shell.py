@@ -67,6 +67,7 @@ class Shell:
         writer: Writer,
         list_agents: Callable[[], None],
         metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._driver = driver
@@ -74,7 +75,9 @@ class Shell:
         self._writer = writer
         self._list_agents = list_agents
         self._metrics = metrics
-        self._resubscribed_at = -RESUBSCRIBE_S
+        self._clock = clock
+        self._resubscribed_at = clock() - RESUBSCRIBE_S
+        self._owed = ""  # why the subscription has to begin anew, as soon as RESUBSCRIBE_S allows
 
     def perform(self, effects: fx.Effects, now: datetime) -> list[ev.Event]:
         """Commit the changes, make the calls, and return what the core has to hear at once.
@@ -90,6 +93,7 @@ class Shell:
         self._commit(effects.changes, now)
         self._fence.check()
         self._send([(call, message) for call, message in messages if not isinstance(call, fx.Revive)])
+        self._resubscribe_if_owed()
         self._metrics.count_calls(effects.calls)
         for note in effects.notes:
             getattr(log, note.level)(note.event, **note.data)
@@ -121,10 +125,14 @@ class Shell:
         self._metrics.failed_calls.inc()
         log.warning("call_failed", call=type(call).__name__, status=result.status, reason=result.message)
         concerns_offers = isinstance(call, fx.Accept | fx.Decline | fx.Revive | fx.Suppress)
-        now = time.monotonic()
-        if concerns_offers and result.outcome is Outcome.FAILED and now - self._resubscribed_at >= RESUBSCRIBE_S:
-            self._resubscribed_at = now
-            self._driver.resubscribe(f"{type(call).__name__} failed")
+        if concerns_offers and result.outcome is Outcome.FAILED:
+            self._owed = f"{type(call).__name__} failed"
+
+    def _resubscribe_if_owed(self) -> None:
+        """Now, or in a later turn: heartbeats and POLL_S see to it that there is one."""
+        if self._owed and self._clock() - self._resubscribed_at >= RESUBSCRIBE_S:
+            reason, self._owed, self._resubscribed_at = self._owed, "", self._clock()
+            self._driver.resubscribe(reason)
 
     def _do_the_rest(self, calls: Sequence[fx.Call]) -> None:
         for call in calls:

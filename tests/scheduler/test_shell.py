@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ class Diary:
             raise self.fence_error
 
 
-def a_shell(diary: Diary) -> Shell:
+def a_shell(diary: Diary, **more: Any) -> Shell:
     writer = Writer(role="eo", executor={}, outputs_root="/out", read_items=lambda job, indices: {})
     return Shell(
         store=diary,
@@ -64,6 +65,7 @@ def a_shell(diary: Diary) -> Shell:
         writer=writer,
         list_agents=lambda: diary.lines.append("list"),
         metrics=Metrics(),
+        **more,
     )
 
 
@@ -120,6 +122,23 @@ def test_a_refused_call_about_offers_begins_a_new_subscription_once():
     for _ in range(3):
         shell.perform(fx.Effects(calls=(fx.Decline(offer_ids=("o",), refuse_s=1),)), NOON)
     assert diary.lines.count("resubscribe") == 1
+
+
+def test_a_call_about_offers_that_fails_soon_after_a_new_subscription_leads_to_another_one_later():
+    """The REVIVE that the master never got is made good ten seconds after the subscription before."""
+    seconds = [0.0]
+    diary = Diary()
+    shell = a_shell(diary, clock=lambda: seconds[0])
+    diary.answer = CallResult(outcome=Outcome.FAILED, status=None, message="reset")
+    for _ in range(2):
+        shell.perform(fx.Effects(calls=(fx.Revive(),)), NOON)
+    diary.answer = SENT
+    shell.perform(fx.Effects(), NOON)
+    assert diary.lines.count("resubscribe") == 1
+    seconds[0] = 10.0
+    for _ in range(2):
+        shell.perform(fx.Effects(), NOON)
+    assert diary.lines.count("resubscribe") == 2
 
 
 def test_a_core_that_gives_up_is_heard_after_its_changes_are_committed():
