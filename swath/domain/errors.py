@@ -13,6 +13,7 @@ SwathError
     ├── IllegalTransitionError a state machine was asked for a pair that is not in its table
     ├── LeadershipLostError    another scheduler leads; nothing was written
     ├── StoreUnavailableError  the database does not answer
+    ├── RefusedByDatabaseError the database answers and will never take these values
     ├── AgentUnreachableError  an agent does not answer
     └── WireError              Mesos said something that cannot be understood
 """
@@ -93,6 +94,10 @@ class LeadershipLostError(InternalError):
 
 class StoreUnavailableError(InternalError):
     """The database does not answer, or answered that it could not."""
+
+
+class RefusedByDatabaseError(InternalError):
+    """Values that the database cannot hold; nothing was written, and writing the same again ends the same way."""
 
 
 class AgentUnreachableError(InternalError):

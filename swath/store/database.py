@@ -10,13 +10,18 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, exc, make_url, text
 from sqlalchemy.orm import Session
 
-from swath.domain.errors import InternalError, InvalidInputError, StoreUnavailableError
+from swath.domain.errors import InternalError, InvalidInputError, RefusedByDatabaseError, StoreUnavailableError
 from swath.store.types import to_json
 
 BUSY_TIMEOUT_MS = 10_000  # how long a writer of SQLite waits for another process's
 CONNECT_TIMEOUT_S = 5
 POOL_TIMEOUT_S = 30.0
 UNAVAILABLE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+# Raised by SQLite's driver as they are: a number beyond 64 bits, text that is no UTF-8.
+UNFIT = (OverflowError, UnicodeError)
+LIMIT_EXCEEDED = (
+    "54"  # PostgreSQL's class of errors for values beyond its own limits: for its driver they are operational
+)
 
 
 class Channel(StrEnum):
@@ -57,8 +62,9 @@ class Database:
         """A transaction that is committed at the end of the block, and undone when the block raises.
 
         `notify` wakes the channel's listeners after the commit, once. Raises StoreUnavailableError when the database does not
-        answer; if that happens at the commit itself, whether it took place is known only by reading again. Raises InternalError
-        for rows that the database refuses (a duplicate, a reference to nothing).
+        answer; if that happens at the commit itself, whether it took place is known only by reading again. Raises
+        RefusedByDatabaseError for values that it cannot hold, InternalError for rows that contradict others (a duplicate, a
+        reference to nothing).
         """
         with errors_of_swath(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
@@ -103,13 +109,24 @@ def errors_of_swath() -> Iterator[None]:
     """Turn what SQLAlchemy raises into errors that the rest of Swath knows: nobody else imports SQLAlchemy."""
     try:
         yield
-    except UNAVAILABLE as error:
-        raise StoreUnavailableError(f"the database cannot serve: {_reason(error)}") from error
-    except exc.SQLAlchemyError as error:
-        raise InternalError(f"the database refuses: {_reason(error)}") from error
+    except (exc.SQLAlchemyError, *UNFIT) as error:
+        reason = _reason(error)
+        if _is_unfit(error):
+            raise RefusedByDatabaseError(f"the database cannot hold this: {reason}") from error
+        if isinstance(error, UNAVAILABLE):
+            raise StoreUnavailableError(f"the database cannot serve: {reason}") from error
+        raise InternalError(f"the database refuses: {reason}") from error
 
 
-def _reason(error: exc.SQLAlchemyError) -> str:
+def _is_unfit(error: Exception) -> bool:
+    """True when it is the values that are at fault: out of range, unspeakable in the column's type, or too large."""
+    if isinstance(error, exc.DBAPIError):
+        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        return isinstance(error, exc.DataError) or sqlstate.startswith(LIMIT_EXCEEDED)
+    return isinstance(error, (exc.StatementError, *UNFIT))  # a value that did not get as far as the driver
+
+
+def _reason(error: Exception) -> str:
     """The driver's own first line: what follows quotes statements and values."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 

@@ -76,8 +76,9 @@ class SchedulerStore:
         """Write all of `changes`, or nothing, in one transaction, and wake the followers.
 
         Several changes of one thing are written as their last. `now` dates events and agents. Raises LeadershipLostError when
-        another scheduler leads, InternalError when a change names a row that is not there, IllegalTransitionError when it
-        would change an attempt that has ended. After a StoreUnavailableError only `load` knows what is written.
+        another scheduler leads, RefusedByDatabaseError when a value does not fit into the database, InternalError when a
+        change names a row that is not there, IllegalTransitionError when it would change an attempt that has ended. After
+        a StoreUnavailableError only `load` knows what is written.
         """
         with self._database.write(notify=Channel.OBSERVED) as session:
             check_epoch(session, epoch)

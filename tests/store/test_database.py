@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from swath.domain.errors import InternalError, StoreUnavailableError
+from swath.domain.errors import InternalError, RefusedByDatabaseError, StoreUnavailableError
 from swath.store.database import Database
 from swath.store.models import Framework, Leadership
 from tests.store.build import NOW
@@ -75,6 +76,30 @@ def test_a_refused_row_is_an_internal_error(database):
         session.execute(text(twice))
 
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"id": 1, "framework_id": object()}, {"id": 2**70, "framework_id": "x"}],
+    ids=["no text", "beyond 64 bits"],
+)
+def test_values_that_no_column_can_hold_are_told_from_a_database_that_is_away(database, row):
+    """RefusedByDatabaseError: whoever writes the same again meets the same, so it must not be tried for ever."""
+    with pytest.raises(RefusedByDatabaseError), database.write() as session:
+        session.execute(insert(Framework), [row])
+
+    with database.read() as session:
+        assert count_frameworks(session) == 0
+
+
+@pytest.mark.postgres
+def test_a_key_beyond_postgresqls_limits_is_refused_for_good(postgres_database):
+    """The driver calls it operational, as if the server were ill; nothing will make it fit."""
+    database = Database(postgres_database)
+
+    with pytest.raises(RefusedByDatabaseError, match="index row"), database.write() as session:
+        session.add(Leadership(name=secrets.token_hex(50_000), holder=None, epoch=0, expires_at=NOW))
+    database.close()
 
 
 @pytest.mark.parametrize("url", ["postgresql+psycopg://u:secret@127.0.0.1:1/none", "sqlite:////nowhere/at/all.db"])

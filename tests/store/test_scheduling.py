@@ -15,7 +15,7 @@ from swath.domain.changes import (
     DeactivateAgent,
     SetFrameworkId,
 )
-from swath.domain.errors import IllegalTransitionError, InternalError, NotFoundError
+from swath.domain.errors import IllegalTransitionError, InternalError, NotFoundError, RefusedByDatabaseError
 from swath.domain.ranges import Ranges
 from swath.domain.retries import Cause
 from swath.domain.states import ENDED_TASK, TERMINAL, AttemptState, Desired, JobCounts, JobState, TaskState
@@ -253,6 +253,20 @@ def test_a_change_of_nothing_is_an_error(scene, make_change):
 
     with pytest.raises(InternalError):
         scene.apply(SetFrameworkId(framework_id="not written"), make_change(job))
+
+    assert scene.scheduler.load().framework_id is None
+
+
+def test_a_value_that_does_not_fit_is_refused_with_its_batch(scene):
+    """RefusedByDatabaseError, which is no outage: the scheduler can tell a poisoned batch from a database that is away."""
+    job = scene.submit()
+    attempt_id = scene.launch(job)
+
+    with pytest.raises(RefusedByDatabaseError):
+        scene.apply(
+            SetFrameworkId(framework_id="not written"),
+            ChangeAttempt(attempt_id=attempt_id, state=AttemptState.FAILED, exit_code=2**70),
+        )
 
     assert scene.scheduler.load().framework_id is None
 
