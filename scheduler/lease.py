@@ -6,9 +6,9 @@ import os
 import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
-
-import psutil
+from uuid import uuid4
 
 from swath.domain.errors import LeadershipLostError
 
@@ -48,7 +48,7 @@ class Lease:
         self._renew_at: datetime | None = None
 
     def acquire(self) -> bool:
-        """True when this process leads from now on. A leader that was a process of this host and is dead is replaced."""
+        """True when this process leads from now on. A leader that is known to be dead is replaced at once."""
         now = self._clock()
         epoch = self._leadership.acquire(self.holder, now, self._lease_s)
         if epoch is None and (leader := self._find_leader()) is not None and is_dead(leader):
@@ -89,19 +89,39 @@ class Lease:
 
 
 def make_holder() -> str:
-    """This process's name: host, pid and the time at which it was started, for pids are used again."""
+    """This process's name: its host, for people; the kernel's boot and the namespace that its pid belongs to; the pid; the
+    ticks after boot at which it was started, for pids are used again.
+    """
     pid = os.getpid()
-    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.2f}"
+    try:
+        return ":".join((socket.gethostname(), *_find_place(), str(pid), _read_start(pid)))
+    except OSError:
+        return f"{socket.gethostname()}:{pid}:{uuid4()}"  # no /proc here: nobody can judge this process
 
 
 def is_dead(holder: str) -> bool:
-    """True when `holder` names a process of this host that does not exist any more."""
+    """True when `holder` names a process that could be seen from here, were it there.
+
+    Containers of one host have pids of their own: a pid says nothing outside of its namespace.
+    """
     try:
-        host, pid, started = holder.rsplit(":", 2)
-        if host != socket.gethostname():
+        _, *place, pid, start = holder.rsplit(":", 4)
+        if tuple(place) != _find_place():
             return False
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) > 1.0
-    except psutil.NoSuchProcess:
+        os.kill(int(pid), 0)
+        return _read_start(int(pid)) != start
+    except ProcessLookupError:
         return True
-    except (ValueError, psutil.Error):
+    except (ValueError, OSError):
         return False
+
+
+def _find_place() -> tuple[str, str]:
+    """The kernel's boot and the inode of the pid namespace: together they say what a pid means. May raise OSError."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return boot, str(Path("/proc/self/ns/pid").stat().st_ino)
+
+
+def _read_start(pid: int) -> str:
+    """Ticks between the boot and the start of a process (field 22 of its stat): no step of the clock moves them."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
