@@ -140,7 +140,7 @@ def _find_cause(live: LiveAttempt, state: AttemptState, update: Update, said: At
         return Cause.DROPPED if update.observation is Observation.DROPPED else Cause.LOST
     if state is AttemptState.KILLED:
         # A kill that nobody here asked for is the platform's: draining an agent "counts as free retries" (M32).
-        return Cause.KILLED if live.kills else Cause.AGENT
+        return live.overdue or (Cause.KILLED if live.kills else Cause.AGENT)
     if said.cause is not None:
         return said.cause
     if update.observation is Observation.ERROR:
@@ -155,7 +155,7 @@ def _forget(turn: Turn, live: LiveAttempt) -> None:
     state, attempt = turn.state, live.attempt
     state.attempts.pop(attempt.id, None)
     state.slots.pop(attempt.slot_id, None)
-    for kind in (Kind.LAUNCH, Kind.KILL, Kind.DOUBT):
+    for kind in (Kind.LAUNCH, Kind.OVERDUE, Kind.KILL, Kind.DOUBT):
         state.timers.clear(kind, (attempt.id, 0))
     if (agent := state.agents.get(attempt.agent_id)) is not None:
         agent.used -= attempt.resources

@@ -12,6 +12,7 @@ from scheduler.core import (
     kills,
     launching,
     offers,
+    overdue,
     reconciliation,
     subscription,
     updates,
@@ -94,6 +95,7 @@ def _load_attempts(turn: Turn, snapshot: Snapshot) -> None:
         job = turn.state.jobs.get(attempt.job_id)
         if job is not None:
             job.running[attempt.task_index] = attempt.id
+        overdue.watch(turn, live)
         if job is None or job.desired is Desired.CANCELLED:
             turn.set_timer(Kind.KILL, 0, key)
 
@@ -128,6 +130,7 @@ _REACTIONS: Mapping[type, Callable[[Turn, Any], None]] = {
 _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
     Kind.LAUNCH: lambda turn, key: reconciliation.on_launch_overdue(turn, key[0]),
     Kind.DOUBT: lambda turn, key: updates.on_doubt_over(turn, key[0]),
+    Kind.OVERDUE: lambda turn, key: overdue.on_overdue(turn, key[0]),
     Kind.KILL: lambda turn, key: kills.repeat_kill(turn, key[0]),
     Kind.RETRY: lambda turn, key: jobs.on_retry_due(turn, *key),
     Kind.NOT_BEFORE: lambda turn, key: jobs.on_not_before(turn, key[0]),

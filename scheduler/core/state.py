@@ -12,6 +12,7 @@ from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
+from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState
 from swath.store.rows import JobRecord
 
@@ -23,6 +24,7 @@ class CoreSettings:
     executor_id: str  # contains a hash of the ExecutorInfo (DESIGN.md 4.2)
     executor_resources: Resources
     launch_timeout_s: float = 30.0  # without any update of a launched attempt; then it is asked for (M16)
+    staging_timeout_s: float = 3600.0  # from reaching its agent to running: images and inputs may be large
     unreachable_wait_s: float = 900.0  # longer than Mesos' agent_reregister_timeout (10 min); then the attempt is LOST
     refuse_s: float = 600.0  # filter for what nothing here can use (M29)
     reconcile_s: float = 720.0  # "implicit every 10 to 15 minutes" (M24)
@@ -92,6 +94,7 @@ class LiveAttempt:
     last_uuid: str | None = None  # of the last update, for repeated ones (surprise 12)
     kills: int = 0  # how often its end was asked for
     doubtful: bool = False  # nobody knows whether it runs
+    overdue: Cause | None = None  # why it is killed, where it took too long
 
 
 @dataclass(slots=True)

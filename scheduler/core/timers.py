@@ -12,6 +12,7 @@ class Kind(StrEnum):
 
     LAUNCH = "launch"  # no update of a launched attempt yet
     DOUBT = "doubt"  # an attempt has been unreachable, or unknown, for long
+    OVERDUE = "overdue"  # an attempt takes longer than its executor may let it
     KILL = "kill"  # a kill may have been lost
     RETRY = "retry"  # a task waits to be tried again
     NOT_BEFORE = "not_before"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.core import attempts, reconciliation
+from scheduler.core import attempts, overdue, reconciliation
 from scheduler.core.effects import Acknowledge, Kill
 from scheduler.core.events import LaunchRefused, Update
 from scheduler.core.state import LiveAttempt
@@ -44,6 +44,8 @@ def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:
     live.state = after
     if after is not AttemptState.LAUNCHING:
         turn.state.timers.clear(Kind.LAUNCH, (live.attempt.id, 0))
+    if after is not before:
+        overdue.watch(turn, live)
     if after is not before or (after is AttemptState.RUNNING and update.data):
         attempts.progress(turn, live, update, find_report(turn, update), changed=after is not before)
 

@@ -193,6 +193,33 @@ def test_a_launch_that_could_not_be_put_into_words_fails_its_task_alone():
     world.store.check_counts()
 
 
+# What hangs
+
+
+def test_an_attempt_that_runs_far_beyond_its_timeout_is_killed_and_has_timed_out():
+    """Its executor hangs: the kill is asked for until it is heard, and the task is tried again as the policy says."""
+    world = World()
+    attempt_id = world.running(a_job(timeout_s=60, retry={"max_attempts": 2}))
+    world.advance(70)
+    assert world.called(fx.Kill) == []
+    world.advance(310)
+    assert world.called(fx.Kill)[0].task_id == attempt_id
+    world.say(attempt_id, "KILLED")
+    assert (world.task().state, world.task().cause, world.task().failures) == (TaskState.PENDING, Cause.TIMEOUT, 1)
+
+
+def test_an_attempt_that_stages_for_more_than_an_hour_is_killed_and_tried_again_for_free():
+    """The file system of its agent is dead, say; a restart of the scheduler begins the hour anew."""
+    world = World().subscribe().submit(a_job(timeout_s=60)).offer()
+    attempt_id = world.launched()[0].id
+    world.say(attempt_id, "STARTING").advance(3000).restart().subscribe().advance(3599)
+    assert world.called(fx.Kill) == []
+    world.advance(1)
+    assert world.called(fx.Kill)[0].task_id == attempt_id
+    world.say(attempt_id, "KILLED")
+    assert (world.task().state, world.task().cause, world.task().failures) == (TaskState.PENDING, Cause.AGENT, 0)
+
+
 # Reconciliation
 
 
