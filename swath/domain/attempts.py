@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from swath.domain.errors import InvalidInputError
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState
+from swath.domain.strict_json import read_strictly
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +47,7 @@ class ImageSource:
 
 
 class _Document:
-    """JSON in, JSON out; unknown fields are ignored, so that versions can run side by side."""
+    """JSON in, JSON out; unknown fields are ignored, in nested objects too, so that versions can run side by side."""
 
     __slots__ = ()
 
@@ -58,15 +59,19 @@ class _Document:
     def from_json(cls, text: str | bytes) -> Self:
         """The value of a document; raises InvalidInputError when it is none."""
         try:
-            document = json.loads(text)
-            known = {entry.name for entry in fields(cls)}  # type: ignore[arg-type]
-            return cls(**cls._typed({name: value for name, value in document.items() if name in known}))
+            return cls(**cls._typed(_known(cls, read_strictly(text))))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InvalidInputError.at("", f"is no {cls.__name__}: {error}") from error
 
     @classmethod
     def _typed(cls, document: dict[str, Any]) -> dict[str, Any]:
         return document
+
+
+def _known(cls: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """What `cls` has fields for."""
+    names = {entry.name for entry in fields(cls)}
+    return {name: value for name, value in document.items() if name in names}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +96,7 @@ class AttemptSpec(_Document):
 
     @classmethod
     def _typed(cls, document: dict[str, Any]) -> dict[str, Any]:
-        return {**document, "image": ImageSource(**document["image"])}
+        return {**document, "image": ImageSource(**_known(ImageSource, document["image"]))}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,11 +129,64 @@ class AttemptReport(_Document):
 
     @classmethod
     def _typed(cls, document: dict[str, Any]) -> dict[str, Any]:
-        typed = dict(document)
-        if typed.get("cause") is not None:
-            typed["cause"] = Cause(typed["cause"])
-        typed["outputs"] = [OutputFile(**entry) for entry in typed.get("outputs") or ()]
-        return typed
+        """Every field of its type and within the database's bounds: an executor repeats what a task wrote."""
+        said = {name: value for name, value in document.items() if value is not None}
+        wrong = [name for name, value in said.items() if not _CHECKS[name](value)]
+        if wrong:
+            raise ValueError(f"impossible values of {', '.join(wrong)}")
+        said["outputs"] = [OutputFile(**_known(OutputFile, entry)) for entry in said.get("outputs", ())]
+        # A cause that only a newer executor knows, a clock gone mad: the attempt's state says how it ended all the same.
+        said["cause"] = Cause.__members__.get(said.get("cause", ""))
+        return {name: value for name, value in said.items() if name not in _TIMES or _is_time(value)}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: object, least: int, bits: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2 ** (bits - 1)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or _is_whole(value, -(2**63), 64)
+
+
+def _is_time(text: str) -> bool:
+    """True for a moment with a zone that every clock can show."""
+    try:
+        at = datetime.fromisoformat(text)
+        at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return False
+    return at.tzinfo is not None
+
+
+def _is_output(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    media_type = value.get("media_type")
+    return (
+        _is_text(value.get("name"))
+        and _is_text(value.get("path"))
+        and _is_whole(value.get("size"), 0, 64)
+        and (media_type is None or _is_text(media_type))
+    )
+
+
+def _is_list_of(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+_TIMES = ("started_at", "ended_at")
+_CHECKS: Mapping[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("sandbox", "runtime", "cause", "error", "message", "output_dir", *_TIMES), _is_text),
+    "warnings": _is_list_of(_is_text),
+    "outputs": _is_list_of(_is_output),
+    "exit_code": lambda value: _is_whole(value, -(2**31), 32),
+    "json_outputs": lambda value: isinstance(value, dict),
+    "usage": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+}
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Seed is the standard of ngageoint/seed for containerised geospatial algorithms. 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from swath.domain.errors import InvalidInputError, Problem
 from swath.domain.resources import Resources
+from swath.domain.strict_json import read_strictly
 
 LABEL = "com.ngageoint.seed.manifest"
 SWATH_LABEL = "swath.manifest"
@@ -42,7 +44,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 class _Closed(BaseModel):
     """Seed forbids additional properties everywhere."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 T = TypeVar("T", bound=_Closed)
@@ -290,9 +292,11 @@ def to_text(value: Any) -> str:
 
 
 def is_of_type(value: Any, json_type: str) -> bool:
-    """True when `value` is of the JSON type; a boolean is no number."""
+    """True when `value` is of the JSON type; a boolean is no number, and neither is what JSON cannot say (NaN, infinity)."""
     if isinstance(value, bool):
         return json_type == "boolean"
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
     return isinstance(value, _PYTHON_TYPES[json_type])
 
 
@@ -314,7 +318,7 @@ def _unknown(declared: Iterable[str]) -> str:
 
 def _validated(model: type[T], source: str | bytes | Mapping[str, Any]) -> T:
     try:
-        document = json.loads(source) if isinstance(source, str | bytes) else dict(source)
+        document = read_strictly(source) if isinstance(source, str | bytes) else dict(source)
     except ValueError as error:
         raise InvalidInputError.at("", f"is not JSON: {error}") from error
     try:

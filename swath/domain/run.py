@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from swath.domain.attempts import OutputFile
 from swath.domain.errors import InvalidInputError
 from swath.domain.manifest import OUTPUT_DIR, Manifest, is_of_type, to_text, to_variable
 from swath.domain.resources import Resources
+from swath.domain.strict_json import read_strictly
 
 JSON_OUTPUTS = "seed.outputs.json"
 SIDE_CAR = ".metadata.json"  # of a file: its GeoJSON feature, by Seed's metadata schema
@@ -136,7 +136,7 @@ def read_json_outputs(manifest: Manifest, text: str | None) -> tuple[dict[str, A
     if not declared:
         return {}, []
     try:
-        document = json.loads(text) if text is not None else {}
+        document = read_strictly(text) if text is not None else {}
     except ValueError as error:
         return {}, [f"{JSON_OUTPUTS} is not JSON: {error}"]
     if not isinstance(document, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -78,9 +79,29 @@ def make_document() -> JSON:
 
 
 def to_json(value: Any) -> str:
-    """One line of JSON that both databases store and read back; raises TypeError for what is not JSON."""
-    text = json.dumps(value, separators=(",", ":"), default=_plain)
+    """One line of JSON that both databases store and read back; raises TypeError for what is not JSON.
+
+    What JSON or PostgreSQL cannot say is replaced: NaN and infinity by null, a NUL by U+FFFD, half a surrogate pair by "?".
+    """
+    try:
+        text = _dump(value)
+    except ValueError:  # of `allow_nan`
+        text = _dump(_without_nan(value))
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8")
     return _ESCAPED_NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), default=_plain, allow_nan=False, ensure_ascii=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(part) for key, part in value.items()}
+    return [_without_nan(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: object) -> object:

@@ -56,6 +56,17 @@ def test_documents_keep_order_and_survive_nul(database):
     assert found == {**data, "nul": "a\ufffdb"}
 
 
+def test_documents_survive_what_json_cannot_say(database):
+    """NaN and infinity come back as null and half a surrogate pair as "?": a report is stored whatever stands in it."""
+    data = {"mean": float("nan"), "list": (float("inf"), 1.5), "nested": {"low": float("-inf")}, "text": "half \ud83d"}
+    with database.write() as session:
+        session.add(SchedulerStatus(id=1, connected=True, master=None, heartbeat_at=None, data=data))
+
+    with database.read() as session:
+        found = session.scalar(select(SchedulerStatus.data))
+    assert found == {"mean": None, "list": [None, 1.5], "nested": {"low": None}, "text": "half ?"}
+
+
 @pytest.mark.parametrize("text", ["\0", "\\\0", "\\\\\0", "\\u0000\0", "\0\0"])
 def test_only_nuls_are_replaced(text):
     """Backslashes before a NUL are told apart from those that belong to it."""

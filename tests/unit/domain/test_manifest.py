@@ -49,6 +49,7 @@ def test_the_standards_examples_are_valid(seed_folder):
         ({"interface": {"inputs": {"json": [{"name": "a", "type": "date"}]}}}, "/job/interface/inputs/json/0/type"),
         ({"interface": {"mounts": [{"name": "a", "path": "/a", "mode": "x"}]}}, "/job/interface/mounts/0/mode"),
         ({"errors": [{"code": 1, "name": "a", "category": "user"}]}, "/job/errors/0/category"),
+        ({"resources": {"scalar": [{"name": "mem", "value": float("nan")}]}}, "/job/resources/scalar/0/value"),
     ],
 )
 def test_every_error_names_its_place(change, path):
