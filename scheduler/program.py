@@ -19,6 +19,7 @@ from scheduler.messages import Writer
 from scheduler.metrics import Metrics
 from scheduler.settings import Settings
 from scheduler.shell import Shell, StoppedError
+from swath.domain.backoff import back_off_s
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
 from swath.domain.ids import make_ulid
 from swath.store.api_store import ApiStore
@@ -161,7 +162,7 @@ class Scheduler:
             log.error("database_unavailable", reason=str(error))
         else:
             log.error("core_failed", exc_info=error)
-        return float(min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** (self._failures - 1)))
+        return back_off_s(FIRST_BACKOFF_S, self._failures - 1, longest_s=LONGEST_BACKOFF_S)
 
 
 def _now() -> datetime:

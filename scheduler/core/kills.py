@@ -5,6 +5,7 @@ from __future__ import annotations
 from scheduler.core.effects import Kill
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
+from swath.domain.backoff import back_off_s
 
 FIRST_REPEAT_S = 5.0
 LONGEST_REPEAT_S = 120.0
@@ -26,9 +27,4 @@ def repeat_kill(turn: Turn, attempt_id: str) -> None:
     if turn.state.connected:
         turn.call(Kill(task_id=live.attempt.slot_id, agent_id=live.attempt.agent_id))
     live.kills += 1
-    turn.set_timer(Kind.KILL, repeat_after_s(live.kills), (attempt_id, 0))
-
-
-def repeat_after_s(kills: int) -> float:
-    """Seconds to wait after that many requests: doubling."""
-    return float(min(LONGEST_REPEAT_S, FIRST_REPEAT_S * 2.0 ** (kills - 1)))
+    turn.set_timer(Kind.KILL, back_off_s(FIRST_REPEAT_S, live.kills - 1, longest_s=LONGEST_REPEAT_S), (attempt_id, 0))

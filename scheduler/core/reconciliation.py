@@ -7,6 +7,7 @@ from itertools import islice
 from scheduler.core.effects import Reconcile
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
+from swath.domain.backoff import back_off_s
 from swath.domain.states import AttemptState
 
 BATCH = 1000  # "in batches of a thousand ids, the next when the last is answered or after a second" (M27)
@@ -49,7 +50,7 @@ def step(turn: Turn) -> None:
     elif waiting := under_way.unanswered & state.attempts.keys():
         under_way.round += 1
         under_way.queue, under_way.unanswered = dict.fromkeys(sorted(waiting)), set()
-        turn.set_timer(Kind.EXPLICIT, min(LONGEST_ROUND_S, 2.0**under_way.round))
+        turn.set_timer(Kind.EXPLICIT, back_off_s(1.0, under_way.round, longest_s=LONGEST_ROUND_S))
     else:
         under_way.round = 0
 

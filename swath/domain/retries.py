@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from swath.domain.backoff import back_off_s
+
 
 class Cause(StrEnum):
     """Why an attempt did not succeed."""
@@ -91,5 +93,5 @@ def decide_retry(policy: RetryPolicy, cause: Cause, *, failures: int, free_retri
     grown = max(mem, round(mem * reaction.grow_mem))
     if reaction.cap is not None:
         grown = max(mem, min(grown, reaction.cap))
-    delay_s = min(policy.backoff_s * 2 ** (failures - 1), LONGEST_BACKOFF_S)
+    delay_s = back_off_s(policy.backoff_s, failures - 1, longest_s=LONGEST_BACKOFF_S)
     return Retry(delay_s=delay_s, free=False, mem=grown)

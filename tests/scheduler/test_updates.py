@@ -242,6 +242,14 @@ def test_an_attempt_without_an_answer_is_asked_for_again_later_and_later():
     assert len(world.called(fx.Reconcile)) == asked
 
 
+def test_an_attempt_without_an_answer_is_asked_for_for_days():
+    """A round a minute: the thousandth is as good as the tenth."""
+    world = World()
+    world.running()
+    world.restart().subscribe().advance(20 * 3600)
+    assert len(world.called(fx.Reconcile)) > 1100
+
+
 def test_many_attempts_are_asked_for_in_batches_of_a_thousand():
     """M27: the next batch follows when the last is answered, or after a second."""
     world = World().subscribe().submit(a_job(size=2500, cpus=0.01, mem=1)).offer(cpus=64, mem=64_000)
