@@ -63,6 +63,10 @@ def read_operator_call(body: bytes, machine: str, known: frozenset[str]) -> Json
     for kind, part in (("READ_FILE", "read_file"), ("LIST_FILES", "list_files")):
         if call["type"] == kind and not isinstance(call.get(part), dict):
             raise CallError(f"Failed to validate {machine}::Call: Expecting '{part}' to be present")
+    for name in ("offset", "length") if call["type"] == "READ_FILE" else ():
+        number = call["read_file"].get(name, 0)
+        if type(number) is not int or number < 0:  # uint64; a bool is an int in Python
+            raise CallError(f"Failed to convert JSON into Call protobuf: Failed to convert '{number}' to number")
     return call
 
 

@@ -1,21 +1,28 @@
-"""/files/*: sandboxes, and nothing else, to be listed, read and downloaded (transcript 12, surprise 47)."""
+"""/files/*: sandboxes, and nothing else, to be listed, read and downloaded (transcript 12, surprise 47).
+
+What lies there was made by tasks, so nothing is taken for granted: only regular files are opened, and never waited for. All of
+it may take its time on a slow disk: call it on a thread.
+"""
 
 from __future__ import annotations
 
 import base64
 import grp
+import os
 import pwd
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from local.replies import Header, Reply, make_json, make_text
+from local.replies import FileReply, Header, Reply, make_json, make_text
 
 Json = dict[str, Any]
+_UNREADABLE = (OSError, ValueError)  # gone, or not for us to read; ValueError: a path that cannot be one
 _CHUNK = 16 * 1024 * 1024  # the most that one read answers with
 _DOWNLOAD: Header = (b"content-type", b"application/octet-stream")
-_SCRIPT: Header = (b"content-type", b"text/javascript")
+_LARGEST_OFFSET = 2**63 - 1  # that a file can have
 
 
 class FilesApi:
@@ -25,8 +32,10 @@ class FilesApi:
         self._root = Path(work_dir, "slaves").resolve()
         self._agent_id = agent_id
 
-    def answer(self, path: str, query: dict[str, list[str]]) -> Reply:
-        verb = {"/files/browse": self._browse, "/files/read": self._read, "/files/download": self._download}.get(path)
+    def answer(self, path: str, query: dict[str, list[str]]) -> Reply | FileReply:
+        verbs: dict[str, Callable[[Path, dict[str, list[str]]], Reply | FileReply]]
+        verbs = {"/files/browse": self._browse, "/files/read": self._read, "/files/download": self._download}
+        verb = verbs.get(path)
         if verb is None:
             return make_text(404, "404 Not Found.")
         if not query.get("path"):
@@ -34,7 +43,7 @@ class FilesApi:
         try:
             found = self.resolve(query["path"][0])
             return make_text(404) if found is None else verb(found, query)
-        except OSError:  # gone, or not for us to read
+        except _UNREADABLE:
             return make_text(404)
 
     def resolve(self, given: str) -> Path | None:
@@ -50,10 +59,8 @@ class FilesApi:
         return real if len(relative) >= 7 and real.exists() else None
 
     def _browse(self, path: Path, query: dict[str, list[str]]) -> Reply:
-        reply = make_json(self.list_directory(path, query["path"][0]))
-        if "jsonp" in query:
-            return Reply(200, query["jsonp"][0].encode() + b"(" + reply.body + b")", (_SCRIPT,))
-        return reply
+        # Mesos' ?jsonp= is not imitated: with it, any page in a browser could read the answer.
+        return make_json(self.list_directory(path, query["path"][0]))
 
     def list_directory(self, path: Path, shown: str) -> list[Json]:
         """Entries with their paths as they were asked for; of a file, none."""
@@ -75,38 +82,60 @@ class FilesApi:
             return make_json({"data": "", "offset": path.stat().st_size})
         return make_json({"data": read_part(path, offset, length).decode("utf-8", "replace"), "offset": offset})
 
-    def _download(self, path: Path, query: dict[str, list[str]]) -> Reply:
+    def _download(self, path: Path, query: dict[str, list[str]]) -> Reply | FileReply:
         """Whole; Range is ignored."""
         if path.is_dir():
             return make_text(400, "Cannot download a directory.\n")
-        disposition = (b"content-disposition", f"attachment; filename={path.name}".encode())
-        return Reply(200, path.read_bytes(), (disposition, _DOWNLOAD))
+        file = open_regular(path)
+        name = re.sub(r"[^ !#-~]", "_", path.name)
+        disposition = (b"content-disposition", f"attachment; filename={name}".encode())
+        return FileReply(file, os.fstat(file.fileno()).st_size, (disposition, _DOWNLOAD))
 
     def read_file(self, call: Json) -> Json | None:
-        """v1 READ_FILE."""
-        path = self.resolve(str(call.get("path", "")))
-        if path is None or path.is_dir():
+        """v1 READ_FILE; None where there is nothing to read."""
+        try:
+            path = self.resolve(str(call.get("path", "")))
+            if path is None or path.is_dir():
+                return None
+            data = read_part(path, call.get("offset", 0), call.get("length", -1))
+            return {"size": path.stat().st_size, "data": base64.b64encode(data).decode()}
+        except _UNREADABLE:
             return None
-        data = read_part(path, int(call.get("offset", 0)), int(call.get("length", -1)))
-        return {"size": path.stat().st_size, "data": base64.b64encode(data).decode()}
 
     def list_files(self, call: Json) -> Json | None:
-        """v1 LIST_FILES."""
-        path = self.resolve(str(call.get("path", "")))
-        if path is None:
+        """v1 LIST_FILES; None where there is nothing to list."""
+        try:
+            path = self.resolve(str(call.get("path", "")))
+            return None if path is None else {"file_infos": self._list_infos(path, str(call["path"]))}
+        except _UNREADABLE:
             return None
-        infos = []
-        for entry in self.list_directory(path, str(call["path"])):
+
+    def _list_infos(self, path: Path, shown: str) -> list[Json]:
+        infos = self.list_directory(path, shown)
+        for entry in infos:
             entry["mtime"] = {"nanoseconds": int(entry["mtime"]) * 1_000_000_000}
             entry["mode"] = (path / Path(entry["path"]).name).lstat().st_mode
-            infos.append(entry)
-        return {"file_infos": infos}
+        return infos
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file, waiting for nobody, through no link. Raises OSError for anything else.
+
+    A FIFO without O_NONBLOCK would hold up whoever opens it until somebody writes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is no regular file")
+    return os.fdopen(descriptor, "rb", buffering=0)
 
 
 def read_part(path: Path, offset: int, length: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(_CHUNK if length < 0 else min(length, _CHUNK))
+    """`length` bytes from `offset` (0 or more) on, all for a negative one; at most `_CHUNK`. Raises OSError."""
+    with open_regular(path) as file:
+        if offset > _LARGEST_OFFSET:
+            return b""
+        return os.pread(file.fileno(), _CHUNK if length < 0 else min(length, _CHUNK), offset)
 
 
 def _number(query: dict[str, list[str]], name: str) -> int:

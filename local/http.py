@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -14,8 +14,8 @@ from local.calls import CallError, read_executor_call, read_scheduler_call
 from local.files import FilesApi
 from local.master import Master
 from local.messages import Call
-from local.operator_api import answer_agent, answer_master
-from local.replies import JSON, Header, Reply, make_text, refuse_method
+from local.operator_api import Later, answer_agent, answer_master
+from local.replies import JSON, FileReply, Header, Reply, make_text, refuse_method
 from local.runtime import AgentHost, Machine, Runtime
 from local.streams import Stream
 
@@ -24,6 +24,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 LARGEST_BODY = 64 * 1024 * 1024
+_PIECE = 1024 * 1024  # bytes of a file that are sent at once
 _GZIP_FROM = 1024  # bytes; shorter bodies are sent as they are (surprise 37)
 _MEDIA_PROBLEM = "Expecting 'Content-Type' of application/json or application/x-protobuf"
 _ACCEPT_PROBLEM = "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'"
@@ -50,10 +51,14 @@ class Application:
             await self._serve_call(scope, headers, receive, send, port, is_master)
             return
         body = await _read_body(receive) if scope["method"] == "POST" else b""
-        reply = self._answer(port, scope["method"], path, parse_qs(scope["query_string"].decode("latin-1")), body)
-        await _send_reply(send, _compress(reply, headers))
+        answer = self._answer(port, scope["method"], path, parse_qs(scope["query_string"].decode("latin-1")), body)
+        reply = answer if isinstance(answer, Reply) else await asyncio.to_thread(answer)
+        if isinstance(reply, FileReply):
+            await _send_file(receive, send, reply)
+        else:
+            await _send_reply(send, _compress(reply, headers))
 
-    def _answer(self, port: int, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Reply:
+    def _answer(self, port: int, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Reply | Later:
         machine, now = self._machines[port], self._runtime.now()
         if isinstance(machine, Master):
             return answer_master(machine, method, path, query, body, now)
@@ -99,23 +104,30 @@ class Application:
         Closing the write side ends the subscription as well (surprise 37).
         """
         await send({"type": "http.response.start", "status": 200, "headers": [*headers, JSON]})
-        watcher = asyncio.ensure_future(_watch(receive, stream))
-        try:
+        async with _watching(receive, stream.close) as watcher:
             while records := await stream.take():
                 for record in records:
                     await send({"type": "http.response.body", "body": record, "more_body": True})
             if not watcher.done():
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
 
 
-async def _watch(receive: Receive, stream: Stream) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    stream.close()
+@contextlib.asynccontextmanager
+async def _watching(receive: Receive, on_gone: Callable[[], None]) -> AsyncIterator[asyncio.Future[None]]:
+    """What is done once the peer has gone; `on_gone` is called then."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        on_gone()
+
+    watcher = asyncio.ensure_future(watch())
+    try:
+        yield watcher
+    finally:
+        watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
 
 
 def _strip(path: str, prefix: str) -> str:
@@ -165,3 +177,20 @@ async def _send_reply(send: Send, reply: Reply) -> None:
     headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _send_file(receive: Receive, send: Send, reply: FileReply) -> None:
+    """Piece by piece, each read on a thread; a file that has shrunk meanwhile breaks the connection off, as in Mesos."""
+    headers = [*reply.headers, (b"content-length", b"%d" % reply.size)]
+    left = reply.size
+    with reply.file as file:
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        async with _watching(receive, lambda: None) as watcher:
+            while left and not watcher.done():
+                part = await asyncio.to_thread(file.read, min(left, _PIECE))
+                if not part:
+                    return
+                left -= len(part)
+                await send({"type": "http.response.body", "body": part, "more_body": left > 0})
+    if not reply.size:
+        await send({"type": "http.response.body", "body": b""})

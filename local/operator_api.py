@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import psutil
@@ -13,11 +13,13 @@ from local.calls import CallError, read_operator_call
 from local.files import FilesApi
 from local.master import Master
 from local.master_state import MasterState
-from local.replies import Reply, make_json, make_text, not_found, refuse_method
+from local.replies import FileReply, Reply, make_json, make_text, not_found, refuse_method
 from local.statuses import VERSION
 
 Json = dict[str, Any]
 Query = dict[str, list[str]]
+Later = Callable[[], Reply | FileReply]
+_FILE_CALLS = ("READ_FILE", "LIST_FILES")
 _VERSION_INFO = {"version": VERSION, "build_date": "", "build_time": 0.0, "build_user": ""}
 _V1 = "/api/v1"
 
@@ -30,25 +32,28 @@ def _to_metrics(metrics: dict[str, float]) -> Json:
     return {"metrics": [{"name": name, "value": value} for name, value in sorted(metrics.items())]}
 
 
-def answer_master(master: Master, method: str, path: str, query: Query, body: bytes, now: float) -> Reply:
+def answer_master(master: Master, method: str, path: str, query: Query, body: bytes, now: float) -> Reply | Later:
     state = master.state
     if path.startswith(_V1):
-        return _answer_v1(method, body, "master", _MASTER_CALLS, lambda call: _MASTER_CALLS[call["type"]](state, now))
+        return _answer_master_v1(state, method, body, now)
     if path == "/redirect":
         return make_text(307, "", (b"location", f"//{state.hostname}:{state.port}".encode()))
     if path == "/tasks":
-        return make_json(_page(state_json.make_tasks(state)["tasks"], query))
+        return _answer_tasks(state, query)
     if path == "/metrics/snapshot":
         return make_json(state_json.make_metrics(state, now))
     document = _MASTER_PAGES.get(path)
     return _answer_common(path) if document is None else make_json(document(state))
 
 
-def answer_agent(agent: Agent, files: FilesApi, method: str, path: str, query: Query, body: bytes, now: float) -> Reply:
+def answer_agent(
+    agent: Agent, files: FilesApi, method: str, path: str, query: Query, body: bytes, now: float
+) -> Reply | Later:
+    """The answer, or for what lies on a disk a function that makes it on a thread: the disk may be slow."""
     if path.startswith(_V1):
-        return _answer_v1(method, body, "agent", _AGENT_CALLS, lambda call: _call_agent(agent, files, call, now))
+        return _answer_agent_v1(agent, files, method, body, now)
     if path.startswith("/files/"):
-        return files.answer(path, query)
+        return lambda: files.answer(path, query)
     if path == "/state":
         return make_json(agent_json.make_state(agent))
     if path == "/containers":
@@ -68,24 +73,48 @@ def _answer_common(path: str) -> Reply:
 
 
 def _answer_v1(
-    method: str, body: bytes, machine: str, known: dict[str, Any], answer: Callable[[Json], Json | None]
-) -> Reply:
+    method: str, body: bytes, machine: str, known: Iterable[str], answer: Callable[[Json], Reply | Later]
+) -> Reply | Later:
     if method != "POST":
         return refuse_method(method)
     try:
-        call = read_operator_call(body, machine, frozenset(known))
+        return answer(read_operator_call(body, machine, frozenset(known)))
     except CallError as error:
         return make_text(400, str(error))
-    content = answer(call)
-    if content is None and call["type"] in ("READ_FILE", "LIST_FILES"):
-        return make_text(404)
-    return make_json(_wrap(call["type"], content))
 
 
-def _page(tasks: list[Json], query: Query) -> Json:
+def _answer_agent_v1(agent: Agent, files: FilesApi, method: str, body: bytes, now: float) -> Reply | Later:
+    def answer(call: Json) -> Reply | Later:
+        kind = call["type"]
+        if kind == "READ_FILE":
+            return lambda: _make_file_reply(kind, files.read_file(call["read_file"]))
+        if kind == "LIST_FILES":
+            return lambda: _make_file_reply(kind, files.list_files(call["list_files"]))
+        return make_json(_wrap(kind, _AGENT_CALLS[kind](agent, now)))
+
+    return _answer_v1(method, body, "agent", (*_AGENT_CALLS, *_FILE_CALLS), answer)
+
+
+def _answer_master_v1(state: MasterState, method: str, body: bytes, now: float) -> Reply | Later:
+    def answer(call: Json) -> Reply:
+        kind = call["type"]
+        # The master has no files to show.
+        return make_text(404) if kind in _FILE_CALLS else make_json(_wrap(kind, _MASTER_CALLS[kind](state, now)))
+
+    return _answer_v1(method, body, "master", (*_MASTER_CALLS, *_FILE_CALLS), answer)
+
+
+def _make_file_reply(kind: str, content: Json | None) -> Reply:
+    return make_text(404) if content is None else make_json(_wrap(kind, content))
+
+
+def _answer_tasks(state: MasterState, query: Query) -> Reply:
     """?limit= and ?offset= of /tasks."""
-    offset, limit = (int(query.get(name, [default])[0]) for name, default in (("offset", "0"), ("limit", "100")))
-    return {"tasks": tasks[offset : offset + limit]}
+    try:
+        offset, limit = (int(query.get(name, [default])[0]) for name, default in (("offset", "0"), ("limit", "100")))
+    except ValueError:
+        return make_text(400, "Failed to parse offset or limit")
+    return make_json({"tasks": state_json.make_tasks(state)["tasks"][offset : offset + limit]})
 
 
 _MASTER_PAGES: dict[str, Callable[[MasterState], Json]] = {
@@ -108,9 +137,6 @@ _MASTER_CALLS: dict[str, Callable[[MasterState, float], Json | None]] = {
     "GET_OPERATIONS": lambda state, now: {},
     "GET_MAINTENANCE_STATUS": lambda state, now: {"status": {}},
     "GET_MAINTENANCE_SCHEDULE": lambda state, now: {"schedule": {}},
-    # Only so that a missing part is told; the master has no files to show.
-    "READ_FILE": lambda state, now: None,
-    "LIST_FILES": lambda state, now: None,
 }
 _AGENT_CALLS: dict[str, Callable[[Agent, float], Json | None]] = {
     "GET_HEALTH": lambda agent, now: {"healthy": True},
@@ -122,17 +148,7 @@ _AGENT_CALLS: dict[str, Callable[[Agent, float], Json | None]] = {
     "GET_EXECUTORS": lambda agent, now: agent_json.get_executors(agent),
     "GET_CONTAINERS": lambda agent, now: agent_json.get_containers(agent, now, _measure),
     "GET_TASKS": lambda agent, now: agent_json.get_tasks(agent),
-    "READ_FILE": lambda agent, now: None,
-    "LIST_FILES": lambda agent, now: None,
 }
-
-
-def _call_agent(agent: Agent, files: FilesApi, call: Json, now: float) -> Json | None:
-    if call["type"] == "READ_FILE":
-        return files.read_file(call["read_file"])
-    if call["type"] == "LIST_FILES":
-        return files.list_files(call["list_files"])
-    return _AGENT_CALLS[call["type"]](agent, now)
 
 
 def _measure(pid: int) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 Header = tuple[bytes, bytes]
 TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
@@ -18,6 +18,16 @@ class Reply:
     status: int
     body: bytes = b""
     headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileReply:
+    """200 with the first `size` bytes of an open file, which whoever sends it closes."""
+
+    file: BinaryIO
+    size: int
+    headers: tuple[Header, ...] = ()
+    status: int = 200
 
 
 def make_text(status: int, text: str = "", *more: Header) -> Reply:
