@@ -9,7 +9,7 @@ from typing import Any
 
 from swath.domain.errors import InvalidInputError, Problem
 
-LARGEST = 1_000_000_000  # an absurd request is a mistake, and has to fit into a database's integer
+LARGEST = 1_000_000_000  # thousandths of a CPU, MiB: an absurd amount is a mistake, and sums of these stay exact everywhere
 
 _NAMES = {"cpus": "cpus", "mem": "MiB memory", "disk": "MiB disk", "gpus": "gpus"}
 

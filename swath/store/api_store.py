@@ -183,11 +183,6 @@ class ApiStore:
         with self._database.read() as session:
             return cluster.get_agent(session, agent_id)
 
-    def largest_agents_since(self, since: datetime) -> list[Resources]:
-        """The totals of agents seen since then that no other covers: a job fits somewhere only if it fits in one of these."""
-        with self._database.read() as session:
-            return cluster.largest_agents_since(session, since)
-
     def cluster_status(self) -> ClusterRow:
         """How the cluster is doing."""
         with self._database.read() as session:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from swath.domain.errors import NotFoundError
@@ -39,18 +37,6 @@ def get_agent(session: Session, agent_id: str) -> AgentRow:
     if row is None:
         raise NotFoundError(f"there is no agent {agent_id}")
     return _to_agent(row)
-
-
-def largest_agents_since(session: Session, since: datetime) -> list[Resources]:
-    """The totals of agents that are active or were seen since then, without those that another one covers in everything."""
-    columns = (Agent.cpus_m, Agent.mem, Agent.disk, Agent.gpus)
-    seen = select(*columns).where(or_(Agent.active, Agent.last_seen >= since)).distinct()
-    totals = sorted(map(to_resources, session.execute(seen)), key=Resources.as_tuple, reverse=True)
-    largest: list[Resources] = []
-    for total in totals:
-        if not any(total.fits_in(other) for other in largest):
-            largest.append(total)
-    return largest
 
 
 def cluster_status(session: Session) -> ClusterRow:

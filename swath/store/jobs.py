@@ -16,7 +16,7 @@ from swath.domain.jobs import JobSpec
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.states import ENDED_JOB, Desired, JobCounts, JobState
-from swath.store.documents import CHUNK, to_chunks, to_stored
+from swath.store.documents import to_chunks, to_stored
 from swath.store.models import IdempotencyKey, ImageVersion, Job, JobInput
 from swath.store.rows import ImageRow, JobFilters, JobRow, Page
 from swath.store.types import AnyRow
@@ -59,10 +59,7 @@ def submit(
         if known is not None:
             return get_job(session, known)
     session.execute(insert(Job).values(_to_values(spec, image, resources, job_id, now, user)))
-    chunks = [
-        {"job_id": job_id, "chunk": chunk, "first_index": chunk * CHUNK, "items": items}
-        for chunk, items in to_chunks(spec)
-    ]
+    chunks = [{"job_id": job_id, "chunk": chunk, "items": items} for chunk, items in to_chunks(spec)]
     if chunks:
         session.execute(insert(JobInput), chunks)
     return get_job(session, job_id)

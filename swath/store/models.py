@@ -6,7 +6,7 @@ Every change here needs a migration (`migrations/versions`); a test proves that 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -39,6 +39,9 @@ JOB_IS_CHANGED = "jobs.desired_rev <> jobs.observed_rev"
 TASK_IS_OPEN = "tasks.state IN ('PENDING', 'ACTIVE')"
 ATTEMPT_IS_OPEN = "attempts.state IN ('LAUNCHING', 'STAGING', 'RUNNING', 'KILLING', 'UNREACHABLE')"
 
+# Of a resource. What agents say is theirs to say: a shared file system of 3 PB has more MiB than 31 bits count.
+Amount = Annotated[int, "of a resource"]
+
 # SQLite numbers rows in an INTEGER only; PostgreSQL's events may outgrow 31 bits.
 LongId = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -60,6 +63,7 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMES)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: CleanText(),
+        Amount: BigInteger(),
         datetime: UtcDateTime(),
         dict[str, Any]: make_document(),
         list[Any]: make_document(),
@@ -125,10 +129,10 @@ class Job(Base):
     image_version_id: Mapped[int] = mapped_column(ForeignKey("image_versions.id"))
     spec: Mapped[dict[str, Any]]  # the document without the array's items
     size: Mapped[int]  # tasks
-    cpus_m: Mapped[int]  # of one task, in thousandths
-    mem: Mapped[int]  # MiB
-    disk: Mapped[int]  # MiB
-    gpus: Mapped[int]
+    cpus_m: Mapped[Amount]  # of one task, in thousandths
+    mem: Mapped[Amount]  # MiB
+    disk: Mapped[Amount]  # MiB
+    gpus: Mapped[Amount]
     priority: Mapped[int]
     labels: Mapped[dict[str, Any]]
     desired: Mapped[Desired]
@@ -155,7 +159,6 @@ class JobInput(Base):
     __tablename__ = "job_inputs"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     chunk: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    first_index: Mapped[int]
     items: Mapped[list[Any]]
 
 
@@ -174,7 +177,7 @@ class Task(Base):
     failures: Mapped[int]
     free_retries: Mapped[int]
     retry_at: Mapped[datetime | None]
-    mem: Mapped[int | None]  # MiB, where it has grown
+    mem: Mapped[Amount | None]  # MiB, where it has grown
     winner_attempt: Mapped[str | None] = mapped_column(String(26))
     cause: Mapped[Cause | None]
     exit_code: Mapped[int | None]
@@ -202,10 +205,10 @@ class Attempt(Base):
     state: Mapped[AttemptState]
     agent_id: Mapped[str]
     hostname: Mapped[str]
-    cpus_m: Mapped[int]
-    mem: Mapped[int]
-    disk: Mapped[int]
-    gpus: Mapped[int]
+    cpus_m: Mapped[Amount]
+    mem: Mapped[Amount]
+    disk: Mapped[Amount]
+    gpus: Mapped[Amount]
     sandbox: Mapped[str | None]
     runtime: Mapped[str | None]
     output_dir: Mapped[str | None]
@@ -227,10 +230,10 @@ class Agent(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     hostname: Mapped[str]
     url: Mapped[str]
-    cpus_m: Mapped[int]
-    mem: Mapped[int]
-    disk: Mapped[int]
-    gpus: Mapped[int]
+    cpus_m: Mapped[Amount]
+    mem: Mapped[Amount]
+    disk: Mapped[Amount]
+    gpus: Mapped[Amount]
     attributes: Mapped[dict[str, Any]]
     region: Mapped[str | None]
     zone: Mapped[str | None]

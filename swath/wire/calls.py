@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from swath.domain.resources import Resources
+from swath.domain.resources import LARGEST, Resources
 from swath.wire.enums import Capability
 
 Message = dict[str, Any]  # one JSON object as it goes over the wire
@@ -292,17 +292,23 @@ def to_resources(entries: Iterable[Mapping[str, Any]]) -> Resources:
 
     Left out: reserved and revocable resources (M18, M34), disks that are volumes or devices of their own, and names that
     Swath does not schedule. Repeated entries are added up, as the master does (surprise 42); parts of a MiB are dropped.
+    What an agent claims beyond `LARGEST` of anything is not used.
     """
     totals = {"cpus": 0.0, "mem": 0.0, "disk": 0.0, "gpus": 0.0}
     for entry in entries:
         if entry["name"] in totals and entry.get("type", "SCALAR") == "SCALAR" and _is_plain(entry):
             totals[entry["name"]] += entry["scalar"]["value"]
     return Resources(
-        cpus_m=round(totals["cpus"] * 1000),
-        mem=math.floor(totals["mem"]),
-        disk=math.floor(totals["disk"]),
-        gpus=math.floor(totals["gpus"]),
+        cpus_m=round(_bounded(totals["cpus"] * 1000)),
+        mem=math.floor(_bounded(totals["mem"])),
+        disk=math.floor(_bounded(totals["disk"])),
+        gpus=math.floor(_bounded(totals["gpus"])),
     )
+
+
+def _bounded(amount: float) -> float:
+    """Between 0 and LARGEST; 0 for NaN, which is neither above nor below."""
+    return min(max(0.0, amount), LARGEST)
 
 
 def _is_plain(entry: Mapping[str, Any]) -> bool:

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from swath.domain.changes import DeactivateAgent, PutSchedulerStatus, SetFrameworkId
+from swath.domain.changes import AddAttempt, DeactivateAgent, PutSchedulerStatus, SetFrameworkId
 from swath.domain.errors import NotFoundError
 from swath.domain.resources import Resources
-from tests.store.build import NOW, an_agent
+from swath.domain.states import TaskState
+from tests.store.build import NOW, a_task, an_agent, an_attempt
 
 
 def test_the_cluster_shows_what_the_scheduler_says(scene):
@@ -52,20 +53,19 @@ def test_an_agent_is_remembered_after_it_is_gone(scene):
     assert (back.active, back.hostname, back.first_seen, back.last_seen) == (True, "renamed", NOW, NOW + 2 * hour)
 
 
-def test_the_largest_agents_are_those_that_no_other_covers(scene):
-    """Of four agents the one with most memory and the one with most CPUs remain, as long as they were seen lately."""
+def test_an_agent_may_be_larger_than_31_bits_count(scene):
+    """A shared file system of 3 PB, and what is launched beside it, are stored as they are."""
+    huge = Resources(cpus_m=2**40, mem=2**40, disk=3_000_000_000, gpus=2**40)
+    job = scene.submit()
     scene.apply(
-        an_agent("small", total=Resources(cpus_m=1000, mem=1000)),
-        an_agent("cpus", total=Resources(cpus_m=8000, mem=2000)),
-        an_agent("mem", total=Resources(cpus_m=2000, mem=64000)),
-        an_agent("gone", total=Resources(cpus_m=64000, mem=640000)),
+        an_agent(total=huge),
+        a_task(job, 0, TaskState.ACTIVE, mem=2**40),
+        AddAttempt(attempt=an_attempt(job, resources=huge)),
     )
-    scene.apply(DeactivateAgent(agent_id="gone"))
 
-    assert [agent.id for agent in scene.api.list_agents(active=False)] == ["gone"]
-    assert scene.api.largest_agents_since(NOW) == [Resources(cpus_m=64000, mem=640000)]
-    later = scene.api.largest_agents_since(NOW + timedelta(hours=24))
-    assert later == [Resources(cpus_m=8000, mem=2000), Resources(cpus_m=2000, mem=64000)]
+    assert scene.api.get_agent("agent-1").total == scene.api.cluster_status().total == huge
+    assert scene.api.list_attempts(job.id, 0)[0].resources == huge
+    assert scene.api.get_task(job.id, 0).mem == 2**40
 
 
 def test_an_unknown_agent_is_not_found(scene):

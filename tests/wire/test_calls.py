@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 
 import pytest
 
@@ -245,6 +246,16 @@ def test_resources_survive_the_wire():
     assert {entry["allocation_info"]["role"] for entry in made} == {"swath"}
     assert calls.to_resources(made) == wanted
     assert calls.to_resources(made + made) == wanted.scaled(2)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "used"), [(3e9, 10**9), (1e300, 10**9), (math.inf, 10**9), (-5.0, 0), (math.nan, 0), (12.9, 12)]
+)
+def test_an_agents_absurd_claims_are_bounded(claimed, used):
+    """Whatever --resources an operator has put on an agent, the amount is a sane whole number."""
+    entries = [{"name": name, "scalar": {"value": claimed}} for name in ("mem", "disk", "gpus")]
+    assert calls.to_resources(entries) == Resources(mem=used, disk=used, gpus=used)
+    assert calls.to_resources([{"name": "cpus", "scalar": {"value": claimed}}]).cpus_m in range(10**9 + 1)
 
 
 def test_the_safe_framework_is_the_default():
