@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from scheduler.core import jobs
+from scheduler.core import demands, jobs
 from scheduler.core.events import Update
 from scheduler.core.state import Job, LiveAttempt
 from scheduler.core.timers import Kind
@@ -117,10 +117,18 @@ def _retried(turn: Turn, job: Job, live: LiveAttempt, task: PutTask, cause: Caus
     """The task as it waits for another attempt, or as it has failed."""
     free = cause in FREE
     failures = task.failures + (0 if free else 1)
-    mem = live.attempt.resources.mem
-    policy = job.record.spec.retry
-    retry = decide_retry(policy, cause, failures=failures, free_retries=task.free_retries, mem=mem)
+    mem, largest = live.attempt.resources.mem, demands.largest_mem(turn.state, job)
+    retry = decide_retry(
+        job.record.spec.retry,
+        cause,
+        failures=failures,
+        free_retries=task.free_retries,
+        mem=mem,
+        largest_mem=largest,
+    )
     task = replace(task, failures=failures)
+    if retry is None and cause is Cause.OOM and largest is not None and mem >= largest:
+        task = replace(task, message=f"{task.message or 'out of memory'}; no agent has more for a task than {mem} MiB")
     if retry is None or jobs.past_deadline(turn, job):
         return replace(task, state=TaskState.FAILED, ended_at=turn.now)
     key = (job.id, task.index)

@@ -34,6 +34,20 @@ def _view(agent: Agent, executor_id: str, executor: Resources) -> AgentView:
     )
 
 
+def largest_mem(state: State, job: Job) -> int | None:
+    """MiB that a task of the job could have on the best of its agents; None while the master has not listed all of them."""
+    if not all(agent.listed for agent in state.agents.values()):
+        return None
+    base = job.record.resources
+    others = Resources(cpus_m=base.cpus_m, disk=base.disk, gpus=base.gpus)
+    admitted = [
+        agent.info.total - state.settings.executor_resources
+        for agent in state.agents.values()
+        if all(rule.admits(agent.info.attributes) for rule in job.record.spec.constraints)
+    ]
+    return max((room.mem for room in admitted if others.fits_in(room)), default=None)
+
+
 def demands_of(job: Job) -> list[Demand]:
     """Tasks to be tried again may have grown; those that have not go together with the ones that never ran."""
     if not job.waiting or job.room == 0:

@@ -38,6 +38,7 @@ FREE_DELAY_S = 1.0
 _POINTLESS = frozenset({Cause.DATA, Cause.OUTPUT, Cause.INPUT, Cause.SPEC, Cause.KILLED})
 
 LONGEST_BACKOFF_S = 3600.0
+LARGEST_MEM = 2**40  # MiB; whatever factor a job names, the product stays a number
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,11 +78,13 @@ def _default_reaction(cause: Cause) -> Reaction:
     return Reaction(fail=cause in _POINTLESS)
 
 
-def decide_retry(policy: RetryPolicy, cause: Cause, *, failures: int, free_retries: int, mem: int) -> Retry | None:
+def decide_retry(
+    policy: RetryPolicy, cause: Cause, *, failures: int, free_retries: int, mem: int, largest_mem: int | None = None
+) -> Retry | None:
     """The next attempt of a task whose attempt with `mem` MiB just ended by `cause`; None when it has failed for good.
 
     `failures` counts the attempts that cost something, this one included if it does; `free_retries` those that did not,
-    before this one.
+    before this one. `largest_mem` MiB is the most that any agent could give it: a task that needs more has failed.
     """
     reaction = policy.reaction(cause)
     if reaction.fail:
@@ -90,8 +93,10 @@ def decide_retry(policy: RetryPolicy, cause: Cause, *, failures: int, free_retri
         return Retry(delay_s=FREE_DELAY_S, free=True, mem=mem) if free_retries < FREE_LIMIT else None
     if failures >= policy.max_attempts:
         return None
-    grown = max(mem, round(mem * reaction.grow_mem))
-    if reaction.cap is not None:
-        grown = max(mem, min(grown, reaction.cap))
+    grown = max(mem, round(min(mem * reaction.grow_mem, reaction.cap or LARGEST_MEM, LARGEST_MEM)))
+    if grown > mem and largest_mem is not None:
+        if mem >= largest_mem:
+            return None
+        grown = min(grown, largest_mem)
     delay_s = back_off_s(policy.backoff_s, failures - 1, longest_s=LONGEST_BACKOFF_S)
     return Retry(delay_s=delay_s, free=False, mem=grown)

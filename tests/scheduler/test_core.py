@@ -141,6 +141,18 @@ def test_memory_grows_after_the_engine_ran_out_of_it():
     assert world.launched()[1].resources == Resources(cpus_m=1000, mem=1500)
 
 
+def test_a_task_that_no_agent_has_enough_memory_for_fails_and_says_so():
+    """It grows up to the largest agent, its executor's share aside, and not beyond, where it would wait for ever."""
+    world = World().subscribe().submit(a_job(mem=6000, retry={"max_attempts": 5, "backoff_s": 1})).list_agents().offer()
+    for _ in range(2):
+        world.say(world.launched()[-1].id, "FAILED", AttemptReport(cause=Cause.OOM, message="killed")).advance(
+            5
+        ).offer()
+    assert [attempt.resources.mem for attempt in world.launched()] == [6000, 8064]
+    assert (world.job().state, world.task().cause) == (JobState.FAILED, Cause.OOM)
+    assert world.task().message == "killed; no agent has more for a task than 8064 MiB"
+
+
 def test_a_task_whose_executor_died_is_tried_again_for_free():
     """What the platform does to a task is not the task's failure."""
     world = World()

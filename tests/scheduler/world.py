@@ -242,6 +242,14 @@ class World:
         """The master offers what an agent has."""
         return self.happen(ev.Offered(offers=(self.an_offer(agent, cpus, mem, **more),)))
 
+    def list_agents(self, *agents: str) -> World:
+        """The master lists its agents, all of the size that `offer` offers."""
+        total = Resources(cpus_m=4000, mem=8192, disk=10_000)
+        listed = [
+            PutAgent(agent_id=name, hostname=name, url=f"http://{name}:5051", total=total) for name in agents or ("a1",)
+        ]
+        return self.happen(ev.AgentsListed(agents=tuple(listed)))
+
     def an_offer(self, agent: str = "a1", cpus: float = 4, mem: int = 8192, **more: Any) -> ev.Offer:
         """An offer with an id of its own."""
         self._offers += 1

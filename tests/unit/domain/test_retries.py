@@ -1,12 +1,12 @@
 """Retries: who gets another attempt, when, and with how much memory."""
 
-from swath.domain.retries import FREE_LIMIT, Cause, Reaction, RetryPolicy, decide_retry
+from swath.domain.retries import FREE_LIMIT, LARGEST_MEM, Cause, Reaction, RetryPolicy, decide_retry
 
 POLICY = RetryPolicy(max_attempts=3, backoff_s=10)
 
 
-def decided(cause, *, policy=POLICY, failures=1, free_retries=0, mem=1000):
-    return decide_retry(policy, cause, failures=failures, free_retries=free_retries, mem=mem)
+def decided(cause, *, policy=POLICY, failures=1, free_retries=0, mem=1000, **more):
+    return decide_retry(policy, cause, failures=failures, free_retries=free_retries, mem=mem, **more)
 
 
 def test_a_failing_command_is_tried_again_later_and_later():
@@ -32,6 +32,18 @@ def test_memory_grows_after_oom_up_to_the_cap():
     assert decided(Cause.OOM).mem == 1500
     capped = RetryPolicy(on={Cause.OOM: Reaction(grow_mem=4.0, cap=2000)})
     assert decided(Cause.OOM, policy=capped).mem == 2000
+
+
+def test_memory_grows_no_further_than_the_largest_agent():
+    """The next attempt gets all that there is; one that had it has failed."""
+    assert decided(Cause.OOM, largest_mem=1200).mem == 1200
+    assert decided(Cause.OOM, mem=1200, largest_mem=1200) is None
+    assert decided(Cause.APP, mem=1200, largest_mem=1200).mem == 1200
+
+
+def test_memory_stays_a_number_by_whatever_factor_it_grows():
+    """1e308 times anything is infinite, and no integer."""
+    assert decided(Cause.OOM, policy=RetryPolicy(on={Cause.OOM: Reaction(grow_mem=1e308)})).mem == LARGEST_MEM
 
 
 def test_the_job_may_forbid_a_retry():
