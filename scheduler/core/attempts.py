@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from scheduler.core import demands, jobs
+from scheduler.core import demands, jobs, resting
 from scheduler.core.events import Update
 from scheduler.core.state import Job, LiveAttempt
 from scheduler.core.timers import Kind
@@ -57,6 +57,7 @@ def end(turn: Turn, live: LiveAttempt, state: AttemptState, update: Update, repo
     message = said.message or update.message
     live.state = state
     _forget(turn, live)
+    resting.on_end(turn, live, cause)
     turn.write(
         ChangeAttempt(
             attempt_id=live.attempt.id,
@@ -136,7 +137,7 @@ def _retried(turn: Turn, job: Job, live: LiveAttempt, task: PutTask, cause: Caus
     return replace(
         task,
         state=TaskState.PENDING,
-        free_retries=task.free_retries + (1 if retry.free else 0),
+        free_retries=task.free_retries + 1 if retry.free else 0,
         retry_at=turn.after(retry.delay_s),
         mem=retry.mem if retry.mem != job.record.resources.mem else None,
     )

@@ -22,7 +22,8 @@ def _view(agent: Agent, executor_id: str, executor: Resources) -> AgentView:
     # "Offers list executor_ids" (transcript 02): the first task on an agent brings its executor along, whose resources
     # the same offers have to cover.
     there = any(executor_id in offer.executor_ids for offer in agent.offers.values())
-    offered = bool(agent.offers)
+    rests = agent.rests_until is not None
+    offered = bool(agent.offers) and not rests
     return AgentView(
         id=agent.info.agent_id,
         free=agent.offered if offered else agent.info.total - agent.used - executor,
@@ -31,6 +32,7 @@ def _view(agent: Agent, executor_id: str, executor: Resources) -> AgentView:
         reserved=executor,
         attributes=agent.info.attributes,
         offered=offered,
+        resting=rests,
     )
 
 

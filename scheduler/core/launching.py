@@ -24,12 +24,18 @@ def place(turn: Turn) -> None:
         return
     result = plan(demands.make_views(turn.state), demands.make_demands(turn.state))
     launch_plan(turn, result)
-    unused = [offer_id for agent in offering for offer_id in agent.offers]
-    if unused:
-        turn.call(Decline(offer_ids=tuple(unused), refuse_s=turn.state.settings.refuse_s))
+    _decline(turn, [agent for agent in offering if agent.rests_until is None], turn.state.settings.refuse_s)
     for agent in offering:
+        if agent.rests_until is not None:
+            _decline(turn, [agent], (agent.rests_until - turn.now).total_seconds())
         agent.offers.clear()
     why.note_leftovers(turn, result.leftovers)
+
+
+def _decline(turn: Turn, agents: list[Agent], refuse_s: float) -> None:
+    unused = tuple(offer_id for agent in agents for offer_id in agent.offers)
+    if unused:
+        turn.call(Decline(offer_ids=unused, refuse_s=refuse_s))
 
 
 def launch_plan(turn: Turn, result: Plan) -> None:

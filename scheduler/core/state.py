@@ -1,4 +1,5 @@
-"""Everything that the core keeps in memory. All of it but the offers can be read again from the database."""
+"""Everything that the core keeps in memory. All of it but the offers, and how agents have
+done lately, can be read again from the database."""
 
 from __future__ import annotations
 
@@ -106,6 +107,9 @@ class Agent:
     attempts: int = 0
     offers: dict[str, Offer] = field(default_factory=dict)
     written_at: datetime | None = None
+    bad_ends: int = 0  # of attempts in a row, by no fault of theirs
+    failed_at: datetime | None = None  # when the last of them was counted
+    rests_until: datetime | None = None  # no launches before
     listed: bool = False  # `info.total` is what the master says, not our guess
 
     @property

@@ -31,8 +31,9 @@ class Cause(StrEnum):
 # "DROPPED and REASON_INVALID_OFFERS: never started, retry for free" (MESOS.md, M19); what the platform did to a task is not
 # the task's failure either. A limit stands against a task that kills every executor which it meets.
 FREE = frozenset({Cause.LOST, Cause.AGENT, Cause.DROPPED})
-FREE_LIMIT = 10
-FREE_DELAY_S = 1.0
+FREE_LIMIT = 10  # in a row
+FIRST_FREE_DELAY_S = 1.0
+LONGEST_FREE_DELAY_S = 60.0
 
 # Another run would end the same way.
 _POINTLESS = frozenset({Cause.DATA, Cause.OUTPUT, Cause.INPUT, Cause.SPEC, Cause.KILLED})
@@ -83,14 +84,17 @@ def decide_retry(
 ) -> Retry | None:
     """The next attempt of a task whose attempt with `mem` MiB just ended by `cause`; None when it has failed for good.
 
-    `failures` counts the attempts that cost something, this one included if it does; `free_retries` those that did not,
-    before this one. `largest_mem` MiB is the most that any agent could give it: a task that needs more has failed.
+    `failures` counts the attempts that cost something, this one included if it does; `free_retries` those in a row,
+    just before this one, that did not. `largest_mem` MiB is what the best agent has: a task that needs more has failed.
     """
     reaction = policy.reaction(cause)
     if reaction.fail:
         return None
     if cause in FREE:
-        return Retry(delay_s=FREE_DELAY_S, free=True, mem=mem) if free_retries < FREE_LIMIT else None
+        if free_retries >= FREE_LIMIT:
+            return None
+        delay_s = back_off_s(FIRST_FREE_DELAY_S, free_retries, longest_s=LONGEST_FREE_DELAY_S)
+        return Retry(delay_s=delay_s, free=True, mem=mem)
     if failures >= policy.max_attempts:
         return None
     grown = max(mem, round(min(mem * reaction.grow_mem, reaction.cap or LARGEST_MEM, LARGEST_MEM)))

@@ -8,7 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.matching.model import AgentView, Demand
-from swath.matching.reasons import NoAgents, NoSuchAgent, Reason, TooLarge, WaitingForOffers, WaitingForResources
+from swath.matching.reasons import (
+    AgentsResting,
+    NoAgents,
+    NoSuchAgent,
+    Reason,
+    TooLarge,
+    WaitingForOffers,
+    WaitingForResources,
+)
 
 Ints = npt.NDArray[np.int64]
 
@@ -24,6 +32,7 @@ class Cluster:
             np.array((agent.free - agent.overhead).as_tuple(), dtype=np.int64) if left is None else left
             for agent, left in agents
         ]
+        self._resting = np.array([agent.resting for agent in self._agents], dtype=bool)
         self._total = np.array(usable, dtype=np.int64).reshape(len(agents), 4)
         self._free = np.maximum(np.array(free, dtype=np.int64).reshape(len(agents), 4), 0)
 
@@ -36,7 +45,7 @@ class Cluster:
             rows &= np.array([rule.admits(agent.attributes) for agent in self._agents], dtype=bool)
             if not rows.any():
                 return NoSuchAgent(constraint=rule, agents=len(self._agents))
-        return _compare(demand, self._total[rows], self._free[rows])
+        return _compare(demand, self._total[rows], self._free[rows], self._resting[rows])
 
 
 def explain(agents: Sequence[AgentView], demand: Demand) -> Reason:
@@ -44,7 +53,7 @@ def explain(agents: Sequence[AgentView], demand: Demand) -> Reason:
     return Cluster([(agent, None) for agent in agents]).explain(demand)
 
 
-def _compare(demand: Demand, total: Ints, free: Ints) -> Reason:
+def _compare(demand: Demand, total: Ints, free: Ints, resting: npt.NDArray[np.bool_]) -> Reason:
     """The reason among agents that meet the constraints (at least one row)."""
     need = demand.resources.as_tuple()
     count = len(total)
@@ -53,8 +62,11 @@ def _compare(demand: Demand, total: Ints, free: Ints) -> Reason:
         lacking = [column for column in range(4) if need[column] > largest[column]]
         column = lacking[0] if lacking else None
         return TooLarge(column=column, need=need, largest=0 if column is None else int(largest[column]), agents=count)
-    if (free >= need).all(axis=1).any():
-        return WaitingForOffers(agents=int((free >= need).all(axis=1).sum()))
+    fitting = (free >= need).all(axis=1)
+    if (fitting & ~resting).any():
+        return WaitingForOffers(agents=int((fitting & ~resting).sum()))
+    if fitting.any():
+        return AgentsResting(agents=int(fitting.sum()))
     best = free.max(axis=0)
     short = tuple((column, int(best[column])) for column in range(4) if need[column] > best[column])
     return WaitingForResources(agents=count, short=short)

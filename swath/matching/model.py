@@ -24,6 +24,7 @@ class AgentView:
     reserved: Resources = field(default_factory=Resources)  # what an executor takes of `total` in any case
     attributes: Mapping[str, str] = field(default_factory=dict)
     offered: bool = True
+    resting: bool = False  # takes no tasks for now, for they keep failing there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

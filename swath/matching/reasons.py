@@ -101,6 +101,19 @@ class WaitingForOffers:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AgentsResting:
+    """What is free is on agents where attempts keep failing by no fault of theirs."""
+
+    agents: int  # of these
+
+    hopeless = False
+
+    def __str__(self) -> str:
+        where = f"{to_agents(self.agents)} with room"
+        return f"waiting for resources: {where}, not used for now because attempts kept failing there"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LimitReached:
     """As many of the job's tasks run as it allows itself."""
 
@@ -110,4 +123,4 @@ class LimitReached:
         return "as many tasks run as max_running allows"
 
 
-Reason = NoAgents | NoSuchAgent | TooLarge | WaitingForResources | WaitingForOffers | LimitReached
+Reason = NoAgents | NoSuchAgent | TooLarge | WaitingForResources | WaitingForOffers | AgentsResting | LimitReached

@@ -27,6 +27,12 @@ def test_what_the_platform_did_costs_nothing_up_to_a_limit():
     assert decided(Cause.AGENT, failures=0, free_retries=FREE_LIMIT) is None
 
 
+def test_what_the_platform_does_again_and_again_is_waited_for_longer_and_longer():
+    """1 s, 2 s, 4 s, at most a minute."""
+    waits = [decided(Cause.AGENT, failures=0, free_retries=number).delay_s for number in range(FREE_LIMIT)]
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
+
+
 def test_memory_grows_after_oom_up_to_the_cap():
     """By one half, or as the job says."""
     assert decided(Cause.OOM).mem == 1500
