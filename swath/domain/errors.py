@@ -13,6 +13,7 @@ SwathError
     ├── IllegalTransitionError a state machine was asked for a pair that is not in its table
     ├── LeadershipLostError    another scheduler leads; nothing was written
     ├── StoreUnavailableError  the database does not answer
+    │   └── StoreLockedError   it answers; another transaction holds what this one needs
     ├── RefusedByDatabaseError the database answers and will never take these values
     ├── AgentUnreachableError  an agent does not answer
     └── WireError              Mesos said something that cannot be understood
@@ -94,6 +95,10 @@ class LeadershipLostError(InternalError):
 
 class StoreUnavailableError(InternalError):
     """The database does not answer, or answered that it could not."""
+
+
+class StoreLockedError(StoreUnavailableError):
+    """Another transaction has held a row, or all of SQLite, for longer than it is waited for; nothing was written."""
 
 
 class RefusedByDatabaseError(InternalError):

@@ -1,7 +1,10 @@
 """One scheduler leads at a time: a row with a holder, an epoch and an expiry, the same on both databases.
 
-No advisory lock: a stopped leader never lets go of one. The epoch fences: every transaction of the scheduler reads it under
-a lock (`check_epoch`), so a new leader begins only after the last transaction of the old one, and no later one can commit.
+The epoch fences: every transaction of the scheduler reads it under a lock (`check_epoch`), so a new leader begins only after
+the last transaction of the old one, and no later one can commit. A leader that is stopped within a transaction (SIGSTOP, a cut
+network) holds that lock until the server ends its session (`swath.store.database.Limits`); until then `acquire` finds the lead
+held, and afterwards the stopped one's transaction is undone. With an advisory lock a leader that is stopped between two
+transactions would block its successors as well, for as long as its connection lives.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from swath.domain.errors import LeadershipLostError
+from swath.domain.errors import LeadershipLostError, StoreLockedError
 from swath.store.database import Database
 from swath.store.models import Leadership as Row
 
@@ -30,10 +33,17 @@ class Leadership:
     def acquire(self, holder: str, now: datetime, lease_s: float) -> int | None:
         """The new epoch when the lease was free, expired or `holder`'s own; None while another holds it.
 
-        `holder` names one place to run, not one process: what is started again there takes over at once, and the epoch
-        stops its predecessor. Waits for a transaction that the predecessor has open. Raises StoreUnavailableError.
+        `holder` names one process. Its name is enough to take over from it, so whoever knows that a holder is dead may ask in
+        that name; the epoch stops it if it was not. Waits for a transaction that the leader has open, and gives None when that
+        takes longer than a lock is waited for. Raises StoreUnavailableError.
         """
         self._lease = timedelta(seconds=lease_s)
+        try:
+            return self._take(holder, now)
+        except StoreLockedError:
+            return None
+
+    def _take(self, holder: str, now: datetime) -> int | None:
         free = or_(Row.holder.is_(None), Row.expires_at <= now, Row.holder == holder)
         with self._database.write() as session:
             _ensure_row(session, self._name, now)

@@ -67,7 +67,7 @@ def _connected(url: str) -> Iterator[Connection]:
     parsed = normalise(url)
     postgres = parsed.get_backend_name() == "postgresql"
     options = {"connect_timeout": CONNECT_TIMEOUT_S} if postgres else {"isolation_level": None}
-    engine = create_engine(parsed, poolclass=NullPool, connect_args=options)
+    engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args=options)
     if not postgres:
         event.listen(engine, "connect", lambda connection, _: _prepare_sqlite(connection))
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))

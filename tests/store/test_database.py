@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import secrets
 import threading
+import traceback
 
 import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from swath.domain.errors import InternalError, RefusedByDatabaseError, StoreUnavailableError
-from swath.store.database import Database
+from swath.domain.errors import InternalError, RefusedByDatabaseError, StoreLockedError, StoreUnavailableError
+from swath.store.database import Database, Limits
 from swath.store.models import Framework, Leadership
 from tests.store.build import NOW
+
+LIMITED = {
+    "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "5s",
+    "statement_timeout": "1min",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+    "TimeZone": "UTC",
+}
 
 
 def test_a_block_that_raises_leaves_nothing(database):
@@ -76,6 +88,43 @@ def test_a_refused_row_is_an_internal_error(database):
         session.execute(text(twice))
 
     assert "secret" not in str(raised.value)
+
+
+def test_no_error_quotes_what_was_to_be_written(database):
+    """The whole chain of errors, as a log prints it, is free of values: they may be somebody's secrets."""
+    secret = secrets.token_hex(8)
+
+    def write_twice() -> None:
+        with database.write() as session:
+            session.execute(insert(Framework), [{"id": 1, "framework_id": secret}] * 2)
+
+    with pytest.raises(InternalError) as raised:
+        write_twice()
+
+    assert secret not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.postgres
+def test_both_ends_of_a_connection_notice_that_the_other_is_gone(postgres_database):
+    """The server's session has every limit that ends what a stopped or vanished process would hold for ever."""
+    database = Database(postgres_database)
+    with database.write() as session:
+        found = {name: session.scalar(text(f"SHOW {name}")) for name in LIMITED}
+    database.close()
+
+    assert found == LIMITED
+
+
+def test_a_database_that_another_writer_holds_is_locked(sqlite_database):
+    """Waiting for SQLite's one writer ends with StoreLockedError, which is one way of being unavailable."""
+    holder, waiting = Database(sqlite_database), Database(sqlite_database, limits=Limits(busy_s=0.01))
+
+    with holder.write() as session:
+        session.execute(text("SELECT 1"))
+        with pytest.raises(StoreLockedError), waiting.write() as impatient:
+            impatient.execute(text("SELECT 1"))
+    holder.close()
+    waiting.close()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 
 from swath.domain.changes import SetFrameworkId
-from swath.domain.errors import LeadershipLostError
+from swath.domain.errors import LeadershipLostError, StoreUnavailableError
+from swath.store.database import Database, Limits
 from swath.store.leadership import Leadership, check_epoch
+from swath.store.models import Framework
 from swath.store.scheduling import SchedulerStore
 from tests.store.build import NOW
 
@@ -138,3 +140,32 @@ def test_a_new_leader_begins_after_the_old_ones_last_transaction(database):
     successor.join()
 
     assert order == ["old leader commits", "new leader"]
+
+
+@pytest.mark.postgres
+def test_a_leader_stopped_within_a_transaction_loses_it(postgres_database):
+    """The next one asks in vain while the row is held, leads once the server has ended the session, and the rest is undone."""
+    old, new = (
+        Database(postgres_database, limits=Limits(idle_s=0.5)),
+        Database(postgres_database, limits=Limits(lock_s=0.05)),
+    )
+    epoch = Leadership(old).acquire("stopped", NOW, 10)
+
+    def stop_within_a_transaction() -> None:
+        with old.write() as session:
+            check_epoch(session, epoch)
+            session.add(Framework(id=1, framework_id="written by the stopped one"))
+            session.flush()
+            answers.append(Leadership(new).acquire("next", later(11), 10))
+            while answers[-1] is None:  # each waits for the lock
+                answers.append(Leadership(new).acquire("next", later(11), 10))
+
+    answers: list[int | None] = []
+    with pytest.raises(StoreUnavailableError):
+        stop_within_a_transaction()
+
+    assert answers[0] is None
+    assert answers[-1] == epoch + 1
+    assert SchedulerStore(new).load().framework_id is None
+    old.close()
+    new.close()
