@@ -19,6 +19,8 @@ ALIVE = frozenset({Observation.STAGING, Observation.STARTING, Observation.RUNNIN
 # What only an executor (or the agent for it) says, with the report of what happened.
 _REPORTED_ENDS = frozenset({Observation.FINISHED, Observation.FAILED, Observation.KILLED})
 
+_UNREADABLE = "the attempt finished, and its executor's report cannot be read"
+
 
 def on_update(turn: Turn, update: Update) -> None:
     """Take the news in, then have it acknowledged: the acknowledgement goes out after the commit (M20)."""
@@ -39,7 +41,11 @@ def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:
     before, after = live.state, next_state(live.state, update.observation)
     _settle_doubt(turn, live, update.observation)
     if is_terminal(after):
-        attempts.end(turn, live, after, update, find_report(turn, update))
+        report = find_report(turn, update)
+        if after is AttemptState.SUCCEEDED and update.data and report is None:
+            # Where its outputs are is in there: a task without them has not succeeded.
+            after, report = AttemptState.FAILED, AttemptReport(cause=Cause.AGENT, message=_UNREADABLE)
+        attempts.end(turn, live, after, update, report)
         return
     live.state = after
     if after is not AttemptState.LAUNCHING:
@@ -68,7 +74,7 @@ def on_doubt_over(turn: Turn, attempt_id: str) -> None:
 
 
 def find_report(turn: Turn, update: Update) -> AttemptReport | None:
-    """The executor's report; None where there is none or it cannot be read, for that ends no attempt in another way."""
+    """The executor's report; None where there is none, or it cannot be read."""
     if not update.data:
         return None
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -172,14 +174,23 @@ def test_a_kill_that_nobody_asked_for_is_tried_again_for_free():
     assert len(world.launched()) == 2
 
 
-def test_a_report_that_cannot_be_read_does_not_hold_the_update_up():
+@pytest.mark.parametrize(("observation", "state"), [("RUNNING", AttemptState.RUNNING), ("KILLED", AttemptState.KILLED)])
+def test_a_report_that_cannot_be_read_does_not_hold_the_update_up(observation: str, state: AttemptState):
     """The state counts, and it is acknowledged."""
     world = World()
     attempt_id = world.running()
-    world.happen(
-        ev.Update(task_id=attempt_id, observation=Observation.FINISHED, agent_id="a1", uuid="z", data=b"\xffnot json")
-    )
-    assert world.attempt(attempt_id).state is AttemptState.SUCCEEDED
+    world.happen(replace(world.an_update(attempt_id, observation), data=b"\xffnot json"))
+    assert world.attempt(attempt_id).state is state
+    assert len(world.lately(fx.Acknowledge)) == 1
+
+
+def test_a_finished_attempt_whose_report_cannot_be_read_has_not_succeeded():
+    """Nobody knows where its outputs are: it runs again, for free."""
+    world = World()
+    attempt_id = world.running()
+    world.happen(replace(world.an_update(attempt_id, "FINISHED"), data=b'{"outputs": 7}'))
+    assert world.attempt(attempt_id).state is AttemptState.FAILED
+    assert (world.task().state, world.task().cause, world.task().failures) == (TaskState.PENDING, Cause.AGENT, 0)
     assert len(world.lately(fx.Acknowledge)) == 1
 
 
