@@ -91,12 +91,12 @@ class Runner:
         self._capsys = capsys
         self._runs = 0
 
-    def __call__(self, *arguments, **options):
+    def __call__(self, *arguments, environ=None, **options):
         self._runs += 1
         output = self._folder / f"out{self._runs}"
         output.mkdir()
         given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-        code = load_ndvi().main([*map(str, arguments), *given, "--output", str(output)])
+        code = load_ndvi().main([*map(str, arguments), *given, "--output", str(output)], environ or {})
         told = self._capsys.readouterr()
         lines = told.out.splitlines()
         return Result(code, json.loads(lines[-1]), told.err, output, lines)

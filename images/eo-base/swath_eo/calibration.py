@@ -11,11 +11,11 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from swath_eo.bands import canonical_name, is_wanted
 from swath_eo.errors import CalibrationUnknownError
+from swath_eo.items import band_entry, find_asset
 
 _S2_SCALE = 1e-4
 _S2_OFFSET = -0.1
@@ -41,11 +41,11 @@ def from_item(item: Mapping[str, Any], *, file_name: str, band: str, index: int 
     Reads `raster:bands` (STAC 1.0) and `bands` (1.1), and trusts `earthsearch:boa_offset_applied` over both.
     Raises CalibrationUnknownError where scale or offset are no numbers.
     """
-    asset = _find_asset(item, file_name, band)
+    asset = find_asset(item, file_name, band)
     if asset is None:
         return None
     properties = item.get("properties") or {}
-    described = _band_entry(asset, index)
+    described = band_entry(asset, index)
     scale = _number(described.get("scale", described.get("raster:scale")), "scale", file_name)
     offset = _number(described.get("offset", described.get("raster:offset")), "offset", file_name)
     if any(properties.get(flag) is True for flag in _APPLIED_FLAGS):
@@ -57,25 +57,6 @@ def from_item(item: Mapping[str, Any], *, file_name: str, band: str, index: int 
     if baseline is not None:
         return from_baseline(str(baseline), reason="STAC item")
     return Calibration(scale=scale or _S2_SCALE, offset=0.0, reason="STAC item: names no offset")
-
-
-def _find_asset(item: Mapping[str, Any], file_name: str, band: str) -> Mapping[str, Any] | None:
-    assets = item.get("assets") or {}
-    for asset in assets.values():
-        if PurePosixPath(str(asset.get("href", ""))).name == file_name:
-            return dict(asset)
-    for key, asset in assets.items():  # the file was renamed on its way here; the item's band still tells
-        if is_wanted(canonical_name(key), canonical_name(band)):
-            return dict(asset)
-    return None
-
-
-def _band_entry(asset: Mapping[str, Any], index: int) -> Mapping[str, Any]:
-    for key in ("raster:bands", "bands"):
-        listed = asset.get(key)
-        if isinstance(listed, list) and len(listed) >= index and isinstance(listed[index - 1], dict):
-            return {**asset, **listed[index - 1]}
-    return asset
 
 
 def _number(value: object, what: str, file_name: str) -> float | None:

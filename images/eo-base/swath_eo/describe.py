@@ -1,14 +1,16 @@
-"""Reads what lies beside a scene's bands (STAC item, product metadata) and decides the calibration by it."""
+"""Reads what lies beside a scene's bands (STAC item, product metadata); decides calibration and no-data value by it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from swath_eo.calibration import Calibration, default_calibration, from_item, from_product_name, from_product_xml
 from swath_eo.errors import CalibrationUnknownError, ParameterError
+from swath_eo.items import nodata_from_item
 from swath_eo.scene import BandFile, Scene
 
 _MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
@@ -89,11 +91,49 @@ def read_items(directory: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _by_product(directory: Path, band: BandFile) -> Calibration | None:
+    path = _find_product_xml(directory)
+    return from_product_xml(_read_text(path), band=band.name) if path else None
+
+
+def _find_product_xml(directory: Path) -> Path | None:
     # Spelled MTD_MSIL2A.xml by ESA, MTD_MSIL2a.xml by others.
     for path in sorted(directory.glob("*.[xX][mM][lL]")):
         if path.name.lower() in ("mtd_msil1c.xml", "mtd_msil2a.xml"):
-            return from_product_xml(_read_text(path), band=band.name)
+            return path
     return None
+
+
+def with_nodata(scene: Scene) -> Scene:
+    """The scene, its bands with the no-data value that its description names where a file declares none.
+
+    JPEG2000 cannot declare one, and a zero that counted as a reflectance would make an index of exactly 1 or -1. By
+    the STAC item, else 0 for whole numbers in a Sentinel-2 product (by its metadata or its name: "NODATA" is special
+    value 0 in all of them). Metadata that cannot be read name none. Only a scene directory is described.
+    """
+    return replace(scene, red=_with_nodata(scene, scene.red), nir=_with_nodata(scene, scene.nir))
+
+
+def _with_nodata(scene: Scene, band: BandFile) -> BandFile:
+    if band.nodata is not None or scene.directory is None:
+        return band
+    nodata = _nodata_by_item(scene.directory, band)
+    if nodata is None and not band.is_float and _is_product(scene.directory):
+        nodata = 0.0
+    return replace(band, nodata=nodata)
+
+
+def _nodata_by_item(directory: Path, band: BandFile) -> float | None:
+    try:
+        items = list(read_items(directory))
+    except CalibrationUnknownError:  # has ended the run already, unless an offset is given
+        return None
+    file, name = band.path.name, band.name
+    told = (nodata_from_item(i, file_name=file, band=name, index=band.index, is_float=band.is_float) for i in items)
+    return next((value for value in told if value is not None), None)
+
+
+def _is_product(directory: Path) -> bool:
+    return _find_product_xml(directory) is not None or from_product_name(directory.name) is not None
 
 
 def _read_text(path: Path) -> str:

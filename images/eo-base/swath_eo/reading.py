@@ -96,7 +96,7 @@ class PairReader:
 
 @contextmanager
 def open_pair(scene: Scene, *, nodata: float | None = None) -> Iterator[PairReader]:
-    """Opens both bands. `nodata` replaces what the files declare.
+    """Opens both bands. `nodata` replaces the bands' own.
 
     A band on other pixels is resampled bilinearly (no data stays no data). Raises what `grid.overlap_of` and
     `check_georeferenced` raise, and UnreadableFileError.

@@ -62,7 +62,7 @@ class BandFile:
     index: int  # from 1
     grid: Grid
     name: str  # canonical, as far as the scene tells it, else what was asked for
-    nodata: float | None  # what the file declares
+    nodata: float | None  # what the file declares; `describe.with_nodata` fills in what it leaves out
     is_float: bool
     scale: float  # the file's own, 1 where it has none
     offset: float  # the file's own, 0 where it has none
