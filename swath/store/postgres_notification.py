@@ -7,7 +7,7 @@ import time
 import psycopg
 
 from swath.store.alarm import Alarm
-from swath.store.database import Channel, Database
+from swath.store.database import KEEPALIVES, Channel, Database
 
 RECONNECT_S = 1.0
 
@@ -49,20 +49,28 @@ class PostgresSource:
             return False
         self._retry_at = time.monotonic() + RECONNECT_S
         try:
-            connection = psycopg.connect(
-                self._conninfo,
-                autocommit=True,
-                connect_timeout=2,
-                application_name="swath-listener",
-                keepalives_idle=10,
-            )
-            connection.execute(f"LISTEN {self._channel.pg_name}")
+            connection = self._listen()
         except psycopg.OperationalError:
             return False
         self._connection = connection
         self._descriptor = connection.fileno()  # kept: a broken connection does not tell it any more
         self.alarm.watch(self._descriptor)
         return True
+
+    def _listen(self) -> psycopg.Connection[tuple[object, ...]]:
+        connection = psycopg.connect(
+            self._conninfo,
+            autocommit=True,
+            connect_timeout=2,
+            application_name="swath-listener",
+            **KEEPALIVES,  # type: ignore[arg-type]  # psycopg passes integers on to libpq, and declares text
+        )
+        try:
+            connection.execute(f"LISTEN {self._channel.pg_name}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -213,3 +215,34 @@ def test_a_listener_without_a_server_only_times_out():
 
     listener.close()
     database.close()
+
+
+def test_a_listener_that_may_not_listen_leaves_no_connection_behind():
+    """A server that takes the connection and refuses to listen sees it closed at once, not whenever memory is tidied."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ends: list[bytes] = []
+        refusing = threading.Thread(target=lambda: ends.append(refuse_to_listen(server)))
+        refusing.start()
+        port = server.getsockname()[1]
+        database = Database(f"postgresql+psycopg://u@127.0.0.1:{port}/d?sslmode=disable&gssencmode=disable")
+
+        listener = Listener(database, Channel.DESIRED)
+
+        refusing.join(LONG)
+        listener.close()
+        database.close()
+    assert ends == [b"X"]
+
+
+def refuse_to_listen(server: socket.socket) -> bytes:
+    """PostgreSQL's side of one connection: let it in, answer its first query that memory is out; the next message's type."""
+    connection, _ = server.accept()
+    with connection:
+        connection.settimeout(LONG)
+        connection.recv(65536)  # the start-up message
+        ready = b"Z" + struct.pack("!I", 5) + b"I"
+        connection.sendall(b"R" + struct.pack("!II", 8, 0) + ready)
+        connection.recv(65536)  # LISTEN
+        said = b"SERROR\0C53200\0Mout of memory\0\0"
+        connection.sendall(b"E" + struct.pack("!I", 4 + len(said)) + said + ready)
+        return connection.recv(65536)[:1]
