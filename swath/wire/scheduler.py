@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
 from typing import Any
 
+from swath.domain.strict_json import read_strictly
 from swath.wire.backoff import FIRST_S, Backoff
 from swath.wire.calls import Message, make_id, make_subscribe, with_framework_id
 from swath.wire.channel import CALL_TIMEOUT_S, CallChannel, CallResult, Outcome
@@ -60,9 +60,7 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         self._framework: Message = dict(framework_info)
         self.suppressed = tuple(suppressed)  # roles that the next SUBSCRIBE suppresses
         self._consume = on_event
-        self._clock = clock
         self._timeout_s = timeout_s
-        self._last_event_at = -math.inf
         self._headers = {"Authorization": credential.to_header()} if credential else {}
         self._tls = tls.make_context() if tls else None
         self._channel = CallChannel(PATH, tls=self._tls, timeout_s=timeout_s, on_gone=self._on_gone)
@@ -123,11 +121,6 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         info = {key: value for key, value in self._framework.items() if key != "id"}
         self._framework = info if framework_id is None else {**info, "id": make_id(framework_id)}
 
-    def set_framework_info(self, framework_info: Mapping[str, Any]) -> None:
-        """The info of the next SUBSCRIBE, for use beside UPDATE_FRAMEWORK; the id stays."""
-        kept = {"id": self._framework["id"]} if "id" in self._framework else {}
-        self._framework = {**framework_info, **kept}
-
     # Calls
 
     def call(self, message: Message) -> CallResult:
@@ -144,7 +137,10 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         return self._channel.exchange([with_framework_id(message, framework_id) for message in messages])
 
     def query(self, message: Message) -> tuple[CallResult, Message]:
-        """Ask the operator API of the master we are subscribed to, as with `{"type": "GET_AGENTS"}`; the answer or {}."""
+        """Ask the operator API of the master we are subscribed to, as with `{"type": "GET_AGENTS"}`; the answer or {}.
+
+        What is no answer (a proxy's page, half of one) is FAILED; nothing is raised.
+        """
         endpoint = self._endpoint
         if endpoint is None:
             return CallResult(outcome=Outcome.NOT_CONNECTED, message="the framework is not subscribed"), {}
@@ -158,15 +154,11 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
                 if response.status != 200:
                     text = body.decode("utf-8", "replace")[:1000]
                     return CallResult(outcome=Outcome.FAILED, status=response.status, message=text), {}
-                return CallResult(outcome=Outcome.SENT, status=200), dict(json.loads(body))
+                return CallResult(outcome=Outcome.SENT, status=200), _to_message(body)
             finally:
                 connection.close()
         except (OSError, HTTPException, ValueError) as error:
             return CallResult(outcome=Outcome.FAILED, message=f"{type(error).__name__}: {error}"), {}
-
-    def seconds_since_event(self) -> float:
-        """Seconds since the last event or heartbeat; infinite before the first."""
-        return self._clock() - self._last_event_at
 
     # The stream, on the reader's thread
 
@@ -181,7 +173,6 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
 
     def on_record(self, event: Message) -> None:
         """Take what concerns the driver, then pass the event on."""
-        self._last_event_at = self._clock()
         kind = event.get("type")
         if kind == "SUBSCRIBED":
             self._on_subscribed(event["subscribed"])
@@ -217,3 +208,11 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
 
     def _on_gone(self, reason: str) -> None:
         self._subscriber.drop(reason)
+
+
+def _to_message(body: bytes) -> Message:
+    """The object in an answer's body; raises ValueError for anything else."""
+    message = read_strictly(body)
+    if not isinstance(message, dict):
+        raise ValueError(f"the answer is no object: {body[:100]!r}")
+    return message
