@@ -82,6 +82,10 @@ def _write_status(turn: Turn) -> None:
             connected=state.connected,
             master=state.master,
             heartbeat_at=turn.now if state.connected else None,
-            data={"framework_id": state.framework_id},
+            data={
+                "framework_id": state.framework_id,
+                # What no task can have of an agent: submissions are compared with the rest.
+                "executor": state.settings.executor_resources.to_document(),
+            },
         )
     )

@@ -83,6 +83,13 @@ def test_the_framework_id_is_written_when_it_is_first_heard():
     assert world.store.framework_id == "f1"
 
 
+def test_the_status_tells_what_the_executor_takes_of_an_agent():
+    """A job as large as an agent could never run: the api has to know."""
+    world = World().subscribe()
+    assert world.store.status is not None
+    assert world.store.status.data["executor"] == {"cpus": 0.1, "mem": 128, "disk": 0, "gpus": 0}
+
+
 def test_offers_are_suppressed_while_nothing_is_runnable_and_revived_for_work():
     """M28."""
     world = World().subscribe()
