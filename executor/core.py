@@ -2,6 +2,9 @@
 
 An attempt goes STARTING -> RUNNING -> PUBLISHING and is forgotten with its terminal update. Whoever wants it to end early
 (a KILL, its time-out, its disk limit, a shutdown) leaves a `Stop` behind; how the command then exits no longer matters.
+
+A command that was killed ends. What starts or publishes an attempt may hang in a file system that does not answer, where no
+signal reaches it: after the grace such an attempt is given up, whatever becomes of its thread.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ TICK_S = 0.2  # how exactly time-outs and graces are kept
 MEASURE_S = 1.0  # between two looks at an attempt's disk; an attempt that is over by then pays nothing
 MEASURE_SHARE = 0.1  # of the time at most goes into looking
 FORCE_AGAIN_S = 1.0  # between two SIGKILLs: a process may fork faster than it is found
+SHUTDOWN_SHARE = 0.5  # of the agent's grace, for attempts to end; the rest is for their reports
 REMEMBERED = 10_000  # ended tasks whose LAUNCH would be a repetition
 FIRST_OUTPUTS = 1000  # a report names no more; the rest stands in the published directory
 
@@ -63,6 +67,8 @@ class Limits:
 
     idle_s: float  # without a task for so long, the executor ends: it holds its own resources
     shutdown_grace_s: float  # from SHUTDOWN until the agent kills us (MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD)
+    staging_s: float  # for an image and inputs to be had
+    publishing_s: float  # for outputs to be stored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +77,7 @@ class Stop:
 
     cause: Cause
     message: str
-    force_at_s: float  # when grace ends; then SIGKILL
+    force_at_s: float  # when grace ends; then SIGKILL, or no more waiting
 
 
 @dataclass(slots=True)
@@ -80,9 +86,9 @@ class Run:
 
     order: Order
     begun_s: float
+    deadline_s: float  # of its phase
     report: AttemptReport
     phase: Phase = Phase.STARTING
-    deadline_s: float = float("inf")
     measure_at_s: float = float("inf")
     stop: Stop | None = None
 
@@ -147,7 +153,7 @@ class Core:
             case Published():
                 return self.on_published(run, event, now)
             case NotPublished():
-                return self._fail(run, event.cause, event.message, now)
+                return self._end_stopped(run, now) or self._fail(run, event.cause, event.message, now)
             case _:
                 assert_never(event)
 
@@ -164,18 +170,22 @@ class Core:
         attempt = order.spec.attempt
         if attempt in self._runs:
             return self._refuse(event.task_id, Cause.SPEC, f"attempt {attempt} runs already, as another Mesos task")
-        self._runs[attempt] = Run(order=order, begun_s=now.clock_s, report=AttemptReport())
+        deadline_s = now.clock_s + self._limits.staging_s
+        self._runs[attempt] = Run(order=order, begun_s=now.clock_s, deadline_s=deadline_s, report=AttemptReport())
         self._attempts[event.task_id] = attempt
         return [Begin(order=order)]
 
     def on_kill(self, event: Kill, now: Moment) -> list[Effect]:
-        """End the attempt within its grace. KILL is repeated until it works (MESOS.md, M36): only the first one counts."""
+        """End the attempt within its grace. KILL is repeated until it works (MESOS.md, M36): only the first one counts.
+
+        A command that has ended well gets its grace for publishing too, and has succeeded if that is enough.
+        """
         run = self._runs.get(self._attempts.get(event.task_id, ""))
-        if run is None or run.stop is not None or run.phase is Phase.PUBLISHING:
+        if run is None or run.stop is not None:
             return []
         grace_s = run.spec.kill_grace_s if event.grace_s is None else event.grace_s
         effects = self._stop(run, Cause.KILLED, "killed by request", grace_s, now)
-        return [run.send("TASK_KILLING", "killed by request"), *effects]
+        return [run.send("TASK_KILLING", "killed by request"), *effects] if effects else []
 
     def on_shutdown(self, event: Shutdown, now: Moment) -> list[Effect]:
         """End everything in time: after the grace "a deaf executor gets SIGKILL" (transcript 10), and could report nothing."""
@@ -184,9 +194,14 @@ class Core:
         self._closing = event
         grace_s = self._limits.shutdown_grace_s
         effects: list[Effect] = []
-        for run in list(self._runs.values()):
-            if run.phase is not Phase.PUBLISHING:
-                effects += self._stop(run, Cause.AGENT, event.message, min(run.spec.kill_grace_s, grace_s * 0.5), now)
+        for run in self._runs.values():
+            share_s = grace_s * SHUTDOWN_SHARE
+            if run.stop is not None:  # whose grace may be longer than the agent's
+                run.stop = replace(run.stop, force_at_s=min(run.stop.force_at_s, now.clock_s + share_s))
+            elif run.phase is Phase.PUBLISHING:
+                effects += self._stop(run, Cause.AGENT, event.message, share_s, now)
+            else:
+                effects += self._stop(run, Cause.AGENT, event.message, min(run.spec.kill_grace_s, share_s), now)
         return effects + self._exit_if_done()
 
     def on_started(self, run: Run, event: Started, now: Moment) -> list[Effect]:
@@ -211,6 +226,7 @@ class Core:
             return self._end_stopped(run, now)
         if event.exit_code == 0:
             run.phase = Phase.PUBLISHING
+            run.deadline_s = now.clock_s + self._limits.publishing_s
             return [Publish(attempt=event.attempt)]
         # The kernel kills one process of a container, not the container: where the command ends well without the child
         # that was killed, nothing is wrong.
@@ -241,31 +257,49 @@ class Core:
     def on_tick(self, now: Moment) -> list[Effect]:
         """Keep time-outs, graces, the measuring and the idle limit."""
         effects: list[Effect] = []
-        for attempt, run in self._runs.items():
+        for attempt, run in list(self._runs.items()):
             effects += self._tick(attempt, run, now)
-        if not self._runs and not self._closing and now.clock_s - self._idle_since_s >= self._limits.idle_s:
-            return [Exit(message=f"no task for {self._limits.idle_s:g} s")]
-        return effects + self._exit_if_done()
+        if effects or self._runs or self._closing or now.clock_s - self._idle_since_s < self._limits.idle_s:
+            return effects
+        return [Exit(message=f"no task for {self._limits.idle_s:g} s")]
 
     def _tick(self, attempt: str, run: Run, now: Moment) -> list[Effect]:
         if run.stop is not None:
-            if now.clock_s < run.stop.force_at_s or run.phase is Phase.PUBLISHING:
-                return []
-            run.stop = replace(run.stop, force_at_s=now.clock_s + FORCE_AGAIN_S)
-            return [Signal(attempt=attempt, force=True)]
-        if run.phase is not Phase.RUNNING:
-            return []
+            return self._force(run, now) if now.clock_s >= run.stop.force_at_s else []
         if now.clock_s >= run.deadline_s:
-            message = f"ran longer than its {run.spec.timeout_s:g} s"
-            return self._stop(run, Cause.TIMEOUT, message, run.spec.kill_grace_s, now)
-        if now.clock_s >= run.measure_at_s:
+            return self._stop_late(run, now)
+        if run.phase is Phase.RUNNING and now.clock_s >= run.measure_at_s:
             run.measure_at_s = now.clock_s + 60 * MEASURE_S  # unless the answer comes first
             return [Measure(attempt=attempt)]
         return []
 
+    def _stop_late(self, run: Run, now: Moment) -> list[Effect]:
+        """What ran out of the time of its phase: only a command's own is its fault."""
+        match run.phase:
+            case Phase.STARTING:
+                message = f"could not start within {self._limits.staging_s:g} s: its image or its inputs do not come"
+                return self._stop(run, Cause.AGENT, message, 0.0, now)
+            case Phase.RUNNING:
+                message = f"ran longer than its {run.spec.timeout_s:g} s"
+                return self._stop(run, Cause.TIMEOUT, message, run.spec.kill_grace_s, now)
+            case Phase.PUBLISHING:
+                message = f"the outputs could not be stored within {self._limits.publishing_s:g} s"
+                return self._fail(run, Cause.AGENT, message, now)
+            case _:
+                assert_never(run.phase)
+
     def _stop(self, run: Run, cause: Cause, message: str, grace_s: float, now: Moment) -> list[Effect]:
         run.stop = Stop(cause=cause, message=message, force_at_s=now.clock_s + (grace_s or FORCE_AGAIN_S))
+        if run.phase is Phase.PUBLISHING:  # nobody is left to hear a signal
+            return []
         return [Signal(attempt=run.spec.attempt, force=grace_s == 0)]
+
+    def _force(self, run: Run, now: Moment) -> list[Effect]:
+        """The grace is over: SIGKILL to what runs, and no more waiting for what hangs before or after that."""
+        if run.stop is None or run.phase is not Phase.RUNNING:
+            return self._end_stopped(run, now)
+        run.stop = replace(run.stop, force_at_s=now.clock_s + FORCE_AGAIN_S)
+        return [Signal(attempt=run.spec.attempt, force=True)]
 
     def _end_stopped(self, run: Run, now: Moment) -> list[Effect]:
         """The end of an attempt that was stopped; nothing where it was not."""
@@ -293,7 +327,8 @@ class Core:
         self._remember(run.order.task_id)
         self._idle_since_s = now.clock_s
         run.report = replace(run.report, cause=cause, message=message, ended_at=to_rfc3339(now))
-        return [run.send(state, message), Clean(attempt=run.spec.attempt), *self._exit_if_done()]
+        clean = Clean(attempt=run.spec.attempt, succeeded=state == "TASK_FINISHED")
+        return [run.send(state, message), clean, *self._exit_if_done()]
 
     def _refuse(self, task_id: str, cause: Cause, message: str) -> list[Effect]:
         self._remember(task_id)

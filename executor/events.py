@@ -195,9 +195,13 @@ class Send:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clean:
-    """Remove what an ended attempt leaves, except its logs and its published outputs."""
+    """Remove what an ended attempt leaves, except its logs and the outputs of one that has succeeded.
+
+    An attempt that was given up may still be starting or publishing: nothing of that comes to anything.
+    """
 
     attempt: str
+    succeeded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

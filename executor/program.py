@@ -51,16 +51,25 @@ def run(settings: Settings, make_driver: MakeDriver) -> int:
     if process is not None:
         waiter.add(process.fileno(), process.poll)
     _end_on_signals(inbox)
-    core = Core(limits=Limits(idle_s=settings.idle_s, shutdown_grace_s=settings.shutdown_grace_s), now=read_clocks())
+    core = Core(limits=_make_limits(settings), now=read_clocks())
     driver.start()
     _loop(core, shell, inbox, waiter)
+    if not driver.flush(settings.shutdown_grace_s * _FLUSH_SHARE):  # first of all: what follows may hang
+        log.warning("the agent has not acknowledged every update")
     shell.close()
     runtimes.close()
-    if not driver.flush(settings.shutdown_grace_s * _FLUSH_SHARE):
-        log.warning("the agent has not acknowledged every update")
     driver.stop()
     journal.close()
     return 0
+
+
+def _make_limits(settings: Settings) -> Limits:
+    return Limits(
+        idle_s=settings.idle_s,
+        shutdown_grace_s=settings.shutdown_grace_s,
+        staging_s=settings.staging_s,
+        publishing_s=settings.publishing_s,
+    )
 
 
 def _loop(core: Core, shell: Shell, inbox: Inbox, waiter: Waiter) -> None:
@@ -75,6 +84,7 @@ def _loop(core: Core, shell: Shell, inbox: Inbox, waiter: Waiter) -> None:
         now = read_clocks()
         if now.clock_s >= tick_at_s:
             tick_at_s = now.clock_s + TICK_S
+            shell.relieve()
             if _perform(shell, core.on_tick(now)):
                 return
 

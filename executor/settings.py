@@ -30,6 +30,8 @@ class Settings:
     docker: Literal["auto", "off"]
     input_roots: tuple[Path, ...]  # resolved; inputs lie below one of them
     idle_s: float
+    staging_s: float  # for an attempt's image and inputs to be had
+    publishing_s: float  # for its outputs to be stored
     log_limit: int = 100 * 2**20  # bytes of stdout, and of stderr, that are kept
     pids_limit: int = 1024  # processes and threads of one container
     python_path: str | None = None
@@ -54,6 +56,8 @@ class Settings:
                 Path(os.path.realpath(root)) for root in environ.get("SWATH_INPUT_ROOTS", "/").split(":") if root
             ),
             idle_s=_number(environ, "SWATH_EXECUTOR_IDLE_S", 600),
+            staging_s=_number(environ, "SWATH_STAGING_S", 1800),
+            publishing_s=_number(environ, "SWATH_PUBLISHING_S", 1800),
             log_limit=int(_number(environ, "SWATH_LOG_LIMIT_MIB", 100) * 2**20),
             pids_limit=int(_number(environ, "SWATH_PIDS_LIMIT", 1024)),
             python_path=environ.get("PYTHONPATH"),

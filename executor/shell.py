@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import assert_never
 
 from executor.driver import Driver
@@ -28,18 +29,21 @@ from executor.events import (
 from executor.journal import Entry, Journal
 from executor.logs import trim
 from executor.loop import Inbox
+from executor.orders import BUILTIN
 from executor.places import Places
-from executor.publish import PublishError, publish
+from executor.publish import Outputs, PublishError, publish
 from executor.runtimes.choice import Runtimes
 from executor.runtimes.port import Assignment, Runtime
 from executor.settings import Settings
 from executor.staging import StartError, resolve_inputs
 from executor.usage import disk_mib
+from executor.workers import Workers
+from swath.domain.manifest import Manifest
 from swath.domain.retries import Cause
 
 log = logging.getLogger(__name__)
 
-_THREADS = 8  # a hung file system holds a thread for each attempt that meets it
+_CLOSE_SHARE = 0.1  # of the shutdown's grace, for what was begun; a successor finds the rest in the journal
 
 
 @dataclass(slots=True)
@@ -50,13 +54,23 @@ class _Held:
     places: Places
     runtime: Runtime | None = None
     cancelled: bool = False  # was to end before it had started
+    busy: bool = False  # a thread stages or publishes it
+    measured: bool = False  # a thread looks at its disk
+    ended: Clean | None = None
 
 
 class Shell:
     """Effects in, deeds out."""
 
     def __init__(
-        self, *, settings: Settings, driver: Driver, inbox: Inbox, journal: Journal, runtimes: Runtimes
+        self,
+        *,
+        settings: Settings,
+        driver: Driver,
+        inbox: Inbox,
+        journal: Journal,
+        runtimes: Runtimes,
+        publish: Callable[[Manifest, Places], Outputs] = publish,
     ) -> None:
         self._settings = settings
         self._driver = driver
@@ -64,7 +78,8 @@ class Shell:
         self._journal = journal
         self._runtimes = runtimes
         self._held: dict[str, _Held] = {}
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shell")
+        self._publish_outputs = publish
+        self._workers = Workers()
 
     def perform(self, effect: Effect) -> None:
         """Do it, or see to it that it is done; whatever fails comes back as an event."""
@@ -80,7 +95,7 @@ class Shell:
             case Send():
                 self._send(effect)
             case Clean():
-                self._clean(effect.attempt)
+                self._clean(effect)
             case Exit():
                 log.info("ending: %s", effect.message)
             case _:
@@ -90,36 +105,61 @@ class Shell:
         data = update.report.to_json().encode()
         self._driver.send_update(update.task_id, update.state, data=data, message=update.message)
 
+    def relieve(self) -> None:
+        """See to it that work which hangs does not hold up the rest; to be called from time to time."""
+        self._workers.relieve()
+
     def close(self) -> None:
-        """Finish what was begun."""
-        self._pool.shutdown(wait=True)
+        """Finish what was begun, unless it hangs."""
+        if not self._workers.close(self._settings.shutdown_grace_s * _CLOSE_SHARE):
+            log.warning(
+                "something hangs, in a file system or the engine; what it leaves is removed by the next executor"
+            )
 
     def _begin(self, order: Order) -> None:
         held = _Held(order=order, places=Places.of(order, self._settings.sandbox))
         self._held[order.spec.attempt] = held
-        if order.is_light:
+        if order.is_light and order.spec.image.context == BUILTIN:  # nothing that could hang
             self._stage_and_start(held)
         else:
-            self._pool.submit(self._stage_and_start, held)
+            held.busy = True
+            self._workers.submit(lambda: self._stage_and_start(held))
 
     def _stage_and_start(self, held: _Held) -> None:
         try:
             assignment = self._stage(held)
         except StartError as error:
-            self._not_started(held, error.cause, str(error))
+            failure = (error.cause, str(error))
         except OSError as error:
-            self._not_started(held, Cause.AGENT, f"the attempt's directories cannot be made: {error}")
+            failure = (Cause.AGENT, f"the attempt's directories cannot be made: {error}")
         except Exception as error:
             log.exception("attempt %s cannot be staged", held.order.spec.attempt)
-            self._not_started(held, Cause.AGENT, f"the executor failed: {error!r}")
+            failure = (Cause.AGENT, f"the executor failed: {error!r}")
         else:
-            self._inbox.post(lambda: self._start(held, assignment))
+            self._inbox.post(lambda: self._return(held, lambda: self._start(held, assignment)))
+            return
+        self._inbox.post(lambda: self._return(held, lambda: self._not_started(held, *failure)))
+
+    def _return(self, held: _Held, go_on: Callable[[], None]) -> None:
+        """On the loop's thread: another one has done with the attempt, which may have been given up meanwhile."""
+        held.busy = False
+        if held.ended is None:
+            go_on()
+        else:
+            self._tidy(held, held.ended)
 
     def _stage(self, held: _Held) -> Assignment:
         order, places = held.order, held.places
+        if held.cancelled:  # it has waited for this thread
+            raise StartError(Cause.KILLED, "ended before it had started")
         if places.scratch:  # first written down, then made: a kill -9 between the two loses nothing
             self._journal.begin(Entry(attempt=order.spec.attempt, scratch=str(places.scratch)))
         held.runtime = self._runtimes.choose(order)
+        context = order.spec.image.context
+        if context and context != BUILTIN:
+            Path(
+                context
+            ).exists()  # where its file system hangs, this thread shall, and not the one that starts commands
         inputs = resolve_inputs(order.spec.files, self._settings.input_roots)
         places.make()
         return Assignment(order=order, places=places, inputs=inputs)
@@ -157,55 +197,55 @@ class Shell:
             places = held.places
             disk = disk_mib([places.attempt_dir, *([places.scratch] if places.scratch else [])])
             disk += held.runtime.observe(attempt) if held.runtime else 0.0
+            held.measured = False
             self._inbox.post(Measured(attempt=attempt, disk=disk, took_s=time.monotonic() - begun))
 
-        self._submit(measure)
+        if not held.measured:  # else the look before this one hangs
+            held.measured = True
+            self._workers.submit(measure)
 
     def _publish(self, held: _Held, attempt: str) -> None:
         if held.places.scratch is None:
             self._inbox.post(Published(attempt=attempt))
         else:
-            self._submit(lambda: self._publish_files(held, attempt))
+            held.busy = True
+            self._workers.submit(lambda: self._publish_files(held, attempt))
 
     def _publish_files(self, held: _Held, attempt: str) -> None:
+        event: Published | NotPublished
         try:
-            outputs = publish(held.order.manifest, held.places)
+            outputs = self._publish_outputs(held.order.manifest, held.places)
         except PublishError as error:
-            self._inbox.post(NotPublished(attempt=attempt, cause=error.cause, message=str(error)))
+            event = NotPublished(attempt=attempt, cause=error.cause, message=str(error))
         except Exception as error:
             log.exception("the outputs of attempt %s cannot be published", attempt)
-            self._inbox.post(
-                NotPublished(attempt=attempt, cause=Cause.AGENT, message=f"the executor failed: {error!r}")
-            )
+            event = NotPublished(attempt=attempt, cause=Cause.AGENT, message=f"the executor failed: {error!r}")
         else:
-            self._inbox.post(
-                Published(
-                    attempt=attempt,
-                    output_dir=str(held.places.target),
-                    outputs=outputs.files,
-                    json_outputs=outputs.json_outputs,
-                )
+            event = Published(
+                attempt=attempt,
+                output_dir=str(held.places.target),
+                outputs=outputs.files,
+                json_outputs=outputs.json_outputs,
             )
+        self._inbox.post(lambda: self._return(held, lambda: self._inbox.post(event)))
 
-    def _clean(self, attempt: str) -> None:
-        held = self._held.pop(attempt)
+    def _clean(self, effect: Clean) -> None:
+        held = self._held.pop(effect.attempt)
+        held.ended = effect
         trim(held.places.attempt_dir, self._settings.log_limit)
         if held.runtime is not None:
-            held.runtime.clean(attempt)
+            held.runtime.clean(effect.attempt)
+        if not held.busy:  # else the thread that comes back does it; or a successor, by the journal
+            self._tidy(held, effect)
+
+    def _tidy(self, held: _Held, effect: Clean) -> None:
         if held.places.is_clean():
-            self._journal.end(attempt)
+            self._journal.end(effect.attempt)
         else:
-            self._submit(lambda: self._clean_thoroughly(held.places, attempt))
+            self._workers.submit(lambda: self._tidy_thoroughly(held.places, effect))
 
-    def _clean_thoroughly(self, places: Places, attempt: str) -> None:
+    def _tidy_thoroughly(self, places: Places, effect: Clean) -> None:
+        if places.scratch and not effect.succeeded:  # it may have been published when nobody waited for it any more
+            shutil.rmtree(places.target, ignore_errors=True)
         places.clean()
-        self._journal.end(attempt)
-
-    def _submit(self, work: Callable[[], None]) -> None:
-        def run() -> None:
-            try:
-                work()
-            except Exception:  # nothing waits for the future
-                log.exception("work for an attempt failed")
-
-        self._pool.submit(run)
+        self._journal.end(effect.attempt)

@@ -46,7 +46,9 @@ class _Container:
         self._engine = runtime.engine
         self._id: str | None = None
         self._cancelled = threading.Event()
+        self._abandoned = threading.Event()
         self._running = False
+        self._ended = False
         self.usage: tuple[float, float] | None = None  # seconds of CPU, MiB
         self.thread = threading.Thread(target=self._run, name=f"container {self.attempt}", daemon=True)
 
@@ -56,6 +58,13 @@ class _Container:
             self._cancelled.set()
         elif self._id is not None:
             self._engine.kill(self._id, "SIGKILL" if force else "SIGTERM")
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more: end it, unless it has ended. Never blocks."""
+        self._cancelled.set()
+        self._abandoned.set()  # before the look at _running, which _live sets before it looks at this
+        if self._running and not self._ended:
+            threading.Thread(target=_try_signal, args=[self, True], daemon=True).start()
 
     def observe(self) -> float:
         """MiB that it has written beside its mounts."""
@@ -83,6 +92,7 @@ class _Container:
         except Exception as error:
             log.exception("the container of attempt %s", self.attempt)
             event = self._not_started(Cause.AGENT, f"the executor failed: {error!r}")
+        self._ended = True
         self._runtime.post(event)
         self._remove()
 
@@ -110,6 +120,8 @@ class _Container:
             self._check()
             self._engine.start(self._id)
             self._running = True
+            if self._abandoned.is_set():
+                raise _CancelledError
             self._runtime.post(Started(attempt=self.attempt, sandbox=self._sandbox(), runtime="docker"))
             with suppress(OSError):  # the engine is gone, or the connection; what became of the container is asked next
                 for chunks in output:
@@ -219,7 +231,9 @@ class DockerRuntime:
 
     def clean(self, attempt: str) -> None:
         """Forget; the thread removes the container."""
-        self._containers.pop(attempt, None)
+        container = self._containers.pop(attempt, None)
+        if container is not None:
+            container.abandon()
 
     def close(self) -> None:
         """Wait until the last containers are removed."""

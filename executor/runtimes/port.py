@@ -37,4 +37,4 @@ class Runtime(Protocol):
         """Note what the attempt uses; MiB that it has written where only the runtime can see. May block; from any thread."""
 
     def clean(self, attempt: str) -> None:
-        """Forget an attempt that has ended."""
+        """Forget an attempt that has ended, or was given up while it started: whatever of it still runs is killed."""

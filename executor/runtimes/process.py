@@ -151,7 +151,8 @@ class ProcessRuntime:
         return 0.0
 
     def clean(self, attempt: str) -> None:
-        """Nothing is left of an attempt that was reaped."""
+        """Nothing is left of an attempt that was reaped; one that was given up while it started is killed."""
+        self.signal(attempt, force=True)
 
     def _note(self, child: _Child) -> None:
         """Write down what a successor would have to kill."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from executor.core import Core, Limits
 from executor.events import (
     Begin,
@@ -41,7 +43,7 @@ class Clockwork:
 
     def __init__(self) -> None:
         self.clock_s = 1000.0
-        self.core = Core(limits=Limits(idle_s=600, shutdown_grace_s=10), now=self.now)
+        self.core = Core(limits=Limits(idle_s=600, shutdown_grace_s=10, staging_s=1800, publishing_s=900), now=self.now)
 
     @property
     def now(self) -> Moment:
@@ -160,12 +162,28 @@ def test_a_kill_while_the_image_is_pulled_ends_as_killed() -> None:
 
 
 def test_a_kill_comes_too_late_for_what_is_published() -> None:
-    """The command has ended well: FINISHED is the truth."""
+    """The command has ended well: FINISHED is the truth, within the grace."""
     clockwork = Clockwork()
     spec = clockwork.start()
     clockwork.handle(Exited(attempt=spec.attempt, exit_code=0))
-    assert clockwork.handle(Kill(task_id=f"task-{spec.attempt}")) == []
-    the_end(clockwork.handle(Published(attempt=spec.attempt)), "TASK_FINISHED", None)
+    assert clockwork.handle(Kill(task_id=f"task-{spec.attempt}", grace_s=3)) == []
+    assert clockwork.after(2.9) == []
+    effects = clockwork.handle(Published(attempt=spec.attempt))
+    the_end(effects, "TASK_FINISHED", None)
+    assert effects[1] == Clean(attempt=spec.attempt, succeeded=True)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_kill_ends_publishing_that_hangs_or_fails(fails: bool) -> None:
+    """KILLED after the grace, or with the failure: whoever kills wants no retry."""
+    clockwork = Clockwork()
+    spec = clockwork.start()
+    clockwork.handle(Exited(attempt=spec.attempt, exit_code=0))
+    clockwork.handle(Kill(task_id=f"task-{spec.attempt}", grace_s=3))
+    failure = NotPublished(attempt=spec.attempt, cause=Cause.AGENT, message="the disk is full")
+    effects = clockwork.handle(failure) if fails else clockwork.after(3.1)
+    the_end(effects, "TASK_KILLED", Cause.KILLED)
+    assert effects[1] == Clean(attempt=spec.attempt, succeeded=False)
 
 
 def test_a_time_out_counts_from_the_start_of_the_command() -> None:
@@ -216,13 +234,67 @@ def test_a_shutdown_ends_all_and_then_the_executor() -> None:
     publishing = clockwork.start()
     clockwork.handle(Exited(attempt=publishing.attempt, exit_code=0))
     assert signals(clockwork.handle(Shutdown(message="enough"))) == [False]
+    late = clockwork.handle(Launch(task_id="late", data=spec.to_json().encode()))
+    assert states(late) == ["TASK_FAILED"]
+    effects = clockwork.handle(Published(attempt=publishing.attempt))
+    the_end(effects, "TASK_FINISHED", None)
+    assert Exit(message="enough") not in effects
     assert signals(clockwork.after(5.1)) == [True]
     effects = clockwork.handle(Exited(attempt=spec.attempt, exit_code=137))
     the_end(effects, "TASK_FAILED", Cause.AGENT)
-    assert Exit(message="enough") not in effects
-    late = clockwork.handle(Launch(task_id="late", data=spec.to_json().encode()))
-    assert states(late) == ["TASK_FAILED"]
-    assert clockwork.handle(Published(attempt=publishing.attempt))[-1] == Exit(message="enough")
+    assert effects[-1] == Exit(message="enough")
+
+
+def test_a_shutdown_does_not_wait_for_what_hangs() -> None:
+    """Neither for what starts nor for what is published, nor for the end of a longer grace: all is told, and then Exit."""
+    clockwork = Clockwork()
+    starting, killed, publishing = clockwork.begin(kill_grace_s=60.0), clockwork.begin(), clockwork.start()
+    clockwork.handle(Kill(task_id=f"task-{killed.attempt}", grace_s=3600))
+    clockwork.handle(Exited(attempt=publishing.attempt, exit_code=0))
+    assert signals(clockwork.handle(Shutdown(message="enough"))) == [False]
+    assert clockwork.after(4.9) == []
+    effects = clockwork.after(0.2)
+    ends = {effect.task_id: effect.report.cause for effect in effects if isinstance(effect, Send)}
+    assert ends == {
+        f"task-{starting.attempt}": Cause.AGENT,
+        f"task-{killed.attempt}": Cause.KILLED,
+        f"task-{publishing.attempt}": Cause.AGENT,
+    }
+    assert [effect for effect in effects if isinstance(effect, Exit)] == [Exit(message="enough")]
+
+
+def test_a_kill_does_not_wait_for_a_start_that_hangs() -> None:
+    """KILLED after the grace, though nobody answers; what comes later is ignored."""
+    clockwork = Clockwork()
+    spec = clockwork.begin()
+    assert signals(clockwork.handle(Kill(task_id=f"task-{spec.attempt}", grace_s=3))) == [False]
+    assert clockwork.after(2.9) == []
+    the_end(clockwork.after(0.2), "TASK_KILLED", Cause.KILLED)
+    assert clockwork.handle(Started(attempt=spec.attempt, sandbox="/s", runtime="docker")) == []
+
+
+def test_a_start_has_a_limit() -> None:
+    """It is cancelled, and given up where that does not help: the agent's fault, so another may try."""
+    clockwork = Clockwork()
+    hanging, obeying = clockwork.begin(), clockwork.begin()
+    clockwork.handle(Waiting(attempt=hanging.attempt, message="pulling"))
+    assert clockwork.after(1799) == []
+    assert signals(clockwork.after(1.1)) == [True, True]
+    ending = NotStarted(attempt=obeying.attempt, cause=Cause.KILLED, message="ended before it had started")
+    send = the_end(clockwork.handle(ending), "TASK_FAILED", Cause.AGENT)
+    assert send.message == "could not start within 1800 s: its image or its inputs do not come"
+    the_end(clockwork.after(1.1), "TASK_FAILED", Cause.AGENT)
+
+
+def test_publishing_has_a_limit() -> None:
+    """Outputs that are not stored in time are the agent's fault, and are not outputs."""
+    clockwork = Clockwork()
+    spec = clockwork.start(timeout_s=10.0)
+    clockwork.handle(Exited(attempt=spec.attempt, exit_code=0))
+    assert clockwork.after(899) == []
+    effects = clockwork.after(1.1)
+    assert "within 900 s" in the_end(effects, "TASK_FAILED", Cause.AGENT).message
+    assert effects[1] == Clean(attempt=spec.attempt, succeeded=False)
 
 
 def test_a_shutdown_of_an_idle_executor_ends_it_at_once() -> None:
