@@ -1,0 +1,148 @@
+"""The loop and the threads that feed it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from scheduler.core import effects as fx
+from scheduler.core import events as ev
+from scheduler.core.reactor import Core
+from scheduler.listing import AgentLister
+from scheduler.loop import Inbox, Loop, Signal, Watch
+from scheduler.metrics import Metrics
+from swath.store.rows import Snapshot
+from swath.wire.calls import Message
+from swath.wire.channel import CallResult
+from tests.scheduler.stand_ins import SENT, Diary, FakeLeadership, a_lease, a_shell
+from tests.scheduler.world import NOON, SETTINGS, a_job
+
+
+class Jobs:
+    """The api's wishes."""
+
+    def __init__(self) -> None:
+        self.changed = [a_job()]
+        self.reads = 0
+
+    def read_changed_jobs(self) -> list:
+        self.reads += 1
+        taken, self.changed = self.changed, []
+        return taken
+
+    def read_tasks(self, job_id: str, state: object) -> list:
+        return []
+
+
+def a_loop(diary: Diary, inbox: Inbox, jobs: Jobs, core: object = None) -> Loop:
+    lease = a_lease(FakeLeadership(), [NOON])
+    lease.acquire()
+    core = core or Core.load(
+        Snapshot(framework_id=None, jobs=[], tasks=[], attempts=[], agents=[]),
+        SETTINGS,
+        make_id=lambda at: "A1",
+        now=NOON,
+    )
+    return Loop(
+        core=core, shell=a_shell(diary), jobs=jobs, inbox=inbox, lease=lease, metrics=Metrics(), clock=lambda: NOON
+    )
+
+
+def test_the_loop_reads_the_jobs_takes_the_stream_in_order_and_stops():
+    """One read however often the database called; the last turn writes that the scheduler is gone."""
+    diary, inbox, jobs = Diary(), Inbox(), Jobs()
+    subscribed = {"type": "SUBSCRIBED", "subscribed": {"framework_id": {"value": "f1"}}}
+    for item in (Signal.DESIRED, subscribed, {"type": "UPDATE"}, Signal.DESIRED):
+        inbox.put(item)
+    loop = a_loop(diary, inbox, jobs)
+    loop.run_once()
+    inbox.put(Signal.STOP)
+    loop.run()
+    assert jobs.reads == 2
+    assert "REVIVE" in diary.lines
+
+
+def test_what_the_database_says_comes_before_what_happened_since_it_was_read():
+    """A batch of [update, DESIRED]: the rows were read before the update was handled, so they are handled first."""
+    handled: list[type] = []
+
+    class Recorder:
+        def handle(self, events: list[ev.Event], now: datetime) -> fx.Effects:
+            handled.extend(map(type, events))
+            return fx.Effects()
+
+    inbox = Inbox()
+    loop = a_loop(Diary(), inbox, Jobs(), core=Recorder())
+    inbox.put(ev.Heartbeat())
+    inbox.put(Signal.DESIRED)
+    loop.run_once()
+    assert handled == [ev.JobSeen, ev.Heartbeat]
+
+
+def test_the_inbox_gives_all_there_is_and_waits_for_no_more():
+    """Group commit: what has gathered is one batch."""
+    inbox = Inbox()
+    inbox.put(ev.Heartbeat())
+    inbox.put(Signal.DESIRED)
+    assert inbox.take(10) == [ev.Heartbeat(), Signal.DESIRED]
+    assert inbox.take(0) == []
+
+
+class Listener:
+    """A database that has news once."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.waits = 0
+
+    def wait(self, timeout_s: float) -> bool:
+        self.waits += 1
+        return True
+
+    def wake(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_the_watch_turns_news_into_signals_and_closes_its_listener():
+    """Its thread ends with `stop`."""
+    inbox, listener = Inbox(), Listener()
+    watch = Watch(listener, inbox)
+    watch.start()
+    assert Signal.DESIRED in inbox.take(10)
+    watch.stop()
+    assert listener.closed
+
+
+def test_a_thread_that_dies_takes_the_loop_with_it():
+    """Crash-only: a scheduler that hears no more of new jobs begins anew."""
+
+    class Broken(Listener):
+        def wait(self, timeout_s: float) -> bool:
+            raise OSError("gone")
+
+    inbox = Inbox()
+    watch = Watch(Broken(), inbox)
+    watch.start()
+    loop = a_loop(Diary(), inbox, Jobs())
+    with pytest.raises(OSError, match="gone"):
+        loop.run()
+    watch.stop()
+
+
+def test_the_lister_answers_a_request_with_a_list():
+    """On its own thread."""
+
+    class Operator:
+        def query(self, message: Message) -> tuple[CallResult, Message]:
+            return SENT, {"type": "GET_AGENTS", "get_agents": {}}
+
+    inbox = Inbox()
+    lister = AgentLister(Operator(), inbox.put)
+    lister.start()
+    lister.request()
+    assert inbox.take(10) == [ev.AgentsListed(agents=())]
+    lister.stop()
