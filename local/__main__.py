@@ -24,6 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--mem", type=float, help="of each agent, in MiB (default: of the machine minus 1 GiB)")
     add("--disk", type=float, help="of each agent, in MiB (default: what is free)")
     add("--attributes", default="", help='of each agent, as in "region:ispra;rack:3"')
+    add("--credential-file", type=Path, help='ask for it: {"principal": .., "secret": ..}, readable by its owner only')
     interval = defaults.allocation_interval_s
     add("--allocation-interval", type=float, default=interval, help="seconds between offers (default %(default)s)")
     add("--executor-registration-timeout", type=float, default=defaults.registration_timeout_s, help="seconds")
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cpus=given.cpus,
         mem=given.mem,
         disk=given.disk,
+        credential_file=given.credential_file,
         attributes=given.attributes,
         allocation_interval_s=given.allocation_interval,
         registration_timeout_s=given.executor_registration_timeout,

@@ -8,6 +8,7 @@ from typing import Any
 from local.agent_state import AgentSettings
 from local.messages import StartProcess
 from local.statuses import format_duration
+from local.tokens import make_claims
 
 Json = dict[str, Any]
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -42,9 +43,17 @@ def make_start(
         executor_id=info["executor_id"]["value"],
         executable=executable,
         arguments=arguments,
-        environment=_make_environment(settings, agent_id, framework_info, info, directory),
+        environment=_make_environment(settings, agent_id, framework_info, info, directory)
+        | _make_token_variable(settings, info, container_id),
         directory=directory,
     )
+
+
+def _make_token_variable(settings: AgentSettings, info: Json, container_id: str) -> dict[str, str]:
+    if settings.make_token is None:
+        return {}
+    claims = make_claims(info["framework_id"]["value"], info["executor_id"]["value"], container_id)
+    return {"MESOS_EXECUTOR_AUTHENTICATION_TOKEN": settings.make_token(claims)}
 
 
 def _make_environment(

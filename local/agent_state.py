@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -125,3 +125,5 @@ class AgentSettings:
     recovery_timeout: str = "15mins"
     subscription_backoff_max: str = "2secs"
     hostname: str = "127.0.0.1"
+    # Of an executor's claims (tokens.py) its token; None where nobody is asked for one.
+    make_token: Callable[[Mapping[str, str]], str] | None = None

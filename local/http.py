@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from typing import Any
 from urllib.parse import parse_qs
 
+from local.access import Access
 from local.calls import CallError, read_executor_call, read_scheduler_call
 from local.files import FilesApi
 from local.master import Master
@@ -18,6 +19,7 @@ from local.operator_api import Later, answer_agent, answer_master
 from local.replies import JSON, FileReply, Header, Reply, make_text, refuse_method
 from local.runtime import AgentHost, Machine, Runtime
 from local.streams import Stream
+from local.tokens import make_claims
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -33,8 +35,9 @@ _ACCEPT_PROBLEM = "Expecting 'Accept' to allow 'application/x-protobuf' or 'appl
 class Application:
     """All machines of one process; the listening port tells which one is meant."""
 
-    def __init__(self, runtime: Runtime, machines: Mapping[int, Machine]) -> None:
+    def __init__(self, runtime: Runtime, machines: Mapping[int, Machine], access: Access) -> None:
         self._runtime = runtime
+        self._access = access
         self._machines = machines
         self._files = {
             port: FilesApi(machine.agent.settings.work_dir, machine.agent.state.agent_id)
@@ -47,6 +50,10 @@ class Application:
         is_master = self._machines[port] is self._runtime.master
         path = _strip(scope["path"], "/master" if is_master else "/slave(1)")
         headers = dict(scope["headers"])
+        refusal = self._access.find_refusal(path, scope["headers"])
+        if refusal is not None:
+            await _send_reply(send, refusal)
+            return
         if path in ("/api/v1/scheduler", "/api/v1/executor") and is_master == path.endswith("scheduler"):
             await self._serve_call(scope, headers, receive, send, port, is_master)
             return
@@ -81,11 +88,13 @@ class Application:
             refusal = make_text(500, "failed to decode body")
         if refusal is None and call is not None and call["type"] == "SUBSCRIBE" and not _accepts_json(headers):
             refusal = make_text(406, _ACCEPT_PROBLEM)
+        machine = self._machines[port]
+        if refusal is None and call is not None and isinstance(machine, AgentHost):
+            refusal = _find_stranger(machine, call, self._access.read_claims(headers))
         if refusal is not None or call is None:
             await _send_reply(send, refusal or make_text(400, ""))
             return
         stream_id = headers.get(b"mesos-stream-id")
-        machine = self._machines[port]
         answer = self._runtime.call(
             machine, Call(call=call, stream=None if stream_id is None else stream_id.decode("latin-1"))
         )
@@ -154,6 +163,18 @@ def _check_headers(headers: Mapping[bytes, bytes]) -> Reply | None:
     if content_type is None:
         return make_text(400, "Expecting 'Content-Type' to be present")
     return None if content_type == b"application/json" else make_text(415, _MEDIA_PROBLEM)
+
+
+def _find_stranger(host: AgentHost, call: dict[str, Any], claims: dict[str, Any] | None) -> Reply | None:
+    """403 where the token is another executor's, or an earlier run's of this one."""
+    if not claims:
+        return None
+    framework_id, executor_id = call["framework_id"]["value"], call["executor_id"]["value"]
+    executor = host.agent.state.find_executor(framework_id, executor_id)
+    # What the agent does not know it refuses in its own words.
+    if executor is None or claims == make_claims(framework_id, executor_id, executor.container_id):
+        return None
+    return make_text(403, "The executor is not the one that the token was made for")
 
 
 def _accepts_json(headers: Mapping[bytes, bytes]) -> bool:

@@ -13,12 +13,14 @@ import signal
 import socket
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 import uvloop
 
+from local.access import Access, Credential, read_credential
 from local.agent import Agent
 from local.agent_checkpoint import replay
 from local.agent_state import AgentSettings, AgentState
@@ -27,6 +29,7 @@ from local.journal import Journal
 from local.master import Master
 from local.runtime import Machine, Runtime, make_clock
 from local.settings import Settings, make_agent_info
+from local.tokens import make_token
 
 Json = dict[str, Any]
 HOST = "127.0.0.1"
@@ -59,7 +62,8 @@ class _Server(uvicorn.Server):
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Executors run on. Raises WorkDirBusyError, OSError (port in use)."""
+    """Serve until SIGTERM or SIGINT. Executors run on. Raises WorkDirBusyError, OSError (port in use), ValueError."""
+    credential = None if settings.credential_file is None else read_credential(settings.credential_file)
     with hold(settings.work_dir):
         ports = _read_ports(settings.work_dir)
         sockets = [_listen(settings.port, ports[:1])]
@@ -67,7 +71,7 @@ def run(settings: Settings) -> None:
             wanted = settings.agent_port and settings.agent_port + index
             sockets.append(_listen(wanted, ports[index + 1 : index + 2]))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, sockets))
+            runner.run(_serve(settings, credential, sockets))
 
 
 @contextlib.contextmanager
@@ -106,12 +110,12 @@ def _listen(port: int, last: list[int]) -> socket.socket:
     raise OSError("no free port")
 
 
-async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
+async def _serve(settings: Settings, credential: Credential | None, sockets: list[socket.socket]) -> None:
     ports = [listener.getsockname()[1] for listener in sockets]
-    runtime = _make_runtime(settings, ports)
+    runtime = _make_runtime(settings, credential, ports)
     machines: dict[int, Machine] = dict(zip(ports, [runtime.master, *runtime.hosts.values()], strict=True))
     config = uvicorn.Config(
-        Application(runtime, machines),
+        Application(runtime, machines, Access(credential)),
         http="httptools",
         ws="none",
         lifespan="off",
@@ -148,7 +152,7 @@ def find_journals(work_dir: Path) -> list[Path]:
     return sorted(work_dir.glob("agent-*/meta/journal.jsonl"))
 
 
-def _make_runtime(settings: Settings, ports: list[int]) -> Runtime:
+def _make_runtime(settings: Settings, credential: Credential | None, ports: list[int]) -> Runtime:
     clock = make_clock()
     master_id = str(uuid.uuid4())
     agents: list[tuple[Agent, Journal]] = []
@@ -157,7 +161,7 @@ def _make_runtime(settings: Settings, ports: list[int]) -> Runtime:
         work_dir = settings.work_dir.resolve() / f"agent-{index}"
         work_dir.mkdir(parents=True, exist_ok=True)
         journal = Journal(work_dir / "meta" / "journal.jsonl")
-        agent_settings = _make_agent_settings(settings, port, work_dir)
+        agent_settings = _make_agent_settings(settings, credential, port, work_dir)
         state = replay(journal.read())
         if state is None:
             state = AgentState(agent_id=f"{master_id}-S{index}")
@@ -178,7 +182,7 @@ def _make_runtime(settings: Settings, ports: list[int]) -> Runtime:
     return runtime
 
 
-def _make_agent_settings(settings: Settings, port: int, work_dir: Path) -> AgentSettings:
+def _make_agent_settings(settings: Settings, credential: Credential | None, port: int, work_dir: Path) -> AgentSettings:
     return AgentSettings(
         info=make_agent_info(settings, port),
         port=port,
@@ -188,6 +192,7 @@ def _make_agent_settings(settings: Settings, port: int, work_dir: Path) -> Agent
         registration_timeout_s=settings.registration_timeout_s,
         reregistration_timeout_s=settings.reregistration_timeout_s,
         shutdown_grace_s=settings.shutdown_grace_s,
+        make_token=None if credential is None else partial(make_token, credential.token_key),
     )
 
 

@@ -30,6 +30,7 @@ class Settings:
     cpus: float | None = None  # of each agent; None = of the machine
     mem: float | None = None
     disk: float | None = None
+    credential_file: Path | None = None  # {"principal": .., "secret": ..}; without one, anybody is served
     attributes: str = ""  # "region:ispra;rack:3"
     allocation_interval_s: float = 1.0
     registration_timeout_s: float = 60.0

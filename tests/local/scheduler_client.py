@@ -75,8 +75,17 @@ def make_task(task_id: str, agent_id: str, executor: Json, cpus: float = 0.1, me
 class SchedulerClient:
     """Subscribes at once; `events` grows. Acknowledges by itself unless told otherwise."""
 
-    def __init__(self, port: int, *, framework_id: str | None = None, acknowledge: bool = True, **info: Any) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        framework_id: str | None = None,
+        acknowledge: bool = True,
+        headers: dict[str, str] | None = None,  # beside Mesos' own
+        **info: Any,
+    ) -> None:
         self.port = port
+        self._headers = headers or {}
         self.acknowledge = acknowledge
         self.framework_id: str | None = framework_id
         self.events: list[Json] = []
@@ -90,8 +99,8 @@ class SchedulerClient:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._connection.connect()
         self._socket = self._connection.sock
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        self._connection.request("POST", "/api/v1/scheduler", json.dumps(body), headers)
+        accept = {"Content-Type": "application/json", "Accept": "application/json"}
+        self._connection.request("POST", "/api/v1/scheduler", json.dumps(body), accept | self._headers)
         self._response = self._connection.getresponse()
         assert self._response.status == 200, self._response.read()
         self.stream_id = self._response.getheader("Mesos-Stream-Id")
@@ -121,9 +130,9 @@ class SchedulerClient:
             self.call("ACKNOWLEDGE", acknowledge=body)
 
     def call(self, kind: str, **body: Any) -> tuple[int, str]:
-        headers = {"Content-Type": "application/json", "Mesos-Stream-Id": self.stream_id}
+        own = {"Content-Type": "application/json", "Mesos-Stream-Id": self.stream_id}
         call = {"type": kind, "framework_id": {"value": self.framework_id}, **body}
-        status, _, text = request(self.port, "POST", "/api/v1/scheduler", call, headers)
+        status, _, text = request(self.port, "POST", "/api/v1/scheduler", call, own | self._headers)
         return status, text.decode()
 
     def wait_for(self, matches: Callable[[Json], bool], timeout_s: float = 10.0, *, after: int = 0) -> Json:

@@ -1,6 +1,7 @@
 """A small executor over http.client: what a task does stands in its data, as JSON.
 
-Keys: "run" (seconds until the end, absent = for ever), "final" (state at the end, TASK_FINISHED by default), "silent".
+Keys: "run" (seconds until the end), "until" (a file whose appearance is the end; without both, for ever),
+"final" (state at the end, TASK_FINISHED by default), "silent".
 MESSAGE bodies: {"cmd": "exit", "status": n}, {"cmd": "echo", "x": ..}, {"cmd": "states", "task": id, "states": [..]}.
 """
 
@@ -14,12 +15,16 @@ import sys
 import threading
 import time
 import uuid
+from pathlib import Path
 
 HOST, _, PORT = os.environ["MESOS_AGENT_ENDPOINT"].partition(":")
 HEAD = {
     "framework_id": {"value": os.environ["MESOS_FRAMEWORK_ID"]},
     "executor_id": {"value": os.environ["MESOS_EXECUTOR_ID"]},
 }
+HEADERS = {"Content-Type": "application/json"}
+if token := os.environ.get("MESOS_EXECUTOR_AUTHENTICATION_TOKEN"):
+    HEADERS["Authorization"] = f"Bearer {token}"
 lock = threading.RLock()
 unacknowledged: dict[str, dict] = {}  # uuid -> status
 unacknowledged_tasks: dict[str, dict] = {}
@@ -28,7 +33,7 @@ unacknowledged_tasks: dict[str, dict] = {}
 def post(body: dict) -> int:
     connection = http.client.HTTPConnection(HOST, int(PORT), timeout=10)
     try:
-        connection.request("POST", "/api/v1/executor", json.dumps(HEAD | body), {"Content-Type": "application/json"})
+        connection.request("POST", "/api/v1/executor", json.dumps(HEAD | body), HEADERS)
         return connection.getresponse().status
     except OSError:
         return 0
@@ -59,8 +64,16 @@ def on_launch(task: dict) -> None:
     if plan.get("silent"):
         return
     send_update(task_id, "TASK_RUNNING")
-    if "run" in plan:
-        threading.Timer(plan["run"], send_update, (task_id, plan.get("final", "TASK_FINISHED"))).start()
+    if "run" in plan or "until" in plan:
+        threading.Thread(target=end_in_time, args=(task_id, plan)).start()
+
+
+def end_in_time(task_id: str, plan: dict) -> None:
+    time.sleep(plan.get("run", 0))
+    while "until" in plan and not Path(plan["until"]).exists():
+        time.sleep(0.02)
+    print("ended", task_id, flush=True)
+    send_update(task_id, plan.get("final", "TASK_FINISHED"))
 
 
 def on_message(body: dict) -> None:
@@ -97,7 +110,7 @@ def subscribe() -> None:
             "unacknowledged_updates": [{"status": status} for status in unacknowledged.values()],
         }
         call = json.dumps(HEAD | {"type": "SUBSCRIBE", "subscribe": body})
-        connection.request("POST", "/api/v1/executor", call, {"Content-Type": "application/json"})
+        connection.request("POST", "/api/v1/executor", call, HEADERS)
     response = connection.getresponse()
     while response.status == 200:
         line = response.readline()

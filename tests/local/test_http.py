@@ -31,9 +31,8 @@ def read_chunks(port: int, body: dict[str, Any], wanted: int) -> tuple[bytes, li
     """Head and the first chunks of a SUBSCRIBE's answer, as they are on the wire; the socket stays open."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=10)
     data = json.dumps(body).encode()
-    head = (
-        f"POST /api/v1/scheduler HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
-    )
+    head = "POST /api/v1/scheduler HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(data)}"
     connection.sendall(head.encode() + b"\r\n\r\n" + data)
     file = connection.makefile("rb")
     lines = []

@@ -25,6 +25,15 @@ def wait_until_dead(pid: int) -> None:
         time.sleep(0.02)
 
 
+def wait_until_written(local: LocalProcess, words: str) -> None:
+    """Until an executor's stdout has the words."""
+    stdout = next(local.work_dir.glob("agent-0/slaves/*/frameworks/*/executors/ex/runs/latest/stdout"))
+    deadline = time.monotonic() + 10
+    while words not in stdout.read_text():
+        assert time.monotonic() < deadline, f"not written: {words}"
+        time.sleep(0.02)
+
+
 def test_a_task_runs_from_offer_to_finished(local: LocalProcess) -> None:
     """The executor is started in its sandbox, and its updates reach the scheduler in order."""
     scheduler = SchedulerClient(local.port)
@@ -95,10 +104,10 @@ def test_a_kill_9_of_local_loses_nothing(local: LocalProcess) -> None:
     """Executors live on, end tasks meanwhile, and come back; unacknowledged and new updates arrive; ids stay."""
     scheduler = SchedulerClient(local.port, acknowledge=False)
     offer = scheduler.wait_for_offer()
-    agent_id, executor = offer["agent_id"]["value"], make_executor()
+    agent_id, executor, end = offer["agent_id"]["value"], make_executor(), local.work_dir / "end"
     tasks = [
         make_task("stays", agent_id, executor),
-        make_task("ends", agent_id, executor, run=0.5),
+        make_task("ends", agent_id, executor, until=str(end)),
         make_task("silent", agent_id, executor, silent=True),
     ]
     scheduler.launch(offer, *tasks)
@@ -107,7 +116,8 @@ def test_a_kill_9_of_local_loses_nothing(local: LocalProcess) -> None:
     unacknowledged = scheduler.wait_for_status("ends", "TASK_RUNNING")
     local.stop(signal.SIGKILL)
     scheduler.ended.wait(5)
-    time.sleep(0.6)  # "ends" ends while nobody hears it
+    end.touch()
+    wait_until_written(local, "ended ends")  # while nobody hears it
     assert read_mark(pid_of(running)) is not None
     local.start()
     again = SchedulerClient(local.port, framework_id=scheduler.framework_id)
@@ -143,6 +153,7 @@ def test_an_executor_that_died_while_local_was_down_is_reported(local: LocalProc
     again = SchedulerClient(local.port, framework_id=scheduler.framework_id)
     again.wait_for_status("a", "TASK_FAILED")
     assert not [e for e in again.events if e["type"] == "FAILURE"]
+    again.wait_for_offer()
     os.kill(pid_of(second), signal.SIGKILL)
     again.wait_for_status("b", "TASK_FAILED")
     assert again.wait_for(lambda e: e["type"] == "FAILURE")["failure"]["status"] == -1
@@ -162,6 +173,7 @@ def test_an_executor_whose_pid_was_not_written_down_is_found_again(local: LocalP
     journal.write_text("".join(line for line in lines if '"k":"forked"' not in line) + '{"k":"upd')  # and a cut line
     local.start()
     again = SchedulerClient(local.port, framework_id=scheduler.framework_id)
+    again.wait_for_offer()  # the agent is registered: only then does it tell of an executor's end
     os.kill(pid_of(running), signal.SIGKILL)
     again.wait_for(lambda e: e["type"] == "FAILURE")
     again.wait_for_status("a", "TASK_FAILED")
