@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum
@@ -20,7 +20,7 @@ from scheduler.lease import Lease
 from scheduler.metrics import Metrics
 from scheduler.shell import Shell
 from swath.domain.changes import PutTask
-from swath.domain.errors import WireError
+from swath.domain.errors import RefusedByDatabaseError, WireError
 from swath.domain.states import TaskState
 from swath.store.rows import JobRecord
 from swath.wire.calls import Message
@@ -76,6 +76,7 @@ class Loop:
         self,
         *,
         core: Core,
+        load: Callable[[], Core],
         shell: Shell,
         jobs: Jobs,
         inbox: Inbox,
@@ -83,7 +84,9 @@ class Loop:
         metrics: Metrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`load` makes another core, of what the database remembers."""
         self._core = core
+        self._load = load
         self._shell = shell
         self._jobs = jobs
         self._inbox = inbox
@@ -115,6 +118,15 @@ class Loop:
         begun = time.perf_counter()
         events = list(self._to_events(items))
         self._metrics.count_events(events)
+        try:
+            self._handle(events)
+        except RefusedByDatabaseError as error:
+            log.error("batch_refused", reason=str(error), events=len(events))
+            self._handle_apart(events)
+        self._metrics.turn_s.observe(time.perf_counter() - begun)
+
+    def _handle(self, events: Sequence[ev.Event]) -> None:
+        """One turn of the core, and those that follow from it."""
         while True:
             now = self._clock()
             effects = self._core.handle(events, now)
@@ -122,7 +134,27 @@ class Loop:
             events = self._shell.perform(effects, now)
             if not events:
                 break
-        self._metrics.turn_s.observe(time.perf_counter() - begun)
+
+    def _handle_apart(self, events: Iterable[ev.Event]) -> None:
+        """Find the event that brings what no database takes, and let it alone bear that: it would come again for ever."""
+        self._begin_anew()
+        for event in events:
+            if self._clock() >= self._lease.renew_at:
+                self._lease.renew()
+            try:
+                self._handle([event])
+            except RefusedByDatabaseError as error:
+                log.error("event_refused", type=type(event).__name__, reason=str(error))
+                self._begin_anew()
+                if isinstance(event, ev.Update):
+                    self._handle([ev.Unstorable(update=event, reason=str(error))])
+
+    def _begin_anew(self) -> None:
+        """The core believes in what was not written: load another. It goes on with the same subscription."""
+        before = self._core.state
+        self._core = self._load()
+        if before.connected and before.framework_id is not None:
+            self._handle([ev.Subscribed(framework_id=before.framework_id, master=before.master)])
 
     def _to_events(self, items: Sequence[Item]) -> Iterator[ev.Event]:
         """The core's events, in order; however often the database has called, it is read once.

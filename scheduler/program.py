@@ -105,7 +105,12 @@ class Scheduler:
         """One core's life."""
         inbox = self._inbox = Inbox()
         store = SchedulerStore(self._database)
-        core = Core.load(store.load(), self._settings.make_core_settings(), make_id=_make_id, now=_now())
+        settings = self._settings.make_core_settings()
+
+        def load() -> Core:
+            return Core.load(store.load(), settings, make_id=_make_id, now=_now())
+
+        core = load()
         driver = self._make_driver(core, inbox)
         lister = AgentLister(driver, inbox.put)
         watch = Watch(Listener(self._database, Channel.DESIRED), inbox)
@@ -123,7 +128,15 @@ class Scheduler:
             list_agents=lister.request,
             metrics=self._metrics,
         )
-        loop = Loop(core=core, shell=shell, jobs=store, inbox=inbox, lease=self._lease, metrics=self._metrics)
+        loop = Loop(
+            core=core,
+            load=load,
+            shell=shell,
+            jobs=store,
+            inbox=inbox,
+            lease=self._lease,
+            metrics=self._metrics,
+        )
         self._metrics.restarts.inc()
         self._metrics.leading.set(1)
         log.info("leading", holder=self._lease.holder, epoch=self._lease.epoch, jobs=len(core.state.jobs))

@@ -87,6 +87,14 @@ class Update:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Unstorable:
+    """An update of which the database refuses something: only its state counts."""
+
+    update: Update
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
     """An executor ended, or (executor_id None) an agent is gone. The tasks' own updates follow (surprise 10)."""
 
@@ -127,6 +135,7 @@ Event = (
     | Offered
     | Rescinded
     | Update
+    | Unstorable
     | Failure
     | JobSeen
     | AgentsListed

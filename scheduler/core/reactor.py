@@ -122,6 +122,7 @@ _REACTIONS: Mapping[type, Callable[[Turn, Any], None]] = {
     ev.Offered: offers.on_offered,
     ev.Rescinded: offers.on_rescinded,
     ev.Update: updates.on_update,
+    ev.Unstorable: updates.on_unstorable,
     ev.Failure: agents.on_failure,
     ev.JobSeen: jobs.on_job_seen,
     ev.AgentsListed: agents.on_listed,

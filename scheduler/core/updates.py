@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scheduler.core import attempts, overdue, reconciliation
 from scheduler.core.effects import Acknowledge, Kill
-from scheduler.core.events import LaunchRefused, Update
+from scheduler.core.events import LaunchRefused, Unstorable, Update
 from scheduler.core.state import LiveAttempt
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
@@ -54,6 +56,16 @@ def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:
         overdue.watch(turn, live)
     if after is not before or (after is AttemptState.RUNNING and update.data):
         attempts.progress(turn, live, update, find_report(turn, update), changed=after is not before)
+
+
+def on_unstorable(turn: Turn, event: Unstorable) -> None:
+    """Take the bare state in. An attempt that succeeded has failed by this: its outputs cannot be written down."""
+    update, message = event.update, f"what its executor reported cannot be stored: {event.reason}"
+    bare = replace(update, data=None, message=message)
+    live = turn.state.find_attempt(update.task_id)
+    if live is not None and update.observation is Observation.FINISHED and not update.is_reconciliation:
+        attempts.end(turn, live, AttemptState.FAILED, bare, AttemptReport(cause=Cause.OUTPUT, message=message))
+    on_update(turn, bare)
 
 
 def on_launch_refused(turn: Turn, event: LaunchRefused) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -12,11 +14,16 @@ from scheduler.core.reactor import Core
 from scheduler.listing import AgentLister
 from scheduler.loop import Inbox, Loop, Signal, Watch
 from scheduler.metrics import Metrics
+from swath.domain.attempts import AttemptReport
+from swath.domain.changes import Change
+from swath.domain.errors import RefusedByDatabaseError
+from swath.domain.retries import Cause
+from swath.domain.states import AttemptState, JobState
 from swath.store.rows import Snapshot
 from swath.wire.calls import Message
 from swath.wire.channel import CallResult
 from tests.scheduler.stand_ins import SENT, Diary, FakeLeadership, a_lease, a_shell
-from tests.scheduler.world import NOON, SETTINGS, a_job
+from tests.scheduler.world import NOON, SETTINGS, World, a_job
 
 
 class Jobs:
@@ -35,7 +42,7 @@ class Jobs:
         return []
 
 
-def a_loop(diary: Diary, inbox: Inbox, jobs: Jobs, core: object = None) -> Loop:
+def a_loop(diary: Diary, inbox: Inbox, jobs: Jobs, core: Any = None, load: Callable[[], Any] | None = None) -> Loop:
     lease = a_lease(FakeLeadership(), [NOON])
     lease.acquire()
     core = core or Core.load(
@@ -45,7 +52,14 @@ def a_loop(diary: Diary, inbox: Inbox, jobs: Jobs, core: object = None) -> Loop:
         now=NOON,
     )
     return Loop(
-        core=core, shell=a_shell(diary), jobs=jobs, inbox=inbox, lease=lease, metrics=Metrics(), clock=lambda: NOON
+        core=core,
+        load=load or (lambda: core),
+        shell=a_shell(diary),
+        jobs=jobs,
+        inbox=inbox,
+        lease=lease,
+        metrics=Metrics(),
+        clock=lambda: NOON,
     )
 
 
@@ -78,6 +92,52 @@ def test_what_the_database_says_comes_before_what_happened_since_it_was_read():
     inbox.put(Signal.DESIRED)
     loop.run_once()
     assert handled == [ev.JobSeen, ev.Heartbeat]
+
+
+class Picky(Diary):
+    """A database that takes everything but one word."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+
+    def apply(self, changes: Sequence[Change], *, epoch: int, now: datetime) -> None:
+        if any(getattr(change, "message", None) == "poison" for change in changes):
+            raise RefusedByDatabaseError("poison")
+        self.world.store.apply(tuple(changes))
+
+
+def test_an_update_that_the_database_refuses_fails_its_attempt_alone():
+    """The others of its batch are written as they came, and all are acknowledged: none comes again for ever."""
+    world = World().subscribe().submit(a_job(size=3)).offer()
+    ends = [
+        world.an_update(attempt.id, "FINISHED", AttemptReport(message=message))
+        for attempt, message in zip(world.launched(), ("well", "poison", "well"), strict=True)
+    ]
+    inbox, diary, jobs = Inbox(), Picky(world), Jobs()
+    jobs.changed = []
+    loop = a_loop(diary, inbox, jobs, core=world.core, load=lambda: world.restart().core)
+    for update in ends:
+        inbox.put(update)
+    loop.run_once()
+    states = [world.attempt(attempt.id).state for attempt in world.launched()]
+    assert states == [AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.SUCCEEDED]
+    assert world.task(1).message == "what its executor reported cannot be stored: poison"
+    assert (world.job().state, world.task(1).cause) == (JobState.FAILED, Cause.OUTPUT)
+    assert diary.lines.count("ACKNOWLEDGE") == 3
+    world.store.check_counts()
+
+
+def test_an_update_of_a_running_attempt_that_the_database_refuses_counts_by_its_state():
+    """It runs on; what it said is lost."""
+    world = World().subscribe().submit(a_job()).offer()
+    attempt_id = world.launched()[0].id
+    inbox, diary = Inbox(), Picky(world)
+    loop = a_loop(diary, inbox, Jobs(), core=world.core, load=lambda: world.restart().core)
+    inbox.put(world.an_update(attempt_id, "RUNNING", AttemptReport(message="poison")))
+    loop.run_once()
+    assert world.attempt(attempt_id).state is AttemptState.RUNNING
+    assert diary.lines.count("ACKNOWLEDGE") == 1
 
 
 def test_the_inbox_gives_all_there_is_and_waits_for_no_more():
