@@ -28,6 +28,10 @@ class Kind(StrEnum):
 Key = tuple[str, int]  # (id of a job or an attempt, index of a task)
 NO_KEY: Key = ("", 0)
 
+_SLACK = (
+    64  # entries of the heap; what is cleared or replaced stays in it until it is due, or until it outweighs the rest
+)
+
 
 class Timers:
     """One time for each (kind, key); setting it again replaces it."""
@@ -40,6 +44,9 @@ class Timers:
         """Be told of (kind, key) at `at`, and at no other time."""
         self._at[(kind, key)] = at
         heapq.heappush(self._heap, (at, kind, key))
+        if len(self._heap) > 2 * len(self._at) + _SLACK:
+            self._heap = [(known, *name) for name, known in self._at.items()]
+            heapq.heapify(self._heap)
 
     def clear(self, kind: Kind, key: Key = NO_KEY) -> None:
         """Do not be told."""
@@ -48,6 +55,10 @@ class Timers:
     def find(self, kind: Kind, key: Key = NO_KEY) -> datetime | None:
         """The time that is set."""
         return self._at.get((kind, key))
+
+    def __len__(self) -> int:
+        """Entries in memory, those among them that will not be told."""
+        return len(self._heap)
 
     @property
     def next_at(self) -> datetime | None:
