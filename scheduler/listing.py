@@ -52,11 +52,13 @@ class AgentLister:
             self._list()
 
     def _list(self) -> None:
-        result, answer = self._operator.query({"type": "GET_AGENTS"})
-        if not result.is_sent:
-            log.warning("agents_not_listed", status=result.status, reason=result.message)
-            return
         try:
-            self._on_listed(to_agents(answer))
+            result, answer = self._operator.query({"type": "GET_AGENTS"})
+            if result.is_sent:
+                self._on_listed(to_agents(answer))
+            else:
+                log.warning("agents_not_listed", status=result.status, reason=result.message)
         except WireError as error:
             log.warning("agents_not_listed", reason=str(error))
+        except Exception as error:  # the next list may be had: without this thread there would be none
+            log.error("agents_not_listed", exc_info=error)

@@ -26,6 +26,8 @@ from swath.wire.calls import to_resources
 
 Message = Mapping[str, Any]
 
+_ILL_FORMED = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError)  # what reading one may raise
+
 
 def to_event(message: Message) -> Event | None:
     """The core's event for one of Mesos'; None for those that mean nothing to it.
@@ -37,7 +39,7 @@ def to_event(message: Message) -> Event | None:
         return None
     try:
         return convert(message)
-    except (KeyError, TypeError, ValueError) as error:
+    except _ILL_FORMED as error:
         raise WireError(f"a {message['type']} event cannot be understood: {error!r}") from error
 
 
@@ -49,7 +51,7 @@ def to_agents(answer: Message) -> AgentsListed:
             agents=tuple(map(_to_agent, listed.get("agents") or ())),
             recovered=frozenset(info["id"]["value"] for info in listed.get("recovered_agents") or ()),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except _ILL_FORMED as error:
         raise WireError(f"the list of agents cannot be understood: {error!r}") from error
 
 

@@ -193,6 +193,31 @@ def test_a_thread_that_dies_takes_the_loop_with_it():
     watch.stop()
 
 
+def test_the_lister_outlives_whatever_the_master_answers():
+    """A proxy's page, a list where an object belongs, an error of the query: the next request is served."""
+
+    class Operator:
+        def __init__(self) -> None:
+            self.answers: list[Any] = [ValueError("no JSON"), [], {"get_agents": [1]}, {"get_agents": {"agents": [7]}}]
+
+        def query(self, message: Message) -> tuple[CallResult, Message]:
+            answer = self.answers.pop(0) if self.answers else {"get_agents": {}}
+            if isinstance(answer, Exception):
+                raise answer
+            return SENT, answer
+
+    inbox, operator = Inbox(), Operator()
+    lister = AgentLister(operator, inbox.put)
+    lister.start()
+    taken: list[Any] = []
+    while not taken:
+        lister.request()
+        taken = inbox.take(0.01)
+    assert taken == [ev.AgentsListed(agents=())]
+    assert operator.answers == []
+    lister.stop()
+
+
 def test_the_lister_answers_a_request_with_a_list():
     """On its own thread."""
 
