@@ -6,9 +6,8 @@ import logging
 import os
 import sys
 
-from executor.program import run
+from executor.guardian import Charge, start_guardian
 from executor.settings import Settings
-from swath.wire.executor import ExecutorDriver
 
 
 def main() -> int:
@@ -19,7 +18,13 @@ def main() -> int:
     except ValueError as error:
         print(f"executor: {error}", file=sys.stderr)  # noqa: T201 - before anything else works
         return 2
-    return run(settings, lambda on_event: ExecutorDriver(on_event=on_event, environ=os.environ))
+    settings.sandbox.mkdir(parents=True, exist_ok=True)
+    guard = start_guardian(Charge(label=settings.label, run=settings.run, sandbox=settings.sandbox))
+    # Imported only now: the guardian is a copy of this process and is to stay small.
+    from executor.program import run
+    from swath.wire.executor import ExecutorDriver
+
+    return run(settings, lambda on_event: ExecutorDriver(on_event=on_event, environ=os.environ), guard)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,14 @@ machine its processes are gone too.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 NAME = "swath-journal.jsonl"
 _COMPACT_AFTER = 20_000  # lines
@@ -73,11 +76,13 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[Entry]:
-    """The attempts that a journal left open; a last line that was cut off by a kill is skipped."""
+    """The attempts that a journal left open. A line that is damaged, or was cut off by a kill, says nothing and is skipped."""
     entries: dict[str, Entry] = {}
+    damaged = 0
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        log.warning("what a former run left cannot be read: %s", error)
         return []
     for line in lines:
         try:
@@ -85,10 +90,34 @@ def read_journal(path: Path) -> list[Entry]:
             if "ended" in document:
                 entries.pop(document["ended"], None)
             else:
-                entries[document["attempt"]] = Entry(**document)
-        except (ValueError, TypeError, KeyError):
-            continue
+                entry = to_entry(document)
+                entries[entry.attempt] = entry
+        except (ValueError, TypeError, KeyError, RecursionError):
+            damaged += 1
+    if damaged:
+        log.warning("%s: %d lines are damaged", path, damaged)
     return list(entries.values())
+
+
+def to_entry(document: dict[str, Any]) -> Entry:
+    """The entry of a line; raises KeyError, TypeError or ValueError for what is none."""
+    seen = {str(int(pid)): _to_number(started) for pid, started in document.get("seen", {}).items()}
+    scratch, pid, started = document.get("scratch"), document.get("pid"), document.get("started")
+    if not isinstance(document["attempt"], str) or not isinstance(scratch, str | None):
+        raise TypeError("an id and a path are text")
+    return Entry(
+        attempt=document["attempt"],
+        scratch=scratch,
+        pid=None if pid is None else _to_number(pid),
+        started=None if started is None else _to_number(started),
+        seen=seen,
+    )
+
+
+def _to_number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise ValueError(f"{value!r} is no pid and no start time")
+    return value
 
 
 def find_former(sandbox: Path) -> list[Path]:

@@ -9,16 +9,12 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from executor.events import Order
 from executor.logs import STREAMS
-from swath.domain.ids import ALPHABET, ULID_LENGTH
-
-_SCRATCH = re.compile(rf"\.(?P<attempt>[{ALPHABET}]{{{ULID_LENGTH}}})\.partial")
+from executor.trees import remove_tree
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,15 +67,10 @@ class Places:
         """True when nothing is there but logs."""
         return self.scratch is None and not self._leftovers()
 
-    def clean(self) -> None:
-        """Remove what nobody needs once the attempt has ended; its logs stay until the agent collects the sandbox."""
-        for path in self._leftovers():
-            if path.is_dir() and not path.is_symlink():
-                remove_tree(path)
-            else:
-                path.unlink(missing_ok=True)
-        if self.scratch and self.scratch.exists():
-            remove_tree(self.scratch)
+    def clean(self) -> bool:
+        """Remove what nobody needs once the attempt has ended; its logs stay. True when nothing is left."""
+        gone = [remove_tree(path) for path in self._leftovers()]
+        return all(gone) and (self.scratch is None or remove_tree(self.scratch))
 
     def _leftovers(self) -> list[Path]:
         try:
@@ -87,18 +78,3 @@ class Places:
                 return [Path(entry.path) for entry in entries if entry.name not in STREAMS]
         except FileNotFoundError:  # it was never made
             return []
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a directory and all below it, as far as that is allowed; links are removed, never followed."""
-    shutil.rmtree(path, ignore_errors=True)
-    if path.exists():  # a command may take away its own permissions
-        for directory in (path, *(entry for entry in path.rglob("*") if entry.is_dir() and not entry.is_symlink())):
-            directory.chmod(0o700)
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def is_scratch(path: Path, attempt: str) -> bool:
-    """True for a directory that can only be the unpublished output of `attempt`."""
-    match = _SCRATCH.fullmatch(path.name)
-    return match is not None and match["attempt"] == attempt

@@ -16,6 +16,7 @@ from swath.domain.ids import ALPHABET, ULID_LENGTH
 
 ATTEMPT = "SWATH_ATTEMPT"  # in the environment of everything that an attempt starts
 EXECUTOR = "SWATH_EXECUTOR"  # the label of the executor that started it
+RUN = "SWATH_RUN"  # and which of its runs: an executor that was started anew has another
 
 _PR_SET_CHILD_SUBREAPER = 36
 _TICKS_S = os.sysconf("SC_CLK_TCK")
@@ -37,14 +38,19 @@ class Process:
     memory: int  # resident bytes
 
 
+def read_stat(pid: int) -> list[bytes]:
+    """The fields of /proc/<pid>/stat from the state on; raises OSError."""
+    text = (_PROC / str(pid) / "stat").read_bytes()
+    # The name in brackets may hold blanks and brackets itself.
+    return text[text.rindex(b")") + 2 :].split()
+
+
 def read_process(pid: int) -> Process | None:
     """The process as it is now; None when there is none."""
     try:
-        text = (_PROC / str(pid) / "stat").read_bytes()
+        rest = read_stat(pid)
     except OSError:
         return None
-    # The name in brackets may hold blanks and brackets itself.
-    rest = text[text.rindex(b")") + 2 :].split()
     return Process(
         pid=pid,
         parent=int(rest[1]),
@@ -74,7 +80,10 @@ def read_mark(pid: int, name: str) -> str | None:
 
 
 def read_attempt(pid: int) -> str | None:
-    """The attempt that a process says it belongs to: by its environment, else by the files that it was started with."""
+    """The attempt that a process says it belongs to: by its environment, else by the files that it was started with.
+
+    The latter is for our own descendants only: anybody may stand in a sandbox, or write there, and has not to be killed for it.
+    """
     marked = read_mark(pid, ATTEMPT)
     if marked is not None:
         return marked

@@ -14,10 +14,11 @@ from typing import Any
 from executor.core import TICK_S, Core, Limits
 from executor.driver import Driver
 from executor.events import Effect, Exit, Shutdown
+from executor.guardian import Guard
 from executor.journal import Journal
 from executor.loop import Inbox, Waiter, Work, read_clocks
 from executor.messages import to_event
-from executor.orphans import remove_orphans
+from executor.orphans import remove_former
 from executor.processes import adopt_orphans
 from executor.runtimes.choice import EngineRuntime, Runtimes
 from executor.runtimes.docker import DockerRuntime
@@ -35,13 +36,12 @@ _FAIR = 10  # events in a row; then those that have ended are looked for, howeve
 _SOCKET = Path("/var/run/docker.sock")
 
 
-def run(settings: Settings, make_driver: MakeDriver) -> int:
+def run(settings: Settings, make_driver: MakeDriver, guard: Guard) -> int:
     """Run the executor until it is told to end or has been idle for long; its exit code."""
-    settings.sandbox.mkdir(parents=True, exist_ok=True)
     adopt_orphans()
     inbox = Inbox()
-    docker = _make_docker(settings, inbox)
-    remove_orphans(settings.label, settings.sandbox)
+    docker = _make_docker(settings, inbox, guard)
+    remove_former(settings.label, settings.run, settings.sandbox)
     journal = Journal(settings.sandbox)
     process = _make_process(settings, journal, inbox)
     driver = make_driver(lambda message: _receive(inbox, message))
@@ -60,6 +60,7 @@ def run(settings: Settings, make_driver: MakeDriver) -> int:
     runtimes.close()
     driver.stop()
     journal.close()
+    guard.close()
     return 0
 
 
@@ -127,6 +128,7 @@ def _make_process(settings: Settings, journal: Journal, inbox: Inbox) -> Process
         return None
     return ProcessRuntime(
         label=settings.label,
+        run=settings.run,
         journal=journal,
         host_sandbox=settings.host_sandbox,
         python_path=settings.python_path,
@@ -134,12 +136,12 @@ def _make_process(settings: Settings, journal: Journal, inbox: Inbox) -> Process
     )
 
 
-def _make_docker(settings: Settings, inbox: Inbox) -> EngineRuntime | None:
+def _make_docker(settings: Settings, inbox: Inbox, guard: Guard) -> EngineRuntime | None:
     """The runtime, which imports the SDK when it is first asked for something: now only where an engine may be."""
     if settings.docker == "off":
         return None
-    docker = DockerRuntime(settings=settings, post=inbox.post)
+    docker = DockerRuntime(settings=settings, post=inbox.post, on_container=guard.note_containers)
     if "DOCKER_HOST" in os.environ or _SOCKET.exists():
-        # Attempts have ids that are never used again, so nothing has to wait for this.
-        threading.Thread(target=docker.remove_orphans, name="orphans", daemon=True).start()
+        # What a former run left is removed when the engine first answers: now, or whenever it appears.
+        threading.Thread(target=docker.answers, name="engine", daemon=True).start()
     return docker

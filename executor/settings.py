@@ -36,6 +36,11 @@ class Settings:
     pids_limit: int = 1024  # processes and threads of one container
     python_path: str | None = None
 
+    @property
+    def run(self) -> str:
+        """Which run of the executor this is: each has a directory of its own (".../runs/<container>")."""
+        return hashlib.sha256(f"{self.label}\0{self.host_sandbox}".encode()).hexdigest()[:16]
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """The settings in an environment; raises ValueError that names the variable which is wrong or missing."""

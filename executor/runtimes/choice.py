@@ -25,9 +25,6 @@ class EngineRuntime(Runtime, Protocol):
     def seen(self) -> bool:
         """True when the engine has ever answered."""
 
-    def remove_orphans(self) -> None:
-        """Remove what former runs of this executor left; may block for seconds."""
-
     def close(self) -> None:
         """Wait until nothing is left to remove."""
 

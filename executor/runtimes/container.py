@@ -16,6 +16,7 @@ ATTEMPT = "swath.attempt"
 JOB = "swath.job"
 TASK = "swath.task"
 EXECUTOR = "swath.executor"
+RUN = "swath.run"
 SCRATCH = "swath.scratch"
 
 INPUTS = PurePosixPath("/swath/inputs")
@@ -31,7 +32,8 @@ _LEAST_CPUS_M = 10  # nor fewer CPUs
 class Site:
     """What containers of this executor have in common."""
 
-    label: str  # the executor's
+    label: str  # the executor's ...
+    run: str  # ... and its run's
     sandbox: Path  # as the executor sees it ...
     host_sandbox: Path  # ... and as the engine does: its paths are the machine's
     user: str | None  # "uid:gid"; None: the image's own, where the executor may read every file
@@ -90,6 +92,7 @@ def _host_config(assignment: Assignment, resources: Resources, site: Site) -> di
         "NetworkMode": assignment.order.swath_manifest.network,
         "Mounts": _mounts(assignment, site),
         "Init": True,  # reaps zombies and passes SIGTERM on to a command that would ignore it as process 1
+        "ReadonlyRootfs": True,  # the output and /tmp are mounts: all that is written counts against the attempt's disk
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
         # The output is attached to and written to files of bounded size; the engine's own copy would have no bound.
@@ -100,7 +103,7 @@ def _host_config(assignment: Assignment, resources: Resources, site: Site) -> di
 
 def _labels(assignment: Assignment, site: Site) -> dict[str, str]:
     spec, scratch = assignment.order.spec, assignment.places.scratch
-    labels = {ATTEMPT: spec.attempt, JOB: spec.job, TASK: str(spec.task), EXECUTOR: site.label}
+    labels = {ATTEMPT: spec.attempt, JOB: spec.job, TASK: str(spec.task), EXECUTOR: site.label, RUN: site.run}
     return labels | ({SCRATCH: str(scratch)} if scratch else {})
 
 

@@ -12,13 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 from executor.events import Event, Exited, NotStarted, Started, Vanished, Waiting
 from executor.logs import BoundedLog
-from executor.places import is_scratch, remove_tree
-from executor.runtimes.container import ATTEMPT, EXECUTOR, SCRATCH, Site, make_config
+from executor.runtimes.container import Site, make_config
 from executor.runtimes.engine import Ended, Engine, EngineError, NoContainerError
+from executor.runtimes.leftovers import remove_containers
 from executor.runtimes.port import Assignment
 from executor.settings import Settings
 from executor.staging import StartError
@@ -179,11 +178,13 @@ class _Container:
 class DockerRuntime:
     """Containers of the engine that the environment names (DOCKER_HOST, else the machine's own)."""
 
-    def __init__(self, *, settings: Settings, post: Callable[[Event], None]) -> None:
+    def __init__(self, *, settings: Settings, post: Callable[[Event], None], on_container: Callable[[], None]) -> None:
         self.engine = Engine()
         self.post = post
         self.log_limit = settings.log_limit
         self._settings = settings
+        self._on_container = on_container  # before one is made
+        self._swept = threading.Lock()  # held from when what former runs left is being removed, for good once it is
         self._site: Site | None = None
         self._containers: dict[str, _Container] = {}
         self._threads: set[threading.Thread] = set()
@@ -194,14 +195,18 @@ class DockerRuntime:
         return self.engine.seen
 
     def answers(self) -> bool:
-        """True when the engine is there."""
-        return self.engine.answers()
+        """True when the engine is there; as soon as it is, what former runs left on it is removed."""
+        answers = self.engine.answers()
+        if answers and self._swept.acquire(blocking=False):
+            threading.Thread(target=self._remove_orphans, name="orphans", daemon=True).start()
+        return answers
 
     def site(self) -> Site:
         """What all containers have in common; asks the engine once."""
         if self._site is None:
             self._site = Site(
                 label=self._settings.label,
+                run=self._settings.run,
                 sandbox=self._settings.sandbox,
                 host_sandbox=self._settings.host_sandbox,
                 # Root reads whatever a container leaves; anybody else could not, so the container runs as that user.
@@ -213,6 +218,7 @@ class DockerRuntime:
 
     def start(self, assignment: Assignment) -> None:
         """Begin; what comes of it is posted."""
+        self._on_container()
         container = _Container(assignment, self)
         self._containers[assignment.attempt] = container
         self._threads = {thread for thread in self._threads if thread.is_alive()} | {container.thread}
@@ -241,17 +247,13 @@ class DockerRuntime:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def remove_orphans(self) -> None:
-        """Remove the containers of former runs of this executor: they carry its label, and their attempts are not ours."""
+    def _remove_orphans(self) -> None:
+        """Remove the containers of former runs: they carry our label, and another run's."""
         try:
-            found = self.engine.find_labelled(f"{EXECUTOR}={self._settings.label}") if self.answers() else []
-            for labels in found:
-                if labels.get(ATTEMPT) not in self._containers:
-                    log.warning("removing the container of attempt %s, which a former run left", labels.get(ATTEMPT))
-                    self.engine.remove(labels["id"])
-                    _remove_scratch(labels)
+            remove_containers(self.engine, self._settings.label, lambda run: run != self._settings.run)
         except EngineError as error:
             log.warning("containers of former runs may be left: %s", error)
+            self._swept.release()
 
 
 def _try_signal(container: _Container, force: bool) -> None:
@@ -259,9 +261,3 @@ def _try_signal(container: _Container, force: bool) -> None:
         container.signal(force=force)
     except EngineError as error:  # the core asks again
         log.warning("attempt %s could not be signalled: %s", container.attempt, error)
-
-
-def _remove_scratch(labels: dict[str, str]) -> None:
-    scratch = Path(labels.get(SCRATCH, "/"))
-    if is_scratch(scratch, labels.get(ATTEMPT, "")) and scratch.is_dir() and not scratch.is_symlink():
-        remove_tree(scratch)

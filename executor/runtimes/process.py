@@ -28,6 +28,7 @@ from executor.orders import BUILTIN
 from executor.processes import (
     ATTEMPT,
     EXECUTOR,
+    RUN,
     Process,
     Tree,
     read_attempt,
@@ -73,12 +74,13 @@ class ProcessRuntime:
         self,
         *,
         label: str,
+        run: str,
         journal: Journal,
         host_sandbox: Path,
         python_path: str | None,
         post: Callable[[Event], None],
     ) -> None:
-        self._label = label
+        self._label, self._run = label, run
         self._journal = journal
         self._host_sandbox = host_sandbox
         self._python_path = python_path
@@ -215,6 +217,7 @@ class ProcessRuntime:
             "PYTHONUNBUFFERED": "1",  # a log that can be followed
             ATTEMPT: assignment.attempt,
             EXECUTOR: self._label,
+            RUN: self._run,
         }
         if self._python_path is not None:
             surroundings["PYTHONPATH"] = self._python_path

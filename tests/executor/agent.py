@@ -33,7 +33,7 @@ class Update:
 class Agent:
     """One executor and what it has said; `runs` is the directory of all its runs, as under an agent's work directory."""
 
-    def __init__(self, directory: Path, *, agent_id: str = "agent-1", **environ: str) -> None:
+    def __init__(self, directory: Path, **environ: str) -> None:
         self.directory = directory
         self.outputs = directory / "outputs"
         self.inputs = directory / "inputs"
@@ -42,7 +42,7 @@ class Agent:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
             "MESOS_FRAMEWORK_ID": "framework-1",
-            "MESOS_SLAVE_ID": agent_id,
+            "MESOS_SLAVE_ID": str(directory),  # an id of its own: its successor removes what was left under that
             "MESOS_EXECUTOR_ID": "swath-test",
             "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": "5secs",
             "SWATH_PROCESS_RUNTIME": "1",

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from executor.guardian import Charge, Guard, start_guardian
 from executor.program import run
 from executor.settings import Settings
 
@@ -50,4 +51,7 @@ class PipeDriver:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    sys.exit(run(Settings.from_environ(os.environ), PipeDriver))
+    settings = Settings.from_environ(os.environ)
+    charge = Charge(label=settings.label, run=settings.run, sandbox=settings.sandbox)
+    guard = start_guardian(charge) if "STANDIN_UNGUARDED" not in os.environ else Guard(os.open(os.devnull, os.O_WRONLY))
+    sys.exit(run(settings, PipeDriver, guard))

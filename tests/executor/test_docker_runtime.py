@@ -58,7 +58,7 @@ def image() -> Iterator[ImageSource]:
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     """One executor that runs containers only."""
     directory = tmp_path_factory.mktemp("agent")
-    agent = Agent(directory, agent_id=str(directory), SWATH_DOCKER="auto", SWATH_PROCESS_RUNTIME="0").start()
+    agent = Agent(directory, SWATH_DOCKER="auto", SWATH_PROCESS_RUNTIME="0").start()
     yield agent
     agent.stop()
 
@@ -103,9 +103,11 @@ def test_a_container_is_limited_and_labelled(agent: Agent, image: ImageSource) -
     assert (host["Memory"], host["MemorySwap"], host["ShmSize"]) == (64 * 2**20, 64 * 2**20, 16 * 2**20)
     assert (host["PidsLimit"], host["NetworkMode"], host["Init"]) == (1024, "none", True)
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
+    assert host["ReadonlyRootfs"] is True
     labels = seen["Config"]["Labels"]
     assert (labels["swath.attempt"], labels["swath.job"], labels["swath.task"]) == (spec.attempt, spec.job, "0")
     assert re.fullmatch("[0-9a-f]{16}", labels["swath.executor"])
+    assert re.fullmatch("[0-9a-f]{16}", labels["swath.run"])
     agent.kill(spec.attempt)
     assert agent.wait(spec.attempt).state == "TASK_KILLED"
 
@@ -140,6 +142,13 @@ def test_inputs_are_read_only(agent: Agent, image: ImageSource) -> None:
     assert (agent.inputs / "scene" / "b.txt").read_text() == "scene/b.txt"
 
 
+def test_the_images_own_file_system_is_read_only(agent: Agent, image: ImageSource) -> None:
+    """A command writes to its output and to /tmp, and nowhere else."""
+    update = agent.run(a_run(agent, image, "touch /tmp/a $OUTPUT_DIR/b && ! touch /c /bin/d"))
+    assert update.state == "TASK_FINISHED", agent.log(update, "stderr")
+    assert agent.log(update, "stderr").count("Read-only file system") == 2
+
+
 def test_running_out_of_memory_is_told_apart(agent: Agent, image: ImageSource) -> None:
     """OOM where the engine says so and the command failed; not where only a child was killed and the command went on."""
     resources = {"cpus": 1, "mem": 32, "disk": 0, "gpus": 0}
@@ -155,7 +164,7 @@ def test_running_out_of_memory_is_told_apart(agent: Agent, image: ImageSource) -
 
 def test_a_fork_bomb_meets_its_limit(tmp_path: Path, image: ImageSource) -> None:
     """No more processes than allowed; the attempt ends by its time-out, and nothing is left of it."""
-    agent = Agent(tmp_path, agent_id=str(tmp_path), SWATH_DOCKER="auto", SWATH_PIDS_LIMIT="16").start()
+    agent = Agent(tmp_path, SWATH_DOCKER="auto", SWATH_PIDS_LIMIT="16").start()
     try:
         script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 60 & done; sleep 60"
         spec = a_run(agent, image, script, timeout_s=2.0, kill_grace_s=0.2)
@@ -195,9 +204,9 @@ def test_a_kill_before_the_start_is_kept(agent: Agent, image: ImageSource) -> No
     wait_until(lambda: not docker("ps", "-aq", "--filter", f"label=swath.attempt={spec.attempt}"), "none is left")
 
 
-@pytest.mark.parametrize("where", ["$OUTPUT_DIR/big", "/tmp/big", "/big"])
+@pytest.mark.parametrize("where", ["$OUTPUT_DIR/big", "/tmp/big"])
 def test_a_full_disk_ends_the_attempt(agent: Agent, image: ImageSource, where: str) -> None:
-    """Whether it fills its output, /tmp or the container's own layer."""
+    """Whether it fills its output or /tmp."""
     resources = {"cpus": 1, "mem": 64, "disk": 10, "gpus": 0}
     script = f"dd if=/dev/urandom of={where} bs=1048576 count=30; sleep 60"
     update = agent.run(a_run(agent, image, script, resources=resources, outputs=[an_output()]))
@@ -217,7 +226,7 @@ def test_only_files_are_published(agent: Agent, image: ImageSource, script: str,
 
 def test_a_log_is_bounded(tmp_path: Path, image: ImageSource) -> None:
     """What is beyond the limit is dropped, and the log says so."""
-    agent = Agent(tmp_path, agent_id=str(tmp_path), SWATH_DOCKER="auto", SWATH_LOG_LIMIT_MIB="1").start()
+    agent = Agent(tmp_path, SWATH_DOCKER="auto", SWATH_LOG_LIMIT_MIB="1").start()
     try:
         update = agent.run(a_run(agent, image, "head -c 5000000 /dev/zero; echo done >&2"))
         assert update.state == "TASK_FINISHED"
@@ -252,9 +261,7 @@ def test_a_command_that_is_not_there_is_the_images_fault(agent: Agent, image: Im
 
 def test_a_successor_removes_only_its_own_containers(tmp_path: Path, image: ImageSource) -> None:
     """After a kill -9 the next run removes the container and its scratch directory; another agent's container runs on."""
-    first, other = (
-        Agent(tmp_path / name, agent_id=f"{tmp_path}-{name}", SWATH_DOCKER="auto").start() for name in ("1", "2")
-    )
+    first, other = (Agent(tmp_path / name, SWATH_DOCKER="auto", STANDIN_UNGUARDED="1").start() for name in ("1", "2"))
     try:
         specs = [a_run(agent, image, "sleep 60", outputs=[an_output()]) for agent in (first, other)]
         for agent, spec in zip((first, other), specs, strict=True):
@@ -271,3 +278,13 @@ def test_a_successor_removes_only_its_own_containers(tmp_path: Path, image: Imag
     finally:
         first.stop()
         other.stop()
+
+
+def test_the_guardian_removes_containers(tmp_path: Path, image: ImageSource) -> None:
+    """After a kill -9 without a successor: the container and its scratch directory go."""
+    agent = Agent(tmp_path, SWATH_DOCKER="auto").start()
+    spec = a_run(agent, image, "sleep 60", outputs=[an_output()])
+    agent.wait(agent.launch(spec), "TASK_RUNNING")
+    agent.kill_executor()
+    wait_until(lambda: not docker("ps", "-aq", "--filter", f"label=swath.attempt={spec.attempt}"), "it is removed")
+    wait_until(lambda: not list((agent.outputs / spec.job / "0").glob(".*")), "its scratch directory is removed")

@@ -15,11 +15,12 @@ from executor.journal import NAME, Entry, Journal, find_former, read_journal
 from executor.logs import BoundedLog
 from executor.messages import to_event
 from executor.orders import to_order
-from executor.places import Places, is_scratch
+from executor.places import Places
 from executor.publish import PublishError, publish
 from executor.runtimes.container import Site, make_config
 from executor.runtimes.port import Assignment
 from executor.settings import Settings, to_seconds
+from executor.trees import is_scratch
 from swath.domain.errors import InvalidInputError
 from swath.domain.ids import is_ulid
 from swath.domain.retries import Cause
@@ -203,6 +204,7 @@ def test_engine_paths_are_the_machines(tmp_path: Path) -> None:
     assignment = Assignment(order=order, places=Places.of(order, Path("/mnt/mesos/sandbox")), inputs={})
     site = Site(
         label="l",
+        run="r",
         sandbox=Path("/mnt/mesos/sandbox"),
         host_sandbox=Path("/var/lib/mesos"),
         user="1000:1000",

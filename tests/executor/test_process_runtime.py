@@ -10,22 +10,9 @@ import pytest
 
 from swath.domain.attempts import ImageSource
 from swath.domain.retries import Cause
-from tests.executor.agent import Agent, Update, is_alive, wait_until
+from tests.executor.agent import Agent, is_alive, wait_until
 from tests.executor.build import a_manifest, a_spec, an_output
-
-
-def a_script(agent: Agent, name: str, text: str) -> ImageSource:
-    """An image whose build context holds `run.py`."""
-    context = agent.directory / "contexts" / name
-    context.mkdir(parents=True, exist_ok=True)
-    (context / "run.py").write_text(text)
-    return ImageSource(name=name, version="1.0.0", context=str(context))
-
-
-def a_run(agent: Agent, name: str, text: str, *, fields: dict[str, Any] | None = None, **manifest: Any) -> Any:
-    """An attempt that runs a script."""
-    image = a_script(agent, name, text)
-    return a_spec(a_manifest("python run.py", **manifest), agent.outputs, image=image, **(fields or {}))
+from tests.executor.scripts import BRIEF, STAY, a_run, read_pids
 
 
 def test_true_ends_well(agent: Agent) -> None:
@@ -143,34 +130,6 @@ def test_a_kill_takes_its_grace_from_the_call(agent: Agent) -> None:
     wait_until(lambda: agent.log(running), "the command is deaf")
     agent.kill(task, grace_s=0.2)
     assert agent.wait(task).state == "TASK_KILLED"
-
-
-FORKS = """
-import os, sys, time
-def note(name):
-    os.write(1, f"{name} {os.getpid()}\\n".encode())
-if os.fork() == 0:            # a plain child
-    note("child"); time.sleep(600)
-if os.fork() == 0:            # a daemon: forks twice, in a session of its own
-    os.setsid()
-    if os.fork() == 0:
-        note("daemon"); time.sleep(600)
-    os._exit(0)
-if os.fork() == 0:            # the same with an empty environment
-    os.setsid()
-    if os.fork() == 0:
-        note("bare")
-        os.execve("/bin/sleep", ["sleep", "600"], {})
-    os._exit(0)
-"""
-STAY = FORKS + "\nimport signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)\n"
-BRIEF = FORKS + "\nwhile open(os.environ['HOME'] + '/stdout').read().count('\\n') < 3: time.sleep(0.01)\n"
-
-
-def read_pids(agent: Agent, update: Update) -> dict[str, int]:
-    """What a script that forks has noted, once it has forked three times."""
-    wait_until(lambda: agent.log(update).count("\n") == 3, "the command has forked")
-    return {name: int(pid) for name, pid in (line.split() for line in agent.log(update).splitlines())}
 
 
 def test_nothing_outlives_its_attempt(own_agent: Agent) -> None:
@@ -410,26 +369,3 @@ def test_an_idle_executor_ends(tmp_path: Path) -> None:
     assert agent.process is not None
     assert agent.process.wait(10) == 0
     agent.stop()
-
-
-def test_a_successor_removes_what_a_kill_9_left(own_agent: Agent) -> None:
-    """Processes with their daemons, and unpublished outputs: gone when the next run subscribes; another agent's stay."""
-    other = Agent(own_agent.directory / "other", agent_id="agent-2").start()
-    try:
-        specs = [a_run(agent, "stay", STAY, outputs=[an_output()]) for agent in (own_agent, other)]
-        running = [
-            agent.wait(agent.launch(spec), "TASK_RUNNING")
-            for agent, spec in zip((own_agent, other), specs, strict=True)
-        ]
-        pids, foreign = (read_pids(agent, update) for agent, update in zip((own_agent, other), running, strict=True))
-        scratch = own_agent.outputs / specs[0].job / "0" / f".{specs[0].attempt}.partial"
-        assert scratch.is_dir()
-        own_agent.kill_executor()
-        assert is_alive(pids["daemon"])
-        own_agent.start()
-        assert [name for name, pid in pids.items() if is_alive(pid)] == []
-        assert not scratch.exists()
-        assert not (own_agent.outputs / specs[0].job / "0" / specs[0].attempt).exists()
-        assert [name for name, pid in foreign.items() if not is_alive(pid)] == []
-    finally:
-        other.stop()
