@@ -7,6 +7,7 @@ been told survives a kill -9 of `local`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from local.agent_state import AgentState, Executor, Task
@@ -16,13 +17,14 @@ Json = dict[str, Any]
 
 
 def replay(records: Iterable[Json]) -> AgentState | None:
-    """The state that the records describe; None where there is no agent yet."""
+    """The state that the records describe; None where there is no agent yet. A record that lacks something changes nothing."""
     state: AgentState | None = None
     for record in records:
-        if record["k"] == "agent":
+        if record["k"] == "agent" and isinstance(record.get("id"), str):
             state = AgentState(agent_id=record["id"], known_to_master=True)
         elif state is not None:
-            _apply(state, record)
+            with suppress(KeyError, TypeError, ValueError):
+                _apply(state, record)
     return state
 
 
@@ -35,11 +37,12 @@ def _apply(state: AgentState, record: Json) -> None:
         case "executor":
             info, container_id = record["info"], record["container"]
             framework_id = info["framework_id"]["value"]
-            executor = Executor(info=info, framework_id=framework_id, container_id=container_id)
+            executor = Executor(info=info, framework_id=framework_id, container_id=str(container_id))
+            _ = executor.executor_id  # raises where there is none
             state.executors[container_id] = executor
         case "forked":
             executor = state.executors[record["container"]]
-            executor.pid, executor.mark = record["pid"], record["mark"]
+            executor.pid, executor.mark = to_pid(record["pid"]), str(record["mark"])
         case "exited":
             state.executors.pop(record["container"], None)
         case "task":
@@ -49,6 +52,13 @@ def _apply(state: AgentState, record: Json) -> None:
             state.tasks[task.key] = task
         case "update" | "ack":
             _apply_update(state, record)
+
+
+def to_pid(value: Any) -> int:
+    """Raises ValueError for what is no process id: a group is signalled by it."""
+    if type(value) is not int or value <= 1:
+        raise ValueError(f"{value!r} is no process id")
+    return value
 
 
 def _apply_update(state: AgentState, record: Json) -> None:
