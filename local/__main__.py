@@ -30,6 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--executor-registration-timeout", type=float, default=defaults.registration_timeout_s, help="seconds")
     add("--executor-reregistration-timeout", type=float, default=defaults.reregistration_timeout_s, help="seconds")
     add("--executor-shutdown-grace-period", type=float, default=defaults.shutdown_grace_s, help="seconds")
+    add("--gc-delay", type=float, default=defaults.gc_delay_s, help="seconds until a sandbox is removed")
     add("--end-executors", action="store_true", help="end all executors of the work directory, and return")
     return parser
 
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allocation_interval_s=given.allocation_interval,
         registration_timeout_s=given.executor_registration_timeout,
         reregistration_timeout_s=given.executor_reregistration_timeout,
+        gc_delay_s=given.gc_delay,
         shutdown_grace_s=given.executor_shutdown_grace_period,
     )
     problems = check(settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from local.agent_checkpoint import replay
 from local.journal import Journal
-from local.processes import is_alive, kill_group
+from local.processes import is_alive, kill_group, kill_group_of
 from local.server import find_journals, hold
 
 _STEP_S = 0.02
@@ -29,9 +29,8 @@ def end_executors(work_dir: Path, *, grace_s: float) -> int:
         deadline = time.monotonic() + grace_s
         while time.monotonic() < deadline and any(is_alive(*process) for process in alive):
             time.sleep(_STEP_S)
-        for pid, _ in alive:
-            # Also where the leader has gone: the rest of its group goes with it.
-            kill_group(pid)
+        for process in alive:
+            kill_group_of(*process)
         return len(alive)
 
 

@@ -60,6 +60,16 @@ def kill_group(pid: int, signal_number: int = signal.SIGKILL) -> None:
         os.killpg(pid, signal_number)
 
 
+def kill_group_of(pid: int, mark: str) -> None:
+    """SIGKILL to the group that this process founded, and to what is left of it after its founder's end.
+
+    As long as a group has a member, the system gives its number to no new process. So where another process has the number,
+    the group is gone.
+    """
+    if read_mark(pid) in (None, mark):
+        kill_group(pid)
+
+
 class Processes:
     """Starts executors and tells when they end. `on_exit(container_id, raw wait status or -1)`."""
 
@@ -111,7 +121,7 @@ class Processes:
     def kill(self, container_id: str) -> None:
         watched = self._watched.get(container_id)
         if watched is not None and (watched[0] in self._children or is_alive(*watched)):
-            kill_group(watched[0])
+            kill_group_of(*watched)
 
     def _on_ready(self, container_id: str) -> None:
         self._close_pidfd(container_id)
@@ -131,8 +141,8 @@ class Processes:
 
     def _report(self, container_id: str) -> None:
         """What the executor left in its process group ends with it, as with Mesos' launcher."""
-        pid, _ = self._watched.pop(container_id)
-        kill_group(pid)
+        pid, mark = self._watched.pop(container_id)
+        kill_group_of(pid, mark)
         child = self._children.pop(pid, None)
         code = None if child is None else child.wait()
         self._on_exit(container_id, -1 if code is None else to_wait_status(code))

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -28,12 +29,14 @@ from local.http import Application
 from local.journal import Journal
 from local.master import Master
 from local.runtime import Machine, Runtime, make_clock
+from local.sandboxes import remove_old_runs
 from local.settings import Settings, make_agent_info
 from local.tokens import make_token
 
 Json = dict[str, Any]
 HOST = "127.0.0.1"
 _DATE_S = 1.0  # how often the Date header is renewed
+_COLLECT_S = 3600.0
 _KEEP_ALIVE_S = 86400  # Mesos does not close idle connections (transcript 15)
 
 
@@ -135,10 +138,21 @@ async def _serve(settings: Settings, credential: Credential | None, sockets: lis
     while not (server.started or serving.done()):
         await asyncio.sleep(0.005)
     _write_ports(settings.work_dir, ports)
+    collecting = asyncio.ensure_future(_remove_sandboxes(runtime, settings.gc_delay_s))
     try:
         await serving
     finally:
+        collecting.cancel()
         runtime.close()
+
+
+async def _remove_sandboxes(runtime: Runtime, delay_s: float) -> None:
+    """Now and then, on a thread: a sandbox may hold a million files."""
+    while True:
+        for host in runtime.hosts.values():
+            work_dir, executors = Path(host.agent.settings.work_dir), host.agent.state.executors
+            await asyncio.to_thread(remove_old_runs, work_dir, executors.__contains__, time.time() - delay_s)
+        await asyncio.sleep(_COLLECT_S)
 
 
 def _write_ports(work_dir: Path, ports: list[int]) -> None:

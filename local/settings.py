@@ -36,6 +36,7 @@ class Settings:
     registration_timeout_s: float = 60.0
     reregistration_timeout_s: float = 10.0
     shutdown_grace_s: float = 5.0
+    gc_delay_s: float = 7 * 86400.0  # ended executors' sandboxes are kept so long
 
 
 def make_agent_info(settings: Settings, port: int) -> Json:
