@@ -21,13 +21,14 @@ from scheduler.metrics import Metrics
 from scheduler.shell import Shell
 from swath.domain.changes import PutTask
 from swath.domain.errors import RefusedByDatabaseError, WireError
-from swath.domain.states import TaskState
+from swath.domain.states import Desired
 from swath.store.rows import JobRecord
 from swath.wire.calls import Message
 
 log = structlog.get_logger()
 
 BATCH = 2000  # events handled in one turn at most: a bound on the size of a transaction
+SLICE = 2000  # failed tasks of a job that one turn makes wait again at most, for the same reason
 POLL_S = 10.0  # a lost notification costs at most this (DESIGN.md 1)
 
 
@@ -46,7 +47,7 @@ class Jobs(Protocol):
 
     def read_changed_jobs(self) -> list[JobRecord]: ...
 
-    def read_tasks(self, job_id: str, state: TaskState) -> list[PutTask]: ...
+    def read_failed(self, job_id: str, after: int | None, limit: int) -> tuple[list[PutTask], int | None]: ...
 
 
 class Inbox:
@@ -94,6 +95,7 @@ class Loop:
         self._metrics = metrics
         self._clock = clock
         self._wake_at: datetime | None = None
+        self._retried: dict[str, tuple[int, int | None]] = {}  # job -> the retry under way, and how far it has got
 
     def run(self) -> None:
         """Handle batches until a STOP; raises what the shell raises."""
@@ -171,9 +173,20 @@ class Loop:
                 yield item
 
     def _to_seen(self, record: JobRecord) -> ev.JobSeen:
+        """The job, and where a retry is asked for the next slice of what has failed: the rest comes in the turns after."""
         if record.retry_rev == record.retry_rev_done:
             return ev.JobSeen(record=record)
-        return ev.JobSeen(record=record, ended=tuple(self._jobs.read_tasks(record.id, TaskState.FAILED)))
+        if record.desired is Desired.CANCELLED:
+            self._retried.pop(record.id, None)
+            return ev.JobSeen(record=record)
+        revision, after = self._retried.pop(record.id, (record.retry_rev, None))
+        if revision != record.retry_rev:
+            after = None
+        failed, after = self._jobs.read_failed(record.id, after, SLICE)
+        if after is not None:
+            self._retried[record.id] = (record.retry_rev, after)
+            self._inbox.put(Signal.DESIRED)
+        return ev.JobSeen(record=record, failed=tuple(failed), more=after is not None)
 
     def _patience_s(self) -> float:
         """Seconds until something is due."""

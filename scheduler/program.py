@@ -19,6 +19,7 @@ from scheduler.messages import Writer
 from scheduler.metrics import Metrics
 from scheduler.settings import Settings
 from scheduler.shell import Shell, StoppedError
+from scheduler.wishes import Wishes
 from swath.domain.backoff import back_off_s
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
 from swath.domain.ids import make_ulid
@@ -132,7 +133,7 @@ class Scheduler:
             core=core,
             load=load,
             shell=shell,
-            jobs=store,
+            jobs=Wishes(store, ApiStore(self._database)),
             inbox=inbox,
             lease=self._lease,
             metrics=self._metrics,

@@ -108,7 +108,8 @@ class JobSeen:
     """A job's row as the api has changed it."""
 
     record: JobRecord
-    ended: tuple[PutTask, ...] = ()  # its FAILED tasks as this turn begins, where a retry is asked for
+    failed: tuple[PutTask, ...] = ()  # where a retry is asked for: FAILED tasks as this turn begins
+    more: bool = False  # further ones follow: the retry goes on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

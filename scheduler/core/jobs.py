@@ -43,11 +43,12 @@ def on_job_seen(turn: Turn, event: JobSeen) -> None:
         return
     if job.observed_rev == 0:
         turn.tell(job.id, "job.state", state=job.state, counts=_counts(job))
-    job.observed_rev, job.desired = record.desired_rev, record.desired
+    job.desired = record.desired
     turn.touch(job)
     if record.retry_rev > job.retry_rev_done:
-        _retry(turn, job, event.ended)
-        job.retry_rev_done = record.retry_rev
+        _retry(turn, job, event.failed)
+    if not event.more:  # else whoever comes after a crash goes on with what is still FAILED
+        job.observed_rev, job.retry_rev_done = record.desired_rev, record.retry_rev
     if job.desired is Desired.CANCELLED:
         cancel(turn, job)
 
@@ -147,12 +148,12 @@ def _end_waiting(turn: Turn, job: Job, state: TaskState, *, cause: Cause, messag
     turn.touch(job)
 
 
-def _retry(turn: Turn, job: Job, ended: Iterable[PutTask]) -> None:
+def _retry(turn: Turn, job: Job, failed: Iterable[PutTask]) -> None:
     """Have another go at the tasks that have failed; their count of failures begins anew."""
     # Tasks without a row wait, or have failed, all together: these have failed where nothing waits.
     rowless = 0 if job.counts.pending else job.pending.count
     job.counts = job.counts.moved(TaskState.FAILED, TaskState.PENDING, rowless)
-    for task in ended:
+    for task in failed:
         again = replace(task, state=TaskState.PENDING, failures=0, free_retries=0, retry_at=turn.now, ended_at=None)
         put_task(turn, job, again, task.state)
         job.due[task.index] = None

@@ -222,7 +222,7 @@ def test_a_task_that_fails_as_a_retry_is_asked_for_stays_failed_and_counted():
     record = replace(world.job(), desired_rev=2, retry_rev=1)
     world.happen(
         world.an_update(second, "FAILED", AttemptReport(cause=Cause.APP)),
-        ev.JobSeen(record=record, ended=(world.task(0),)),
+        ev.JobSeen(record=record, failed=(world.task(0),)),
     )
     world.store.check_counts()
     world.offer().say(world.launched()[-1].id, "FINISHED")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from scheduler.core.reactor import Core
 from scheduler.listing import AgentLister
-from scheduler.loop import Inbox, Loop, Signal, Watch
+from scheduler.loop import SLICE, Inbox, Loop, Signal, Watch
 from scheduler.metrics import Metrics
 from swath.domain.attempts import AttemptReport
 from swath.domain.changes import Change
@@ -38,8 +39,8 @@ class Jobs:
         taken, self.changed = self.changed, []
         return taken
 
-    def read_tasks(self, job_id: str, state: object) -> list:
-        return []
+    def read_failed(self, job_id: str, after: int | None, limit: int) -> tuple[list, int | None]:
+        return [], None
 
 
 def a_loop(diary: Diary, inbox: Inbox, jobs: Jobs, core: Any = None, load: Callable[[], Any] | None = None) -> Loop:
@@ -138,6 +139,33 @@ def test_an_update_of_a_running_attempt_that_the_database_refuses_counts_by_its_
     loop.run_once()
     assert world.attempt(attempt_id).state is AttemptState.RUNNING
     assert diary.lines.count("ACKNOWLEDGE") == 1
+
+
+def test_a_retry_of_very_many_tasks_is_taken_in_by_slices():
+    """Each turn writes a bounded number of rows; the wish counts as fulfilled with the last."""
+    world = World().subscribe().submit(a_job(size=2500, cpus=0.001, mem=1, retry={"max_attempts": 1})).offer()
+    world.happen(*(world.an_update(attempt.id, "FAILED") for attempt in world.launched()))
+    world.store.jobs["j1"] = replace(world.job(), desired_rev=2, retry_rev=1)
+
+    class Failed(Jobs):
+        def read_changed_jobs(self) -> list:
+            return [job for job in world.store.jobs.values() if job.observed_rev < job.desired_rev]
+
+        def read_failed(self, job_id: str, after: int | None, limit: int) -> tuple[list, int | None]:
+            first = 0 if after is None else after + 1
+            return [world.task(index) for index in range(first, min(2500, first + limit))], (
+                first + limit - 1 if first + limit < 2500 else None
+            )
+
+    inbox = Inbox()
+    loop = a_loop(Picky(world), inbox, Failed(), core=world.core)
+    inbox.put(Signal.DESIRED)
+    loop.run_once()
+    assert (world.job().counts.pending, world.job().retry_rev_done, world.job().observed_rev) == (SLICE, 0, 1)
+    loop.run_once()
+    assert (world.job().counts.pending, world.job().retry_rev_done, world.job().observed_rev) == (2500, 1, 2)
+    assert inbox.take(0) == []
+    world.store.check_counts()
 
 
 def test_the_inbox_gives_all_there_is_and_waits_for_no_more():

@@ -233,10 +233,10 @@ class World:
         """The api changes what is desired of a job."""
         known = self.store.jobs[job_id]
         record = self.store.jobs[job_id] = replace(known, desired_rev=known.desired_rev + 1, **wishes)
-        ended = tuple(
+        failed = tuple(
             task for (owner, _), task in self.store.tasks.items() if owner == job_id and task.state is TaskState.FAILED
         )
-        return self.happen(ev.JobSeen(record=record, ended=ended))
+        return self.happen(ev.JobSeen(record=record, failed=failed))
 
     def offer(self, agent: str = "a1", cpus: float = 4, mem: int = 8192, **more: Any) -> World:
         """The master offers what an agent has."""
