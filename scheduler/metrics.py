@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -49,14 +49,14 @@ class Metrics:
                 case ev.Subscribed():
                     self.reconnects.inc()
 
-    def count_calls(self, calls: Iterable[fx.Call]) -> None:
-        """Count what is sent."""
+    def count_calls(self, calls: Iterable[fx.Call], refused: Collection[str] = ()) -> None:
+        """Count what was sent; `refused` are attempts that an Accept left out."""
         tally: Tally[type] = Tally()
         for call in calls:
             tally[type(call)] += 1
             match call:
                 case fx.Accept():
-                    self.launches.inc(len(call.launches))
+                    self.launches.inc(sum(launch.attempt.id not in refused for launch in call.launches))
                 case fx.Decline():
                     self.declines.inc(len(call.offer_ids))
         self.acks.inc(tally[fx.Acknowledge])

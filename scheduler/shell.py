@@ -94,7 +94,6 @@ class Shell:
         self._fence.check()
         self._send([(call, message) for call, message in messages if not isinstance(call, fx.Revive)])
         self._resubscribe_if_owed()
-        self._metrics.count_calls(effects.calls)
         for note in effects.notes:
             getattr(log, note.level)(note.event, **note.data)
         self._do_the_rest(effects.calls)
@@ -114,7 +113,10 @@ class Shell:
         if not messages:
             return
         results = self._driver.calls([message for _, message in messages])
-        for (call, _), result in zip(messages, results, strict=True):
+        answered = [(call, result) for (call, _), result in zip(messages, results, strict=True)]
+        refused = {launch.attempt_id for launch in self._writer.refused}
+        self._metrics.count_calls((call for call, result in answered if result.is_sent), refused)
+        for call, result in answered:
             if not result.is_sent:
                 self._on_failed(call, result)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scheduler.lease import Lease
-from scheduler.messages import Writer
+from scheduler.messages import Items, Writer
 from scheduler.metrics import Metrics
 from scheduler.shell import Shell
 from swath.domain.changes import Change, PutSchedulerStatus
@@ -46,16 +46,15 @@ class Diary:
             raise self.fence_error
 
 
-def a_shell(diary: Diary, **more: Any) -> Shell:
-    writer = Writer(role="eo", executor={}, outputs_root="/out", read_items=lambda job, indices: {})
+def a_shell(diary: Diary, read_items: Items = lambda job, indices: {}, **more: Any) -> Shell:
+    writer = Writer(role="eo", executor={}, outputs_root="/out", read_items=read_items)
     return Shell(
         store=diary,
         driver=diary,
         fence=diary,
         writer=writer,
         list_agents=lambda: diary.lines.append("list"),
-        metrics=Metrics(),
-        **more,
+        **{"metrics": Metrics(), **more},
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from scheduler.core import effects as fx
+from scheduler.metrics import Metrics
 from scheduler.shell import StoppedError
 from swath.domain.changes import SetFrameworkId
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
 from swath.wire.channel import CallResult, Outcome
 from tests.scheduler.stand_ins import SENT, WRITE, Diary, a_shell
-from tests.scheduler.world import NOON
+from tests.scheduler.world import NOON, World, a_job
 
 ACK = fx.Acknowledge(agent_id="a", task_id="t", uuid="u")
 
@@ -82,6 +83,18 @@ def test_a_call_about_offers_that_fails_soon_after_a_new_subscription_leads_to_a
     for _ in range(2):
         shell.perform(fx.Effects(), NOON)
     assert diary.lines.count("resubscribe") == 2
+
+
+def test_only_launches_that_were_sent_are_counted():
+    """Not the one for which there were no words, and none of a call that failed."""
+    world = World().subscribe().submit(a_job(size=3)).offer()
+    (accept,) = world.called(fx.Accept)
+    metrics, diary = Metrics(), Diary()
+    shell = a_shell(diary, metrics=metrics, read_items=lambda job, indices: {index: index for index in (0, 1)})
+    assert len(shell.perform(fx.Effects(calls=(accept,)), NOON)) == 1
+    diary.answer = CallResult(outcome=Outcome.FAILED, status=400, message="bad")
+    shell.perform(fx.Effects(calls=(accept,)), NOON)
+    assert metrics.registry.get_sample_value("swath_scheduler_launches_total") == 2
 
 
 def test_a_core_that_gives_up_is_heard_after_its_changes_are_committed():
