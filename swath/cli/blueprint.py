@@ -105,7 +105,7 @@ def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
         var=str(var.root),
         root=str(root),
         programs=(
-            Program(name="local", argv=local, environment=common, at_once=True),
+            Program(name="local", argv=local, environment=common, at_once=True, health=(HOST, ports.master, "/health")),
             Program(name="scheduler", argv=(python, "-m", "scheduler"), environment=common),
             Program(name="api", argv=(python, "-m", "api"), environment=common),
         ),

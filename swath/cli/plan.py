@@ -19,6 +19,7 @@ class Program:
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)  # beside what the supervisor itself was given
+    health: tuple[str, int, str] | None = None  # host, port and path that answer 200 unless it hangs
     at_once: bool = False  # needs no migrated database, so it starts beside the migration
 
 
@@ -34,6 +35,7 @@ class Plan:
     ready: tuple[str, int, str] | None = None  # host, port and path that answer 200 when all is well
     own: str | None = None  # path there that takes this cluster's token only: somebody else may have got the port
     ready_s: float = 60.0
+    hung_s: float = 15.0  # a program whose health address does not answer for so long is killed
     stop_s: float = 8.0  # what a program gets between SIGTERM and SIGKILL
     cluster: Mapping[str, Any] = field(default_factory=dict)  # what else stands in cluster.json
     greeting: str = ""  # said once all is well
@@ -47,7 +49,12 @@ class Plan:
         """The plan out of a file that `to_json` made."""
         document = json.loads(path.read_text())
         for name in ("programs", "before", "after"):
-            document[name] = tuple(Program(**{**entry, "argv": tuple(entry["argv"])}) for entry in document[name])
+            document[name] = tuple(_read_program(entry) for entry in document[name])
         if document["ready"]:
             document["ready"] = tuple(document["ready"])
         return cls(**document)
+
+
+def _read_program(entry: Mapping[str, Any]) -> Program:
+    health = tuple(entry["health"]) if entry["health"] else None
+    return Program(**{**entry, "argv": tuple(entry["argv"]), "health": health})

@@ -1,7 +1,7 @@
 """The parent of the laptop cluster's programs: starts them, restarts one that dies, stops them (DESIGN.md 4.10).
 
-Run as `python -m swath.cli.supervisor PLAN.json`. It sleeps in `select` until a signal or a restart is due, so it costs
-nothing while all is well, and it imports only the standard library, so it stays small.
+Run as `python -m swath.cli.supervisor PLAN.json`. It sleeps in `select` until a signal, a restart or a look at a program's
+health is due, so it costs next to nothing while all is well, and it imports only the standard library, so it stays small.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ EXIT_SICK = 7
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STEADY_S = 30.0  # a program that ran this long has recovered: its next restart is immediate again
 _LONGEST_DELAY_S = 15.0
+_PROBES = 5  # in the time after which silence means that a program hangs
 _READY_POLL_S = 0.05
 _LOG_LIMIT = 16 * 2**20  # bytes; a longer log is put aside when its program starts
 
@@ -48,6 +49,8 @@ class Child:
     started_at: float = 0.0  # monotonic seconds
     deaths: int = 0  # in a row
     restart_at: float | None = None  # monotonic seconds
+    probe_at: float | None = None  # monotonic seconds; None where there is nothing to ask
+    answered_at: float | None = None  # monotonic seconds; None until it has answered once
 
 
 class Supervisor:
@@ -124,6 +127,7 @@ class Supervisor:
         child.restart_at, child.started_at = None, time.monotonic()
         try:
             child.process = self._spawn(child.program)
+            child.probe_at = time.monotonic() if child.program.health else None
         except OSError as error:
             self._on_death(child, f"could not start: {error}")
         self._write_cluster()
@@ -184,7 +188,8 @@ class Supervisor:
 
     def _pump(self, timeout_s: float | None) -> None:
         """Sleep until a signal, a due restart or the time-out, then react."""
-        due = [child.restart_at - time.monotonic() for child in self._children.values() if child.restart_at is not None]
+        times = [at for child in self._children.values() for at in (child.restart_at, child.probe_at) if at is not None]
+        due = [at - time.monotonic() for at in times]
         waits = due if timeout_s is None else [*due, timeout_s]
         readable, _, _ = select.select([self._wakeup], [], [], max(0.0, min(waits)) if waits else None)
         if readable:
@@ -194,13 +199,30 @@ class Supervisor:
             return
         self._reap()
         self._restart_due()
+        self._probe_due()
 
     def _reap(self) -> None:
         """Notice who has died."""
         for child in self._children.values():
             if child.process is not None and (code := child.process.poll()) is not None:
-                child.process = None
+                child.process, child.probe_at, child.answered_at = None, None, None
                 self._on_death(child, f"ended ({describe_exit(code)})")
+
+    def _probe_due(self) -> None:
+        """Kill a program that runs and does not answer: it hangs, so it would not hear SIGTERM either."""
+        for child in self._children.values():
+            if child.process is None or child.probe_at is None or child.probe_at > time.monotonic():
+                continue
+            if child.program.health and answers(*child.program.health):
+                child.answered_at = time.monotonic()
+            # While it starts it may take as long as the whole cluster may.
+            limit_s = self._plan.ready_s if child.answered_at is None else self._plan.hung_s
+            silent_s = time.monotonic() - (child.answered_at or child.started_at)
+            child.probe_at = time.monotonic() + self._plan.hung_s / _PROBES
+            if silent_s >= limit_s:
+                self._say(f"{child.program.name} has not answered for {silent_s:.0f} s: killing it")
+                child.process.kill()
+                child.probe_at = None
 
     def _on_death(self, child: Child, what: str) -> None:
         """Plan the restart of a program that is gone."""

@@ -127,6 +127,37 @@ def test_a_program_that_is_killed_is_started_again(running: Running) -> None:
     assert ProcessRef.of(second) is None
 
 
+def test_a_program_that_hangs_is_killed_and_started_again(running: Running) -> None:
+    """It runs, but its address does not answer any more; one that answers is left alone."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    server = a_program("local", SERVER, str(port), health=("127.0.0.1", port, "/readyz"))
+    supervisor = running.start(server, hung_s=0.5)
+    eventually(lambda: answers("127.0.0.1", port, "/readyz"))
+    first = eventually(lambda: running.pid("local"))
+    time.sleep(1.0)  # twice the limit
+    assert running.pid("local") == first
+    os.kill(first, signal.SIGSTOP)
+    second = eventually(lambda: (pid := running.pid("local")) != first and pid)
+    eventually(lambda: answers("127.0.0.1", port, "/readyz"))
+    assert running.pid("local") == second
+    said = running.stop(supervisor)
+    assert "local has not answered for" in said
+    assert "ended (signal SIGKILL), restarting at once" in said
+
+
+def test_a_program_that_starts_slowly_is_not_taken_for_one_that_hangs(running: Running) -> None:
+    """Until it has answered once it has as long as the cluster has to become ready."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    slow = a_program("local", "import time; time.sleep(1)\n" + SERVER, str(port), health=("127.0.0.1", port, "/readyz"))
+    supervisor = running.start(slow, hung_s=0.2)
+    eventually(lambda: answers("127.0.0.1", port, "/readyz"))
+    assert "restarting" not in running.stop(supervisor)
+
+
 def test_it_is_ready_only_when_the_address_answers(running: Running) -> None:
     """The greeting follows the 200."""
     with socket.socket() as reserved:
@@ -261,7 +292,7 @@ def test_the_directory_is_closed_and_the_token_is_kept(tmp_path: Path) -> None:
 
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
     """What is read equals what was written."""
-    program = Program(name="api", argv=("a", "b"), environment={"X": "1"}, at_once=True)
+    program = Program(name="api", argv=("a", "b"), environment={"X": "1"}, at_once=True, health=("h", 1, "/"))
     plan = Plan(var="/v", root="/r", programs=(program,), ready=("127.0.0.1", 1, "/readyz"), cluster={"api_url": "u"})
     (tmp_path / "plan.json").write_text(plan.to_json())
     assert Plan.read(tmp_path / "plan.json") == plan
