@@ -50,7 +50,8 @@ def admit(document: JobDocument, store: ApiStore, files: FileCheck | None, now: 
         resources = total_request(manifest.resources(_largest_input(spec, manifest, files)), spec.resources)
     except InvalidInputError as error:
         problems += error.problems
-    problems += _check_size(spec, resources, _seen_agents(store, now))
+    problems += _check_mounts(manifest)
+    problems += _check_size(spec, resources, _seen_agents(store, now), _executor_of(store))
     if problems:
         raise CannotRunError(problems)
     return Admitted(spec=spec, image=image, resources=resources)
@@ -76,6 +77,13 @@ def _check_support(document: JobDocument, now: datetime) -> list[Problem]:
     if document.deadline is not None and document.deadline <= now:
         problems.append(Problem("/deadline", f"has passed; it is {now:%Y-%m-%dT%H:%M:%SZ}"))
     return problems
+
+
+def _check_mounts(manifest: Manifest) -> list[Problem]:
+    """What no executor would start."""
+    names = ", ".join(mount.name for mount in manifest.job.interface.mounts)
+    message = f"declares mounts ({names}), which no site here offers: take such data as an input"
+    return [Problem("/image", message)] if names else []
 
 
 def _unknown_image(reference: str, store: ApiStore) -> str:
@@ -151,8 +159,16 @@ def _seen_agents(store: ApiStore, now: datetime) -> list[AgentRow]:
     return [agent for agent in store.list_agents() if agent.active or agent.last_seen >= now - SEEN_WITHIN]
 
 
-def _check_size(spec: JobSpec, request: Resources, agents: Sequence[AgentRow]) -> list[Problem]:
-    """Why none of `agents` could take a task; nothing where one could, where there are none yet, or if the job may wait."""
+def _executor_of(store: ApiStore) -> Resources:
+    """What the executor takes of every agent, as the scheduler says; nothing before it has said so."""
+    try:
+        return Resources.from_document(store.cluster_status().data.get("executor") or {})
+    except InvalidInputError:  # a scheduler of another version
+        return Resources()
+
+
+def _check_size(spec: JobSpec, request: Resources, agents: Sequence[AgentRow], executor: Resources) -> list[Problem]:
+    """Why none of `agents` could take a task beside the executor; nothing where one could, there is none, or it may wait."""
     if spec.may_wait or not agents:
         return []
     admitting = [agent for agent in agents if all(entry.admits(agent.attributes) for entry in spec.constraints)]
@@ -160,10 +176,10 @@ def _check_size(spec: JobSpec, request: Resources, agents: Sequence[AgentRow]) -
         return [
             Problem("/constraints", "no agent seen in the last 24 hours meets them; may_wait accepts the job anyway")
         ]
-    if any(request.fits_in(agent.total) for agent in admitting):
+    rooms = [_room_in(agent, executor) for agent in admitting]
+    if any(request.fits_in(room) for room in rooms):
         return []
-    totals = [agent.total.as_tuple() for agent in admitting]
-    cpus_m, mem, disk, gpus = (max(column) for column in zip(*totals, strict=True))
+    cpus_m, mem, disk, gpus = (max(column) for column in zip(*(room.as_tuple() for room in rooms), strict=True))
     largest = Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus)
     reason = request.shortfall(largest) or "no single one has all of it together"
     return [
@@ -171,3 +187,10 @@ def _check_size(spec: JobSpec, request: Resources, agents: Sequence[AgentRow]) -
             "/resources", f"exceed every agent seen in the last 24 hours: {reason}; may_wait accepts the job anyway"
         )
     ]
+
+
+def _room_in(agent: AgentRow, executor: Resources) -> Resources:
+    """What a task can have of an agent at the most."""
+    left = (agent.total - executor).as_tuple()
+    cpus_m, mem, disk, gpus = (max(0, amount) for amount in left)
+    return Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from swath.domain.changes import PutSchedulerStatus
 from swath.domain.resources import Resources
 from tests.api.serving import MANIFEST, Api, make_settings, serving
 from tests.store.build import Scene, an_agent
@@ -124,6 +125,40 @@ def test_a_job_larger_than_every_agent_is_refused_with_numbers(api: Api, scene: 
     api.submit(**document, may_wait=True)
     assert "no single one" in api.refusal({**document, "resources": {"cpus": 4, "mem": 40000}})["/resources"]
     api.submit(**{**document, "resources": {"cpus": 8, "mem": 16384}})
+
+
+def test_what_the_executor_takes_is_not_there_for_tasks(api: Api, scene: Scene, scene_file: str) -> None:
+    """A job exactly as large as an agent would wait for ever; the message names what a task can have."""
+    scene.apply(an_agent("a", total=Resources(cpus_m=8000, mem=16384, disk=50000)))
+    document = {"image": "ndvi", "inputs": {"SCENE": {"href": scene_file}}}
+    whole = {**document, "resources": {"cpus": 8, "mem": 16384}}
+    api.submit(**whole)
+    scene.apply(PutSchedulerStatus(connected=True, data={"executor": {"cpus": 0.1, "mem": 128, "disk": 0, "gpus": 0}}))
+    message = api.refusal(whole)["/resources"]
+    assert "needs 8 cpus, there is 7.9; needs 16384 MiB memory, there is 16256" in message
+    api.submit(**document, resources={"cpus": 7.9, "mem": 16256})
+    scene.apply(PutSchedulerStatus(connected=True, data={"executor": {"cpus": 9, "mem": 128}}))
+    assert "there is 0" in api.refusal(whole)["/resources"]
+    scene.apply(PutSchedulerStatus(connected=True, data={"executor": {"of": "a later version"}}))
+    api.submit(**whole)
+
+
+def test_an_image_with_mounts_is_refused(api: Api, scene: Scene) -> None:
+    """No executor would start it."""
+    interface = {"command": "x", "mounts": [{"name": "DEM", "path": "/dem"}]}
+    job = {**MANIFEST["job"], "name": "mounted", "interface": interface}
+    scene.register(name="mounted", digest="sha256:4", manifest={**MANIFEST, "job": job})
+    assert "declares mounts (DEM)" in api.refusal({"image": "mounted"})["/image"]
+
+
+def test_settings_are_given_exactly(api: Api, scene: Scene) -> None:
+    """One that the image asks for and nobody gives is told at once, as one that it does not know is."""
+    interface = {"command": "x", "settings": [{"name": "KEY", "secret": True}]}
+    job = {**MANIFEST["job"], "name": "set", "interface": interface}
+    scene.register(name="set", digest="sha256:5", manifest={**MANIFEST, "job": job})
+    assert api.refusal({"image": "set"}) == {"/settings/KEY": "is missing"}
+    assert set(api.refusal({"image": "set", "settings": {"KEY": "1", "KAY": "2"}})) == {"/settings/KAY"}
+    api.submit(image="set", settings={"KEY": "1"})
 
 
 def test_a_constraint_that_no_agent_meets_is_refused(api: Api, scene: Scene, scene_file: str) -> None:
