@@ -87,7 +87,7 @@ def get_log(service: Service, job_id: str, index: int, number: int | None, strea
     attempts = service.store.list_attempts(job_id, index)
     attempt = _choose(attempts, number)
     if attempt is None:
-        why = why_task(service.store.get_task(job_id, index), service.store.get_job(job_id))
+        why = why_task(service.store.get_task(job_id, index), service.store.get_job(job_id), service.now())
         what = f"attempt {number} of task {index}" if number else f"task {index}"
         raise NotFoundError(f"{what} has not started" + (f": {why}" if why else ""))
     file = _to_file(attempt, stream)

@@ -53,7 +53,7 @@ def _why_job(row: JobRow) -> str | None:
     return row.wait_reason if row.counts.pending else None
 
 
-def to_task(row: TaskRow, job: JobRow) -> Document:
+def to_task(row: TaskRow, job: JobRow, now: datetime) -> Document:
     """A task of `job`."""
     return {
         "job": row.job_id,
@@ -67,15 +67,15 @@ def to_task(row: TaskRow, job: JobRow) -> Document:
         "message": row.message,
         "started_at": to_time(row.started_at),
         "ended_at": to_time(row.ended_at),
-        "why": why_task(row, job),
+        "why": why_task(row, job, now),
     }
 
 
-def why_task(row: TaskRow, job: JobRow) -> str | None:
+def why_task(row: TaskRow, job: JobRow, now: datetime) -> str | None:
     """Why the task is not running, in one sentence; None when it runs or has ended."""
     if row.state is not TaskState.PENDING:
         return None
-    if row.retry_at is not None:
+    if row.retry_at is not None and row.retry_at > now:  # after that it waits as any other does
         return f"attempt {row.attempts} ended by {row.cause}; the next one may start at {to_time(row.retry_at)}"
     return _why_job(job)
 

@@ -26,15 +26,16 @@ def list_tasks(
     if isinstance(after, str):
         raise InvalidInputError.at("query:cursor", "is none that a page of this list ended with")
     job = service.store.get_job(check_job_id(job_id))
+    now = service.now()
     page = service.store.list_tasks(job_id, state=state, after=after, limit=limit)
-    return {"items": [to_task(row, job) for row in page.items], "next": to_cursor("tasks", page.next)}
+    return {"items": [to_task(row, job, now) for row in page.items], "next": to_cursor("tasks", page.next)}
 
 
 @router.get("/{index}", response_model=TaskAnswer)
 def get_task(service: Injected, job_id: JobId, index: TaskIndex) -> Any:
     """One task, and `why` it waits."""
     job = service.store.get_job(check_job_id(job_id))
-    return to_task(service.store.get_task(job_id, index), job)
+    return to_task(service.store.get_task(job_id, index), job, service.now())
 
 
 @router.get("/{index}/attempts", response_model=AttemptList)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from swath.domain.changes import ChangeAttempt, PutTask
+from swath.domain.changes import ChangeAttempt, ChangeJob, PutTask
+from swath.domain.ranges import Ranges
 from swath.domain.retries import Cause
-from swath.domain.states import AttemptState, TaskState
+from swath.domain.states import AttemptState, JobCounts, JobState, TaskState
 from swath.store.rows import JobRow
 from tests.api.serving import TOKEN, Api
 from tests.store.build import NOW, Scene, a_range, a_task, an_agent
 
+WAITING = PutTask(job_id="", index=0, state=TaskState.PENDING, attempts=1, cause=Cause.APP)
 TIFF = bytes(range(256)) * 40
 
 
@@ -59,10 +63,29 @@ def test_a_task_that_waits_for_its_next_attempt_says_until_when(api: Api, scene:
     """With the cause of the last one."""
     job = scene.submit()
     scene.launch(job)
-    waiting = PutTask(job_id=job.id, index=0, state=TaskState.PENDING, attempts=1, retry_at=NOW, cause=Cause.APP)
-    scene.apply(waiting)
+    scene.apply(replace(WAITING, job_id=job.id, retry_at=datetime(2226, 1, 1, 12, tzinfo=UTC)))
     task = api.get(f"/v1/jobs/{job.id}/tasks/0").json()
-    assert task["why"] == "attempt 1 ended by APP; the next one may start at 2026-01-01T12:00:00.000Z"
+    assert task["why"] == "attempt 1 ended by APP; the next one may start at 2226-01-01T12:00:00.000Z"
+
+
+def test_a_task_whose_delay_is_over_waits_as_its_job_does(api: Api, scene: Scene) -> None:
+    """A time long past is no reason; the job's is."""
+    job = scene.submit()
+    scene.launch(job)
+    scene.apply(
+        replace(WAITING, job_id=job.id, retry_at=NOW - timedelta(days=1)),
+        ChangeJob(
+            job_id=job.id,
+            state=JobState.PENDING,
+            pending=Ranges(),
+            counts=JobCounts(total=1, pending=1),
+            observed_rev=job.desired_rev,
+            retry_rev_done=0,
+            wait_reason="full",
+        ),
+    )
+    assert api.get(f"/v1/jobs/{job.id}/tasks/0").json()["why"] == "full"
+    assert [task["why"] for task in api.get(f"/v1/jobs/{job.id}/tasks").json()["items"]] == ["full"]
 
 
 def test_attempts_tell_how_they_ended(api: Api, scene: Scene) -> None:
@@ -204,3 +227,12 @@ def test_what_no_commit_has_made_official_is_not_there(api: Api, scene: Scene, t
     scene.apply(an_agent(), ChangeAttempt(attempt_id=attempt_id, state=AttemptState.RUNNING, output_dir=str(directory)))
     assert api.get(f"/v1/jobs/{job.id}/tasks/0/outputs/ndvi.tif").status_code == 404
     assert api.get(f"/v1/jobs/{job.id}/outputs").json()["items"] == []
+
+
+def test_a_name_that_is_no_text_breaks_no_list(both_api: Api, both_scene: Scene, tmp_path: Path) -> None:
+    """What an executor of another kind may have published is listed, as far as JSON can say its name."""
+    job = both_scene.submit()
+    publish(both_scene, job, tmp_path, {os.fsdecode(b"a\xff.tif"): b"x", "b.tif": b"y"})
+    outputs = both_api.get(f"/v1/jobs/{job.id}/outputs").json()["items"]
+    assert [output["path"] for output in outputs] == ["a?.tif", "b.tif"]
+    assert outputs[0]["href"].endswith("/outputs/a%3F.tif")
