@@ -31,7 +31,7 @@ class PublishError(Exception):
 
     def __init__(self, cause: Cause, message: str) -> None:
         self.cause = cause
-        super().__init__(message)
+        super().__init__(message.encode(errors="backslashreplace").decode())  # a name in it may be no text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,11 +72,21 @@ def check(manifest: Manifest, directory: Path, found: Found) -> Outputs:
     match = match_outputs(manifest, found.sizes | dict.fromkeys(found.strange, 0))
     strange = {entry.path: found.strange[entry.path] for entry in match.files if entry.path in found.strange}
     problems = [f"{path} is {what}, no file; only files are published" for path, what in strange.items()]
+    problems += [f"the name of {entry.path} is not UTF-8" for entry in match.files if not _is_text(entry.path)]
     values, complaints = read_json_outputs(manifest, _read_json(directory, found))
     problems += [*match.problems, *complaints]
     if problems:
         raise PublishError(Cause.OUTPUT, "; ".join(problems))
     return Outputs(files=match.files, json_outputs=values)
+
+
+def _is_text(path: str) -> bool:
+    """Whether a name can be told to others: JSON and databases know text only."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def look(directory: Path) -> Found:

@@ -177,6 +177,16 @@ def test_only_files_are_published(agent: Agent, script: str, complaint: str) -> 
     assert not (agent.outputs / spec.job / "0" / spec.attempt).exists()
 
 
+def test_a_name_that_is_no_text_is_no_output(agent: Agent) -> None:
+    """Refused as OUTPUT, legibly; beside the outputs it does not matter."""
+    text = "import os\nopen(os.fsencode(os.environ['OUTPUT_DIR']) + b'/a\\xff.txt', 'w')\n"
+    update = agent.run(a_run(agent, "bytes", text, outputs=[an_output("*.txt")]))
+    assert (update.state, update.report.cause) == ("TASK_FAILED", Cause.OUTPUT)
+    assert update.message == "the name of a\\udcff.txt is not UTF-8"
+    beside = agent.run(a_run(agent, "bytes", text, outputs=[an_output("*.tif", required=False)]))
+    assert beside.state == "TASK_FINISHED"
+
+
 def test_too_many_outputs_fail(agent: Agent) -> None:
     """Two files for an output that is not `multiple`."""
     text = "import os, pathlib\nfor n in 'ab': (pathlib.Path(os.environ['OUTPUT_DIR']) / (n + '.txt')).touch()"
