@@ -14,6 +14,7 @@ from swath.domain.ids import is_ulid
 from swath.domain.jobs import LARGEST_ARRAY
 
 LARGEST_PAGE = 1000
+LARGEST_INDEX = 2**31  # what lists are ordered by has so many bits, and PostgreSQL compares with nothing larger
 
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="items a page")]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
@@ -46,7 +47,7 @@ def from_cursor(kind: str, cursor: str | None) -> Any:
         raise _bad_cursor() from None
     if known != kind or not isinstance(after, str | int) or isinstance(after, bool):
         raise _bad_cursor()
-    if isinstance(after, int) and not 0 <= after < 2**62:
+    if isinstance(after, int) and not 0 <= after < LARGEST_INDEX:
         raise _bad_cursor()
     return after
 

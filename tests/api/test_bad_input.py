@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from api.pages import to_cursor
 from tests.api.serving import MANIFEST, Api
+from tests.store.build import Scene
 
 DEEP = "[" * 40 + "]" * 40
 
@@ -175,3 +177,30 @@ def test_problems_follow_rfc_9457(shared_api: Api) -> None:
         assert {"type", "title", "status", "detail", "instance"} <= set(problem)
         assert problem["status"] == response.status_code
         assert json.dumps(problem).isascii()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/v1/jobs/JOB/outputs?cursor={to_cursor('outputs', '999999999:999999999')}",
+        f"/v1/jobs/JOB/outputs?cursor={to_cursor('outputs', '9' * 30 + ':1')}",
+        f"/v1/jobs/JOB/outputs?cursor={to_cursor('outputs', '1:' + '9' * 30)}",
+        f"/v1/jobs/JOB/outputs?cursor={to_cursor('outputs', 2**62 - 1)}",
+        f"/v1/jobs/JOB/tasks?cursor={to_cursor('tasks', 2**62 - 1)}",
+        f"/v1/jobs/JOB/tasks?cursor={to_cursor('tasks', 2**63)}",
+        f"/v1/images?cursor={to_cursor('images', 2**62 - 1)}",
+        "/v1/jobs/JOB/tasks/9999999",
+        "/v1/jobs/JOB/tasks/99999999999999999999",
+        "/v1/jobs/JOB/tasks/0/attempts?x=1",
+        f"/v1/jobs/JOB/tasks/0/logs/stdout?attempt={2**31 - 1}",
+        f"/v1/jobs/JOB/tasks/0/logs/stdout?attempt={2**31}",
+        f"/v1/jobs/JOB/tasks/0/logs/stdout?offset={2**62 - 1}&length={2**62 - 1}",
+        f"/v1/jobs/JOB/tasks/0/logs/stdout?offset={-(2**63)}",
+        f"/v1/jobs/JOB/events?follow=false&after={2**62 - 1}",
+        f"/v1/jobs/JOB/events?follow=false&after={2**64}",
+    ],
+)
+def test_no_integer_is_too_large_for_an_answer(both_api: Api, both_scene: Scene, path: str) -> None:
+    """What a database cannot compare with is refused before, on each engine."""
+    job = both_scene.submit()
+    assert both_api.get(path.replace("JOB", job.id)).status_code in (200, 404, 422)
