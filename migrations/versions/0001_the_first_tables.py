@@ -46,6 +46,8 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_idempotency_keys")),
     )
+    op.create_index("ix_idempotency_keys_at", "idempotency_keys", ["at"])
+
     op.create_table(
         "image_versions",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -122,8 +124,10 @@ def upgrade() -> None:
         sqlite_where=sa.text("desired_rev <> observed_rev"),
     )
     op.create_index("ix_jobs_image_version_id_id", "jobs", ["image_version_id", "id"])
+    op.create_index("ix_jobs_name_id", "jobs", ["name", "id"])
     op.create_index("ix_jobs_project_id", "jobs", ["project", "id"])
     op.create_index("ix_jobs_state_id", "jobs", ["state", "id"])
+    op.create_index("ix_jobs_user_id", "jobs", ["user", "id"])
 
     op.create_table(
         "attempts",
@@ -238,8 +242,10 @@ def downgrade() -> None:
     )
 
     op.drop_table("attempts")
+    op.drop_index("ix_jobs_user_id", "jobs")
     op.drop_index("ix_jobs_state_id", "jobs")
     op.drop_index("ix_jobs_project_id", "jobs")
+    op.drop_index("ix_jobs_name_id", "jobs")
     op.drop_index("ix_jobs_image_version_id_id", "jobs")
     op.drop_index(
         "ix_jobs_changed",
@@ -252,6 +258,8 @@ def downgrade() -> None:
     op.drop_table("scheduler_status")
     op.drop_table("leadership")
     op.drop_table("image_versions")
+    op.drop_index("ix_idempotency_keys_at", "idempotency_keys")
+
     op.drop_table("idempotency_keys")
     op.drop_table("framework")
     op.drop_table("agents")

@@ -78,6 +78,23 @@ class Ranges:
                 spans.append((first, end))
         return Ranges(tuple(spans))
 
+    def minus(self, other: Ranges) -> Ranges:
+        """The set without those in `other`, range by range."""
+        spans: list[tuple[int, int]] = []
+        position = 0
+        for first, end in self.spans:
+            while position < len(other.spans) and other.spans[position][1] <= first:
+                position += 1
+            for cut_first, cut_end in other.spans[position:]:
+                if cut_first >= end:
+                    break
+                if first < cut_first:
+                    spans.append((first, cut_first))
+                first = max(first, cut_end)
+            if first < end:
+                spans.append((first, end))
+        return Ranges(tuple(spans))
+
     def after(self, index: int, limit: int) -> list[int]:
         """At most `limit` indices above `index`, in order: one page of the set."""
         page: list[int] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from swath.domain.jobs import JobSpec
@@ -84,10 +84,13 @@ class ApiStore:
         with self._database.write(notify=Channel.DESIRED) as session:
             return jobs.request_cancel(session, job_id)
 
-    def request_retry(self, job_id: str) -> JobRow:
-        """Ask to run the failed tasks again. Raises ConflictError when none has failed, or the job was cancelled."""
+    def request_retry(self, job_id: str, *, now: datetime | None = None) -> JobRow:
+        """Ask to run the failed tasks again.
+
+        Raises ConflictError when none has failed, the job was cancelled, or its deadline has passed at `now` (the present).
+        """
         with self._database.write(notify=Channel.DESIRED) as session:
-            return jobs.request_retry(session, job_id)
+            return jobs.request_retry(session, job_id, now or datetime.now(UTC))
 
     def list_tasks(
         self, job_id: str, *, state: TaskState | None = None, after: int | None = None, limit: int = 100

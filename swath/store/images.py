@@ -16,6 +16,7 @@ from swath.store.models import ImageVersion
 from swath.store.rows import ImageRow, Page
 
 ACTIVE = "ACTIVE"
+_LARGEST_ID = 2**31 - 1  # that its column counts; a larger one from outside would be refused instead of missed
 _PARTS = re.compile(r"\d+|[^\d.+-]+")
 
 
@@ -49,7 +50,8 @@ def register_image(
 
 def list_images(session: Session, name: str | None, after: int | None, limit: int) -> Page[ImageRow, int]:
     """Images in the order in which they were first registered; `after` is an id."""
-    query = select(ImageVersion).where(ImageVersion.id > (after or 0)).order_by(ImageVersion.id).limit(limit + 1)
+    last = min(after or 0, _LARGEST_ID)
+    query = select(ImageVersion).where(ImageVersion.id > last).order_by(ImageVersion.id).limit(limit + 1)
     if name is not None:
         query = query.where(ImageVersion.name == name)
     found = [to_image(row) for row in session.scalars(query)]
@@ -58,7 +60,7 @@ def list_images(session: Session, name: str | None, after: int | None, limit: in
 
 def get_image(session: Session, image_id: int) -> ImageRow:
     """The image version with this row id; raises NotFoundError."""
-    row = session.get(ImageVersion, image_id)
+    row = session.get(ImageVersion, image_id) if image_id <= _LARGEST_ID else None
     if row is None:
         raise NotFoundError(f"there is no image version {image_id}")
     return to_image(row)

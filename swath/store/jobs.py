@@ -16,7 +16,7 @@ from swath.domain.jobs import JobSpec
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.states import ENDED_JOB, Desired, JobCounts, JobState
-from swath.store.documents import to_chunks, to_stored
+from swath.store.documents import from_stored, to_chunks, to_stored
 from swath.store.models import IdempotencyKey, ImageVersion, Job, JobInput
 from swath.store.rows import ImageRow, JobFilters, JobRow, Page
 from swath.store.types import AnyRow
@@ -99,13 +99,16 @@ def request_cancel(session: Session, job_id: str) -> JobRow:
     return _desire(session, job_id, {"desired": Desired.CANCELLED})
 
 
-def request_retry(session: Session, job_id: str) -> JobRow:
-    """Ask to run the failed tasks again. Raises NotFoundError, and ConflictError when nothing failed or it was cancelled."""
+def request_retry(session: Session, job_id: str, now: datetime) -> JobRow:
+    """Ask to run the failed tasks again. Raises NotFoundError, and ConflictError where that would change nothing."""
     job = _lock(session, job_id)
     if job.desired is Desired.CANCELLED or job.state is JobState.CANCELLED:
         raise ConflictError(f"job {job_id} was cancelled: submit it anew")
     if job.failed_count == 0:
         raise ConflictError(f"no task of job {job_id} has failed")
+    deadline = from_stored(job.spec).deadline
+    if deadline is not None and deadline <= now:
+        raise ConflictError(f"the deadline of job {job_id} has passed, {deadline.isoformat()}: submit it anew")
     return _desire(session, job_id, {"retry_rev": Job.retry_rev + 1})
 
 
@@ -192,7 +195,7 @@ def _filtered(query: Select[Any], filters: JobFilters, is_postgres: bool) -> Sel
 
 def _lock(session: Session, job_id: str) -> AnyRow:
     """The job's row, held until the transaction ends, so that its state cannot change between the look and the wish."""
-    wanted = (Job.desired, Job.state, Job.desired_rev, Job.observed_rev, Job.failed_count)
+    wanted = (Job.desired, Job.state, Job.desired_rev, Job.observed_rev, Job.failed_count, Job.spec)
     row = session.execute(select(*wanted).where(Job.id == job_id).with_for_update(key_share=True)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no job {job_id}")

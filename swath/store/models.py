@@ -117,7 +117,9 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
+        Index(None, "name", "id"),
         Index(None, "project", "id"),
+        Index(None, "user", "id"),
         Index(None, "state", "id"),
         Index(None, "image_version_id", "id"),
         _partial("ix_jobs_changed", "id", condition=JOB_IS_CHANGED),
@@ -258,6 +260,7 @@ class IdempotencyKey(Base):
     """What a client's key stood for. No foreign key: it is written before its job, so that the second of two waits for it."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index(None, "at"),)
     key: Mapped[str] = mapped_column(primary_key=True)
     request_hash: Mapped[str]
     job_id: Mapped[str] = mapped_column(String(26))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from swath.store.models import Attempt, Job, Task
 from swath.store.rows import OutputRow, Page
 from swath.store.types import AnyRow
 
+_CURSOR = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")  # no job has a thousand million tasks, or a task as many files
 _TASKS_A_QUERY = 50  # an attempt may list a thousand files
 
 
@@ -24,9 +26,12 @@ def list_outputs(
 
     Only what a commit has made official: of tasks that have succeeded, from the attempt that won.
     """
-    if session.scalar(select(Job.id).where(Job.id == job_id)) is None:
+    size = session.scalar(select(Job.size).where(Job.id == job_id))
+    if size is None:
         raise NotFoundError(f"there is no job {job_id}")
     task, skipped = _from_cursor(after)
+    if index is not None and not 0 <= index < size:
+        return Page(items=[], next=None)
     found: list[OutputRow] = []
     cursors: list[str] = []
     for row in _find_winners(session, job_id, index, task):
@@ -63,10 +68,10 @@ def _from_cursor(cursor: str | None) -> tuple[int, int]:
     """(task, files of it that were shown)."""
     if cursor is None:
         return 0, 0
-    task, _, shown = cursor.partition(":")
-    if not (task.isdecimal() and shown.isdecimal()):
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
         raise InvalidInputError.at("/cursor", "is none that a page of outputs ended with")
-    return int(task), int(shown)
+    return int(found[1]), int(found[2])
 
 
 def _to_output(job_id: str, row: AnyRow, output: dict[str, Any]) -> OutputRow:

@@ -25,13 +25,14 @@ def list_tasks(
 ) -> Page[TaskRow, int]:
     """Tasks by index, launched or not; `after` is the index of the last one of the page before."""
     job = _get_job(session, job_id)
-    last = -1 if after is None else after
+    last = -1 if after is None else min(after, job.size)
     query = select(Task).where(Task.job_id == job_id, Task.index > last).order_by(Task.index).limit(limit + 1)
     launched = {row.index: row for row in session.scalars(query if state is None else query.where(Task.state == state))}
     never = _find_never_launched(session, job, state, last, limit + 1)
     indices = sorted({*launched, *never})[: limit + 1]
     items = read_items(session, job_id, job.spec, indices[:limit])
-    tasks = [_to_task(job, index, launched.get(index), items[index]) for index in indices[:limit]]
+    waiting = _find_waiting(job)
+    tasks = [_to_task(job, waiting, index, launched.get(index), items[index]) for index in indices[:limit]]
     return Page(items=tasks, next=tasks[-1].index if len(indices) > limit else None)
 
 
@@ -40,7 +41,7 @@ def get_task(session: Session, job_id: str, index: int) -> TaskRow:
     job = _get_job(session, job_id)
     _check_index(job, index)
     row = session.get(Task, (job_id, index))
-    return _to_task(job, index, row, read_items(session, job_id, job.spec, [index])[index])
+    return _to_task(job, _find_waiting(job), index, row, read_items(session, job_id, job.spec, [index])[index])
 
 
 def get_item(session: Session, job_id: str, index: int) -> Any:
@@ -63,7 +64,8 @@ def list_attempts(session: Session, job_id: str, index: int) -> list[AttemptRow]
 
 
 def _get_job(session: Session, job_id: str) -> AnyRow:
-    wanted = (Job.id, Job.size, Job.state, Job.desired, Job.desired_rev, Job.observed_rev, Job.pending, Job.spec)
+    known = (Job.id, Job.size, Job.state, Job.desired, Job.desired_rev, Job.observed_rev)
+    wanted = (*known, Job.pending, Job.failed_count, Job.spec)
     row = session.execute(select(*wanted).where(Job.id == job_id)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no job {job_id}")
@@ -75,15 +77,21 @@ def _check_index(job: AnyRow, index: int) -> None:
         raise NotFoundError(f"job {job.id} has no task {index}: its tasks are 0 to {job.size - 1}")
 
 
-def _never_launched_state(job: AnyRow) -> TaskState:
-    """The state of every task without a row: it waits, unless the scheduler has taken the job's end in.
+def _is_cancelled(job: AnyRow) -> bool:
+    """True when the scheduler has taken in that the job is to end: whatever has no row will never get one."""
+    return job.desired is Desired.CANCELLED and job.observed_rev == job.desired_rev
 
-    A job that ends without being cancelled leaves such tasks only at its deadline, which fails them.
-    """
-    is_cancelled = job.desired is Desired.CANCELLED and job.observed_rev == job.desired_rev
-    if is_cancelled:
+
+def _find_waiting(job: AnyRow) -> Ranges:
+    """The tasks without a row that may be launched yet; the others without one have ended unlaunched."""
+    return Ranges() if _is_cancelled(job) or job.state in ENDED_JOB else Ranges.from_document(job.pending)
+
+
+def _never_launched_state(job: AnyRow, waiting: Ranges, index: int) -> TaskState:
+    """The state of a task without a row. One that neither waits nor was cancelled has failed: at the job's deadline."""
+    if _is_cancelled(job):
         return TaskState.CANCELLED
-    return TaskState.FAILED if job.state in ENDED_JOB else TaskState.PENDING
+    return TaskState.PENDING if index in waiting else TaskState.FAILED
 
 
 def _find_never_launched(session: Session, job: AnyRow, state: TaskState | None, last: int, limit: int) -> list[int]:
@@ -93,11 +101,25 @@ def _find_never_launched(session: Session, job: AnyRow, state: TaskState | None,
     """
     if state is None:
         return list(range(last + 1, min(job.size, last + 1 + limit)))
-    if state is not _never_launched_state(job):
-        return []
+    waiting = _find_waiting(job)
     if state is TaskState.PENDING:
-        return Ranges.from_document(job.pending).after(last, limit)
-    return Ranges(tuple(_find_gaps(session, job, last, limit))).after(last, limit)
+        return waiting.after(last, limit)
+    ended = TaskState.CANCELLED if _is_cancelled(job) else TaskState.FAILED
+    if state is not ended or not _any_ended_unlaunched(session, job, waiting):
+        return []
+    found: list[int] = []
+    while len(found) < limit and (gaps := _find_gaps(session, job, last, limit)):
+        found += Ranges(tuple(gaps)).minus(waiting).after(last, limit - len(found))
+        last = gaps[-1][1] - 1
+    return found
+
+
+def _any_ended_unlaunched(session: Session, job: AnyRow, waiting: Ranges) -> bool:
+    """False for the usual job, in which whatever has no row waits: counting costs less than searching in vain."""
+    if not _is_cancelled(job) and job.failed_count == 0:
+        return False
+    rows = session.scalar(select(func.count()).select_from(Task).where(Task.job_id == job.id)) or 0
+    return rows + waiting.count < int(job.size)
 
 
 def _find_gaps(session: Session, job: AnyRow, last: int, limit: int) -> list[tuple[int, int]]:
@@ -112,9 +134,9 @@ def _find_gaps(session: Session, job: AnyRow, last: int, limit: int) -> list[tup
     return [span for span in [head, *((start, end) for start, end in found)] if span[0] < span[1]]
 
 
-def _to_task(job: AnyRow, index: int, row: Task | None, item: Any) -> TaskRow:
+def _to_task(job: AnyRow, waiting: Ranges, index: int, row: Task | None, item: Any) -> TaskRow:
     if row is None:
-        return TaskRow(job_id=job.id, index=index, state=_never_launched_state(job), item=item)
+        return TaskRow(job_id=job.id, index=index, state=_never_launched_state(job, waiting, index), item=item)
     return TaskRow(**{name: getattr(row, name) for name in _TASK}, item=item)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import event
 
 from swath.domain.changes import ChangeAttempt
 from swath.domain.errors import InvalidInputError, NotFoundError
 from swath.domain.ranges import Ranges
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, JobState, TaskState
+from swath.store.api_store import ApiStore
+from swath.store.database import Database
 from swath.store.rows import JobFilters
-from tests.store.build import NOW, a_range, a_task, an_agent, figures, scenes
+from tests.store.build import NOW, a_range, a_task, an_agent, an_id, figures, scenes
 
 
 def all_pages(ask, limit):
@@ -158,6 +161,24 @@ def test_tasks_never_launched_are_cancelled_with_their_job(scene, half_done, lim
     assert scene.api.get_task(half_done.id, 9).state is TaskState.CANCELLED
 
 
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_tasks_that_the_deadline_ended_have_failed_while_the_job_is_open(scene, half_done, limit):
+    """What neither has a row nor waits any more is listed as the job counts it, though another task still runs."""
+    scene.apply(
+        a_task(half_done, 3, TaskState.FAILED),
+        figures(half_done, JobState.RUNNING, Ranges(((7, 8),)), succeeded=2, failed=6, active=1),
+    )
+
+    def listed(state):
+        found, _ = all_pages(lambda **page: scene.api.list_tasks(half_done.id, state=state, **page), limit)
+        return [task.index for task in found]
+
+    assert listed(TaskState.FAILED) == [2, 3, 4, 6, 8, 9]
+    assert listed(TaskState.PENDING) == [7]
+    assert "".join(task.state[0] for task in scene.api.list_tasks(half_done.id).items) == "SSFFFAFPFF"
+    assert [scene.api.get_task(half_done.id, index).state for index in (6, 7)] == [TaskState.FAILED, TaskState.PENDING]
+
+
 def test_a_cancelled_job_that_never_ran_lists_its_tasks(scene):
     """A job without a single row lists all of its tasks as cancelled."""
     job = scene.submit(array=a_range(3))
@@ -261,9 +282,51 @@ def test_outputs_of_one_task(scene):
     assert [output.path for output in scene.api.list_outputs(job.id, index=1).items] == ["1.tif"]
 
 
-def test_a_cursor_that_is_none_is_refused(scene):
-    """A cursor that no page ended with is the caller's mistake."""
+@pytest.mark.parametrize(
+    "cursor", ["x:y", "1", "1:", "9" * 30 + ":1", "1:" + "9" * 30, "9" * 5000 + ":1", "²:1", "-1:1"]
+)
+def test_a_cursor_that_is_none_is_refused(scene, cursor):
+    """A cursor that no page ended with is the caller's mistake, however large its numbers are."""
     job = scene.submit()
 
     with pytest.raises(InvalidInputError, match="cursor"):
-        scene.api.list_outputs(job.id, after="x:y")
+        scene.api.list_outputs(job.id, after=cursor)
+
+
+def test_numbers_beyond_every_row_find_nothing(scene):
+    """A position beyond 64 bits is one after the last row, and no fault of the database."""
+    job, beyond = scene.submit(), 10**30
+
+    assert scene.api.read_events(beyond) == []
+    assert scene.api.list_tasks(job.id, after=beyond).items == []
+    assert scene.api.list_images(after=beyond).items == []
+    assert scene.api.list_outputs(job.id, index=beyond).items == []
+    with pytest.raises(NotFoundError):
+        scene.api.get_image(beyond)
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        (JobFilters(project="p"), "ix_jobs_project_id"),
+        (JobFilters(name="n"), "ix_jobs_name_id"),
+        (JobFilters(user="u"), "ix_jobs_user_id"),
+        (JobFilters(state=JobState.FAILED), "ix_jobs_state_id"),
+        (JobFilters(image="ndvi"), "ix_jobs_image_version_id_id"),
+        (JobFilters(labels={"a": "b"}), "sqlite_autoindex_jobs_1"),
+    ],
+    ids=str,
+)
+def test_a_filter_searches_an_index(sqlite_database, filters, index):
+    """Jobs are found in the order of an index; only labels are looked for row by row, from the page's cursor on."""
+    database = Database(sqlite_database)
+    asked: list[tuple] = []
+    event.listen(database._reader, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
+    ApiStore(database).list_jobs(filters, after=an_id())
+    statement, values = asked[-1]
+
+    with database.read() as session:
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+
+    assert any(index in str(step) for step in plan)
+    database.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event, func, select
@@ -181,6 +182,18 @@ def test_retrying_is_a_wish(scene):
 
     assert retried.retry_rev == job.retry_rev + 1
     assert retried.desired_rev > retried.observed_rev
+
+
+def test_after_its_deadline_a_job_is_not_retried(scene):
+    """What would fail again at once is refused at once; until then a retry is a wish like any other."""
+    job = scene.submit(deadline=(NOW + timedelta(hours=1)).isoformat())
+    scene.apply(figures(job, JobState.FAILED, Ranges(), failed=1))
+
+    assert scene.api.request_retry(job.id, now=NOW).retry_rev == 1
+    with pytest.raises(ConflictError, match="deadline"):
+        scene.api.request_retry(job.id, now=NOW + timedelta(hours=1))
+    with pytest.raises(ConflictError, match="deadline"):
+        scene.api.request_retry(job.id)  # at present, which is later than that
 
 
 def test_a_retry_that_was_asked_for_can_still_be_cancelled(scene):
