@@ -30,6 +30,10 @@ class ArraySpec:
         """The number of tasks."""
         return self.end - self.first if self.items is None else len(self.items)
 
+    def number_at(self, index: int) -> int:
+        """The number of a range that task `index` gets."""
+        return self.first + index
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Constraint:
@@ -137,7 +141,7 @@ def bind_item(spec: JobSpec, file_inputs: frozenset[str], item: Any) -> Binding:
 def item_at(spec: JobSpec, index: int, item: Any = None) -> Any:
     """The array's element for task `index`: the number of a range, else `item` as it was read from the store."""
     if spec.array is not None and spec.array.items is None:
-        return spec.array.first + index
+        return spec.array.number_at(index)
     return item
 
 

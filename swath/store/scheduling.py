@@ -13,20 +13,22 @@ from sqlalchemy.orm import Session
 from swath.domain.attempts import Attempt
 from swath.domain.changes import Change, PutAgent, PutTask
 from swath.domain.errors import NotFoundError
-from swath.domain.jobs import item_at
+from swath.domain.jobs import ArraySpec
 from swath.domain.ranges import Ranges
 from swath.domain.states import TaskState
 from swath.store import models
 from swath.store.database import Channel, Database
-from swath.store.documents import CHUNK, from_stored, has_stored_items
+from swath.store.documents import CHUNK, from_stored
 from swath.store.images import to_image
 from swath.store.inputs import read_chunk
 from swath.store.jobs import to_counts, to_resources
 from swath.store.leadership import check_epoch
 from swath.store.models import ATTEMPT_IS_OPEN, JOB_IS_CHANGED, JOB_IS_OPEN, TASK_IS_OPEN
+from swath.store.pruning import prune
 from swath.store.rows import ImageRow, JobRecord, Snapshot
 from swath.store.writing import write_changes
 
+_ARRAYS_KEPT = 1000  # three numbers each: documents themselves may be megabytes
 _CHUNKS_KEPT = 8  # of items, which never change; 10,000 hrefs take some 3 MB
 
 _JOB_ELSEWHERE = ("spec", "resources", "image", "pending", "counts")
@@ -41,7 +43,7 @@ class SchedulerStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._chunk = lru_cache(maxsize=_CHUNKS_KEPT)(self._read_chunk)
-        self._document = lru_cache(maxsize=1000)(self._read_document)
+        self._array = lru_cache(maxsize=_ARRAYS_KEPT)(self._read_array)
 
     def load(self) -> Snapshot:
         """Everything that is open, as of one moment. Its cost grows with what is open, not with what has ended."""
@@ -66,11 +68,12 @@ class SchedulerStore:
 
     def read_items(self, job_id: str, indices: Iterable[int]) -> dict[int, Any]:
         """The elements of the job's array: items, numbers of a range, or None. Raises NotFoundError for an unknown job."""
-        document = self._document(job_id)
-        if has_stored_items(document):
-            return {index: self._chunk(job_id, index // CHUNK)[index % CHUNK] for index in indices}
-        spec = from_stored(document)
-        return {index: item_at(spec, index) for index in indices}
+        array = self._array(job_id)
+        if array is None:
+            return dict.fromkeys(indices)
+        if array.items is None:
+            return {index: array.number_at(index) for index in indices}
+        return {index: self._chunk(job_id, index // CHUNK)[index % CHUNK] for index in indices}
 
     def apply(self, changes: Sequence[Change], *, epoch: int, now: datetime) -> None:
         """Write all of `changes`, or nothing, in one transaction, and wake the followers.
@@ -84,16 +87,24 @@ class SchedulerStore:
             check_epoch(session, epoch)
             write_changes(session, changes, now)
 
+    def prune(self, now: datetime) -> int:
+        """Delete a slice of what is kept for a time only (swath.store.pruning); how many rows went.
+
+        While that is more than 0 there may be more: call again in a later turn, for one call costs a tenth of a second.
+        """
+        with self._database.write() as session:
+            return prune(session, now)
+
     def _read_chunk(self, job_id: str, chunk: int) -> list[Any]:
         with self._database.read() as session:
             return read_chunk(session, job_id, chunk)
 
-    def _read_document(self, job_id: str) -> dict[str, Any]:
+    def _read_array(self, job_id: str) -> ArraySpec | None:
         with self._database.read() as session:
             document: dict[str, Any] | None = session.scalar(select(models.Job.spec).where(models.Job.id == job_id))
         if document is None:
             raise NotFoundError(f"there is no job {job_id}")
-        return document
+        return from_stored(document).array
 
 
 def _read_open_jobs(session: Session) -> list[JobRecord]:
