@@ -22,13 +22,24 @@ Timeout = Annotated[
 
 def open_client() -> Client:
     """A client of the cluster in $SWATH_URL, $SWATH_VAR or ./var; raises InternalError where there is none."""
-    var = Var.from_environment(os.environ)
-    if not os.environ.get("SWATH_URL") and var.read_cluster().get("state") == "stopped":
-        raise InternalError(f"the cluster in {var.root} is stopped: `swath up` starts it again")
+    if not os.environ.get("SWATH_URL"):
+        _check_runs(Var.from_environment(os.environ))
     try:
         return Client()
     except (NotFoundError, OSError) as error:
         raise InternalError(str(error)) from error
+
+
+def _check_runs(var: Var) -> None:
+    """Raise InternalError unless the cluster's supervisor lives.
+
+    Without it whoever has got the api's port since would be sent the token.
+    """
+    if not var.read_cluster() or var.find_supervisor():
+        return
+    if var.read_cluster().get("state") == "stopped":
+        raise InternalError(f"the cluster in {var.root} is stopped: `swath up` starts it again")
+    raise InternalError(f"the supervisor of the cluster in {var.root} is gone: `swath down; swath up` starts it anew")
 
 
 def resolve_job(client: Client, job_id: str) -> str:

@@ -1,7 +1,9 @@
-"""Ports of the loopback, reserved so that two clusters which start at once do not get the same ones. Standard library only.
+"""Ports of the loopback, reserved so that two clusters which start at once do not get the same ones.
 
 A port that can be bound now may be gone when the program binds it a second later, and then this cluster's scheduler would talk
 to the other's master. So each port has a lock file, held for as long as the supervisor lives: the descriptors go through exec.
+This keeps one user's clusters apart; against another user's program on our port there is the credential of `local`, and no
+command sends the token while the supervisor is gone (options.py).
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import os
 import socket
 import tempfile
 from pathlib import Path
+
+from swath.domain.errors import ConflictError
 
 HOST = "127.0.0.1"
 _TRIES = 100
@@ -31,8 +35,7 @@ class PortLocks:
     """The ports that this process, or who inherits `descriptors`, holds."""
 
     def __init__(self, directory: Path | None = None) -> None:
-        self._directory = directory or Path(tempfile.gettempdir()) / f"swath-ports-{os.getuid()}"
-        self._directory.mkdir(mode=0o700, exist_ok=True)
+        self._directory = _open_own(directory or Path(tempfile.gettempdir()) / f"swath-ports-{os.getuid()}")
         self.descriptors: list[int] = []
 
     def take(self, first: int, count: int = 1) -> bool:
@@ -64,7 +67,8 @@ class PortLocks:
 
     def _lock(self, port: int) -> int | None:
         """The descriptor that holds the port; None where it is reserved or in use."""
-        descriptor = os.open(self._directory / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(str(port), flags, 0o600, dir_fd=self._directory)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -74,6 +78,23 @@ class PortLocks:
             return descriptor
         os.close(descriptor)
         return None
+
+
+def _open_own(path: Path) -> int:
+    """A directory that nobody else can write to, made where there is none. Raises ConflictError where it is another's.
+
+    In /tmp anybody may have made it, or a link of its name, before us.
+    """
+    path.mkdir(mode=0o700, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConflictError(f"{path} is no directory: remove it, or set TMPDIR to a directory of your own") from error
+    status = os.fstat(descriptor)
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        os.close(descriptor)
+        raise ConflictError(f"{path} is open to others or theirs: remove it, or set TMPDIR to a directory of your own")
+    return descriptor
 
 
 def close(descriptors: list[int]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,7 +32,7 @@ class Result:
 
 
 def collect(client: Client, job_id: str, names: Sequence[str], target: Path) -> list[Result]:
-    """The rows of a job's tasks; their files are linked into `target` as <scene>-<file>."""
+    """The rows of a job's tasks; their files are copied into `target` as <scene>-<file>."""
     target.mkdir(parents=True, exist_ok=True)
     outputs: dict[int, list[Output]] = {}
     for output in client.outputs(job_id):
@@ -64,15 +63,12 @@ def _ending(output: Output) -> str:
 
 
 def _fetch(client: Client, output: Output, target: Path) -> Path:
-    """An output as a file of ours: a hard link where the file system is the same, else a copy or a download."""
+    """An output as a file of our own: a link would let whoever edits it here change the official one."""
     source = Path(output["file"])
     target.unlink(missing_ok=True)
     if not source.is_file():
         return client.download(output, target)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+    shutil.copyfile(source, target)
     return target
 
 

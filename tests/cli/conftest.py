@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from swath.cli.main import app
+from tests.fixtures.machine import skip_or_fail
 
 JOB_ID = "01JD0000000000000000000000"
 IMAGE = {
@@ -27,6 +29,12 @@ IMAGE = {
         }
     },
 }
+
+
+def require(package: str) -> None:
+    """Skip the test where a package is absent; in CI, fail it."""
+    if importlib.util.find_spec(package) is None:
+        skip_or_fail(f"the package {package} is absent")
 
 
 def a_job(state: str = "RUNNING", **changes: Any) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +15,12 @@ from swath.cli.blueprint import Ports, Wishes, make_plan
 from swath.cli.console import amounts, duration, size, when
 from swath.cli.exits import Exit, exit_for, table
 from swath.cli.ports import PortLocks
-from swath.cli.results import find_mean
+from swath.cli.results import collect, find_mean
 from swath.cli.scenes import find_scenes, scene_names
 from swath.cli.var import Var
+from swath.client import Client
 from swath.domain import errors
+from tests.cli.conftest import require
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,6 +71,66 @@ def test_a_reserved_port_is_nobody_elses_until_it_is_released(tmp_path: Path) ->
     second.release()
 
 
+def make_link(place: Path) -> None:
+    (place.parent / "own").mkdir(mode=0o700)
+    place.symlink_to("own")
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        pytest.param(make_link, id="a link"),
+        pytest.param(lambda place: place.mkdir(mode=0o700) or place.chmod(0o777), id="open to others"),
+        pytest.param(lambda place: place.mkdir(mode=0o700) or place.chmod(0o750), id="open to a group"),
+    ],
+)
+def test_a_directory_of_locks_that_others_could_have_made_is_refused(
+    tmp_path: Path, prepare: Callable[[Path], None]
+) -> None:
+    """Nothing is written there, and the message says what to do."""
+    prepare(tmp_path / "locks")
+    with pytest.raises(errors.ConflictError, match="set TMPDIR"):
+        PortLocks(tmp_path / "locks")
+
+
+def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
+    """What it leads to is not opened."""
+    locks = PortLocks(tmp_path)
+    port = locks.take_any()
+    locks.release()
+    (tmp_path / str(port)).unlink()
+    (tmp_path / str(port)).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link"):
+        locks.take(port)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_results_are_files_of_their_own(tmp_path: Path) -> None:
+    """Who edits one does not change the official output."""
+    official = tmp_path / "official.json"
+    official.write_text('{"mean": 0.5}')
+    output = {"task": 0, "name": "s", "path": "statistics.json", "file": str(official)}
+    task = {"index": 0, "agent": None, "started_at": None, "ended_at": None, "message": None, "state": "SUCCEEDED"}
+    (result,) = collect(Answers([task], [output]), "J", ["scene"], tmp_path / "demo")
+    copy = tmp_path / "demo" / "scene-statistics.json"
+    assert result.mean == 0.5
+    copy.write_text("{}")
+    assert official.read_text() == '{"mean": 0.5}'
+
+
+class Answers(Client):
+    """A client of a service that has one job."""
+
+    def __init__(self, tasks: list[Any], outputs: list[Any]) -> None:
+        self.lists = {"tasks": tasks, "outputs": outputs}
+
+    def tasks(self, job_id: str, **_: Any) -> Any:
+        return self.lists["tasks"]
+
+    def outputs(self, job_id: str, **_: Any) -> Any:
+        return self.lists["outputs"]
+
+
 def test_a_run_of_ports_is_reserved_whole_or_not_at_all(tmp_path: Path) -> None:
     """One that is in use spoils the run, and frees the ones before it."""
     locks = PortLocks(tmp_path)
@@ -110,7 +174,7 @@ def test_the_demo_prefers_what_is_given_then_the_sample_data(tmp_path: Path) -> 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # rasterio multiplies affines the old way
 def test_without_data_the_demo_writes_the_sample_of_the_package(tmp_path: Path) -> None:
     """One real scene whose name says that its place is unknown."""
-    pytest.importorskip("spyndex")
+    require("spyndex")
     found = find_scenes([], {"SWATH_TEST_DATA": str(tmp_path / "none")}, tmp_path, tmp_path / "scratch")
     assert [path.name for path in found.paths] == ["spyndex-sample-location-unknown.tif"]
     assert found.paths[0].stat().st_size > 100_000

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import Result
 
+from swath.cli.supervisor import own_reference
+from swath.cli.var import Var
 from tests.cli.conftest import IMAGE, JOB_ID, StandIn, a_job, a_task
 
 Swath = Callable[..., Result]
@@ -245,3 +248,24 @@ def test_a_fault_of_ours_is_one_line_and_8(api: StandIn, swath: Swath, monkeypat
     assert "SWATH_DEBUG=1" in done.stderr
     monkeypatch.setenv("SWATH_DEBUG", "1")
     assert isinstance(swath("show", JOB_ID).exception, KeyError)
+
+
+@pytest.mark.parametrize("state", ["ready", "starting", "stopped"])
+def test_the_token_is_sent_only_while_the_supervisor_lives(
+    api: StandIn, swath: Swath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Somebody else may have got the port: 5, nothing is sent, and the remedy is said."""
+    var = Var(root=tmp_path / "var")
+    var.make()
+    document = {"api_url": os.environ["SWATH_URL"], "token_file": str(var.token_file), "state": state}
+    var.write_cluster({**document, "supervisor": {"pid": os.getpid(), "started": "of another process"}})
+    monkeypatch.delenv("SWATH_URL")
+    monkeypatch.delenv("SWATH_TOKEN")
+    monkeypatch.setenv("SWATH_VAR", str(var.root))
+    refused = swath("jobs")
+    assert refused.exit_code == 5
+    assert "swath up" in refused.stderr
+    assert api.asked == []
+    var.write_cluster({**document, "supervisor": own_reference()})
+    swath("jobs")
+    assert api.asked
