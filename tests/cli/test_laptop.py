@@ -16,6 +16,7 @@ import pytest
 
 from swath.cli.processes import ProcessRef, end
 from swath.cli.var import Var
+from tests.cli.conftest import require
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,13 +123,18 @@ def test_the_images_that_come_with_swath_are_there(laptop: Laptop) -> None:
 
 def test_both_agents_are_listed(laptop: Laptop) -> None:
     """With what they have for tasks and executors."""
-    assert len(json.loads(laptop.ok("agents", "--json"))) == 2
-    assert json.loads(laptop.ok("cluster", "--json"))
+    agents = json.loads(laptop.ok("agents", "--json"))
+    assert [agent["active"] for agent in agents] == [True, True]
+    assert len({agent["id"] for agent in agents}) == 2
+    assert {(agent["resources"]["cpus"], agent["resources"]["mem"]) for agent in agents} == {(1.1, 1024 + 128)}
+    cluster = json.loads(laptop.ok("cluster", "--json"))
+    assert cluster["connected"] is True
+    assert cluster["master"] == laptop.var.read_cluster()["master"]
 
 
 def test_the_demo_makes_a_map_and_a_picture(laptop: Laptop) -> None:
     """Without any data of its own: the sample of a Python package, on the cluster that runs already, which it leaves so."""
-    pytest.importorskip("spyndex")
+    require("spyndex")
     laptop.environment["SWATH_TEST_DATA"] = "/nowhere"
     try:
         done = laptop.swath("demo", "--json")
@@ -168,10 +174,11 @@ def test_mistakes_end_with_their_exit_codes(laptop: Laptop) -> None:
 @pytest.mark.parametrize("name", ["api", "scheduler", "local"])
 def test_a_program_that_is_killed_comes_back_and_jobs_run(laptop: Laptop, name: str) -> None:
     """kill -9, another pid, and a job that succeeds."""
-    first = laptop.var.find_programs()[name]
-    os.kill(first.pid, signal.SIGKILL)
-    eventually(lambda: (now := laptop.var.find_programs().get(name)) and now != first)
+    before = laptop.var.find_programs()
+    os.kill(before[name].pid, signal.SIGKILL)
+    second = eventually(lambda: (now := laptop.var.find_programs().get(name)) != before[name] and now)
     eventually(lambda: laptop.swath("submit", "true", "--wait", "--timeout", "30").returncode == 0)
+    assert laptop.var.find_programs() == {**before, name: second}
 
 
 def test_ctrl_c_leaves_executors_that_the_next_up_takes_over_and_down_ends(empty: Laptop) -> None:
