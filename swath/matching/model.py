@@ -63,5 +63,4 @@ class Plan:
     """What to do with the offers at hand. It is verified again where it is applied: offers may have gone since."""
 
     placements: tuple[Placement, ...] = ()  # in the order of the demands
-    declines: tuple[str, ...] = ()  # offered agents that nothing here can use
     leftovers: tuple[Leftover, ...] = ()

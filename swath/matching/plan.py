@@ -38,10 +38,8 @@ def plan(agents: Sequence[AgentView], demands: Sequence[Demand]) -> Plan:
         ]
         if (left := demand.count - int(taken.sum())) > 0:
             waiting.append((demand, left, left == demand.count - allowed))
-    used = {placement.agent for placement in placements}
     return Plan(
         placements=tuple(placements),
-        declines=tuple(agent.id for agent in offered if agent.id not in used),
         leftovers=_explained(Cluster(room.after(agents)), waiting) if waiting else (),
     )
 

@@ -37,14 +37,12 @@ def test_tasks_that_fit_are_placed_and_nothing_is_left():
     result = plan([an_agent()], [a_demand(count=3)])
     assert placed(result) == {("j1", "a1"): 3}
     assert result.leftovers == ()
-    assert result.declines == ()
 
 
-def test_an_agent_that_no_demand_can_use_is_declined():
-    """An offer that is too small for everything goes back at once (M29)."""
+def test_an_agent_that_no_demand_can_use_is_left_out():
+    """An offer that is too small for everything takes no task."""
     result = plan([an_agent("small", cpus=0.5), an_agent("large")], [a_demand()])
     assert placed(result) == {("j1", "large"): 1}
-    assert result.declines == ("small",)
 
 
 def test_the_first_task_on_a_cold_agent_leaves_room_for_its_executor():
@@ -85,7 +83,6 @@ def test_constraints_keep_tasks_off_other_agents():
     rule = Constraint(attribute="region", operator="equals", value="ispra")
     result = plan(agents, [a_demand(count=2, constraints=(rule,))])
     assert placed(result) == {("j1", "here"): 2}
-    assert result.declines == ("there",)
 
 
 def test_an_agent_without_an_offer_gets_nothing():
@@ -156,16 +153,12 @@ def test_a_plan_never_over_commits_an_offer(agents: list[AgentView], demands: li
 
 
 @given(agents, demands)
-def test_every_task_is_either_placed_or_explained_and_every_offer_used_or_declined(
-    agents: list[AgentView], demands: list[Demand]
-):
-    """Nothing is lost between the placements, the leftovers and the declines."""
+def test_every_task_is_either_placed_or_explained(agents: list[AgentView], demands: list[Demand]):
+    """Nothing is lost between the placements and the leftovers."""
     result = plan(agents, demands)
     told = sum(p.count for p in result.placements) + sum(leftover.count for leftover in result.leftovers)
     assert told == sum(demand.count for demand in demands)
     assert all(str(leftover.reason) for leftover in result.leftovers)
-    offered = {agent.id for agent in agents if agent.offered}
-    assert {p.agent for p in result.placements} | set(result.declines) == offered
 
 
 @given(agents, demands)
