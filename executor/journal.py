@@ -86,7 +86,7 @@ def read_journal(path: Path) -> list[Entry]:
         return []
     for line in lines:
         try:
-            document = json.loads(line)
+            document = to_object(json.loads(line))
             if "ended" in document:
                 entries.pop(document["ended"], None)
             else:
@@ -99,9 +99,16 @@ def read_journal(path: Path) -> list[Entry]:
     return list(entries.values())
 
 
+def to_object(value: Any) -> dict[str, Any]:
+    """The object that a value is; raises TypeError for another one."""
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r:.40} is no object")
+    return value
+
+
 def to_entry(document: dict[str, Any]) -> Entry:
     """The entry of a line; raises KeyError, TypeError or ValueError for what is none."""
-    seen = {str(int(pid)): _to_number(started) for pid, started in document.get("seen", {}).items()}
+    seen = {str(int(pid)): _to_number(started) for pid, started in to_object(document.get("seen", {})).items()}
     scratch, pid, started = document.get("scratch"), document.get("pid"), document.get("started")
     if not isinstance(document["attempt"], str) or not isinstance(scratch, str | None):
         raise TypeError("an id and a path are text")

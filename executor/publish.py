@@ -6,23 +6,27 @@ hard link to something that is not ours) is copied, so that what is published ca
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from executor.places import Places
+from executor.trees import TooDeepError, walk
 from swath.domain.attempts import OutputFile
 from swath.domain.manifest import Manifest
 from swath.domain.retries import Cause
 from swath.domain.run import JSON_OUTPUTS, SIDE_CAR, match_outputs, read_json_outputs
 
+DEEPEST = 64  # levels of directories in an output directory
 MOST_ENTRIES = 100_000  # files and directories that an output directory may hold
 LARGEST_JSON = 256 * 1024  # bytes of seed.outputs.json: its values travel in a status update
 
+_COMMANDS_DOING = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM})
 _NO_FOLLOW = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -62,8 +66,14 @@ def publish(manifest: Manifest, places: Places) -> Outputs:
         outputs = check(manifest, places.output_dir, found)
         _move(outputs, found, places.output_dir, places.scratch / "publish")
         _make_official(places.scratch / "publish", places.target)
+    except TooDeepError as error:
+        raise PublishError(Cause.OUTPUT, f"the output directory cannot be published: {error}") from error
+    except RecursionError as error:
+        raise PublishError(Cause.OUTPUT, "the outputs are nested too deep") from error
     except OSError as error:
-        raise PublishError(Cause.AGENT, f"the outputs could not be stored: {error}") from error
+        # Whatever a command can bring about is its own failure: a failure of the agent's costs it none of its attempts.
+        cause = Cause.OUTPUT if error.errno in _COMMANDS_DOING else Cause.AGENT
+        raise PublishError(cause, f"the outputs could not be stored: {error}") from error
     return outputs
 
 
@@ -74,6 +84,8 @@ def check(manifest: Manifest, directory: Path, found: Found) -> Outputs:
     problems = [f"{path} is {what}, no file; only files are published" for path, what in strange.items()]
     problems += [f"the name of {entry.path} is not UTF-8" for entry in match.files if not _is_text(entry.path)]
     values, complaints = read_json_outputs(manifest, _read_json(directory, found))
+    if _is_deeper(values, DEEPEST):
+        raise PublishError(Cause.OUTPUT, f"{JSON_OUTPUTS} has more than {DEEPEST} levels")
     problems += [*match.problems, *complaints]
     if problems:
         raise PublishError(Cause.OUTPUT, "; ".join(problems))
@@ -92,7 +104,7 @@ def _is_text(path: str) -> bool:
 def look(directory: Path) -> Found:
     """All that is below a directory, without following anything; raises PublishError (OUTPUT) for too much of it."""
     found = Found(sizes={}, strange={})
-    for count, entry in enumerate(_walk(directory)):
+    for count, entry in enumerate(walk(directory, DEEPEST)):
         if count == MOST_ENTRIES:
             raise PublishError(Cause.OUTPUT, f"the output directory holds more than {MOST_ENTRIES} entries")
         path = os.path.relpath(entry.path, directory)
@@ -102,14 +114,6 @@ def look(directory: Path) -> Found:
         elif not stat.S_ISDIR(status.st_mode):
             found.strange[path] = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "a special file"
     return found
-
-
-def _walk(directory: Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            yield entry
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path))
 
 
 def _read_json(directory: Path, found: Found) -> str | None:
@@ -126,6 +130,12 @@ def _read_json(directory: Path, found: Found) -> str | None:
         return data.decode()
     except UnicodeDecodeError:
         raise PublishError(Cause.OUTPUT, f"{JSON_OUTPUTS} is not UTF-8") from None
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """True for JSON of more levels than these: whoever writes it again needs a stack as deep."""
+    inner: Collection[object] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(inner) and (levels == 0 or any(_is_deeper(part, levels - 1) for part in inner))
 
 
 def _move(outputs: Outputs, found: Found, source: Path, destination: Path) -> None:
@@ -148,7 +158,7 @@ def _move_file(source: Path, target: Path) -> None:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(f"{source.name} is no file any more")
+            raise PublishError(Cause.OUTPUT, f"{source.name} is no file any more")
         if status.st_nlink > 1:
             _copy(descriptor, target)
             return
@@ -157,7 +167,7 @@ def _move_file(source: Path, target: Path) -> None:
         source.rename(target)
         moved = target.lstat()
         if (moved.st_dev, moved.st_ino) != (status.st_dev, status.st_ino):
-            raise OSError(f"{source.name} changed while it was published")
+            raise PublishError(Cause.OUTPUT, f"{source.name} changed while it was published")
     finally:
         os.close(descriptor)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from executor.runtimes.choice import Runtimes
 from executor.runtimes.port import Assignment, Runtime
 from executor.settings import Settings
 from executor.staging import StartError, resolve_inputs
+from executor.trees import remove_tree
 from executor.usage import disk_mib
 from executor.workers import Workers
 from swath.domain.manifest import Manifest
@@ -246,6 +246,8 @@ class Shell:
 
     def _tidy_thoroughly(self, places: Places, effect: Clean) -> None:
         if places.scratch and not effect.succeeded:  # it may have been published when nobody waited for it any more
-            shutil.rmtree(places.target, ignore_errors=True)
-        places.clean()
-        self._journal.end(effect.attempt)
+            remove_tree(places.target)
+        if places.clean():
+            self._journal.end(effect.attempt)
+        else:  # whoever comes next tries again, by the journal
+            log.error("not all that attempt %s left can be removed", effect.attempt)

@@ -117,6 +117,31 @@ def test_a_journal_tells_what_was_not_finished(tmp_path: Path) -> None:
     assert read_journal(tmp_path / NAME) == [second]
 
 
+def test_a_damaged_journal_tells_what_can_be_read(tmp_path: Path) -> None:
+    """Bytes that are no text, JSON of another shape, numbers that are none: skipped, and whatever else is there is told."""
+    good = Entry(attempt="b", pid=1, started=2)
+    lines = [
+        b"\x00\xff\xfe",
+        b"[]",
+        b"3",
+        b"[" * 100_000,
+        b'{"attempt": 7}',
+        b'{"attempt": "a", "pid": "1"}',
+        b'{"attempt": "a", "pid": -1, "started": 1}',
+        b'{"attempt": "a", "pid": 1, "started": true}',
+        b'{"attempt": "a", "scratch": ["/"]}',
+        b'{"attempt": "a", "seen": [1]}',
+        b'{"attempt": "a", "seen": {"x": 1}}',
+        b'{"ended": {}}',
+        b'{"attempt": "b", "pid": 1, "started": 2}',
+        b"\xe2\x80",
+    ]
+    (tmp_path / NAME).write_bytes(b"\n".join(lines))
+    assert read_journal(tmp_path / NAME) == [good]
+    (tmp_path / "directory").mkdir()
+    assert read_journal(tmp_path / "directory") == []
+
+
 def test_a_journal_stays_small(tmp_path: Path) -> None:
     """What has ended is forgotten in time, what has not is kept."""
     journal = Journal(tmp_path)
