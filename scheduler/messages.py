@@ -10,6 +10,7 @@ from scheduler.core import effects as fx
 from scheduler.core.events import LaunchRefused
 from scheduler.core.specs import KILL_GRACE_S, make_spec, timeout_s
 from swath.domain.errors import UserError
+from swath.domain.manifest import Manifest
 from swath.wire import calls as wire
 
 Items = Callable[[str, Iterable[int]], Mapping[int, Any]]  # a job's id and indices of tasks -> elements of its array
@@ -53,7 +54,8 @@ class Writer:
 
     def _accept(self, call: fx.Accept) -> wire.Message:
         items = self._read_items(call.launches)
-        tasks = [task for launch in call.launches if (task := self._task(launch, items)) is not None]
+        inputs: dict[str, frozenset[str]] = {}
+        tasks = [task for launch in call.launches if (task := self._task(launch, items, inputs)) is not None]
         if not tasks:
             return wire.make_decline(call.offer_ids, call.refuse_s)
         return wire.make_accept(call.offer_ids, tasks, call.refuse_s)
@@ -68,11 +70,19 @@ class Writer:
             for index, item in self.read_items(job_id, indices).items()
         }
 
-    def _task(self, launch: fx.Launch, items: Mapping[tuple[str, int], Any]) -> wire.Message | None:
-        """TaskInfo of one attempt; an item that no spec can be made of is remembered, and fails by itself alone."""
+    def _task(
+        self, launch: fx.Launch, items: Mapping[tuple[str, int], Any], inputs: dict[str, frozenset[str]]
+    ) -> wire.Message | None:
+        """TaskInfo of one attempt; an item that no spec can be made of is remembered, and fails by itself alone.
+
+        `inputs` gathers the names of each job's file inputs.
+        """
         attempt = launch.attempt
         try:
-            spec = make_spec(launch, items[(attempt.job_id, attempt.task_index)], self.outputs_root)
+            if attempt.job_id not in inputs:
+                inputs[attempt.job_id] = Manifest.from_json(launch.job.image.manifest).file_inputs
+            item = items[(attempt.job_id, attempt.task_index)]
+            spec = make_spec(launch, item, inputs[attempt.job_id], self.outputs_root)
         except (UserError, LookupError) as error:
             self.refused.append(LaunchRefused(attempt_id=attempt.id, message=str(error)))
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from scheduler.core.effects import Launch
@@ -14,10 +13,13 @@ KILL_GRACE_S = 10.0
 DEFAULT_TIMEOUT_S = 24 * 3600.0  # where neither the job nor its manifest names one
 
 
-def make_spec(launch: Launch, item: Any, outputs_root: str) -> AttemptSpec:
-    """The attempt in full, `item` being its element of the job's array; raises InvalidInputError for one of another form."""
+def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_root: str) -> AttemptSpec:
+    """The attempt in full, `item` being its element of the job's array; raises InvalidInputError for one of another form.
+
+    `file_inputs` are the manifest's: reading it for every task of an array would cost more than all the rest.
+    """
     attempt, job = launch.attempt, launch.job
-    binding = bind_item(job.spec, file_inputs(job.image.manifest), item)
+    binding = bind_item(job.spec, file_inputs, item)
     return AttemptSpec(
         attempt=attempt.id,
         job=job.id,
@@ -48,9 +50,3 @@ def timeout_s(job: JobRecord) -> float:
     if job.spec.timeout_s is not None:
         return float(job.spec.timeout_s)
     return float(job.image.manifest.get("job", {}).get("timeout") or DEFAULT_TIMEOUT_S)
-
-
-def file_inputs(manifest: Mapping[str, Any]) -> frozenset[str]:
-    """The names of the manifest's file inputs."""
-    interface = manifest.get("job", {}).get("interface") or {}
-    return frozenset(entry["name"] for entry in (interface.get("inputs") or {}).get("files") or ())

@@ -36,7 +36,16 @@ EXECUTOR = Resources(cpus_m=100, mem=128)
 SETTINGS = CoreSettings(executor_id="swath-abc", executor_resources=EXECUTOR)
 MANIFEST = {
     "seedVersion": "1.0.0",
-    "job": {"name": "true", "jobVersion": "1.0.0", "timeout": 600, "interface": {"command": "true"}},
+    "job": {
+        "name": "true",
+        "jobVersion": "1.0.0",
+        "packageVersion": "1.0.0",
+        "title": "true",
+        "description": "Succeeds",
+        "maintainer": {"name": "nobody", "email": "nobody@example.org"},
+        "timeout": 600,
+        "interface": {"command": "true"},
+    },
 }
 IMAGE = ImageRow(
     id=1,
