@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 BATCH = 2000  # events handled in one turn at most: a bound on the size of a transaction
 SLICE = 2000  # failed tasks of a job that one turn makes wait again at most, for the same reason
+PRUNE_S = 3600.0  # between deletions of old events and keys
+PRUNE_AGAIN_S = 10.0  # while there is more to delete
 POLL_S = 10.0  # a lost notification costs at most this (DESIGN.md 1)
 
 
@@ -83,9 +85,12 @@ class Loop:
         inbox: Inbox,
         lease: Lease,
         metrics: Metrics,
+        prune: Callable[[datetime], int],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`load` makes another core, of what the database remembers."""
+        """`load` makes another core, of what the database remembers; `prune` deletes a slice of what has had its time there,
+        and says how many rows that was.
+        """
         self._core = core
         self._load = load
         self._shell = shell
@@ -95,6 +100,8 @@ class Loop:
         self._metrics = metrics
         self._clock = clock
         self._wake_at: datetime | None = None
+        self._prune = prune
+        self._prune_at = clock() + timedelta(seconds=PRUNE_AGAIN_S)
         self._retried: dict[str, tuple[int, int | None]] = {}  # job -> the retry under way, and how far it has got
 
     def run(self) -> None:
@@ -114,7 +121,14 @@ class Loop:
         if self._clock() >= self._lease.renew_at:
             self._lease.renew()
         self._turn(items)
+        self._prune_if_due()
         return True
+
+    def _prune_if_due(self) -> None:
+        """One slice now and then: the loop never waits for long."""
+        now = self._clock()
+        if now >= self._prune_at:
+            self._prune_at = now + timedelta(seconds=PRUNE_AGAIN_S if self._prune(now) else PRUNE_S)
 
     def _turn(self, items: list[Item]) -> None:
         begun = time.perf_counter()

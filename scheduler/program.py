@@ -137,6 +137,7 @@ class Scheduler:
             inbox=inbox,
             lease=self._lease,
             metrics=self._metrics,
+            prune=store.prune,
         )
         self._metrics.restarts.inc()
         self._metrics.leading.set(1)

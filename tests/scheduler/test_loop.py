@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -43,7 +43,15 @@ class Jobs:
         return [], None
 
 
-def a_loop(diary: Diary, inbox: Inbox, jobs: Jobs, core: Any = None, load: Callable[[], Any] | None = None) -> Loop:
+def a_loop(
+    diary: Diary,
+    inbox: Inbox,
+    jobs: Jobs,
+    core: Any = None,
+    load: Callable[[], Any] | None = None,
+    prune: Callable[[datetime], int] = lambda now: 0,
+    clock: Callable[[], datetime] = lambda: NOON,
+) -> Loop:
     lease = a_lease(FakeLeadership(), [NOON])
     lease.acquire()
     core = core or Core.load(
@@ -60,7 +68,8 @@ def a_loop(diary: Diary, inbox: Inbox, jobs: Jobs, core: Any = None, load: Calla
         inbox=inbox,
         lease=lease,
         metrics=Metrics(),
-        clock=lambda: NOON,
+        prune=prune,
+        clock=clock,
     )
 
 
@@ -93,6 +102,22 @@ def test_what_the_database_says_comes_before_what_happened_since_it_was_read():
     inbox.put(Signal.DESIRED)
     loop.run_once()
     assert handled == [ev.JobSeen, ev.Heartbeat]
+
+
+def test_what_is_old_is_deleted_every_hour_and_slice_by_slice():
+    """Ten seconds after a slice the next one, until nothing is left."""
+    slices, asked, seconds = [5, 5, 0, 0], [], [0.0]
+
+    def prune(now: datetime) -> int:
+        asked.append((now - NOON).total_seconds())
+        return slices.pop(0)
+
+    inbox = Inbox()
+    loop = a_loop(Diary(), inbox, Jobs(), prune=prune, clock=lambda: NOON + timedelta(seconds=seconds[0]))
+    for seconds[0] in range(0, 4000, 5):
+        inbox.put(ev.Heartbeat())
+        loop.run_once()
+    assert asked == [10, 20, 30, 3630]
 
 
 class Picky(Diary):
