@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
@@ -26,9 +27,15 @@ class Operator(Protocol):
 class AgentLister:
     """Answers each request with at most one list; requests that come while one is under way are one request."""
 
-    def __init__(self, operator: Operator, on_listed: Callable[[AgentsListed], None]) -> None:
+    def __init__(
+        self,
+        operator: Operator,
+        on_listed: Callable[[AgentsListed], None],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._operator = operator
         self._on_listed = on_listed
+        self._clock = clock
         self._wanted = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="swath agent list", daemon=True)
@@ -53,9 +60,10 @@ class AgentLister:
 
     def _list(self) -> None:
         try:
+            asked_at = self._clock()
             result, answer = self._operator.query({"type": "GET_AGENTS"})
             if result.is_sent:
-                self._on_listed(to_agents(answer))
+                self._on_listed(to_agents(answer, asked_at))
             else:
                 log.warning("agents_not_listed", status=result.status, reason=result.message)
         except WireError as error:

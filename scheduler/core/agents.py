@@ -20,6 +20,7 @@ def on_offer(turn: Turn, offer: Offer) -> None:
         list_soon(turn)
         _reconsider(turn)
     agent.offers[offer.id] = offer
+    agent.offered_at = turn.now
     info = agent.info if agent.listed else _guess(offer, _at_least(turn, agent))
     if info != agent.info or _is_stale(turn, agent):
         _write(turn, agent, info)
@@ -42,11 +43,12 @@ def on_listed(turn: Turn, event: AgentsListed) -> None:
         if agent.info != info or _is_stale(turn, agent):
             _write(turn, agent, info)
     known = {info.agent_id for info in event.agents} | event.recovered
-    # Whoever offers something is there, even if the list was made before it came.
-    for agent_id in [
-        agent_id for agent_id, agent in state.agents.items() if agent_id not in known and not agent.offers
-    ]:
-        _drop(turn, agent_id)
+    asked_at = event.asked_at or turn.now
+    for agent_id in [agent_id for agent_id in state.agents if agent_id not in known]:
+        # Whoever has offered something since is there: it registered while the list was on its way.
+        offered_at = state.agents[agent_id].offered_at
+        if offered_at is None or offered_at < asked_at:
+            _drop(turn, agent_id)
     list_later(turn)
 
 

@@ -1,9 +1,10 @@
-"""Everything that can happen to the core. Time is not in here: it comes with the turn in which an event is handled."""
+"""Everything that can happen to the core. The time of an event is that of the turn in which it is handled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from swath.domain.changes import PutAgent, PutTask
 from swath.domain.resources import Resources
@@ -117,6 +118,7 @@ class AgentsListed:
     """All agents that the master knows (GET_AGENTS)."""
 
     agents: tuple[PutAgent, ...]
+    asked_at: datetime | None = None  # it knows nothing of what came later; None for a list of this very moment
     recovered: frozenset[str] = frozenset()  # registered before the master's failover and not back yet
 
 

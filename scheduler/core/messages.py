@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from scheduler.core.events import (
@@ -43,11 +44,12 @@ def to_event(message: Message) -> Event | None:
         raise WireError(f"a {message['type']} event cannot be understood: {error!r}") from error
 
 
-def to_agents(answer: Message) -> AgentsListed:
-    """The answer to GET_AGENTS; raises WireError where it is none."""
+def to_agents(answer: Message, asked_at: datetime) -> AgentsListed:
+    """The answer to a GET_AGENTS that left at `asked_at`; raises WireError where it is none."""
     try:
         listed = answer["get_agents"]
         return AgentsListed(
+            asked_at=asked_at,
             agents=tuple(map(_to_agent, listed.get("agents") or ())),
             recovered=frozenset(info["id"]["value"] for info in listed.get("recovered_agents") or ()),
         )

@@ -54,7 +54,7 @@ class Job:
     wait_reason: str | None
     tasks: dict[int, PutTask] = field(default_factory=dict)  # those with a row that have not ended
     running: dict[int, str] = field(default_factory=dict)  # ACTIVE tasks and their live attempts
-    due: dict[int, None] = field(default_factory=dict)  # of them those to be tried again now, in order
+    due: dict[int, None] = field(default_factory=dict)  # PENDING tasks with a row that could start now, in order
     held_until: datetime | None = None  # not_before, while it lies ahead
     seen_waiting: int = 0  # `waiting` when the last turn ended
     hopeless: bool = False  # as things are, no freed resource would help
@@ -106,6 +106,7 @@ class Agent:
     used: Resources = field(default_factory=Resources)  # by our attempts, executors aside
     attempts: int = 0
     offers: dict[str, Offer] = field(default_factory=dict)
+    offered_at: datetime | None = None  # when it offered something last
     written_at: datetime | None = None
     bad_ends: int = 0  # of attempts in a row, by no fault of theirs
     failed_at: datetime | None = None  # when the last of them was counted

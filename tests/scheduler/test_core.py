@@ -315,7 +315,7 @@ def test_agents_are_listed_soon_after_subscribing_and_then_at_leisure():
 def test_an_agent_that_the_master_no_longer_lists_is_deactivated():
     """But not one that the new master still waits for."""
     world = World().subscribe().submit(a_job(cpus=64)).offer("a1").offer("a2")
-    world.happen(ev.AgentsListed(agents=(), recovered=frozenset({"a2"})))
+    world.advance(1).happen(ev.AgentsListed(agents=(), recovered=frozenset({"a2"})))
     assert set(world.store.agents) == {"a2"}
 
 
@@ -325,6 +325,16 @@ def test_an_agent_that_offers_while_the_list_does_not_know_it_yet_is_kept():
     world.happen(ev.Offered(offers=(world.an_offer(),)), ev.AgentsListed(agents=()))
     assert len(world.launched()) == 1
     assert set(world.store.agents) == {"a1"}
+
+
+def test_an_agent_that_offered_after_the_list_was_asked_for_is_kept():
+    """It registered while the list was on its way; the next list has it, or else it is gone."""
+    world = World().subscribe().submit(a_job(cpus=64)).advance(1)
+    asked_at = world.now
+    world.advance(1).offer().advance(1).happen(ev.AgentsListed(agents=(), asked_at=asked_at))
+    assert set(world.store.agents) == {"a1"}
+    world.happen(ev.AgentsListed(agents=(), asked_at=world.now))
+    assert world.store.agents == {}
 
 
 @pytest.mark.parametrize("size", [1, 5])

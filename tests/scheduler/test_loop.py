@@ -260,13 +260,13 @@ def test_the_lister_outlives_whatever_the_master_answers():
             return SENT, answer
 
     inbox, operator = Inbox(), Operator()
-    lister = AgentLister(operator, inbox.put)
+    lister = AgentLister(operator, inbox.put, clock=lambda: NOON)
     lister.start()
     taken: list[Any] = []
     while not taken:
         lister.request()
         taken = inbox.take(0.01)
-    assert taken == [ev.AgentsListed(agents=())]
+    assert taken == [ev.AgentsListed(agents=(), asked_at=NOON)]
     assert operator.answers == []
     lister.stop()
 
@@ -279,8 +279,8 @@ def test_the_lister_answers_a_request_with_a_list():
             return SENT, {"type": "GET_AGENTS", "get_agents": {}}
 
     inbox = Inbox()
-    lister = AgentLister(Operator(), inbox.put)
+    lister = AgentLister(Operator(), inbox.put, clock=lambda: NOON)
     lister.start()
     lister.request()
-    assert inbox.take(10) == [ev.AgentsListed(agents=())]
+    assert inbox.take(10) == [ev.AgentsListed(agents=(), asked_at=NOON)]
     lister.stop()

@@ -87,7 +87,7 @@ def test_the_list_of_agents_has_totals_and_the_address_behind_the_pid():
         "pid": "slave(1)@10.0.0.1:15461",
         "total_resources": [{**CPUS, "scalar": {"value": 4.0}}, PORTS],
     }
-    listed = to_agents({"type": "GET_AGENTS", "get_agents": {"agents": [entry]}})
+    listed = to_agents({"type": "GET_AGENTS", "get_agents": {"agents": [entry]}}, NOON)
     (agent,) = listed.agents
     assert (agent.url, agent.total, agent.active) == ("http://10.0.0.1:15461", Resources(cpus_m=4000), True)
 
