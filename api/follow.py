@@ -10,7 +10,7 @@ from typing import Any
 from sse_starlette import ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from api.logs import CHUNK, LogFile
+from api.logs import LogFile
 from api.observe import BATCH
 from api.service import Service
 from api.views import to_event, to_job, why_task
@@ -82,6 +82,12 @@ async def job_progress(service: Service, job_id: str) -> AsyncIterator[ServerSen
             await asyncio.sleep(PROGRESS_S)
 
 
+def find_log(service: Service, job_id: str, index: int, number: int | None, stream: str) -> LogFile | None:
+    """Where the log of an attempt lies; None for one that has not started. Raises NotFoundError for no task."""
+    attempt, _ = _find_attempt(service, job_id, index, number)
+    return None if attempt is None else _to_file(attempt, stream)
+
+
 def get_log(service: Service, job_id: str, index: int, number: int | None, stream: str) -> LogFile:
     """Where the log of an attempt lies. Raises NotFoundError for one that has not started, or left nothing."""
     attempts = service.store.list_attempts(job_id, index)
@@ -112,11 +118,12 @@ async def log_bytes(
             ended = not may_come if attempt is None else is_terminal(attempt.state)
             if attempt is not None and file is not None:
                 number = attempt.number  # a retry has a log of its own
-                data = await service.sandboxes.read(file, offset, CHUNK)
+                data, size = await service.sandboxes.read(file, offset)
                 while data:
                     yield data
                     offset, nap_s = offset + len(data), SHORTEST_NAP_S
-                    data = await service.sandboxes.read(file, offset, CHUNK)
+                    data, size = await service.sandboxes.read(file, offset)
+                offset = min(offset, size)  # a log that has grown too large is cut, and goes on from there
             if ended:
                 return
             await _wait(news, nap_s if file is not None else LONGEST_NAP_S)

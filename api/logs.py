@@ -49,17 +49,16 @@ class SandboxReader:
         _, size = await self._ask(file, 0, 1)
         return size
 
-    async def read(self, file: LogFile, offset: int, length: int) -> bytes:
-        """At most `length` bytes from `offset` on; fewer where the agent gives fewer, none at the end."""
-        data, _ = await self._ask(file, offset, min(length, CHUNK))
-        return data
+    async def read(self, file: LogFile, offset: int) -> tuple[bytes, int]:
+        """(bytes from `offset` on as many as the agent gives and none at the end, the file's size)."""
+        return await self._ask(file, offset, CHUNK)
 
     async def stream(self, file: LogFile, start: int, end: int) -> AsyncIterator[bytes]:
-        """The bytes of [start, end) piece by piece."""
+        """The bytes of [start, end) piece by piece. Broken off where the file has become shorter meanwhile."""
         while start < end:
-            data = await self.read(file, start, end - start)
+            data, size = await self._ask(file, start, min(end - start, CHUNK))
             if not data:
-                return
+                raise AgentUnreachableError(f"{file.path} was cut to {size} bytes while it was read")
             start += len(data)
             yield data
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.follow import get_log, log_bytes
+from api.follow import find_log, get_log, log_bytes
 from api.openapi import PROBLEMS
 from api.pages import JobId, TaskIndex, check_job_id
 from api.ranges import clip, find_range
@@ -35,11 +35,10 @@ async def read_log(
     """A log, or a part of it. It is read from the agent's sandbox: 503 while that agent does not answer."""
     check_job_id(job_id)
     if follow:
-        await run_in_threadpool(service.store.get_task, job_id, index)
-        start = offset
-        if offset < 0:
-            file = await run_in_threadpool(get_log, service, job_id, index, attempt, stream)
-            start, _ = clip(offset, None, await service.sandboxes.get_size(file))
+        known = await run_in_threadpool(find_log, service, job_id, index, attempt, stream)
+        # asked now, while a refusal can still be a status and not a stream that breaks off
+        size = 0 if known is None else await service.sandboxes.get_size(known)
+        start = offset if offset >= 0 else max(0, size + offset)
         return StreamingResponse(
             log_bytes(service, job_id, index, attempt, stream, start), media_type=_MEDIA_TYPE, headers=_HEADERS
         )
