@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from swath.domain.ids import ALPHABET, ULID_LENGTH
@@ -61,44 +61,72 @@ def remove_tree(path: Path) -> bool:
         with suppress(OSError):
             path.unlink()
         return not os.path.lexists(path)
-    try:
-        _empty(top)
-    finally:
-        os.close(top)
+    _empty(top)
     with suppress(OSError):
         path.rmdir()
     return not os.path.lexists(path)
 
 
+@dataclass(slots=True)
+class _Level:
+    """A directory that is being emptied."""
+
+    name: str  # in the one above
+    identity: tuple[int, int]
+    pending: list[str]  # its directories that have not been looked into
+
+
 def _empty(top: int) -> None:
-    """Empty a directory. What is found two levels down moves one level up, so that no depth costs a stack, or descriptors."""
-    token, number, progress = secrets.token_hex(8), 0, True
-    while progress:
-        progress = False
-        for name, is_directory in _list(top):
-            if is_directory:
-                number = _lift(top, name, token, number)
-            progress |= _remove(name, is_directory, top)
-
-
-def _lift(top: int, name: str, token: str, number: int) -> int:
-    """Empty the directory `name`: its files are removed, its directories become neighbours of it."""
-    _open_up(name, top)
+    """Empty a directory and close it. One descriptor is open at a time: what lies above is found by `..` again."""
+    here = top
+    levels = [_enter("", here)]
     try:
-        directory = os.open(name, _DIRECTORY, dir_fd=top)
-    except OSError:
-        return number
-    try:
-        for child, is_directory in _list(directory):
-            if _remove(child, is_directory, directory):
+        while True:
+            level = levels[-1]
+            if level.pending:
+                name = level.pending.pop()
+                if (below := _open_below(name, here)) is not None:
+                    os.close(here)
+                    here = below
+                    levels.append(_enter(name, here))
                 continue
-            _open_up(child, directory)  # a directory that moves needs to be written to: its `..` changes
-            number += 1
-            with suppress(OSError):
-                os.rename(child, f"{token}-{number}", src_dir_fd=directory, dst_dir_fd=top)
+            if len(levels) == 1:
+                return
+            above = os.open("..", _DIRECTORY, dir_fd=here)
+            os.close(here)
+            here = above
+            levels.pop()
+            if _identify(here) != levels[-1].identity:  # somebody moves directories about under our hands
+                return
+            _remove(level.name, True, here)
+    except OSError:
+        return
     finally:
-        os.close(directory)
-    return number
+        os.close(here)
+
+
+def _enter(name: str, directory: int) -> _Level:
+    """Remove the files and links of a directory, and name its directories."""
+    level = _Level(name=name, identity=_identify(directory), pending=[])
+    for entry, is_directory in _list(directory):
+        if is_directory:
+            level.pending.append(entry)
+        else:
+            _remove(entry, is_directory, directory)
+    return level
+
+
+def _open_below(name: str, directory: int) -> int | None:
+    _open_up(name, directory)
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=directory)
+    except OSError:
+        return None
+
+
+def _identify(directory: int) -> tuple[int, int]:
+    status = os.fstat(directory)
+    return status.st_dev, status.st_ino
 
 
 def _list(directory: int) -> list[tuple[str, bool]]:
