@@ -9,37 +9,44 @@ from typing import Any
 from scheduler.core.effects import Call, Effects, Note
 from scheduler.core.state import Job, State
 from scheduler.core.timers import NO_KEY, Key, Kind
-from swath.domain.changes import AddEvent, Change, ChangeAttempt, PutTask
+from swath.domain.changes import (
+    AddAttempt,
+    AddEvent,
+    Change,
+    ChangeAttempt,
+    ChangeJob,
+    DeactivateAgent,
+    PutAgent,
+    PutTask,
+)
 
 _ATTEMPT_FIELDS = tuple(entry.name for entry in fields(ChangeAttempt))
 
 
 class Turn:
-    """What handlers are given. Several changes of one attempt or task in a turn become one write."""
+    """What handlers are given. Several changes of one thing in a turn become one write: the store gets each thing once."""
 
     def __init__(self, state: State, now: datetime) -> None:
         self.state = state
         self.now = now
         self.touched: dict[str, Job] = {}  # jobs whose row has to be written
-        self._changes: list[Change] = []
-        self._attempts: dict[str, ChangeAttempt] = {}
-        self._tasks: dict[tuple[str, int], PutTask] = {}
+        self._changes: dict[object, Change] = {}
         self._events: list[AddEvent] = []
         self._calls: list[Call] = []
         self._notes: list[Note] = []
 
     def write(self, change: Change) -> None:
         """Have a change committed."""
-        match change:
-            case ChangeAttempt():
-                earlier = self._attempts.get(change.attempt_id)
-                self._attempts[change.attempt_id] = change if earlier is None else _merged(earlier, change)
-            case PutTask():
-                self._tasks[(change.job_id, change.index)] = change
-            case AddEvent():
-                self._events.append(change)
-            case _:
-                self._changes.append(change)
+        if isinstance(change, AddEvent):
+            self._events.append(change)
+            return
+        key = _key(change)
+        earlier = self._changes.pop(key, None)
+        if isinstance(earlier, ChangeAttempt) and isinstance(change, ChangeAttempt):
+            change = _merged(earlier, change)
+        if isinstance(change, PutAgent):  # it is there after all; but one to be deactivated has to be written first
+            self._changes.pop((DeactivateAgent, change.agent_id), None)
+        self._changes[key] = change
 
     def tell(self, job_id: str, kind: str, **data: Any) -> None:
         """Add a line to a job's history."""
@@ -66,14 +73,30 @@ class Turn:
         self.state.timers.set(kind, self.after(seconds), key)
 
     def make_effects(self) -> Effects:
-        """Everything gathered, in the order in which the store may write it."""
-        changes = (*self._changes, *self._tasks.values(), *self._attempts.values(), *self._events)
+        """Everything gathered."""
         return Effects(
-            changes=changes,
+            changes=(*self._changes.values(), *self._events),
             calls=tuple(self._calls),
             notes=tuple(self._notes),
             wake_at=self.state.timers.next_at,
         )
+
+
+def _key(change: Change) -> object:
+    """What the change is of: a later one of the same replaces it."""
+    match change:
+        case AddAttempt():
+            return AddAttempt, change.attempt.id
+        case ChangeAttempt():
+            return ChangeAttempt, change.attempt_id
+        case PutTask():
+            return PutTask, change.job_id, change.index
+        case ChangeJob():
+            return ChangeJob, change.job_id
+        case PutAgent() | DeactivateAgent():
+            return type(change), change.agent_id
+        case _:
+            return type(change)
 
 
 def _merged(earlier: ChangeAttempt, later: ChangeAttempt) -> ChangeAttempt:

@@ -327,6 +327,14 @@ def test_an_agent_that_offers_while_the_list_does_not_know_it_yet_is_kept():
     assert set(world.store.agents) == {"a1"}
 
 
+def test_an_agent_that_comes_and_goes_in_one_turn_is_written_and_deactivated():
+    """The row has to be there to be changed."""
+    world = World().subscribe().submit(a_job(cpus=64))
+    gone = replace(world.list_agents("a2").store.agents["a2"], agent_id="a1", active=False)
+    world.happen(ev.Offered(offers=(world.an_offer(),)), ev.AgentsListed(agents=(gone,)))
+    assert "a1" not in world.store.agents
+
+
 def test_an_agent_that_offered_after_the_list_was_asked_for_is_kept():
     """It registered while the list was on its way; the next list has it, or else it is gone."""
     world = World().subscribe().submit(a_job(cpus=64)).advance(1)
