@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Any
+
+import pytest
 
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
@@ -30,6 +34,7 @@ from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.states import Desired, JobCounts, JobState, Observation, TaskState, is_terminal
 from swath.store.rows import ImageRow, JobRecord, Snapshot
+from swath.store.types import to_json
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 EXECUTOR = Resources(cpus_m=100, mem=128)
@@ -92,6 +97,43 @@ def a_job(name: str = "j1", size: int = 1, *, cpus: float = 1, mem: int = 100, *
     )
 
 
+def _key(change: Change) -> tuple[object, ...] | None:
+    """What a change is of, for those that the store writes as rows of their own."""
+    match change:
+        case ChangeAttempt():
+            return "attempt", change.attempt_id
+        case PutTask():
+            return "task", change.job_id, change.index
+        case ChangeJob():
+            return "job", change.job_id
+        case PutAgent():
+            return "agent", change.agent_id
+    return None
+
+
+def check_storable(value: Any) -> None:
+    """Fail for what PostgreSQL refuses: integers beyond 64 bits, numbers that are none, NULs in text, documents with those."""
+    match value:
+        case bool() | None | datetime():
+            pass
+        case int():
+            assert -(2**63) <= value < 2**63, f"{value} has more than 64 bits"
+        case float():
+            assert isfinite(value), f"{value} is no number"
+        case str():
+            value.encode()
+        case Mapping():
+            json.loads(to_json(value), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+            check_storable(list(value.values()))
+        case list() | tuple():
+            for entry in value:
+                check_storable(entry)
+        case _ if is_dataclass(value):
+            check_storable([getattr(value, entry.name) for entry in fields(value)])
+        case _:
+            raise AssertionError(f"{value!r} has no column")
+
+
 class MemoryStore:
     """What the store does with changes, on dictionaries; complains of everything that the real one would refuse."""
 
@@ -107,7 +149,10 @@ class MemoryStore:
 
     def apply(self, changes: tuple[Change, ...]) -> None:
         """Write everything."""
+        keys = [key for change in changes if (key := _key(change)) is not None]
+        assert len(keys) == len(set(keys)), "the core merges what it writes: each thing comes once in a turn"
         for change in changes:
+            check_storable(change)
             self._write(change)
 
     def _write(self, change: Change) -> None:
@@ -135,7 +180,7 @@ class MemoryStore:
             case PutAgent():
                 self.agents[change.agent_id] = change
             case DeactivateAgent():
-                self.agents.pop(change.agent_id, None)
+                del self.agents[change.agent_id]
             case AddEvent():
                 self.events.append(change)
             case PutSchedulerStatus():
