@@ -9,7 +9,8 @@ from typing import Any
 
 from swath.domain.errors import InvalidInputError, Problem
 
-LARGEST = 1_000_000_000  # thousandths of a CPU, MiB: an absurd amount is a mistake, and sums of these stay exact everywhere
+# Thousandths of a CPU, or MiB: more is a mistake, and sums of these stay exact in every database and matrix.
+LARGEST = 1_000_000_000
 
 _NAMES = {"cpus": "cpus", "mem": "MiB memory", "disk": "MiB disk", "gpus": "gpus"}
 
