@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes what docker-compose.yml needs on this machine, and nothing twice: directories, the api's token and the database's password.
+# Makes what docker-compose.yml needs on this machine, and nothing twice: directories, the api's token, the database's password, Mesos' credentials.
 #
 #   sudo deploy/prepare.sh            then: docker-compose --env-file deploy/.env up -d
 #
@@ -33,4 +33,19 @@ if [ ! -e "$env_file" ]; then
         echo "SWATH_GID=$group"
     } > "$env_file"
     echo "made deploy/.env, with the database's password"
+fi
+# An .env that an earlier version has made lacks it.
+if ! grep -q '^SWATH_SECRET=' "$env_file"; then
+    echo "SWATH_SECRET=$(secret)" >> "$env_file"
+fi
+# In Mesos' own form: who may register at the master, who the agent is, who may ask the agent. Read by root in their containers.
+credential() { printf '{"principal": "%s", "secret": "%s"}' "$1" "$2"; }
+if [ ! -e "$directory/credentials/master" ]; then
+    mkdir -p "$directory/credentials"
+    swath=$(credential swath "$(sed -n 's/^SWATH_SECRET=//p' "$env_file")")
+    agent=$(credential agent "$(secret)")
+    echo "{\"credentials\": [$swath]}" > "$directory/credentials/agent-http"
+    echo "$agent" > "$directory/credentials/agent"
+    echo "{\"credentials\": [$swath, $agent]}" > "$directory/credentials/master"
+    echo "made the credentials of master and agent: $directory/credentials"
 fi

@@ -84,6 +84,43 @@ def test_the_preparation_keeps_secrets_to_their_owner(directory):
     assert re.search(r"^POSTGRES_PASSWORD=[\w-]{32,}$", (directory / "env").read_text(), re.MULTILINE)
 
 
+def test_master_and_agent_ask_for_the_credentials_that_our_programs_have(config, directory):
+    """Each file is in Mesos' form, its owner's alone, and holds the secrets of .env."""
+    read = {
+        name: json.loads((directory / "credentials" / name).read_text()) for name in ("master", "agent", "agent-http")
+    }
+    for name in read:
+        assert (directory / "credentials" / name).stat().st_mode & 0o077 == 0, name
+    environments = {name: service.get("environment", {}) for name, service in config["services"].items()}
+    scheduler, api = environments["scheduler"], environments["api"]
+    ours = {"principal": scheduler["SWATH_PRINCIPAL"], "secret": scheduler["SWATH_SECRET"]}
+    assert len(ours["secret"]) >= 32
+    assert (api["SWATH_AGENT_PRINCIPAL"], api["SWATH_AGENT_SECRET"]) == (ours["principal"], ours["secret"])
+    assert read["master"] == {"credentials": [ours, read["agent"]]}
+    assert read["agent-http"] == {"credentials": [ours]}
+    for name in ("mesos-master", "mesos-agent"):
+        assert environments[name]["MESOS_AUTHENTICATE_HTTP_READONLY"] == "true"
+        assert environments[name]["MESOS_AUTHENTICATE_HTTP_READWRITE"] == "true"
+    for name in ("HTTP_FRAMEWORKS", "FRAMEWORKS", "AGENTS"):
+        assert environments["mesos-master"][f"MESOS_AUTHENTICATE_{name}"] == "true"
+    for name, variable, file in (
+        ("mesos-master", "MESOS_CREDENTIALS", "master"),
+        ("mesos-agent", "MESOS_CREDENTIAL", "agent"),
+        ("mesos-agent", "MESOS_HTTP_CREDENTIALS", "agent-http"),
+    ):
+        mount = f"{directory / 'credentials' / file}:{environments[name][variable]}:ro"
+        assert mount in config["services"][name]["volumes"]
+
+
+def test_an_environment_of_an_earlier_version_gets_the_secret_that_it_lacks(tmp_path):
+    """And keeps what it has."""
+    (tmp_path / "env").write_text("POSTGRES_PASSWORD=kept\n")
+    variables = {"SWATH_DIR": str(tmp_path), "SWATH_ENV_FILE": str(tmp_path / "env")}
+    variables |= {"SWATH_UID": str(os.getuid()), "SWATH_GID": str(os.getgid())}
+    subprocess.run([ROOT / "deploy" / "prepare.sh"], env={**os.environ, **variables}, check=True, capture_output=True)
+    assert re.fullmatch(r"POSTGRES_PASSWORD=kept\nSWATH_SECRET=[\w-]{32,}\n", (tmp_path / "env").read_text())
+
+
 def test_published_ports_are_the_loopbacks(config):
     """And what shares the host's network listens there alone."""
     for name, service in config["services"].items():
