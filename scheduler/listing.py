@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from scheduler.core.events import AgentsListed
-from scheduler.core.messages import to_agents
+from scheduler.core.from_mesos import to_agents
 from swath.domain.errors import WireError
 from swath.wire.calls import Message
 from swath.wire.channel import CallResult

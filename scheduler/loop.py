@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from scheduler.core import events as ev
-from scheduler.core.messages import to_event
+from scheduler.core.from_mesos import to_event
 from scheduler.core.reactor import Core
 from scheduler.lease import Lease
 from scheduler.metrics import Metrics

@@ -15,10 +15,10 @@ from scheduler.core.reactor import Core
 from scheduler.lease import RENEWALS, Lease
 from scheduler.listing import AgentLister
 from scheduler.loop import Inbox, Loop, Signal, Watch
-from scheduler.messages import Writer
 from scheduler.metrics import Metrics
 from scheduler.settings import Settings
 from scheduler.shell import Shell, StoppedError
+from scheduler.to_mesos import Writer
 from scheduler.wishes import Wishes
 from swath.domain.backoff import back_off_s
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError

@@ -11,8 +11,8 @@ import structlog
 
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
-from scheduler.messages import Writer
 from scheduler.metrics import Metrics
+from scheduler.to_mesos import Writer
 from swath.domain.changes import Change
 from swath.domain.errors import SwathError
 from swath.wire.calls import Message

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scheduler.lease import Lease
-from scheduler.messages import Items, Writer
 from scheduler.metrics import Metrics
 from scheduler.shell import Shell
+from scheduler.to_mesos import Items, Writer
 from swath.domain.changes import Change, PutSchedulerStatus
 from swath.wire.calls import Message
 from swath.wire.channel import CallResult, Outcome

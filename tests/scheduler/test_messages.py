@@ -9,9 +9,9 @@ import pytest
 
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
-from scheduler.core.messages import to_agents, to_event
-from scheduler.messages import Writer
+from scheduler.core.from_mesos import to_agents, to_event
 from scheduler.settings import Settings
+from scheduler.to_mesos import Writer
 from swath.domain.attempts import Attempt, AttemptSpec
 from swath.domain.errors import WireError
 from swath.domain.resources import Resources
