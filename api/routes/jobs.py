@@ -94,8 +94,8 @@ def cancel(service: Injected, job_id: JobId) -> Any:
 
 @router.post("/{job_id}/retry", status_code=202, response_model=JobAnswer)
 def retry(service: Injected, job_id: JobId) -> Any:
-    """Run the job's failed tasks again."""
-    return to_job(service.store.request_retry(check_job_id(job_id)))
+    """Run the job's failed tasks again; a conflict where none has failed, or the deadline has passed."""
+    return to_job(service.store.request_retry(check_job_id(job_id), now=service.now()))
 
 
 def _to_labels(texts: list[str]) -> dict[str, str]:

@@ -139,15 +139,23 @@ def test_what_cannot_be_tried_again_is_a_conflict(both_api: Api, scene_file: str
     assert "failed" in response.json()["detail"]
 
 
-def test_a_failed_job_can_be_tried_again(both_api: Api, both_scene: Scene) -> None:
-    """202, and it waits for the scheduler."""
-    job = both_scene.submit()
+@pytest.mark.parametrize(
+    ("deadline", "status"),
+    [({}, 202), ({"deadline": "2226-01-01T00:00:00Z"}, 202), ({"deadline": "2026-01-01T13:00:00Z"}, 409)],
+)
+def test_a_failed_job_can_be_tried_again(
+    both_api: Api, both_scene: Scene, deadline: dict[str, str], status: int
+) -> None:
+    """202, and it waits for the scheduler; but after its deadline it would only fail again: 409."""
+    job = both_scene.submit(**deadline)
     both_scene.apply(
         an_agent(),
         a_task(job, 0, TaskState.FAILED, message="exit code 3"),
         figures(job, JobState.FAILED, Ranges.of(0), failed=1, ended_at=NOW),
     )
-    assert both_api.post(f"/v1/jobs/{job.id}/retry").status_code == 202
+    response = both_api.post(f"/v1/jobs/{job.id}/retry")
+    assert response.status_code == status
+    assert status == 202 or "deadline" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("job_id", ["nope", "0" * 26, "..%2f..", "%00", "01JD" + "I" * 22])
