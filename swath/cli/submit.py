@@ -74,33 +74,35 @@ def submit(
       swath submit true --range INDEX=0:1000
       swath submit --file job.json --wait --json
     """
-    given = {
-        "name": name,
-        "project": project,
-        "labels": _pairs(label, "/labels"),
-        "settings": _pairs(setting, "/settings"),
-        "resources": _resources(cpus, mem, disk, gpus),
-        "priority": priority,
-        "max_running": max_running,
-        "timeout_s": task_timeout,
-        "retry": None if max_attempts is None else {"max_attempts": max_attempts},
-        "constraints": [parse_constraint(word) for word in constraint or ()],
-        "not_before": not_before,
-        "may_wait": may_wait or None,
-    }
-    options = {field: value for field, value in given.items() if value not in (None, {}, [])}
+    options = _options(
+        name=name,
+        project=project,
+        labels=_pairs(label, "/labels"),
+        settings=_pairs(setting, "/settings"),
+        resources=_resources(cpus, mem, disk, gpus),
+        priority=priority,
+        max_running=max_running,
+        timeout_s=task_timeout,
+        retry=None if max_attempts is None else {"max_attempts": max_attempts},
+        constraints=[parse_constraint(word) for word in constraint or ()],
+        not_before=not_before,
+        may_wait=may_wait or None,
+    )
     with open_client() as client:
-        if file is not None:
-            _refuse_beside_file(image, words, over, range_, array)
-            document = {**parse_json(read_text(file), file, dict), **options}
-        else:
-            document = {**_from_words(client, image, words or [], over, range_, array), **options}
-        job = client.submit(document, idempotency_key=key)
-        if not wait_too:
-            _print_submitted(job, as_json)
-            return
-        say(f"job {job['id']} submitted")
-        _wait_and_exit(client, job["id"], timeout, as_json)
+        given = image, words or [], over, range_, array
+        document = _from_words(client, *given) if file is None else _from_file(file, *given)
+        _submit(client, {**document, **options}, key, wait_too=wait_too, timeout_s=timeout, as_json=as_json)
+
+
+def _submit(
+    client: Client, document: dict[str, Any], key: str | None, *, wait_too: bool, timeout_s: float | None, as_json: bool
+) -> None:
+    job = client.submit(document, idempotency_key=key)
+    if not wait_too:
+        _print_submitted(job, as_json)
+        return
+    say(f"job {job['id']} submitted")
+    _wait_and_exit(client, job["id"], timeout_s, as_json)
 
 
 def wait_for(job_id: JobId, timeout: Timeout = None, as_json: AsJson = False) -> None:
@@ -146,9 +148,16 @@ def _from_words(
     return document | ({"inputs": inputs} if inputs else {}) | ({"parameters": parameters} if parameters else {})
 
 
-def _refuse_beside_file(*given: Any) -> None:
-    if any(given):
+def _from_file(file: str, *beside: Any) -> dict[str, Any]:
+    """The document in a file (`-`: stdin), which stands alone but for the options."""
+    if any(beside):
         raise typer.BadParameter("the document says it all: no image, inputs or array beside it", param_hint="--file")
+    return dict(parse_json(read_text(file), file, dict))
+
+
+def _options(**given: Any) -> dict[str, Any]:
+    """The fields of the document that options set."""
+    return {field: value for field, value in given.items() if value not in (None, {}, [])}
 
 
 def _pairs(words: list[str] | None, what: str) -> dict[str, str]:
