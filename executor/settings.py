@@ -6,12 +6,13 @@ A plain dataclass, not pydantic-settings: one executor runs on every agent, and 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
+
+from executor.bounds import Bounds, find_closed, resolve
 
 _DURATION = re.compile(r"(?P<number>[0-9.]+)\s*(?P<unit>ns|us|ms|secs|mins|hrs|days|weeks)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "secs": 1.0, "mins": 60.0, "hrs": 3600.0, "days": 86400.0}
@@ -28,7 +29,7 @@ class Settings:
     shutdown_grace_s: float
     process_runtime: bool  # may commands run outside of containers?
     docker: Literal["auto", "off"]
-    input_roots: tuple[Path, ...]  # resolved; inputs lie below one of them
+    bounds: Bounds  # of inputs
     idle_s: float
     staging_s: float  # for an attempt's image and inputs to be had
     publishing_s: float  # for its outputs to be stored
@@ -45,21 +46,20 @@ class Settings:
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """The settings in an environment; raises ValueError that names the variable which is wrong or missing."""
         sandbox = _directory(environ, "MESOS_SANDBOX", environ.get("MESOS_DIRECTORY", ""))
+        host_sandbox = _directory(environ, "MESOS_DIRECTORY", str(sandbox))
         identity = [environ.get(name, "") for name in ("MESOS_FRAMEWORK_ID", "MESOS_SLAVE_ID", "MESOS_EXECUTOR_ID")]
         docker = environ.get("SWATH_DOCKER", "auto")
         if docker not in ("auto", "off"):
             raise ValueError(f"SWATH_DOCKER is {docker!r}; it may be 'auto' or 'off'")
         return cls(
             sandbox=sandbox,
-            host_sandbox=_directory(environ, "MESOS_DIRECTORY", str(sandbox)),
+            host_sandbox=host_sandbox,
             label=hashlib.sha256("\0".join(identity).encode()).hexdigest()[:16],
             # "Durations in env are strings such as '15mins', '5secs'" (transcript 04i, surprise 8).
             shutdown_grace_s=to_seconds(environ.get("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "5secs")),
             process_runtime=environ.get("SWATH_PROCESS_RUNTIME", "0") == "1",
             docker="off" if docker == "off" else "auto",
-            input_roots=tuple(
-                Path(os.path.realpath(root)) for root in environ.get("SWATH_INPUT_ROOTS", "/").split(":") if root
-            ),
+            bounds=_bounds(environ, docker, (sandbox, host_sandbox)),
             idle_s=_number(environ, "SWATH_EXECUTOR_IDLE_S", 600),
             staging_s=_number(environ, "SWATH_STAGING_S", 1800),
             publishing_s=_number(environ, "SWATH_PUBLISHING_S", 1800),
@@ -67,6 +67,17 @@ class Settings:
             pids_limit=int(_number(environ, "SWATH_PIDS_LIMIT", 1024)),
             python_path=environ.get("PYTHONPATH"),
         )
+
+
+def _bounds(environ: Mapping[str, str], docker: str, sandboxes: tuple[Path, ...]) -> Bounds:
+    """A command that is a process may read what it likes; containers see what they are given, so somebody has to say what."""
+    roots = environ.get("SWATH_INPUT_ROOTS")
+    if not roots and docker == "auto" and environ.get("SWATH_PROCESS_RUNTIME") != "1":
+        raise ValueError("SWATH_INPUT_ROOTS names no directory; containers are given inputs from below these only")
+    return Bounds(
+        roots=tuple(resolve(Path(root)) for root in (roots or "/").split(":") if root),
+        closed=tuple(dict.fromkeys(resolve(path) for path in find_closed(environ, sandboxes))),
+    )
 
 
 def to_seconds(duration: str) -> float:

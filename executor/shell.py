@@ -160,7 +160,7 @@ class Shell:
             Path(
                 context
             ).exists()  # where its file system hangs, this thread shall, and not the one that starts commands
-        inputs = resolve_inputs(order.spec.files, self._settings.input_roots)
+        inputs = resolve_inputs(order.spec.files, self._settings.bounds, order.spec.outputs_root)
         places.make()
         return Assignment(order=order, places=places, inputs=inputs)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from executor.bounds import Bounds, resolve
 from swath.domain.retries import Cause
 
 
@@ -19,21 +20,22 @@ class StartError(Exception):
         super().__init__(message)
 
 
-def resolve_inputs(files: Mapping[str, Iterable[str]], roots: Sequence[Path]) -> dict[str, list[Path]]:
-    """Every input's real paths; raises StartError (INPUT) for one that is missing, unreadable or outside of `roots`."""
-    return {name: [_resolve(name, href, roots) for href in hrefs] for name, hrefs in files.items()}
+def resolve_inputs(files: Mapping[str, Iterable[str]], bounds: Bounds, outputs_root: str) -> dict[str, list[Path]]:
+    """Every input's real paths; raises StartError (INPUT) for one that is missing, unreadable or out of bounds."""
+    outputs = resolve(Path(outputs_root)) if files else Path(outputs_root)
+    return {name: [_resolve(name, href, bounds, outputs) for href in hrefs] for name, hrefs in files.items()}
 
 
-def _resolve(name: str, href: str, roots: Sequence[Path]) -> Path:
+def _resolve(name: str, href: str, bounds: Bounds, outputs_root: Path) -> Path:
     path = to_path(name, href)
     try:
         real = Path(os.path.realpath(path, strict=True))
         mode = real.stat().st_mode
     except OSError as error:
         raise StartError(Cause.INPUT, f"input {name}: {path} cannot be had: {error.strerror}") from error
-    # The real path decides: `..` and symbolic links may lead anywhere inside of the roots, and nowhere else.
-    if not any(real.is_relative_to(root) for root in roots):
-        raise StartError(Cause.INPUT, f"input {name}: {path} lies outside of the directories that inputs may come from")
+    # The real path decides: `..` and symbolic links may lead anywhere inside of the bounds, and nowhere else.
+    if complaint := bounds.complaint(real, outputs_root):
+        raise StartError(Cause.INPUT, f"input {name}: {path} {complaint}")
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise StartError(Cause.INPUT, f"input {name}: {path} is neither a file nor a directory")
     if not os.access(real, os.R_OK):

@@ -26,7 +26,12 @@ from swath.domain.ids import is_ulid
 from swath.domain.retries import Cause
 from tests.executor.build import a_manifest, a_spec, an_id, an_output
 
-AGENT = {"MESOS_SANDBOX": "/mnt/mesos/sandbox", "MESOS_DIRECTORY": "/var/lib/mesos/runs/1", "MESOS_SLAVE_ID": "S0"}
+AGENT = {
+    "MESOS_SANDBOX": "/mnt/mesos/sandbox",
+    "MESOS_DIRECTORY": "/var/lib/mesos/slaves/S0/frameworks/F/executors/E/runs/1",
+    "MESOS_SLAVE_ID": "S0",
+    "SWATH_INPUT_ROOTS": "/data",
+}
 
 
 def an_order(outputs_root: object, **fields: object) -> Order:
@@ -64,9 +69,9 @@ def test_settings_come_from_the_agent_and_the_scheduler() -> None:
     settings = Settings.from_environ(
         AGENT | {"MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": "3secs", "SWATH_INPUT_ROOTS": "/etc/../usr:/tmp"}
     )
-    assert (str(settings.sandbox), str(settings.host_sandbox)) == ("/mnt/mesos/sandbox", "/var/lib/mesos/runs/1")
+    assert (str(settings.sandbox), str(settings.host_sandbox)) == ("/mnt/mesos/sandbox", AGENT["MESOS_DIRECTORY"])
     assert settings.shutdown_grace_s == 3
-    assert settings.input_roots == (Path("/usr"), Path("/tmp"))
+    assert settings.bounds.roots == (Path("/usr"), Path("/tmp"))
     assert not settings.process_runtime
     assert settings.label != Settings.from_environ(AGENT | {"MESOS_SLAVE_ID": "S1"}).label
 
@@ -75,6 +80,7 @@ def test_settings_come_from_the_agent_and_the_scheduler() -> None:
     ("environ", "complaint"),
     [
         ({}, "MESOS_SANDBOX"),
+        (AGENT | {"SWATH_INPUT_ROOTS": ""}, "SWATH_INPUT_ROOTS"),
         (AGENT | {"SWATH_DOCKER": "yes"}, "SWATH_DOCKER"),
         (AGENT | {"SWATH_EXECUTOR_IDLE_S": "long"}, "SWATH_EXECUTOR_IDLE_S"),
         (AGENT | {"MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": "5"}, "is no duration"),
@@ -84,6 +90,50 @@ def test_a_wrong_setting_is_named(environ: dict[str, str], complaint: str) -> No
     """The variable and what it may be."""
     with pytest.raises(ValueError, match=complaint):
         Settings.from_environ(environ)
+
+
+def test_processes_may_read_from_anywhere() -> None:
+    """Without roots the executor starts where commands are processes, which nothing confines, and where no engine is."""
+    bare = {name: value for name, value in AGENT.items() if name != "SWATH_INPUT_ROOTS"}
+    for more in ({"SWATH_PROCESS_RUNTIME": "1"}, {"SWATH_DOCKER": "off"}):
+        assert Settings.from_environ(bare | more).bounds.roots == (Path("/"),)
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("/eo/scene.tif", None),
+        ("/", "holds"),
+        ("/run/user", "lies in /run,"),
+        ("/proc/1/environ", "lies in /proc,"),
+        ("/dev/shm", "lies in /dev,"),
+        ("/sys", "holds /sys,"),
+        ("/opt/engine", "holds /opt/engine,"),
+        ("/opt/engine/x", "lies in /opt/engine,"),
+        ("/opt", "holds /opt/engine,"),
+        ("/var/lib/mesos", "holds /var/lib/mesos,"),
+        ("/var/lib", "holds /var/lib/mesos,"),
+        ("/var/lib/mesos/slaves/S0/other", "lies in /var/lib/mesos,"),
+        ("/mnt/mesos/sandbox/stderr", "lies in /mnt/mesos/sandbox,"),
+        ("/home/me/var/token", "lies in /home/me/var,"),
+        ("/home/me", "holds /home/me/var,"),
+        ("/home/me/scene.tif", None),
+        ("/home/me/var/outputs/J/0/A/ndvi.tif", None),
+        ("/home/me/var/outputs", None),
+    ],
+)
+def test_no_input_holds_what_no_task_may_see(path: str, complaint: str | None) -> None:
+    """Not the engine's socket, the agent's directory, the cluster's tokens, the kernel's files; but what other jobs published."""
+    environ = {"SWATH_INPUT_ROOTS": "/", "SWATH_VAR": "/home/me/var", "DOCKER_HOST": "unix:///opt/engine/docker.sock"}
+    bounds = Settings.from_environ(AGENT | environ).bounds
+    said = bounds.complaint(Path(path), Path("/home/me/var/outputs"))
+    assert said is None if complaint is None else complaint in str(said)
+
+
+def test_an_outputs_root_opens_nothing_above_itself() -> None:
+    """Outputs at the root do not make the rest of the machine an input."""
+    bounds = Settings.from_environ(AGENT | {"SWATH_INPUT_ROOTS": "/"}).bounds
+    assert bounds.complaint(Path("/run/docker.sock"), Path("/")) is not None
 
 
 def test_durations_are_read_as_mesos_writes_them() -> None:
