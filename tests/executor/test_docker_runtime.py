@@ -41,15 +41,20 @@ def files_of(programs: tuple[str, ...]) -> dict[str, Path]:
     return files
 
 
+def make_image(programs: tuple[str, ...]) -> str:
+    """A new image with these programs and little else; its id."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, path in sorted(files_of(programs).items()):
+            tar.add(path, arcname=name)
+    imported = subprocess.run(["docker", "import", "-"], input=archive.getvalue(), check=True, capture_output=True)
+    return imported.stdout.decode().strip()
+
+
 @pytest.fixture(scope="module")
 def image() -> Iterator[ImageSource]:
     """An image with a shell and little else; removed in the end."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name, path in sorted(files_of(PROGRAMS).items()):
-            tar.add(path, arcname=name)
-    imported = subprocess.run(["docker", "import", "-"], input=archive.getvalue(), check=True, capture_output=True)
-    image_id = imported.stdout.decode().strip()
+    image_id = make_image(PROGRAMS)
     yield ImageSource(name="shell", version="1.0.0", image_id=image_id)
     docker("rmi", "--force", image_id)
 

@@ -123,7 +123,7 @@ def test_processes_may_read_from_anywhere() -> None:
     ],
 )
 def test_no_input_holds_what_no_task_may_see(path: str, complaint: str | None) -> None:
-    """Not the engine's socket, the agent's directory, the cluster's tokens, the kernel's files; but what other jobs published."""
+    """Not the engine's socket, the agent's directory, the cluster's tokens, the kernel's files; but what jobs published."""
     environ = {"SWATH_INPUT_ROOTS": "/", "SWATH_VAR": "/home/me/var", "DOCKER_HOST": "unix:///opt/engine/docker.sock"}
     bounds = Settings.from_environ(AGENT | environ).bounds
     said = bounds.complaint(Path(path), Path("/home/me/var/outputs"))
