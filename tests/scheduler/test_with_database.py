@@ -1,0 +1,142 @@
+"""The loop, the core and the shell on a real database, with a master that takes every call."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from scheduler.core import events as ev
+from scheduler.core.reactor import Core
+from scheduler.core.state import CoreSettings
+from scheduler.lease import Lease
+from scheduler.loop import Inbox, Item, Loop, Signal
+from scheduler.metrics import Metrics
+from scheduler.shell import Shell
+from scheduler.to_mesos import Writer
+from scheduler.wishes import Wishes
+from swath.domain.attempts import AttemptReport
+from swath.domain.changes import Change, ChangeAttempt
+from swath.domain.ids import make_ulid
+from swath.domain.resources import Resources
+from swath.domain.retries import Cause
+from swath.domain.states import AttemptState, JobState, Observation, TaskState
+from swath.store.api_store import ApiStore
+from swath.store.database import Database
+from swath.store.leadership import Leadership
+from swath.store.scheduling import SchedulerStore
+from tests.scheduler.stand_ins import Diary
+from tests.scheduler.world import MANIFEST
+from tests.store.build import Scene, a_range
+
+FAILED = AttemptReport(cause=Cause.APP, exit_code=1)
+LARGE = Resources(cpus_m=64_000, mem=256_000, disk=900_000)
+
+
+class Careless(SchedulerStore):
+    """Whatever slips through every check: an exit code of 7 has more bits than any column."""
+
+    def apply(self, changes: Sequence[Change], *, epoch: int, now: datetime) -> None:
+        super().apply([_swollen(change) for change in changes], epoch=epoch, now=now)
+
+
+def _swollen(change: Change) -> Change:
+    return replace(change, exit_code=2**70) if isinstance(change, ChangeAttempt) and change.exit_code == 7 else change
+
+
+class Running:
+    """A scheduler without threads: `go` puts a batch into its inbox and has it handled."""
+
+    def __init__(self, database: Database) -> None:
+        self.store = Careless(database)
+        self.api = ApiStore(database)
+        self.diary = Diary()
+        self.inbox = Inbox()
+        lease = Lease(Leadership(database), lease_s=3600, find_leader=lambda: None, clock=_now, holder="test")
+        assert lease.acquire()
+        self.scene = Scene(api=self.api, scheduler=self.store, epoch=lease.epoch or 0)
+        self.scene.image = self.scene.register(digest="sha256:2", manifest=MANIFEST)
+        writer = Writer(role="eo", executor={}, outputs_root="/out", read_items=self.store.read_items)
+        metrics = Metrics()
+        shell = Shell(
+            store=self.store, driver=self.diary, fence=lease, writer=writer, list_agents=lambda: None, metrics=metrics
+        )
+        self.core = self._load()
+        self.loop = Loop(
+            core=self.core,
+            load=self._load,
+            shell=shell,
+            jobs=Wishes(self.store, self.api),
+            inbox=self.inbox,
+            lease=lease,
+            metrics=metrics,
+            prune=self.store.prune,
+        )
+
+    def _load(self) -> Core:
+        settings = CoreSettings(executor_id="e", executor_resources=Resources())
+        self.core = Core.load(
+            self.store.load(), settings, make_id=lambda at: make_ulid(at, secrets.token_bytes(10)), now=_now()
+        )
+        return self.core
+
+    def go(self, *items: Item) -> None:
+        for item in items:
+            self.inbox.put(item)
+        self.loop.run_once()
+
+    def offer(self) -> list[str]:
+        """Offer a large agent; the attempts that are open then."""
+        offer = ev.Offer(id=secrets.token_hex(4), agent_id="a", hostname="h", url="http://h:1", resources=LARGE)
+        self.go(ev.Offered(offers=(offer,)))
+        return list(self.core.state.attempts)
+
+
+def an_update(attempt_id: str, observation: Observation, report: AttemptReport) -> ev.Update:
+    return ev.Update(
+        task_id=attempt_id,
+        observation=observation,
+        agent_id="a",
+        uuid=attempt_id,
+        source="SOURCE_EXECUTOR",
+        data=report.to_json().encode(),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def running(database: Database) -> Running:
+    return Running(database)
+
+
+def test_a_retry_asked_for_while_another_task_fails_ends_with_the_counts_of_its_rows(running: Running):
+    """One batch holds the failure and the wish: the second task stays FAILED, the first runs again, the job ends."""
+    job = running.scene.submit(array=a_range(2), retry={"max_attempts": 1})
+    running.go(Signal.DESIRED, ev.Subscribed(framework_id="f"))
+    first, second = running.offer()
+    running.go(an_update(first, Observation.FAILED, FAILED))
+    running.api.request_retry(job.id)
+    running.go(an_update(second, Observation.FAILED, FAILED), Signal.DESIRED)
+    (again,) = running.offer()
+    running.go(an_update(again, Observation.FINISHED, AttemptReport()))
+    row = running.api.get_job(job.id)
+    assert (row.state, row.counts.pending, row.counts.failed) == (JobState.FAILED, 0, 1)
+    assert len(running.api.list_tasks(job.id, state=TaskState.FAILED).items) == 1
+
+
+def test_a_value_that_no_database_holds_fails_its_attempt_alone(running: Running):
+    """The rest of the batch is committed, everything is acknowledged, and the scheduler goes on."""
+    job = running.scene.submit(array=a_range(2), retry={"max_attempts": 1})
+    running.go(Signal.DESIRED, ev.Subscribed(framework_id="f"))
+    first, second = running.offer()
+    poison = an_update(first, Observation.FINISHED, AttemptReport(exit_code=7))
+    running.go(poison, an_update(second, Observation.FINISHED, AttemptReport()))
+    states = [running.api.list_attempts(job.id, index)[0].state for index in (0, 1)]
+    assert states == [AttemptState.FAILED, AttemptState.SUCCEEDED]
+    assert running.diary.lines.count("ACKNOWLEDGE") == 2
