@@ -19,19 +19,25 @@ def open_log(directory: Path, stream: str) -> BinaryIO:
     return (directory / stream).open("ab", buffering=0)
 
 
-def trim(directory: Path, limit: int) -> None:
-    """Cut logs that have grown over `limit` bytes. A command writes its files itself, so this is done from time to time."""
-    text = notice(limit)
+def trim(directory: Path, limit: int) -> int:
+    """Cut logs that have grown over `limit` bytes; the bytes that they take on disk.
+
+    A command writes its files itself, so this is done from time to time.
+    """
+    text, taken = notice(limit), 0
     for stream in STREAMS:
         path = directory / stream
         try:
-            if path.lstat().st_size <= limit + len(text):
+            status = path.lstat()
+            taken += min(status.st_blocks * 512, limit)
+            if status.st_size <= limit + len(text):
                 continue
             os.truncate(path, limit)
             with path.open("ab") as file:
                 file.write(text)
         except OSError:
             continue  # the command may do with its files what it likes
+    return taken
 
 
 class BoundedLog:

@@ -34,6 +34,8 @@ class Settings:
     staging_s: float  # for an attempt's image and inputs to be had
     publishing_s: float  # for its outputs to be stored
     log_limit: int = 100 * 2**20  # bytes of stdout, and of stderr, that are kept
+    kept_attempts: int = 1000  # whose logs stay: so many that have succeeded, and so many that have not
+    kept_bytes: int = 2**30  # of these logs
     pids_limit: int = 1024  # processes and threads of one container
     python_path: str | None = None
 
@@ -64,6 +66,8 @@ class Settings:
             staging_s=_number(environ, "SWATH_STAGING_S", 1800),
             publishing_s=_number(environ, "SWATH_PUBLISHING_S", 1800),
             log_limit=int(_number(environ, "SWATH_LOG_LIMIT_MIB", 100) * 2**20),
+            kept_attempts=int(_number(environ, "SWATH_KEPT_ATTEMPTS", 1000)),
+            kept_bytes=int(_number(environ, "SWATH_KEPT_LOGS_MIB", 1024) * 2**20),
             pids_limit=int(_number(environ, "SWATH_PIDS_LIMIT", 1024)),
             python_path=environ.get("PYTHONPATH"),
         )

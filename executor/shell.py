@@ -26,6 +26,7 @@ from executor.events import (
     Signal,
 )
 from executor.journal import Entry, Journal
+from executor.kept import KeptLogs
 from executor.logs import trim
 from executor.loop import Inbox
 from executor.orders import BUILTIN
@@ -78,6 +79,7 @@ class Shell:
         self._journal = journal
         self._runtimes = runtimes
         self._held: dict[str, _Held] = {}
+        self._kept = KeptLogs(most=settings.kept_attempts, most_bytes=settings.kept_bytes)
         self._publish_outputs = publish
         self._workers = Workers()
 
@@ -196,7 +198,8 @@ class Shell:
             trim(held.places.attempt_dir, self._settings.log_limit)
             places = held.places
             disk = disk_mib([places.attempt_dir, *([places.scratch] if places.scratch else [])])
-            disk += held.runtime.observe(attempt) if held.runtime else 0.0
+            if held.runtime is not None:
+                held.runtime.observe(attempt)
             held.measured = False
             self._inbox.post(Measured(attempt=attempt, disk=disk, took_s=time.monotonic() - begun))
 
@@ -232,11 +235,17 @@ class Shell:
     def _clean(self, effect: Clean) -> None:
         held = self._held.pop(effect.attempt)
         held.ended = effect
-        trim(held.places.attempt_dir, self._settings.log_limit)
+        self._keep_logs(held.places.attempt_dir, effect)
         if held.runtime is not None:
             held.runtime.clean(effect.attempt)
         if not held.busy:  # else the thread that comes back does it; or a successor, by the journal
             self._tidy(held, effect)
+
+    def _keep_logs(self, attempt_dir: Path, effect: Clean) -> None:
+        size = trim(attempt_dir, self._settings.log_limit)
+        gone = self._kept.add(attempt_dir, size, succeeded=effect.succeeded)
+        if gone:
+            self._workers.submit(lambda: _remove_all(gone))
 
     def _tidy(self, held: _Held, effect: Clean) -> None:
         if held.places.is_clean():
@@ -251,3 +260,8 @@ class Shell:
             self._journal.end(effect.attempt)
         else:  # whoever comes next tries again, by the journal
             log.error("not all that attempt %s left can be removed", effect.attempt)
+
+
+def _remove_all(directories: list[Path]) -> None:
+    for directory in directories:
+        remove_tree(directory)

@@ -65,17 +65,13 @@ class _Container:
         if self._running and not self._ended:
             threading.Thread(target=_try_signal, args=[self, True], daemon=True).start()
 
-    def observe(self) -> float:
-        """MiB that it has written beside its mounts."""
+    def observe(self) -> None:
+        """Note the CPU and the memory that it uses."""
         if self._id is None or not self._running:
-            return 0.0
+            return
         with suppress(EngineError, KeyError):
             cpu_s, memory = self._engine.usage(self._id)
             self.usage = (cpu_s, max(memory, self.usage[1] if self.usage else 0.0))
-        try:
-            return self._engine.written(self._id)
-        except EngineError:
-            return 0.0
 
     def _run(self) -> None:
         try:
@@ -230,10 +226,11 @@ class DockerRuntime:
         if container is not None:
             threading.Thread(target=_try_signal, args=[container, force], daemon=True).start()
 
-    def observe(self, attempt: str) -> float:
-        """MiB that the container has written beside its mounts."""
+    def observe(self, attempt: str) -> None:
+        """Note what the container uses."""
         container = self._containers.get(attempt)
-        return container.observe() if container else 0.0
+        if container is not None:
+            container.observe()
 
     def clean(self, attempt: str) -> None:
         """Forget; the thread removes the container."""

@@ -158,12 +158,6 @@ class Engine:
         most = memory.get("max_usage", memory.get("usage", 0))  # cgroup v2 keeps no maximum
         return float(stats["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9, float(most) / 2**20
 
-    def written(self, container: str) -> float:
-        """MiB that a container has written beside its mounts."""
-        with _translated():
-            found = self._connect().containers(all=True, size=True, filters={"id": container})
-        return sum(float(entry.get("SizeRw", 0)) for entry in found) / 2**20
-
     def _connect(self) -> Any:  # docker.APIClient: some of what is called here has no types in its stubs
         if self._client is None:
             import docker.utils

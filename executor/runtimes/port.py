@@ -33,8 +33,8 @@ class Runtime(Protocol):
     def signal(self, attempt: str, *, force: bool) -> None:
         """SIGTERM to the command, or SIGKILL to all that it started. An attempt that is not here is no error."""
 
-    def observe(self, attempt: str) -> float:
-        """Note what the attempt uses; MiB that it has written where only the runtime can see. May block; from any thread."""
+    def observe(self, attempt: str) -> None:
+        """Note what the attempt uses. May block; from any thread."""
 
     def clean(self, attempt: str) -> None:
         """Forget an attempt that has ended, or was given up while it started: whatever of it still runs is killed."""

@@ -148,9 +148,8 @@ class ProcessRuntime:
                 child.seen = seen
                 self._note(child)
 
-    def observe(self, attempt: str) -> float:
-        """Nothing beyond the attempt's own directories."""
-        return 0.0
+    def observe(self, attempt: str) -> None:
+        """`watch` has noted it."""
 
     def clean(self, attempt: str) -> None:
         """Nothing is left of an attempt that was reaped; one that was given up while it started is killed."""
