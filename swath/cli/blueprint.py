@@ -90,7 +90,8 @@ def find_checkout() -> Path:
 
 
 def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
-    """The plan of the laptop cluster."""
+    """The plan of the laptop cluster. It holds the secret of `var.make()`: keep it private."""
+    principal, secret = var.read_credential() or ("", "")
     common = _common_environment(var, root, wishes, ports)
     cpus, mem, disk = _agent_size(var, wishes)
     python = sys.executable
@@ -99,6 +100,9 @@ def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
         *("--agent-port", str(ports.agent), "--work-dir", str(var.local)),
         *("--cpus", f"{cpus + EXECUTOR_CPUS:g}", "--mem", str(mem + EXECUTOR_MEM), "--disk", str(disk)),
     )
+    # Each of the two has its own way to the master or the agents, and no other program has one.
+    scheduler = common | {"SWATH_PRINCIPAL": principal, "SWATH_SECRET": secret}
+    api = common | {"SWATH_AGENT_PRINCIPAL": principal, "SWATH_AGENT_SECRET": secret}
     url = f"http://{HOST}:{ports.api}"
     agents = f"{wishes.agents} agent{'s' if wishes.agents > 1 else ''} of {cpus:g} cpus and {mem} MiB"
     return Plan(
@@ -106,8 +110,8 @@ def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
         root=str(root),
         programs=(
             Program(name="local", argv=local, environment=common, at_once=True, health=(HOST, ports.master, "/health")),
-            Program(name="scheduler", argv=(python, "-m", "scheduler"), environment=common),
-            Program(name="api", argv=(python, "-m", "api"), environment=common),
+            Program(name="scheduler", argv=(python, "-m", "scheduler"), environment=scheduler),
+            Program(name="api", argv=(python, "-m", "api"), environment=api),
         ),
         before=(Program(name="migrate", argv=(python, "-m", "swath.store.migrate"), environment=common),),
         after=(Program(name="register", argv=(python, "-m", "swath.cli.register", str(root)), environment=common),),

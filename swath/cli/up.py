@@ -20,7 +20,7 @@ from swath.cli.options import AsJson
 from swath.cli.ports import PortLocks
 from swath.cli.processes import end, send, wait_ended
 from swath.cli.supervisor import last_lines, open_log
-from swath.cli.var import Var, VarLockedError
+from swath.cli.var import Var, VarLockedError, write_private
 from swath.domain.errors import ConflictError, InternalError
 
 NO_LIMITS = (
@@ -116,7 +116,7 @@ def prepare(var: Var, wishes: Wishes) -> PortLocks:
         say(NO_LIMITS.format(reason="Docker is not to be used"))
     elif machine.Engine.from_environment(os.environ).version() is None:
         say(NO_LIMITS.format(reason="no Docker engine answers"))
-    var.plan_file.write_text(make_plan(var, root, wishes, ports).to_json())
+    write_private(var.plan_file, make_plan(var, root, wishes, ports).to_json())  # it holds a secret
     return locks
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from swath.cli.processes import ProcessRef, is_alive
 
+PRINCIPAL = "swath"
+
 
 class VarLockedError(Exception):
     """Another `swath up` supervises a cluster in the same directory."""
@@ -42,6 +44,11 @@ class Var:
     def token_file(self) -> Path:
         """The bearer token of the api."""
         return self.root / "token"
+
+    @property
+    def credential_file(self) -> Path:
+        """The principal and secret that `local` asks for, in Mesos' form."""
+        return self.root / "credential"
 
     @property
     def database(self) -> Path:
@@ -74,13 +81,26 @@ class Var:
         return self.root / "plan.json"
 
     def make(self) -> None:
-        """Make the directories, closed to others, and a token where there is none."""
+        """Make the directories, closed to others, and a token and a credential where there are none."""
         for directory in (self.root, self.outputs, self.local, self.logs):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.root.chmod(0o700)
         if not self.token_file.exists() or not self.token_file.read_text().strip():
             write_private(self.token_file, secrets.token_urlsafe(32) + "\n")
         self.token_file.chmod(0o600)
+        if self.read_credential() is None:
+            credential = {"principal": PRINCIPAL, "secret": secrets.token_urlsafe(32)}
+            write_private(self.credential_file, json.dumps(credential) + "\n")
+        self.credential_file.chmod(0o600)
+
+    def read_credential(self) -> tuple[str, str] | None:
+        """The principal and the secret; None where there is no file or it is damaged."""
+        try:
+            document = json.loads(self.credential_file.read_text())
+            found = str(document["principal"]), str(document["secret"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if all(found) else None
 
     def read_cluster(self) -> dict[str, Any]:
         """cluster.json, or nothing where there is none or it is damaged."""

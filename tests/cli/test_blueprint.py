@@ -145,6 +145,7 @@ def test_a_run_of_ports_is_reserved_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_the_plan_gives_every_program_its_settings(tmp_path: Path) -> None:
     """Absolute paths, the executor's environment as JSON, one processor more than asked for the executor's own share."""
     var = Var(root=tmp_path)
+    var.make()
     plan = make_plan(var, ROOT, Wishes(cpus=2, mem=1000, input_roots=("/eo",)), Ports(api=1, master=2, agent=3))
     local = next(program for program in plan.programs if program.name == "local")
     assert local.argv[local.argv.index("--cpus") + 1] == "2.1"
@@ -155,6 +156,36 @@ def test_the_plan_gives_every_program_its_settings(tmp_path: Path) -> None:
     assert executor["SWATH_INPUT_ROOTS"] == "/eo"
     assert executor["PYTHONPATH"] == str(ROOT)
     assert [program.name for program in plan.programs] == ["local", "scheduler", "api"]
+
+
+def test_the_secret_goes_to_those_that_need_it_and_stands_on_no_command_line(tmp_path: Path) -> None:
+    """Scheduler and api have it in their environment, executors have none of it."""
+    var = Var(root=tmp_path)
+    var.make()
+    credential = var.read_credential()
+    assert credential is not None
+    plan = make_plan(var, ROOT, Wishes(), Ports(api=1, master=2, agent=3))
+    programs = {program.name: program for program in (*plan.programs, *plan.before, *plan.after)}
+    assert not any(credential[1] in word for program in programs.values() for word in program.argv)
+    holders = {name for name, program in programs.items() if credential[1] in json.dumps(dict(program.environment))}
+    assert holders == {"scheduler", "api"}
+    assert programs["scheduler"].environment["SWATH_PRINCIPAL"] == credential[0]
+    assert programs["api"].environment["SWATH_AGENT_SECRET"] == credential[1]
+    assert credential[1] not in programs["scheduler"].environment["SWATH_EXECUTOR_ENV"]
+
+
+def test_a_damaged_credential_is_made_anew_and_a_good_one_is_kept(tmp_path: Path) -> None:
+    """Private in either case."""
+    var = Var(root=tmp_path)
+    var.make()
+    first = var.read_credential()
+    var.make()
+    assert var.read_credential() == first
+    var.credential_file.write_text("[]")
+    var.credential_file.chmod(0o644)
+    var.make()
+    assert var.read_credential() not in (None, first)
+    assert var.credential_file.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_demo_prefers_what_is_given_then_the_sample_data(tmp_path: Path) -> None:
