@@ -10,7 +10,7 @@ from scheduler.core.turn import Turn
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState
 
-SLACK_S = 300.0  # for an executor to end an attempt by itself: its outputs may have to be synced first
+SLACK_S = 2100.0  # for an executor to end an attempt by itself: it may publish for half an hour (SWATH_PUBLISHING_S)
 
 
 def watch(turn: Turn, live: LiveAttempt) -> None:
