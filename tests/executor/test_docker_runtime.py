@@ -293,3 +293,27 @@ def test_the_guardian_removes_containers(tmp_path: Path, image: ImageSource) -> 
     agent.kill_executor()
     wait_until(lambda: not docker("ps", "-aq", "--filter", f"label=swath.attempt={spec.attempt}"), "it is removed")
     wait_until(lambda: not list((agent.outputs / spec.job / "0").glob(".*")), "its scratch directory is removed")
+
+
+def test_orphans_go_when_the_engine_appears(tmp_path: Path, image: ImageSource) -> None:
+    """An engine that is away when the successor starts: its first attempt finds it back, and the orphan is removed."""
+    socket = tmp_path / "engine" / "docker.sock"
+    socket.parent.mkdir()
+    socket.symlink_to("/var/run/docker.sock")
+    settings = {"SWATH_DOCKER": "auto", "STANDIN_UNGUARDED": "1", "DOCKER_HOST": f"unix://{socket}"}
+    agent = Agent(tmp_path, **settings).start()
+    try:
+        orphan = a_run(agent, image, "sleep 60")
+        agent.wait(agent.launch(orphan), "TASK_RUNNING")
+        agent.kill_executor()
+        socket.unlink()
+        agent.start()
+        update = agent.run(a_run(agent, image, "true"))
+        assert (update.report.cause, inspect(orphan.attempt)["State"]["Running"]) == (Cause.IMAGE, True)
+        socket.symlink_to("/var/run/docker.sock")
+        assert agent.run(a_run(agent, image, "true")).state == "TASK_FINISHED"
+        wait_until(
+            lambda: not docker("ps", "-aq", "--filter", f"label=swath.attempt={orphan.attempt}"), "it is removed"
+        )
+    finally:
+        agent.stop()
