@@ -31,7 +31,7 @@ def run() -> dict[str, object]:
         client.wait(job["id"])
         attempts = [attempt for index in range(TASKS) for attempt in client.attempts(job["id"], index)]
     spans = sorted(
-        (datetime.fromisoformat(attempt["started_at"]), datetime.fromisoformat(attempt["ended_at"]))
+        (datetime.fromisoformat(str(attempt["started_at"])), datetime.fromisoformat(str(attempt["ended_at"])))
         for attempt in attempts
     )
     gaps = sorted(1000 * (after[0] - before[1]).total_seconds() for before, after in pairwise(spans))

@@ -22,7 +22,9 @@ def run() -> dict[str, object]:
         ended = client.wait(job["id"])
         seconds = time.perf_counter() - started
         cpu_ms = {name: 1000 * (cpu_s(pid) - before[pid]) / TASKS for pid, name in processes.items()}
-    inside = (datetime.fromisoformat(ended["ended_at"]) - datetime.fromisoformat(ended["submitted_at"])).total_seconds()
+    inside = (
+        datetime.fromisoformat(str(ended["ended_at"])) - datetime.fromisoformat(ended["submitted_at"])
+    ).total_seconds()
     return {
         "tasks": TASKS,
         "succeeded": ended["counts"]["succeeded"],
