@@ -117,7 +117,7 @@ class JobDocument(Sent):
                     "name": "ndvi-august",
                     "image": "ndvi:1.0.0",
                     "array": {"over": "SCENE", "items": [{"href": "file:///eos/S2A_33TWM_20230815"}]},
-                    "parameters": {"INDEX": "NDVI"},
+                    "parameters": {"WINDOW": 1024},
                     "resources": {"cpus": 1, "mem": 2048, "disk": 4096},
                     "labels": {"campaign": "2023"},
                 }

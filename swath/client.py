@@ -26,7 +26,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from swath.documents import Attempt, Event, Job, Output, Task, with_hrefs
+from swath.documents import Attempt, Event, Job, Output, Task, has_text_items, with_hrefs
 from swath.domain import errors
 from swath.domain.states import ENDED_JOB
 
@@ -86,10 +86,11 @@ class Client:
         """Submit a job document and return the job.
 
         Files may be given as local paths (text or `Path`) wherever a href is expected; the cluster has to see the same path.
+        Where an array holds texts, the image's manifest says whether they are files.
         With the same key and the same document the first job is returned, however often it is said.
         """
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return cast(Job, self._ask("POST", "/v1/jobs", json=with_hrefs(job), headers=headers))
+        return cast(Job, self._ask("POST", "/v1/jobs", json=with_hrefs(job, self._file_inputs(job)), headers=headers))
 
     def jobs(self, *, limit: int = 100, **filters: str | None) -> list[Job]:
         """The newest jobs; `filters` are project, state, image, name and label ("key=value")."""
@@ -236,6 +237,16 @@ class Client:
         return list(self._ask("GET", "/v1/agents")["items"])
 
     # The wire
+
+    def _file_inputs(self, job: Mapping[str, Any]) -> frozenset[str]:
+        """The names that the job's image declares as files, asked for only where they matter."""
+        if not has_text_items(job) or not isinstance(job.get("image"), str):
+            return frozenset()
+        try:
+            interface = self.image(job["image"].partition("@")[0])["manifest"]["job"]["interface"]
+        except (errors.UserError, KeyError):  # no such image: submitting it tells why
+            return frozenset()
+        return frozenset(entry["name"] for entry in interface.get("inputs", {}).get("files", ()))
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         """One answered request; said again where the connection broke and saying it twice does no harm."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -108,19 +108,34 @@ class Event(TypedDict):
     data: dict[str, Any]
 
 
-def with_hrefs(job: Mapping[str, Any]) -> dict[str, Any]:
+def has_text_items(job: Mapping[str, Any]) -> bool:
+    """True for an array of texts over what `inputs` does not name: only the image can say whether they are files."""
+    array = job.get("array")
+    if not isinstance(array, Mapping) or array.get("over") in (job.get("inputs") or {}):
+        return False
+    return any(_is_text(item) for item in array.get("items") or ())
+
+
+def with_hrefs(job: Mapping[str, Any], file_inputs: Collection[str] = ()) -> dict[str, Any]:
     """The job document with every local path of its inputs and items as an absolute file:// href.
 
-    A `Path` is one anywhere; text is one as an input's value, as "href", in "hrefs", and as an item of an array over an input.
+    A `Path` is one anywhere; text is one as an input's value, as "href", in "hrefs", and as an item of an array over an input:
+    one that `inputs` names, or that is among `file_inputs`, the names that the image declares as files.
     """
     document, inputs = dict(job), job.get("inputs") or {}
     if inputs:
         document["inputs"] = {name: _to_files(value) for name, value in inputs.items()}
     array = job.get("array")
     if array and array.get("items"):
-        convert = _to_files if array.get("over") in inputs else _to_item
+        over = array.get("over")
+        convert = _to_files if over in inputs or over in file_inputs else _to_item
         document["array"] = {**array, "items": [convert(item) for item in array["items"]]}
     return document
+
+
+def _is_text(item: Any) -> bool:
+    """True for a text, or a list that holds one."""
+    return isinstance(item, str) or (isinstance(item, list | tuple) and any(isinstance(entry, str) for entry in item))
 
 
 def _to_files(value: Any) -> Any:

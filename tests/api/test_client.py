@@ -43,6 +43,20 @@ def test_a_job_is_submitted_by_the_path_of_its_file(client: Client, tmp_path: Pa
     assert client.jobs(project="elsewhere") == []
 
 
+def test_items_may_be_paths_where_the_image_takes_files(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text over a file input is a path, and over a parameter it stays what it is."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.tif").write_bytes(TIFF)
+    over_files = client.submit({"image": "ndvi", "array": {"over": "SCENE", "items": ["a.tif"]}})
+    assert client.task(over_files["id"])["item"] == {"href": (tmp_path / "a.tif").as_uri()}
+    over_texts = {"inputs": {"SCENE": "a.tif"}, "array": {"over": "INDEX", "items": ["a.tif"]}}
+    assert client.task(client.submit({"image": "ndvi:1.0.0", **over_texts})["id"])["item"] == "a.tif"
+    with pytest.raises(errors.CannotRunError, match="there is no image"):
+        client.submit({"image": "nothing", "array": {"over": "SCENE", "items": ["a.tif"]}})
+
+
 def test_saying_it_twice_is_saying_it_once(client: Client, tmp_path: Path) -> None:
     """With a key of one's own."""
     (tmp_path / "scene.tif").write_bytes(TIFF)

@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 
 from api.errors import ANSWERS
+from api.schemas import JobDocument
 from api.settings import Settings
 from swath.domain.ranges import Ranges
 from swath.domain.states import JobState, TaskState
-from tests.api.serving import MANIFEST, Api
+from tests.api.serving import Api, make_settings, serving
 from tests.api.test_results import TIFF, publish
 from tests.store.build import NOW, Scene, a_task, an_agent, figures
 
-PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "api.md").read_text()
+NDVI = json.loads((ROOT / "images" / "ndvi" / "seed.manifest.json").read_text())  # what users have, not a stand-in
 COMMANDS = [
     command
     for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
@@ -45,12 +48,18 @@ def parse(command: str, variables: dict[str, str]) -> tuple[str, str, dict[str, 
     return method, address, headers, body
 
 
+def register_real_ndvi(scene: Scene) -> None:
+    """The manifest of the image that `swath up` registers, as the newest ndvi:1.0.0."""
+    scene.register(digest="sha256:3", manifest=NDVI, now=NOW.replace(year=2028))
+
+
 @pytest.fixture
 def variables(api: Api, scene: Scene, agent_url: str, tmp_path: Path) -> dict[str, str]:
     """A job that has ended well, one that has failed and one that waits."""
     for stream in ("stdout", "stderr"):
         (tmp_path / stream).write_text("a line\n")
     scene.apply(an_agent(url=agent_url))
+    register_real_ndvi(scene)
     ended, failed, waiting = (scene.submit() for _ in range(3))
     publish(scene, ended, tmp_path, {"ndvi.tif": TIFF})
     scene.apply(
@@ -68,9 +77,17 @@ def test_every_command_of_the_page_works(api: Api, variables: dict[str, str]) ->
     for command in COMMANDS:
         method, address, headers, body = parse(command, variables)
         if body == "@image.json":
-            body = json.dumps({"manifest": MANIFEST, "image_id": f"sha256:{'0' * 64}"})
+            body = json.dumps({"manifest": NDVI, "image_id": f"sha256:{'0' * 64}"})
         response = api.http.request(method, address, headers=headers, content=body)
         assert response.is_success, (command, response.text)
+
+
+def test_the_job_that_openapi_shows_is_accepted(scene: Scene, sqlite_database: str, tmp_path: Path) -> None:
+    """By the real image, but for the file, which lies elsewhere."""
+    register_real_ndvi(scene)
+    (example,) = JobDocument.model_json_schema()["examples"]
+    with serving(make_settings(tmp_path, sqlite_database, check_inputs=False)) as api:
+        assert api.submit(**example)["image"] == "ndvi:1.0.0"
 
 
 def test_every_route_is_shown(api: Api, variables: dict[str, str]) -> None:
