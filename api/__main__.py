@@ -30,7 +30,8 @@ def main() -> int:
         app = create_app(settings)
     except ValidationError as error:
         for entry in error.errors():
-            print(f"SWATH_{'_'.join(map(str, entry['loc'])).upper()}: {entry['msg']}", file=sys.stderr)  # noqa: T201
+            name = f"SWATH_{'_'.join(map(str, entry['loc'])).upper()}" if entry["loc"] else "api"
+            print(f"{name}: {entry['msg']}", file=sys.stderr)  # noqa: T201
         return USAGE_ERROR
     except (ValueError, SwathError) as error:
         print(f"api: {error}", file=sys.stderr)  # noqa: T201

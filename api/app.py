@@ -66,7 +66,7 @@ def _make_service(settings: Settings) -> Service:
         database=database,
         store=store,
         observer=Observer(store, lambda: Listener(database, Channel.OBSERVED)),
-        sandboxes=SandboxReader(),
+        sandboxes=SandboxReader(settings.agent_credential),
         metrics=Metrics(store.cluster_status),
         now=lambda: datetime.now(UTC),
     )

@@ -63,9 +63,17 @@ def _name_of(host: str) -> str | None:
     return name if name and "@" not in host and "/" not in host else None
 
 
+def _place_of(origin: str) -> str | None:
+    """Host and port of an Origin header, in lower case; None for one that is no URL."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
 def _is_foreign(headers: Headers, host: str) -> bool:
     """True when a browser says that another origin's page made the request; programs send neither header."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and _place_of(origin) != host.lower():
         return True
     return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")

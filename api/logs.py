@@ -34,10 +34,14 @@ class LogFile:
 class SandboxReader:
     """Reads files of sandboxes over kept-alive connections."""
 
-    def __init__(self) -> None:
-        # agents are reached directly, whatever proxy the environment names for the world outside
+    def __init__(self, credential: tuple[str, str] | None = None) -> None:
+        """`credential` is the (principal, secret) that the agents ask for, as Mesos' basic authentication."""
         self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S), trust_env=False, follow_redirects=False
+            auth=None if credential is None else httpx.BasicAuth(*credential),
+            timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            # agents are reached directly, whatever proxy the environment names for the world outside
+            trust_env=False,
+            follow_redirects=False,
         )
 
     async def close(self) -> None:
@@ -77,6 +81,11 @@ class SandboxReader:
             ) from error
         if response.status_code == httpx.codes.NOT_FOUND:
             raise NotFoundError(f"agent {file.hostname} has no {file.path} (any more): sandboxes are removed in time")
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise AgentUnreachableError(
+                f"agent {file.hostname} refuses this service ({response.status_code}): "
+                "set SWATH_AGENT_PRINCIPAL and SWATH_AGENT_SECRET to a credential that it knows"
+            )
         if not response.is_success:
             raise AgentUnreachableError(
                 f"agent {file.hostname} answers {response.status_code} to a read of {file.path}"

@@ -48,7 +48,11 @@ class EventStore(Protocol):
 class Observer:
     """The followers of one event loop, and the thread that works for them."""
 
-    def __init__(self, store: EventStore, make_source: Callable[[], NewsSource]) -> None:
+    def __init__(
+        self, store: EventStore, make_source: Callable[[], NewsSource], *, pause_s: float = LONGEST_WAIT_S
+    ) -> None:
+        """`pause_s` is the time between a failure to read and the next try."""
+        self._pause_s = pause_s
         self._store = store
         self._make_source = make_source
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -56,6 +60,7 @@ class Observer:
         self._source: NewsSource | None = None
         self._followers = 0
         self._wanted = threading.Event()  # somebody follows, or the end has come
+        self._stopping = threading.Event()
         self._news = asyncio.Event()  # replaced at every piece of news
         self._closed = False
         self._tail: deque[EventRow] = deque(maxlen=REMEMBERED)
@@ -73,6 +78,7 @@ class Observer:
         if self._closed:
             return
         self._closed = True
+        self._stopping.set()
         self._wanted.set()
         if self._source is not None:
             self._source.wake()
@@ -146,7 +152,6 @@ class Observer:
     # The thread
 
     def _listen(self) -> None:
-        self._source = source = self._make_source()
         last: int | None = None
         while not self._closed:
             if not self._wanted.is_set():
@@ -154,16 +159,25 @@ class Observer:
                 self._wanted.wait()
                 continue
             try:
-                if last is None:
-                    last = self._store.last_event_id()
-                    self._call(self._begin, last)
-                    self._call(self._announce, [])
-                if source.wait(LONGEST_WAIT_S):
-                    threading.Event().wait(GATHER_S)
-                last = self._read_on(last)
+                last = self._listen_once(last)
             except StoreUnavailableError as error:
                 log.warning("the database does not answer; followers wait", reason=str(error))
-                source.wait(LONGEST_WAIT_S)
+                self._stopping.wait(self._pause_s)
+            except Exception:  # without this thread every follower would wait for ever, and nobody would know why
+                log.exception("events cannot be read; trying again")
+                self._stopping.wait(self._pause_s)
+
+    def _listen_once(self, last: int | None) -> int:
+        """Wait for news, read them, and say how far."""
+        if self._source is None:
+            self._source = self._make_source()
+        if last is None:
+            last = self._store.last_event_id()
+            self._call(self._begin, last)
+            self._call(self._announce, [])
+        if self._source.wait(LONGEST_WAIT_S):
+            self._stopping.wait(GATHER_S)
+        return self._read_on(last)
 
     def _read_on(self, last: int) -> int:
         while True:

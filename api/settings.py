@@ -6,10 +6,10 @@ import os
 import pwd
 import stat
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SHORTEST_TOKEN = 16  # characters; `swath up` makes 43
@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     check_inputs: bool = True  # False where the api does not see the agents' file system
     max_body: int = Field(default=5 * 1024 * 1024, ge=1024)  # bytes
     token_user: str = Field(default_factory=_owner)  # whose jobs they are
+    agent_principal: str | None = None  # whom the agents know the service as, where they ask for authentication
+    agent_secret: SecretStr | None = None
     heartbeat_s: float = Field(default=15.0, gt=0)  # between comments on a quiet stream of events
     scheduler_stale_s: float = Field(default=30.0, gt=0)  # after so long without a sign of it, /readyz says no
     log_format: Literal["json", "console"] = "console"
@@ -50,6 +52,20 @@ class Settings(BaseSettings):
     @classmethod
     def _split_roots(cls, value: object) -> object:
         return tuple(map(Path, filter(None, value.split(":")))) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _is_whole_credential(self) -> Self:
+        principal, secret = self.agent_principal or None, self.agent_secret and self.agent_secret.get_secret_value()
+        if bool(principal) != bool(secret) or ":" in (principal or ""):
+            raise ValueError("SWATH_AGENT_PRINCIPAL (without a colon) and SWATH_AGENT_SECRET go together")
+        return self
+
+    @property
+    def agent_credential(self) -> tuple[str, str] | None:
+        """(principal, secret) for the agents; None where they serve anybody."""
+        if not self.agent_principal or self.agent_secret is None:
+            return None
+        return self.agent_principal, self.agent_secret.get_secret_value()
 
     @property
     def hosts(self) -> frozenset[str]:

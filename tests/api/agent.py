@@ -15,8 +15,13 @@ LARGEST_READ = 16 * 4096  # bytes: 16 pages of memory
 
 class _Files(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    credential: str | None = None  # "principal:secret"
 
     def do_POST(self) -> None:
+        if self.credential is not None and self.headers["Authorization"] != _to_basic(self.credential):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(401, b"")
+            return
         call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         assert (self.path, self.headers["Content-Type"], call["type"]) == ("/api/v1", "application/json", "READ_FILE")
         asked = call["read_file"]
@@ -39,10 +44,15 @@ class _Files(BaseHTTPRequestHandler):
         return
 
 
+def _to_basic(credential: str) -> str:
+    return f"Basic {base64.b64encode(credential.encode()).decode()}"
+
+
 @contextmanager
-def an_agent_serving_files() -> Iterator[str]:
-    """The URL of an agent whose sandboxes are any files of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Files)
+def an_agent_serving_files(credential: str | None = None) -> Iterator[str]:
+    """The URL of an agent whose sandboxes are any files of this machine, for anybody or for `credential` only."""
+    handler = type("Files", (_Files,), {"credential": credential})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr, ValidationError
 
 from api.settings import Settings
 from tests.api.serving import TOKEN, Api
@@ -62,6 +63,9 @@ def test_loopback_has_several_names(shared_api: Api, host: str) -> None:
     [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://[::1"},
+        {"Origin": "http://[x]/"},
+        {"Origin": ""},
         {"Origin": "http://127.0.0.1:1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -107,6 +111,14 @@ def test_a_token_that_is_no_secret_is_refused(tmp_path: Path, content: str | Non
         path.write_text(content)
     with pytest.raises(ValueError, match=word):
         Settings(database_url="sqlite:///x", token_file=path).read_token()
+
+
+@pytest.mark.parametrize(("principal", "secret"), [("swath", None), (None, "s"), ("a:b", "s"), ("", "s")])
+def test_half_a_credential_is_refused(tmp_path: Path, principal: str | None, secret: str | None) -> None:
+    """A principal without a secret, a secret without a principal, or what basic authentication cannot say."""
+    given = None if secret is None else SecretStr(secret)
+    with pytest.raises(ValidationError, match="SWATH_AGENT_PRINCIPAL"):
+        Settings(database_url="sqlite:///x", token_file=tmp_path, agent_principal=principal, agent_secret=given)
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from swath.domain.changes import ChangeAttempt
 from swath.domain.states import AttemptState, TaskState
 from swath.store.rows import JobRow
-from tests.api.serving import Api
+from tests.api.agent import an_agent_serving_files
+from tests.api.serving import Api, make_settings, serving
 from tests.store.build import NOW, Scene, a_task, an_agent
 
 TEXT = "größer\n".encode() * 20_000  # of two-byte letters, that no chunk's end respects
@@ -146,6 +148,24 @@ def test_a_log_that_was_removed_is_not_found(api: Api, run: Run) -> None:
     response = api.get(f"/v1/jobs/{run(b'').id}/tasks/0/logs/stderr")
     assert response.status_code == 404
     assert "removed" in response.json()["detail"]
+
+
+def test_an_agent_that_asks_for_a_credential_is_given_it(
+    scene: Scene, api: Api, sqlite_database: str, tmp_path: Path
+) -> None:
+    """From the settings; without it the reply is 503, and says which settings are missing."""
+    job = scene.submit()
+    attempt_id = scene.launch(job)
+    (tmp_path / "stdout").write_bytes(b"mine\n")
+    scene.apply(ChangeAttempt(attempt_id=attempt_id, state=AttemptState.SUCCEEDED, sandbox=str(tmp_path)))
+    url = f"/v1/jobs/{job.id}/tasks/0/logs/stdout"
+    settings = make_settings(tmp_path, sqlite_database, agent_principal="swath", agent_secret=SecretStr("s3cret"))
+    with an_agent_serving_files("swath:s3cret") as agent_url, serving(settings) as known:
+        scene.apply(an_agent(url=agent_url))
+        assert known.get(url).content == b"mine\n"
+        refused = api.get(url)
+    assert refused.status_code == 503
+    assert "SWATH_AGENT_PRINCIPAL" in refused.json()["detail"]
 
 
 @pytest.fixture
