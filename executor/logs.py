@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from executor.trees import DIRECTORY
+
 STREAMS = ("stdout", "stderr")
 
 
@@ -24,20 +26,30 @@ def trim(directory: Path, limit: int) -> int:
 
     A command writes its files itself, so this is done from time to time.
     """
-    text, taken = notice(limit), 0
+    most, taken = limit + len(notice(limit)), 0
     for stream in STREAMS:
-        path = directory / stream
         try:
-            status = path.lstat()
+            status = os.lstat(f"{directory}/{stream}")
             taken += min(status.st_blocks * 512, limit)
-            if status.st_size <= limit + len(text):
-                continue
-            os.truncate(path, limit)
-            with path.open("ab") as file:
-                file.write(text)
+            if status.st_size > most:
+                _cut(directory, stream, limit)
         except OSError:
             continue  # the command may do with its files what it likes
     return taken
+
+
+def _cut(directory: Path, stream: str, limit: int) -> None:
+    """Cut a log, and nothing that a link leads to."""
+    above = os.open(directory, DIRECTORY)
+    try:
+        log = os.open(stream, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
+    finally:
+        os.close(above)
+    try:
+        os.ftruncate(log, limit)
+        os.write(log, notice(limit))
+    finally:
+        os.close(log)
 
 
 class BoundedLog:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from executor.events import Order
 from executor.logs import STREAMS
-from executor.trees import remove_tree
+from executor.trees import DIRECTORY, remove_tree
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +73,15 @@ class Places:
         return all(gone) and (self.scratch is None or remove_tree(self.scratch))
 
     def _leftovers(self) -> list[Path]:
+        """What is not a log. A command can put a link in its directory's place: that is left, and not what it leads to."""
         try:
-            with os.scandir(self.attempt_dir) as entries:
-                return [Path(entry.path) for entry in entries if entry.name not in STREAMS]
+            directory = os.open(self.attempt_dir, DIRECTORY)
         except FileNotFoundError:  # it was never made
             return []
+        except OSError:
+            return [self.attempt_dir]
+        try:
+            with os.scandir(directory) as entries:
+                return [self.attempt_dir / entry.name for entry in entries if entry.name not in STREAMS]
+        finally:
+            os.close(directory)

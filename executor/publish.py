@@ -1,7 +1,8 @@
 """An attempt's outputs: from what its command left to a directory that is complete or not there at all.
 
-Only regular files leave the output directory. Nothing is followed: not a symbolic link, and a file with a second name (a
-hard link to something that is not ours) is copied, so that what is published can never change from outside.
+Only regular files leave the output directory. Nothing is followed: not a symbolic link, be it the output directory itself, for
+each directory is opened by its name in the one above; and a file with a second name (a hard link to something that is not ours)
+is copied, so that what is published can never change from outside.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import os
 import shutil
 import stat
 from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from executor.places import Places
-from executor.trees import TooDeepError, walk
+from executor.trees import DIRECTORY, TooDeepError, opened, walk
 from swath.domain.attempts import OutputFile
 from swath.domain.manifest import Manifest
 from swath.domain.retries import Cause
@@ -26,7 +30,9 @@ DEEPEST = 64  # levels of directories in an output directory
 MOST_ENTRIES = 100_000  # files and directories that an output directory may hold
 LARGEST_JSON = 256 * 1024  # bytes of seed.outputs.json: its values travel in a status update
 
-_COMMANDS_DOING = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM})
+# What a command can bring about in a directory that is its own.
+_COMMANDS_DOING = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR})
+_PREPARED = "publish"  # in the scratch directory: what one rename makes official
 _NO_FOLLOW = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -62,10 +68,7 @@ def publish(manifest: Manifest, places: Places) -> Outputs:
     if places.scratch is None:
         return Outputs(files=(), json_outputs={})
     try:
-        found = look(places.output_dir)
-        outputs = check(manifest, places.output_dir, found)
-        _move(outputs, found, places.output_dir, places.scratch / "publish")
-        _make_official(places.scratch / "publish", places.target)
+        return _publish(manifest, places.scratch, places)
     except TooDeepError as error:
         raise PublishError(Cause.OUTPUT, f"the output directory cannot be published: {error}") from error
     except RecursionError as error:
@@ -74,10 +77,60 @@ def publish(manifest: Manifest, places: Places) -> Outputs:
         # Whatever a command can bring about is its own failure: a failure of the agent's costs it none of its attempts.
         cause = Cause.OUTPUT if error.errno in _COMMANDS_DOING else Cause.AGENT
         raise PublishError(cause, f"the outputs could not be stored: {error}") from error
+
+
+def _publish(manifest: Manifest, scratch: Path, places: Places) -> Outputs:
+    with ExitStack() as stack:
+
+        def hold(descriptor: int) -> int:
+            stack.callback(os.close, descriptor)
+            return descriptor
+
+        task = hold(_open_task(scratch.parent))
+        ours = hold(_open_own(scratch.name, task))
+        source = hold(_open_own(places.output_dir.name, ours))
+        found = look(source)
+        outputs = check(manifest, source, found)
+        _move(outputs, found, source, hold(_make_prepared(ours)))
+        # The one step that makes outputs visible: whoever looks sees all of them or none.
+        os.rename(_PREPARED, places.target.name, src_dir_fd=ours, dst_dir_fd=task)
+        os.fsync(task)
     return outputs
 
 
-def check(manifest: Manifest, directory: Path, found: Found) -> Outputs:
+def _open_task(path: Path) -> int:
+    """The directory of the task's outputs, which holds all that is renamed."""
+    try:
+        return os.open(path, DIRECTORY)
+    except FileNotFoundError as error:
+        # A command may remove what is its task's; where the job's is gone too, the file system is more likely to be.
+        cause = Cause.OUTPUT if path.parent.is_dir() else Cause.AGENT
+        raise PublishError(cause, f"the outputs could not be stored: {error}") from error
+
+
+def _open_own(name: str, above: int) -> int:
+    """A directory that was made for the command: nobody else is likely to have removed or replaced it."""
+    try:
+        return os.open(name, DIRECTORY, dir_fd=above)
+    except FileNotFoundError as error:
+        raise PublishError(Cause.OUTPUT, "the command has removed its output directory") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        link = stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode)
+        what = "a symbolic link, which is not followed" if link else "something that is no directory"
+        raise PublishError(Cause.OUTPUT, f"the command has replaced its output directory by {what}") from error
+
+
+def _make_prepared(scratch: int) -> int:
+    try:
+        os.mkdir(_PREPARED, dir_fd=scratch)
+    except FileExistsError as error:
+        raise PublishError(Cause.OUTPUT, "the command has written beside its output directory") from error
+    return os.open(_PREPARED, DIRECTORY, dir_fd=scratch)
+
+
+def check(manifest: Manifest, directory: int, found: Found) -> Outputs:
     """What of `found` is which output; raises PublishError (OUTPUT) with everything that is wrong."""
     match = match_outputs(manifest, found.sizes | dict.fromkeys(found.strange, 0))
     strange = {entry.path: found.strange[entry.path] for entry in match.files if entry.path in found.strange}
@@ -101,14 +154,12 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def look(directory: Path) -> Found:
+def look(directory: int) -> Found:
     """All that is below a directory, without following anything; raises PublishError (OUTPUT) for too much of it."""
     found = Found(sizes={}, strange={})
-    for count, entry in enumerate(walk(directory, DEEPEST)):
+    for count, (path, status) in enumerate(walk(directory, DEEPEST)):
         if count == MOST_ENTRIES:
             raise PublishError(Cause.OUTPUT, f"the output directory holds more than {MOST_ENTRIES} entries")
-        path = os.path.relpath(entry.path, directory)
-        status = entry.stat(follow_symlinks=False)
         if stat.S_ISREG(status.st_mode):
             found.sizes[path] = status.st_size
         elif not stat.S_ISDIR(status.st_mode):
@@ -116,12 +167,12 @@ def look(directory: Path) -> Found:
     return found
 
 
-def _read_json(directory: Path, found: Found) -> str | None:
+def _read_json(directory: int, found: Found) -> str | None:
     if JSON_OUTPUTS in found.strange:
         raise PublishError(Cause.OUTPUT, f"{JSON_OUTPUTS} is {found.strange[JSON_OUTPUTS]}, no file")
     if JSON_OUTPUTS not in found.sizes:
         return None
-    descriptor = os.open(directory / JSON_OUTPUTS, _NO_FOLLOW)
+    descriptor = os.open(JSON_OUTPUTS, _NO_FOLLOW, dir_fd=directory)
     with os.fdopen(descriptor, "rb") as file:
         data = file.read(LARGEST_JSON + 1)
     if len(data) > LARGEST_JSON:
@@ -138,57 +189,65 @@ def _is_deeper(value: object, levels: int) -> bool:
     return bool(inner) and (levels == 0 or any(_is_deeper(part, levels - 1) for part in inner))
 
 
-def _move(outputs: Outputs, found: Found, source: Path, destination: Path) -> None:
-    """Move the declared files, their side-cars and seed.outputs.json into a new directory, all of it on disk."""
+def _move(outputs: Outputs, found: Found, source: int, destination: int) -> None:
+    """Move the declared files, their side-cars and seed.outputs.json into an empty directory, all of it on disk."""
     wanted = {path for entry in outputs.files for path in (entry.path, entry.path + SIDE_CAR)} | {JSON_OUTPUTS}
-    destination.mkdir()
-    directories = {destination}
-    for path in sorted(wanted & found.sizes.keys()):
-        target = destination / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        directories |= {parent for parent in target.parents if parent.is_relative_to(destination)}
-        _move_file(source / path, target)
-    for directory in sorted(directories, reverse=True):
-        directory.chmod(0o755)
-        _sync_directory(directory)
+    paths = sorted(map(_split, wanted & found.sizes.keys()))
+    directories = _with_parents({directory for directory, _ in paths})
+    for directory in directories[1:]:
+        above, name = _split(directory)
+        with opened(above, destination) as parent:
+            os.mkdir(name, dir_fd=parent)
+    for directory, group in groupby(paths, key=itemgetter(0)):
+        with opened(directory, source) as old, opened(directory, destination) as new:
+            for _, name in group:
+                _move_file(name, old, new)
+    for directory in reversed(directories):
+        with opened(directory, destination) as made:
+            os.fchmod(made, 0o755)
+            os.fsync(made)
 
 
-def _move_file(source: Path, target: Path) -> None:
-    descriptor = os.open(source, _NO_FOLLOW)
+def _split(path: str) -> tuple[str, str]:
+    """The directory of a path, and the name in it."""
+    directory, _, name = path.rpartition("/")
+    return directory or ".", name
+
+
+def _with_parents(directories: set[str]) -> list[str]:
+    """The directories and all above them, from the top down."""
+    everything = {"."}
+    for directory in directories:
+        while directory not in everything:
+            everything.add(directory)
+            directory, _ = _split(directory)
+    return sorted(everything, key=lambda directory: (directory != ".", directory))
+
+
+def _move_file(name: str, source: int, target: int) -> None:
+    """Move a file from one directory to another."""
+    descriptor = os.open(name, _NO_FOLLOW, dir_fd=source)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise PublishError(Cause.OUTPUT, f"{source.name} is no file any more")
+            raise PublishError(Cause.OUTPUT, f"{name} is no file any more")
         if status.st_nlink > 1:
-            _copy(descriptor, target)
+            _copy(descriptor, name, target)
             return
         os.fchmod(descriptor, 0o644)  # readable for whoever serves it
         os.fsync(descriptor)
-        source.rename(target)
-        moved = target.lstat()
+        os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+        moved = os.stat(name, dir_fd=target, follow_symlinks=False)
         if (moved.st_dev, moved.st_ino) != (status.st_dev, status.st_ino):
-            raise PublishError(Cause.OUTPUT, f"{source.name} changed while it was published")
+            raise PublishError(Cause.OUTPUT, f"{name} changed while it was published")
     finally:
         os.close(descriptor)
 
 
-def _copy(descriptor: int, target: Path) -> None:
-    with os.fdopen(os.dup(descriptor), "rb") as source, target.open("xb") as copy:
+def _copy(descriptor: int, name: str, target: int) -> None:
+    new = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, dir_fd=target)
+    with os.fdopen(new, "wb") as copy, os.fdopen(os.dup(descriptor), "rb") as source:
         shutil.copyfileobj(source, copy, 2**20)
         copy.flush()
+        os.fchmod(copy.fileno(), 0o644)
         os.fsync(copy.fileno())
-    target.chmod(0o644)
-
-
-def _make_official(prepared: Path, target: Path) -> None:
-    """The one step that makes outputs visible: whoever looks sees all of them or none."""
-    prepared.rename(target)
-    _sync_directory(target.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from swath.domain.ids import ALPHABET, ULID_LENGTH
 
 _SCRATCH = re.compile(rf"\.(?P<attempt>[{ALPHABET}]{{{ULID_LENGTH}}})\.partial")
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # flags: a directory, and no link to one
 
 
 class TooDeepError(Exception):
@@ -32,18 +33,37 @@ def remove_scratch(path: str | None, attempt: str) -> bool:
     return remove_tree(Path(path))
 
 
-def walk(directory: Path, deepest: int) -> Iterator[os.DirEntry[str]]:
-    """All entries below a directory; raises TooDeepError beyond `deepest` levels, and OSError."""
-    pending = [(str(directory), 1)]
+@contextmanager
+def opened(path: str, above: int) -> Iterator[int]:
+    """A descriptor of the directory `path` below the directory `above`; raises OSError where a part of it is a link."""
+    here = os.open(".", DIRECTORY, dir_fd=above)
+    try:
+        for part in path.split("/"):
+            below = os.open(part, DIRECTORY, dir_fd=here)
+            os.close(here)
+            here = below
+        yield here
+    finally:
+        os.close(here)
+
+
+def walk(top: int, deepest: int) -> Iterator[tuple[str, os.stat_result]]:
+    """The path of each entry below the directory `top`, and what it is.
+
+    Raises TooDeepError beyond `deepest` levels, and OSError.
+    """
+    pending = [(".", 1)]
     while pending:
         path, level = pending.pop()
         if level > deepest:
             raise TooDeepError(f"it has more than {deepest} levels of directories")
-        with os.scandir(path) as entries:
+        with opened(path, top) as directory, os.scandir(directory) as entries:
             for entry in entries:
-                yield entry
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append((entry.path, level + 1))
+                below = entry.name if path == "." else f"{path}/{entry.name}"
+                status = entry.stat(follow_symlinks=False)
+                yield below, status
+                if stat.S_ISDIR(status.st_mode):
+                    pending.append((below, level + 1))
 
 
 def remove_tree(path: Path) -> bool:
@@ -56,7 +76,7 @@ def remove_tree(path: Path) -> bool:
     except OSError:
         _open_up(str(path), None)
     try:
-        top = os.open(path, _DIRECTORY)
+        top = os.open(path, DIRECTORY)
     except OSError:  # a link, a file, or somebody else's
         with suppress(OSError):
             path.unlink()
@@ -92,7 +112,7 @@ def _empty(top: int) -> None:
                 continue
             if len(levels) == 1:
                 return
-            above = os.open("..", _DIRECTORY, dir_fd=here)
+            above = os.open("..", DIRECTORY, dir_fd=here)
             os.close(here)
             here = above
             levels.pop()
@@ -119,7 +139,7 @@ def _enter(name: str, directory: int) -> _Level:
 def _open_below(name: str, directory: int) -> int | None:
     _open_up(name, directory)
     try:
-        return os.open(name, _DIRECTORY, dir_fd=directory)
+        return os.open(name, DIRECTORY, dir_fd=directory)
     except OSError:
         return None
 

@@ -9,6 +9,7 @@ All methods but `observe` belong to one thread, the one that the strays' parent 
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import resource
@@ -52,6 +53,19 @@ WARNINGS = (
 )
 _PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PATIENCE_S = 2.0  # for killed processes to go
+# execve: there is no such file, nothing that this machine could run, or nobody may.
+_IMAGES_FAULT = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOEXEC,
+        errno.ELIBBAD,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -195,12 +209,10 @@ class ProcessRuntime:
                     stderr=err,
                     start_new_session=True,
                 )
-            except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-                raise StartError(Cause.IMAGE, f"the command cannot be started in {directory}: {error}") from error
             except ValueError as error:  # a NUL in an argument or a variable
                 raise StartError(Cause.SPEC, f"the command cannot be started: {error}") from error
             except OSError as error:
-                raise StartError(Cause.AGENT, f"the command cannot be started: {error}") from error
+                raise _to_start_error(error, directory) from error
         # It is waited for here, by its pidfd; a Popen that is thrown away unreaped would be waited for by subprocess.
         process.returncode = 0
         return process.pid
@@ -289,6 +301,15 @@ class ProcessRuntime:
         seen = [pid for pid, started in child.seen.items() if tree.is_still(pid, started)]
         roots = [child.pid, *seen, *tree.sessions.get(child.pid, ()), *adopted.get(child.attempt, ())]
         return tree.descendants(roots)
+
+
+def _to_start_error(error: OSError, directory: Path) -> StartError:
+    """Whose fault it is that a command does not start: what another agent would meet too is not the agent's."""
+    if error.errno == errno.E2BIG:  # Linux: 128 KiB for each argument and variable, with its name
+        return StartError(Cause.SPEC, "the command cannot be started: a parameter, or all of them, are too long")
+    if error.errno in _IMAGES_FAULT:
+        return StartError(Cause.IMAGE, f"the command cannot be started in {directory}: {error}")
+    return StartError(Cause.AGENT, f"the command cannot be started: {error}")
 
 
 def _await_end(pid: int, deadline: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from executor.orders import to_order
 from executor.places import Places
 from executor.publish import PublishError, publish
-from executor.trees import TooDeepError, remove_scratch, remove_tree, walk
+from executor.trees import DIRECTORY, TooDeepError, opened, remove_scratch, remove_tree, walk
 from swath.domain.retries import Cause
 from tests.executor.agent import Agent, wait_until
 from tests.executor.build import a_manifest, a_spec, an_id, an_output
@@ -80,12 +81,29 @@ def test_only_a_scratch_directory_of_the_attempt_is_removed(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
-def test_a_walk_ends_at_its_depth(tmp_path: Path) -> None:
-    """Up to the limit everything is found, beyond it TooDeepError."""
+@pytest.fixture
+def top(tmp_path: Path) -> Iterator[int]:
+    """A descriptor of the test's directory."""
+    descriptor = os.open(tmp_path, DIRECTORY)
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_a_walk_ends_at_its_depth(tmp_path: Path, top: int) -> None:
+    """Up to the limit everything is found by its path, beyond it TooDeepError."""
     nest(tmp_path, 3)
-    assert sum(1 for _ in walk(tmp_path, 4)) == 4
+    assert [path for path, _ in walk(top, 4)] == ["d", "d/d", "d/d/d", "d/d/d/file"]
     with pytest.raises(TooDeepError, match="more than 3 levels"):
-        list(walk(tmp_path, 3))
+        list(walk(top, 3))
+
+
+def test_a_directory_is_not_opened_through_a_link(tmp_path: Path, top: int) -> None:
+    """Neither at the path's end nor in its midst."""
+    (tmp_path / "elsewhere" / "below").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("elsewhere")
+    for path in ("link", "link/below"):
+        with pytest.raises(NotADirectoryError), opened(path, top):
+            pass
 
 
 @pytest.mark.parametrize("levels", [65, 1500])
