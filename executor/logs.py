@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from executor.trees import DIRECTORY
 
@@ -16,9 +17,23 @@ def notice(limit: int) -> bytes:
     return f"\n[swath: cut here; a log is kept up to {limit / 2**20:g} MiB]\n".encode()
 
 
-def open_log(directory: Path, stream: str) -> BinaryIO:
-    """A log to write to; appended to, so that `trim` works under a writer."""
-    return (directory / stream).open("ab", buffering=0)
+def open_log(directory: Path, stream: str) -> int:
+    """A descriptor of a log to write to; appended to, so that `trim` works under a writer. Raises OSError."""
+    return os.open(f"{directory}/{stream}", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+
+
+@contextmanager
+def opened_logs(directory: Path) -> Iterator[tuple[int, int]]:
+    """Descriptors of both logs, stdout's first; raises OSError."""
+    out = open_log(directory, "stdout")
+    try:
+        err = open_log(directory, "stderr")
+        try:
+            yield out, err
+        finally:
+            os.close(err)
+    finally:
+        os.close(out)
 
 
 def trim(directory: Path, limit: int) -> int:
@@ -56,7 +71,7 @@ class BoundedLog:
     """A log that is written by us, to `limit` bytes and the notice."""
 
     def __init__(self, directory: Path, stream: str, limit: int) -> None:
-        self._file = open_log(directory, stream)
+        self._file = os.fdopen(open_log(directory, stream), "ab", buffering=0)
         self._left = limit
         self._notice = notice(limit)
 

@@ -38,9 +38,21 @@ class Process:
     memory: int  # resident bytes
 
 
+def _read(path: str) -> bytes:
+    """All of a file of /proc; raises OSError. Without the layers above a descriptor: each attempt reads several."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while chunk := os.read(descriptor, 2**16):
+            data += chunk
+        return data
+    finally:
+        os.close(descriptor)
+
+
 def read_stat(pid: int) -> list[bytes]:
     """The fields of /proc/<pid>/stat from the state on; raises OSError."""
-    text = (_PROC / str(pid) / "stat").read_bytes()
+    text = _read(f"/proc/{pid}/stat")
     # The name in brackets may hold blanks and brackets itself.
     return text[text.rindex(b")") + 2 :].split()
 
@@ -72,7 +84,7 @@ def read_processes() -> dict[int, Process]:
 def read_mark(pid: int, name: str) -> str | None:
     """The value of a variable in the environment that a process was started with; None when it has none, or is not ours."""
     try:
-        entries = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+        entries = _read(f"/proc/{pid}/environ").split(b"\0")
     except OSError:
         return None
     prefix = name.encode() + b"="
@@ -134,9 +146,8 @@ def adopt_orphans() -> None:
 
 def read_children() -> list[int]:
     """The pids of the calling thread's children, adopted ones included (adopted by the main thread, while it lives)."""
-    path = _PROC / "self" / "task" / str(threading.get_native_id()) / "children"
     try:
-        return [int(pid) for pid in path.read_text().split()]
+        return [int(pid) for pid in _read(f"/proc/self/task/{threading.get_native_id()}/children").split()]
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         own = os.getpid()
         return [process.pid for process in read_processes().values() if process.parent == own]

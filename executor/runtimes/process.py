@@ -24,7 +24,7 @@ from pathlib import Path
 
 from executor.events import Event, Exited, Started
 from executor.journal import Entry, Journal
-from executor.logs import STREAMS, open_log
+from executor.logs import opened_logs
 from executor.orders import BUILTIN
 from executor.processes import (
     ATTEMPT,
@@ -51,7 +51,7 @@ WARNINGS = (
     "not in a container: limits of cpus and memory are not enforced, the network is open, and the command may read and"
     " write what the agent's user may",
 )
-_PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATH = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PATIENCE_S = 2.0  # for killed processes to go
 # execve: there is no such file, nothing that this machine could run, or nobody may.
 _IMAGES_FAULT = frozenset(
@@ -103,6 +103,7 @@ class ProcessRuntime:
         self._by_pidfd: dict[int, _Child] = {}
         self._pids: dict[int, _Child] = {}
         self._epoll = select.epoll()
+        self._nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)  # every command's stdin
 
     def fileno(self) -> int:
         """Readable when `poll` has something to do."""
@@ -197,14 +198,13 @@ class ProcessRuntime:
         context = assignment.order.spec.image.context
         places = assignment.places
         directory = places.attempt_dir if context == BUILTIN else Path(context or "")
-        out, err = (open_log(places.attempt_dir, stream) for stream in STREAMS)
-        with out, err:
+        with opened_logs(places.attempt_dir) as (out, err):
             try:
                 process = subprocess.Popen(
                     arguments,
                     cwd=directory,
                     env=variables | self._surroundings(assignment),
-                    stdin=subprocess.DEVNULL,
+                    stdin=self._nothing,
                     stdout=out,
                     stderr=err,
                     start_new_session=True,
@@ -220,7 +220,7 @@ class ProcessRuntime:
     def _surroundings(self, assignment: Assignment) -> dict[str, str]:
         """What a command needs beside Seed's variables. Nothing of the executor's own environment: it may hold secrets."""
         surroundings = {
-            "PATH": f"{Path(sys.executable).parent}:{_PATHS}",
+            "PATH": _PATH,
             "HOME": str(assignment.places.attempt_dir),
             "TMPDIR": str(assignment.places.tmp),
             "LANG": "C.UTF-8",
