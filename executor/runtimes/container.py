@@ -9,6 +9,7 @@ from typing import Any
 
 from executor.runtimes.port import Assignment
 from executor.staging import to_names
+from swath.domain.errors import InvalidInputError
 from swath.domain.resources import Resources
 from swath.domain.run import command, environment
 
@@ -26,6 +27,9 @@ TMP = PurePosixPath("/tmp")  # noqa: S108 - of the container
 _MIB = 2**20
 _LEAST_MEM = 6  # MiB; the engine takes no less
 _LEAST_CPUS_M = 10  # nor fewer CPUs
+_LONGEST = (
+    128 * 1024
+)  # bytes of an argument, or of a variable with its name, and the one that ends it: Linux's MAX_ARG_STRLEN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +52,7 @@ class Site:
 
 
 def make_config(assignment: Assignment, image: str, site: Site) -> dict[str, Any]:
-    """The body of "create a container"; raises InvalidInputError for a command that cannot be split.
+    """The body of "create a container"; raises InvalidInputError for a command that cannot be split, or is too long.
 
     The command becomes the arguments of the image's entry point, as Seed has it.
     """
@@ -62,10 +66,13 @@ def make_config(assignment: Assignment, image: str, site: Site) -> dict[str, Any
         resources=resources,
         output_dir=str(OUTPUT),
     )
+    arguments = command(order.manifest, variables)
+    entries = [f"{name}={value}" for name, value in variables.items()]
+    _check_lengths([*arguments, *entries])
     config = {
         "Image": image,
-        "Cmd": command(order.manifest, variables) or None,
-        "Env": [f"{name}={value}" for name, value in variables.items()],
+        "Cmd": arguments or None,
+        "Env": entries,
         "Labels": _labels(assignment, site),
         "AttachStdout": True,
         "AttachStderr": True,
@@ -75,6 +82,15 @@ def make_config(assignment: Assignment, image: str, site: Site) -> dict[str, Any
         "HostConfig": _host_config(assignment, resources, site),
     }
     return config | ({"User": site.user} if site.user else {})
+
+
+def _check_lengths(words: list[str]) -> None:
+    """A container whose command the kernel refuses has started for the engine, and ends with the exit code 1."""
+    longest = max((len(word.encode(errors="surrogatepass")) for word in words), default=0)
+    if longest >= _LONGEST:  # which one is not told: its value may be a secret
+        raise InvalidInputError.at(
+            "/parameters", f"{longest} bytes in one are too long for a command, {_LONGEST} or more"
+        )
 
 
 def _host_config(assignment: Assignment, resources: Resources, site: Site) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class Stage:
         self.engine = IdleEngine(self._inbox.post)
         self.publishes, self.goes_on = threading.Event(), threading.Event()
         self._shell = Shell(
-            settings=Settings.from_environ({"MESOS_SANDBOX": str(directory)}),
+            settings=Settings.from_environ({"MESOS_SANDBOX": str(directory), "SWATH_INPUT_ROOTS": str(directory)}),
             driver=PipeDriver(print),
             inbox=self._inbox,
             journal=self._journal,

@@ -273,22 +273,38 @@ def test_a_log_ends_with_a_notice_where_it_was_cut(tmp_path: Path) -> None:
     assert (tmp_path / "stdout").read_bytes().count(b"swath") == 1
 
 
+SITE = Site(
+    label="l",
+    run="r",
+    sandbox=Path("/mnt/mesos/sandbox"),
+    host_sandbox=Path("/var/lib/mesos"),
+    user="1000:1000",
+    pids_limit=9,
+    cpus=2,
+)
+
+
 def test_engine_paths_are_the_machines(tmp_path: Path) -> None:
     """In a container of its own, the executor translates its sandbox; the limits fit the machine."""
     order = an_order("/outputs", resources={"cpus": 64, "mem": 2, "disk": 0, "gpus": 0})
     assignment = Assignment(order=order, places=Places.of(order, Path("/mnt/mesos/sandbox")), inputs={})
-    site = Site(
-        label="l",
-        run="r",
-        sandbox=Path("/mnt/mesos/sandbox"),
-        host_sandbox=Path("/var/lib/mesos"),
-        user="1000:1000",
-        pids_limit=9,
-        cpus=2,
-    )
-    config = make_config(assignment, "sha256:0", site)
+    config = make_config(assignment, "sha256:0", SITE)
     sources = {mount["Target"]: mount["Source"] for mount in config["HostConfig"]["Mounts"]}
     assert sources["/tmp"] == f"/var/lib/mesos/attempts/{order.spec.attempt}/tmp"
     assert sources["/swath/output"] == str(assignment.places.output_dir)
     assert (config["HostConfig"]["NanoCpus"], config["HostConfig"]["Memory"]) == (2 * 10**9, 6 * 2**20)
     assert config["User"] == "1000:1000"
+
+
+@pytest.mark.parametrize(
+    ("length", "fits"), [(128 * 1024 - len("LETTER=") - 1, True), (128 * 1024 - len("LETTER="), False)]
+)
+def test_a_container_gets_no_variable_that_its_command_cannot_take(length: int, fits: bool) -> None:
+    """Up to the kernel's limit a request, beyond it InvalidInputError, which is cause SPEC."""
+    order = an_order("/outputs", parameters={"LETTER": "x" * length})
+    assignment = Assignment(order=order, places=Places.of(order, Path("/mnt/mesos/sandbox")), inputs={})
+    if fits:
+        assert make_config(assignment, "sha256:0", SITE)["Env"]
+    else:
+        with pytest.raises(InvalidInputError, match="too long for a command"):
+            make_config(assignment, "sha256:0", SITE)
