@@ -21,9 +21,10 @@ def make_directory(settings: AgentSettings, agent_id: str, info: Json, container
     return str(PurePosixPath(settings.work_dir, *parts))
 
 
-def shutdown_grace_s(settings: AgentSettings, info: Json) -> float:
+def shutdown_grace_s(default_s: float, info: Json) -> float:
+    """Seconds that an executor has after SHUTDOWN: its ExecutorInfo's own, else the agent's."""
     nanoseconds = info.get("shutdown_grace_period", {}).get("nanoseconds")
-    return settings.shutdown_grace_s if nanoseconds is None else float(nanoseconds) / 1e9
+    return default_s if nanoseconds is None else float(nanoseconds) / 1e9
 
 
 def make_start(
@@ -69,7 +70,7 @@ def _make_environment(
         "MESOS_CHECKPOINT": "1" if checkpoint else "0",
         "MESOS_DIRECTORY": directory,
         "MESOS_EXECUTOR_ID": info["executor_id"]["value"],
-        "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": format_duration(shutdown_grace_s(settings, info)),
+        "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": format_duration(shutdown_grace_s(settings.shutdown_grace_s, info)),
         "MESOS_FRAMEWORK_ID": info["framework_id"]["value"],
         "MESOS_HTTP_COMMAND_EXECUTOR": "0",
         "MESOS_SANDBOX": directory,

@@ -136,7 +136,7 @@ def shut_down(settings: AgentSettings, executor: Executor, now: float) -> list[A
     if executor.phase is Phase.TERMINATING:
         return []
     executor.phase = Phase.TERMINATING
-    executor.due_at = now + shutdown_grace_s(settings, executor.info)
+    executor.due_at = now + shutdown_grace_s(settings.shutdown_grace_s, executor.info)
     return [] if executor.stream is None else [SendEvent(stream=executor.stream, event={"type": "SHUTDOWN"})]
 
 

@@ -98,6 +98,7 @@ def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
     local = (
         *(python, "-m", "local", "--port", str(ports.master), "--agents", str(wishes.agents)),
         *("--agent-port", str(ports.agent), "--work-dir", str(var.local)),
+        *("--credential-file", str(var.credential_file)),
         *("--cpus", f"{cpus + EXECUTOR_CPUS:g}", "--mem", str(mem + EXECUTOR_MEM), "--disk", str(disk)),
     )
     # Each of the two has its own way to the master or the agents, and no other program has one.
@@ -155,7 +156,7 @@ def _common_environment(var: Var, root: Path, wishes: Wishes, ports: Ports) -> d
         "SWATH_DATABASE_URL": f"sqlite:///{var.database}",
         "SWATH_MASTER": f"{HOST}:{ports.master}",
         "SWATH_OUTPUTS_ROOT": str(var.outputs),
-        "SWATH_EXECUTOR_COMMAND": f"{shlex.quote(sys.executable)} -m executor",
+        "SWATH_EXECUTOR_COMMAND": f"exec {shlex.quote(sys.executable)} -m executor",  # no shell between it and signals
         "SWATH_EXECUTOR_ENV": json.dumps(executor),
         "SWATH_EXECUTOR_CPUS": str(EXECUTOR_CPUS),
         "SWATH_EXECUTOR_MEM": str(EXECUTOR_MEM),

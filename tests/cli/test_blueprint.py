@@ -171,6 +171,7 @@ def test_the_secret_goes_to_those_that_need_it_and_stands_on_no_command_line(tmp
     assert holders == {"scheduler", "api"}
     assert programs["scheduler"].environment["SWATH_PRINCIPAL"] == credential[0]
     assert programs["api"].environment["SWATH_AGENT_SECRET"] == credential[1]
+    assert programs["local"].argv[programs["local"].argv.index("--credential-file") + 1] == str(var.credential_file)
     assert credential[1] not in programs["scheduler"].environment["SWATH_EXECUTOR_ENV"]
 
 

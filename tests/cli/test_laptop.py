@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from swath.cli.processes import ProcessRef, end
+from swath.cli.supervisor import answers
 from swath.cli.var import Var
 from tests.cli.conftest import require
 
@@ -105,6 +106,22 @@ def test_a_job_runs_and_its_parts_can_be_seen(laptop: Laptop) -> None:
     assert json.loads(laptop.ok("events", "last", "--json"))
     assert laptop.ok("logs", "last", "2") == ""
     assert job["id"] in laptop.ok("jobs", "--state", "succeeded")
+
+
+def test_local_serves_nobody_without_the_credential(laptop: Laptop) -> None:
+    """It is in files that only their owner reads, and on no command line; what a task wrote can be read all the same."""
+    host, _, port = laptop.var.read_cluster()["master"].partition(":")
+    assert not answers(host, int(port), "/state")
+    assert answers(host, int(port), "/health")
+    credential = laptop.var.read_credential()
+    assert credential is not None
+    for path in (laptop.var.credential_file, laptop.var.plan_file):
+        assert path.stat().st_mode & 0o077 == 0, path
+    for ref in laptop.var.find_programs().values():
+        assert credential[1].encode() not in Path(f"/proc/{ref.pid}/cmdline").read_bytes()
+    laptop.ok("submit", "true", "--wait")
+    assert laptop.ok("logs", "last") == ""
+    assert laptop.executors()
 
 
 def test_the_doctor_finds_nothing_bad(laptop: Laptop) -> None:

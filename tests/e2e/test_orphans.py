@@ -12,7 +12,8 @@ from tests.fixtures.laptop import ROOT, Laptop, eventually, running
 pytestmark = pytest.mark.timeout(300)
 
 SLEEPER = """
-import os, sys, time
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
@@ -85,11 +86,12 @@ def test_swath_down_after_a_kill_leaves_nothing(process_laptop, tmp_path):
     eventually(lambda: not marked(process_laptop) and not guardians(process_laptop))
 
 
-def test_swath_down_leaves_no_guardian(process_laptop, tmp_path):
-    """An end as it should be ends the guardian too."""
+def test_swath_down_ends_tasks_that_ignore_sigterm_and_the_guardian(process_laptop, tmp_path):
+    """When it returns the executor has had its grace, and no task is left; the guardian has nothing to do and ends."""
     sleeping(process_laptop, tmp_path / "sleeper")
     process_laptop.swath("down")
-    eventually(lambda: not marked(process_laptop) and not guardians(process_laptop))
+    assert marked(process_laptop) == set()
+    eventually(lambda: not guardians(process_laptop))
 
 
 @pytest.mark.docker
