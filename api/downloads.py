@@ -11,6 +11,7 @@ from pathlib import Path
 
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from api.ranges import find_range
 from swath.domain.errors import InvalidInputError, NotFoundError
@@ -28,7 +29,8 @@ MEDIA_TYPES = {
     ".parquet": "application/vnd.apache.parquet",
     ".gpkg": "application/geopackage+sqlite3",
 }
-_RANGES = re.compile(r"bytes=\d{0,18}-\d{0,18}(,\d{0,18}-\d{0,18}){0,99}", re.ASCII)
+_RANGE = re.compile(r"(\d{0,18})-(\d{0,18})", re.ASCII)
+MOST_RANGES = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,14 +80,13 @@ def to_response(download: Download, headers: Headers) -> Response:
     """The file, the ranges of it that are asked for, or 304 where the client has it. Raises RangeError."""
     if download.etag in [tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers={"ETag": download.etag})
-    asked = headers.get("range")
-    if asked is not None:
-        if not _RANGES.fullmatch(asked.replace(" ", "")):
-            raise InvalidInputError.at("header:Range", "must be bytes=FIRST-LAST")
+    kind = FileResponse
+    if (asked := headers.get("range")) is not None:
+        kind = FileResponse if _is_valid(asked) else _WholeFileResponse
         find_range(asked, download.status.st_size)
     name = download.path.name
     shown = download.media_type.partition(";")[0] in SHOWN
-    return FileResponse(
+    return kind(
         download.path,
         media_type=download.media_type,
         filename=name,
@@ -93,3 +94,22 @@ def to_response(download: Download, headers: Headers) -> Response:
         stat_result=download.status,
         headers={"ETag": download.etag, "Cache-Control": "private, no-cache", "Content-Security-Policy": "sandbox"},
     )
+
+
+class _WholeFileResponse(FileResponse):
+    """The file whatever range was asked for: "a recipient of an invalid ranges-specifier MUST ignore it" (RFC 9110, 14.2)."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
+
+
+def _is_valid(header: str) -> bool:
+    """True for ranges of bytes, none of which ends before it begins."""
+    unit, _, ranges = header.replace(" ", "").partition("=")
+    found = [_RANGE.fullmatch(entry) for entry in ranges.split(",", MOST_RANGES)]
+    return unit == "bytes" and all(match is not None and _is_in_order(*match.groups()) for match in found)
+
+
+def _is_in_order(first: str, last: str) -> bool:
+    return int(first) <= int(last) if first and last else bool(first or last)

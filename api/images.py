@@ -13,9 +13,10 @@ from typing import Any
 
 from api.schemas import ImageDocument
 from swath.domain.errors import InvalidInputError, Problem
-from swath.domain.manifest import Manifest, SwathManifest
+from swath.domain.manifest import Job, Manifest, SwathManifest
 
-BUILTIN = "builtin:"
+BUILTIN = "builtin:true"  # the one context that is no directory
+LARGEST_EXIT_CODE = 255
 MOST_FILES = 10_000  # of a build context
 LARGEST_CONTEXT = 512 * 1024 * 1024  # bytes
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -41,6 +42,7 @@ def to_registration(document: ImageDocument) -> Registration:
     manifest = _read_manifest(document, problems)
     if not (document.reference or document.image_id or document.context):
         problems.append(Problem("", "needs at least one place to find the image: reference, image_id or context"))
+    problems += _check_context(document.context)
     digest = _find_digest(document, problems)
     if problems or manifest is None or digest is None:
         raise InvalidInputError(problems)
@@ -52,7 +54,7 @@ def to_registration(document: ImageDocument) -> Registration:
         swath_manifest=document.swath_manifest,
         reference=document.reference,
         image_id=document.image_id,
-        context=document.context,
+        context=_to_context(document.context),
     )
 
 
@@ -61,6 +63,7 @@ def _read_manifest(document: ImageDocument, problems: list[Problem]) -> Manifest
     try:
         manifest = Manifest.from_json(document.manifest)
         manifest.resources()
+        problems += (Problem(f"/manifest/job{path}", message) for path, message in _find_unrunnable(manifest.job))
     except InvalidInputError as error:
         problems += [Problem("/manifest" + problem.path, problem.message) for problem in error.problems]
     if document.swath_manifest is not None:
@@ -69,6 +72,35 @@ def _read_manifest(document: ImageDocument, problems: list[Problem]) -> Manifest
         except InvalidInputError as error:
             problems += [Problem("/swath_manifest" + problem.path, problem.message) for problem in error.problems]
     return manifest
+
+
+def _find_unrunnable(job: Job) -> Iterator[tuple[str, str]]:
+    """(path below the job, message) of what Seed allows and no executor here can do."""
+    if job.interface.mounts:
+        yield "/interface/mounts", "are not offered by any site here: take such data as an input"
+    for index, output in enumerate(job.interface.outputs.files):
+        if output.pattern.startswith("/") or ".." in output.pattern.split("/") or not output.pattern.strip("/."):
+            yield f"/interface/outputs/files/{index}/pattern", "must match files below OUTPUT_DIR, without '..'"
+    known: set[int] = set()
+    for index, error in enumerate(job.errors):
+        if not 0 <= error.code <= LARGEST_EXIT_CODE:
+            yield f"/errors/{index}/code", f"must be an exit code, 0 to {LARGEST_EXIT_CODE}"
+        elif error.code in known:
+            yield f"/errors/{index}/code", f"{error.code} stands there twice"
+        known.add(error.code)
+
+
+def _check_context(context: str | None) -> list[Problem]:
+    if context is None or context == BUILTIN:
+        return []
+    if not context.startswith("/"):
+        return [Problem("/context", f"{context!r} is not built in; there is {BUILTIN!r} only")]
+    return [Problem("/context", "must be without '..'")] if ".." in context.split("/") else []
+
+
+def _to_context(context: str | None) -> str | None:
+    """The context's path in its one form."""
+    return context if context in (None, BUILTIN) else "/" + os.path.normpath(context).lstrip("/")
 
 
 def _find_digest(document: ImageDocument, problems: list[Problem]) -> str | None:
@@ -97,7 +129,7 @@ def _find_digest(document: ImageDocument, problems: list[Problem]) -> str | None
 def digest_context(document: ImageDocument) -> str:
     """A digest of the context's files and the manifests; raises InvalidInputError for a context that cannot be one."""
     digest = hashlib.sha256(json.dumps([document.manifest, document.swath_manifest], sort_keys=True).encode())
-    if document.context is not None and not document.context.startswith(BUILTIN):
+    if document.context is not None and document.context != BUILTIN:
         root, total = Path(document.context), 0
         if not root.is_dir():
             raise InvalidInputError.at("/context", f"{root} is no directory here")

@@ -158,11 +158,38 @@ def test_a_bad_last_event_id_is_named(shared_api: Api) -> None:
         ({"image_id": None, "reference": "registry/ndvi:latest"}, "/reference"),
         ({"image_id": None, "context": "relative/path"}, "/context"),
         ({"image_id": None, "context": "/no/such/directory"}, "/context"),
+        ({"context": "builtin:false"}, "/context"),
+        ({"context": "/usr/../etc"}, "/context"),
     ],
 )
 def test_an_image_that_cannot_be_registered_is_refused(shared_api: Api, change: dict[str, Any], path: str) -> None:
     """422 with the place in the registration, the manifest's own places included."""
     assert path in shared_api.refusal({"manifest": MANIFEST, "image_id": f"sha256:{'0' * 64}", **change}, "/v1/images")
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"interface": {"mounts": [{"name": "DEM", "path": "/dem"}]}}, "/interface/mounts"),
+        (
+            {"interface": {"outputs": {"files": [{"name": "a", "pattern": "*"}, {"name": "b", "pattern": "../../*"}]}}},
+            "/interface/outputs/files/1/pattern",
+        ),
+        (
+            {"interface": {"outputs": {"files": [{"name": "a", "pattern": "/etc/*"}]}}},
+            "/interface/outputs/files/0/pattern",
+        ),
+        ({"interface": {"outputs": {"files": [{"name": "a", "pattern": ""}]}}}, "/interface/outputs/files/0/pattern"),
+        ({"errors": [{"code": -1, "name": "a"}]}, "/errors/0/code"),
+        ({"errors": [{"code": 256, "name": "a"}]}, "/errors/0/code"),
+        ({"errors": [{"code": 3, "name": "a"}, {"code": 4, "name": "b"}, {"code": 3, "name": "c"}]}, "/errors/2/code"),
+    ],
+)
+def test_a_manifest_that_nothing_here_could_run_is_refused(shared_api: Api, change: dict[str, Any], path: str) -> None:
+    """Although Seed allows it: with the place in the manifest, and nothing else."""
+    manifest = {**MANIFEST, "job": {**MANIFEST["job"], **change}}
+    refused = shared_api.refusal({"manifest": manifest, "image_id": f"sha256:{'0' * 64}"}, "/v1/images")
+    assert set(refused) == {f"/manifest/job{path}"}
 
 
 def test_problems_follow_rfc_9457(shared_api: Api) -> None:

@@ -143,14 +143,19 @@ def test_outputs_are_listed_and_fetched(both_api: Api, both_scene: Scene, tmp_pa
         ("bytes=-5", 206, TIFF[-5:]),
         ("bytes=0-99999999", 206, TIFF),
         ("bytes=99999-", 416, None),
-        ("bytes=a-b", 422, None),
-        ("lines=1-2", 422, None),
+        ("bytes=5-1", 200, TIFF),
+        ("bytes=0-1,5-1", 200, TIFF),
+        ("bytes=-", 200, TIFF),
+        ("bytes=", 200, TIFF),
+        ("bytes=a-b", 200, TIFF),
+        ("bytes=" + ",".join(["0-1"] * 500), 200, TIFF),
+        ("lines=1-2", 200, TIFF),
     ],
 )
 def test_ranges_of_an_output_are_served(
     api: Api, scene: Scene, tmp_path: Path, asked: str, status: int, content: bytes | None
 ) -> None:
-    """As tools for cloud-optimised files ask for them."""
+    """As tools for cloud-optimised files ask for them; what is no range is ignored, as RFC 9110 demands."""
     job = scene.submit()
     publish(scene, job, tmp_path, {"ndvi.tif": TIFF})
     response = api.get(f"/v1/jobs/{job.id}/tasks/0/outputs/ndvi.tif", headers={"Range": asked})
