@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Annotated, Any
 
@@ -97,6 +98,8 @@ def submit(
 def _submit(
     client: Client, document: dict[str, Any], key: str | None, *, wait_too: bool, timeout_s: float | None, as_json: bool
 ) -> None:
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise typer.BadParameter("takes printable ASCII", param_hint="--idempotency-key")
     job = client.submit(document, idempotency_key=key)
     if not wait_too:
         _print_submitted(job, as_json)
@@ -165,6 +168,8 @@ def _pairs(words: list[str] | None, what: str) -> dict[str, str]:
 
 
 def _resources(cpus: float | None, mem: str | None, disk: str | None, gpus: int | None) -> dict[str, float]:
+    if cpus is not None and not math.isfinite(cpus):
+        raise typer.BadParameter("must be a number", param_hint="--cpus")
     amounts = {
         "cpus": cpus,
         "mem": None if mem is None else parse_size(mem),

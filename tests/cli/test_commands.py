@@ -180,11 +180,27 @@ def test_without_a_cluster_the_exit_code_is_5_and_the_hint_is_up(
 
 
 @pytest.mark.parametrize(
-    "words", [("submit",), ("nonsense",), ("logs",), ("up", "--agents", "0"), ("images", "register"), ("jobs", "--wat")]
+    "words",
+    [
+        ("submit",),
+        ("nonsense",),
+        ("logs",),
+        ("up", "--agents", "0"),
+        ("images", "register"),
+        ("jobs", "--wat"),
+        ("submit", "true", "--cpus", "nan"),
+        ("submit", "true", "--idempotency-key", "é"),
+    ],
 )
 def test_a_wrong_command_line_ends_with_2(swath: Swath, words: tuple[str, ...], api: StandIn) -> None:
     """As everywhere."""
     assert swath(*words).exit_code == 2
+
+
+def test_the_version_is_told(swath: Swath) -> None:
+    """The one that was installed."""
+    assert swath("--version").stdout.split()[0] == "swath"
+    assert swath("--version").stdout.split()[1][0].isdigit()
 
 
 def test_outputs_are_downloaded_below_the_index_of_their_task(api: StandIn, swath: Swath, tmp_path: Path) -> None:
