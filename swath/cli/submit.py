@@ -75,6 +75,8 @@ def submit(
       swath submit true --range INDEX=0:1000
       swath submit --file job.json --wait --json
     """
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise typer.BadParameter("takes printable ASCII", param_hint="--idempotency-key")
     options = _options(
         name=name,
         project=project,
@@ -98,8 +100,6 @@ def submit(
 def _submit(
     client: Client, document: dict[str, Any], key: str | None, *, wait_too: bool, timeout_s: float | None, as_json: bool
 ) -> None:
-    if key is not None and not (key.isascii() and key.isprintable()):
-        raise typer.BadParameter("takes printable ASCII", param_hint="--idempotency-key")
     job = client.submit(document, idempotency_key=key)
     if not wait_too:
         _print_submitted(job, as_json)
