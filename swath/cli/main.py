@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import sys
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+import swath
 from swath.cli import cluster, completion, demo, doctor, images, jobs, logs, outputs, submit, up
 from swath.cli.console import err, say
 from swath.cli.exits import Exit, exit_for, table
@@ -72,7 +72,7 @@ for part in (up, demo, submit, jobs, logs, outputs, images, cluster, doctor, com
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"swath {importlib.metadata.version('swath')}\n")
+        sys.stdout.write(f"swath {swath.__version__}\n")
         raise typer.Exit
 
 

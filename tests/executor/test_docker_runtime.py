@@ -183,7 +183,7 @@ def test_a_fork_bomb_meets_its_limit(tmp_path: Path, image: ImageSource) -> None
 
 def test_a_time_out_ends_what_ignores_sigterm(agent: Agent, image: ImageSource) -> None:
     """SIGTERM, the grace, SIGKILL."""
-    spec = a_run(agent, image, 'trap "echo no" TERM; while :; do sleep 0.1; done', timeout_s=1.0, kill_grace_s=0.5)
+    spec = a_run(agent, image, 'trap "echo no" TERM; while :; do sleep 0.1; done', timeout_s=2.0, kill_grace_s=3.0)
     update = agent.run(spec)
     assert (update.report.cause, update.report.exit_code) == (Cause.TIMEOUT, 137)
     assert agent.log(update) == "no\n"

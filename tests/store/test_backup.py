@@ -18,6 +18,7 @@ from swath.store.api_store import ApiStore
 from swath.store.database import Database
 from swath.store.leadership import Leadership
 from swath.store.scheduling import SchedulerStore
+from tests.fixtures.machine import skip_or_fail
 from tests.store.build import NOW, Scene, scenes
 
 
@@ -25,7 +26,7 @@ from tests.store.build import NOW, Scene, scenes
 def _client_programs(database_url):
     """Skip on PostgreSQL where its client programs are missing."""
     if database_url.startswith("postgresql") and shutil.which("pg_dump") is None:
-        pytest.skip(
+        skip_or_fail(
             "pg_dump is absent (Debian: apt-get install postgresql-client); backups of PostgreSQL are not tested"
         )
 

@@ -2,9 +2,12 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+
+import swath
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 450  # lines; STYLE asks for 400, and a reason in the file above that
@@ -33,6 +36,12 @@ def test_no_source_file_is_longer_than_a_reader_likes():
     """Longer files are two rooms in one."""
     sources = [path for path in tracked("*.py") if "migrations/versions" not in str(path)]
     assert [path for path in sources if len(path.read_text().splitlines()) > LONGEST] == []
+
+
+def test_the_package_knows_its_version():
+    """The one that it is published under."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert swath.__version__ == project["version"]
 
 
 def test_every_package_says_in_one_sentence_what_it_is():
