@@ -15,8 +15,7 @@ def on_offer(turn: Turn, offer: Offer) -> None:
     """Keep the offer; an agent seen for the first time is written down with what can be told from it."""
     agent = turn.state.agents.get(offer.agent_id)
     if agent is None:
-        agent = turn.state.agents[offer.agent_id] = Agent(info=_guess(offer, Resources()))
-        _count_used(turn, agent)
+        agent = turn.state.add_agent(_guess(offer, Resources()))
         list_soon(turn)
         _reconsider(turn)
     agent.offers[offer.id] = offer
@@ -35,8 +34,7 @@ def on_listed(turn: Turn, event: AgentsListed) -> None:
             _drop(turn, info.agent_id)
             continue
         if agent is None:
-            agent = state.agents[info.agent_id] = Agent(info=info)
-            _count_used(turn, agent)
+            agent = state.add_agent(info)
         agent.listed = True
         if agent.info != info:
             _reconsider(turn)
@@ -95,8 +93,8 @@ def _guess(offer: Offer, total: Resources) -> PutAgent:
 
 def _at_least(turn: Turn, agent: Agent) -> Resources:
     """What an agent must have that nobody has listed yet: what it offers and what runs on it."""
-    executor = turn.state.settings.executor_resources if agent.attempts else Resources()
-    seen = (agent.offered + agent.used + executor).as_tuple()
+    executor = turn.state.settings.executor_resources if agent.use.attempts else Resources()
+    seen = (agent.offered + agent.use.resources + executor).as_tuple()
     cpus_m, mem, disk, gpus = (max(pair) for pair in zip(seen, agent.info.total.as_tuple(), strict=True))
     return Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus)
 
@@ -113,20 +111,12 @@ def _write(turn: Turn, agent: Agent, info: PutAgent) -> None:
 
 def _drop(turn: Turn, agent_id: str) -> None:
     """The agent is gone or takes no tasks; its attempts end by updates and reconciliation, not by this."""
-    agent = turn.state.agents.pop(agent_id, None)
+    agent = turn.state.remove_agent(agent_id)
     if agent is not None:
         if agent.offers:
             turn.call(Decline(offer_ids=tuple(agent.offers), refuse_s=turn.state.settings.refuse_s))
         turn.write(DeactivateAgent(agent_id=agent_id))
         _reconsider(turn)
-
-
-def _count_used(turn: Turn, agent: Agent) -> None:
-    """An agent that comes back has our attempts on it already."""
-    for live in turn.state.attempts.values():
-        if live.attempt.agent_id == agent.info.agent_id:
-            agent.used += live.attempt.resources
-            agent.attempts += 1
 
 
 def _reconsider(turn: Turn) -> None:

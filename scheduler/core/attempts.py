@@ -162,13 +162,9 @@ def _find_cause(live: LiveAttempt, state: AttemptState, update: Update, said: At
 def _forget(turn: Turn, live: LiveAttempt) -> None:
     """The attempt's resources are free: with work waiting that is a reason to ask for offers (M28)."""
     state, attempt = turn.state, live.attempt
-    state.attempts.pop(attempt.id, None)
-    state.slots.pop(attempt.slot_id, None)
+    state.remove_attempt(attempt)
     for kind in (Kind.LAUNCH, Kind.OVERDUE, Kind.KILL, Kind.DOUBT):
         state.timers.clear(kind, (attempt.id, 0))
-    if (agent := state.agents.get(attempt.agent_id)) is not None:
-        agent.used -= attempt.resources
-        agent.attempts -= 1
     state.freed = True
 
 

@@ -26,7 +26,7 @@ def _view(agent: Agent, executor_id: str, executor: Resources) -> AgentView:
     offered = bool(agent.offers) and not rests
     return AgentView(
         id=agent.info.agent_id,
-        free=agent.offered if offered else agent.info.total - agent.used - executor,
+        free=agent.offered if offered else agent.info.total - agent.use.resources - executor,
         total=agent.info.total,
         overhead=executor if offered and not there else Resources(),
         reserved=executor,

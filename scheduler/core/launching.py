@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from scheduler.core import demands, jobs, why
+from scheduler.core import demands, jobs, offers, why
 from scheduler.core.effects import Accept, Decline, Launch
 from scheduler.core.state import Agent, Job
 from scheduler.core.timers import Kind
@@ -36,6 +36,9 @@ def _decline(turn: Turn, agents: list[Agent], refuse_s: float) -> None:
     unused = tuple(offer_id for agent in agents for offer_id in agent.offers)
     if unused:
         turn.call(Decline(offer_ids=unused, refuse_s=refuse_s))
+    for agent in agents:
+        if agent.offers:
+            offers.note_filter(turn, agent.info.agent_id, refuse_s)
 
 
 def launch_plan(turn: Turn, result: Plan) -> None:
@@ -69,6 +72,8 @@ def _launch_on(turn: Turn, agent: Agent, placements: list[Placement]) -> None:
         )
         turn.call(accept)
         agent.offers.clear()
+        if left != Resources():
+            offers.note_filter(turn, agent.info.agent_id, settings.refuse_s)
 
 
 def _take(job: Job, mem: int, count: int) -> list[int]:

@@ -25,7 +25,7 @@ def settle(turn: Turn) -> None:
     """Say to the master whether offers are wanted, once the turn's offers are used up."""
     state = turn.state
     hungry = _is_hungry(turn)
-    if state.freed and hungry and len(state.agents) <= state.settings.largest_revive:
+    if state.freed and hungry and not _are_many_filtered(turn):
         # "Freed resources are offered only at the master's next allocation tick, but REVIVE is answered with offers in 2
         # to 4 ms" (M28).
         state.wants_offers = True
@@ -49,7 +49,22 @@ def revive(turn: Turn) -> None:
         return
     state.timers.clear(Kind.REVIVE)
     state.suppressed = state.wants_offers = False
+    state.filtered.clear()
     turn.call(Revive())
+
+
+def note_filter(turn: Turn, agent_id: str, refuse_s: float) -> None:
+    """What was just refused of the agent is not offered again for so long, unless we ask for it."""
+    turn.state.filtered[agent_id] = turn.after(refuse_s)
+
+
+def _are_many_filtered(turn: Turn) -> bool:
+    """ "It drops all filters, so only while few agents (hundreds) are filtered; above that the tick serves" (M28)."""
+    state = turn.state
+    most = state.settings.largest_revive
+    if len(state.filtered) >= most:
+        state.filtered = {agent_id: until for agent_id, until in state.filtered.items() if until > turn.now}
+    return len(state.filtered) >= most
 
 
 def _suppress(turn: Turn) -> None:
@@ -72,6 +87,7 @@ def _is_hungry(turn: Turn) -> bool:
 
 
 def forget_all(turn: Turn) -> None:
-    """The subscription that the offers belonged to is over."""
+    """The subscription that the offers and the filters belonged to is over."""
+    turn.state.filtered.clear()
     for agent in turn.state.agents_with_offers():
         agent.offers.clear()

@@ -21,7 +21,7 @@ from scheduler.core import (
 )
 from scheduler.core import events as ev
 from scheduler.core.effects import Effects
-from scheduler.core.state import Agent, Bucket, CoreSettings, State
+from scheduler.core.state import CoreSettings, Limit, State
 from scheduler.core.timers import Key, Kind
 from scheduler.core.turn import Turn
 from swath.domain.states import AttemptState, Desired, TaskState
@@ -39,10 +39,11 @@ class Core:
         cls, snapshot: Snapshot, settings: CoreSettings, *, make_id: Callable[[datetime], str], now: datetime
     ) -> Core:
         """The core as the database remembers it, disconnected, with every timer set anew."""
-        bucket = Bucket(per_s=settings.revives_per_s, burst=settings.revive_burst, tokens=settings.revive_burst, at=now)
-        state = State(settings=settings, make_id=make_id, revives=bucket, framework_id=snapshot.framework_id)
+        revives = Limit(per_s=settings.revives_per_s)
+        state = State(settings=settings, make_id=make_id, revives=revives, framework_id=snapshot.framework_id)
         turn = Turn(state, now)
-        state.agents = {info.agent_id: Agent(info=info) for info in snapshot.agents}
+        for info in snapshot.agents:
+            state.add_agent(info)
         for record in snapshot.jobs:
             state.jobs[record.id] = jobs.make_job(record)
             jobs.set_timers(turn, state.jobs[record.id])

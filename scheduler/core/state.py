@@ -3,6 +3,7 @@ done lately, can be read again from the database."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,9 +30,8 @@ class CoreSettings:
     unreachable_wait_s: float = 900.0  # longer than Mesos' agent_reregister_timeout (10 min); then the attempt is LOST
     refuse_s: float = 600.0  # filter for what nothing here can use (M29)
     reconcile_s: float = 720.0  # "implicit every 10 to 15 minutes" (M24)
-    revives_per_s: float = 5.0
-    revive_burst: int = 5
-    largest_revive: int = 500  # agents; REVIVE drops all filters, above this the master's tick serves (M28)
+    revives_per_s: int = 5  # in any second
+    largest_revive: int = 500  # filtered agents; REVIVE drops all filters, from this on the master's tick serves (M28)
     agents_busy_s: float = 10.0  # between lists of agents while work waits
     agents_idle_s: float = 120.0
     agents_seen_s: float = 300.0  # an unchanged agent's last_seen is written so often
@@ -99,12 +99,19 @@ class LiveAttempt:
 
 
 @dataclass(slots=True)
+class Use:
+    """What our live attempts take of an agent, whether it is known or not."""
+
+    resources: Resources = field(default_factory=Resources)  # executors aside
+    attempts: int = 0
+
+
+@dataclass(slots=True)
 class Agent:
     """An agent, its offers and what of it we use."""
 
     info: PutAgent
-    used: Resources = field(default_factory=Resources)  # by our attempts, executors aside
-    attempts: int = 0
+    use: Use
     offers: dict[str, Offer] = field(default_factory=dict)
     offered_at: datetime | None = None  # when it offered something last
     written_at: datetime | None = None
@@ -122,26 +129,24 @@ class Agent:
         return total
 
 
-_ALMOST = 0.01  # of a token: times are whole microseconds, and a wait must never be nothing
-
-
 @dataclass(slots=True)
-class Bucket:
-    """A token bucket: a single wish is granted at once, many are spaced."""
+class Limit:
+    """So many wishes are granted in any second: a few at once, the rest when their second is over."""
 
-    per_s: float
-    burst: int
-    tokens: float
-    at: datetime
+    per_s: int
+    granted: deque[datetime] = field(default_factory=deque)  # the last ones
 
     def take(self, now: datetime) -> datetime | None:
-        """Take a token: None when there was one, else the time at which there will be."""
-        self.tokens = min(self.burst, self.tokens + max(0.0, (now - self.at).total_seconds()) * self.per_s)
-        self.at = now
-        if self.tokens >= 1 - _ALMOST:
-            self.tokens -= 1
-            return None
-        return now + timedelta(seconds=(1 - self.tokens) / self.per_s)
+        """None when the wish is granted, else the time at which the next one will be."""
+        while self.granted and not now - _SECOND < self.granted[0] <= now:  # a clock that was set back grants, too
+            self.granted.popleft()
+        if len(self.granted) >= self.per_s:
+            return self.granted[0] + _SECOND
+        self.granted.append(now)
+        return None
+
+
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
@@ -160,7 +165,7 @@ class State:
 
     settings: CoreSettings
     make_id: Callable[[datetime], str]  # a new ULID
-    revives: Bucket
+    revives: Limit
     framework_id: str | None = None
     status_at: datetime | None = None  # when the scheduler's own status was written
     connected: bool = False
@@ -173,6 +178,8 @@ class State:
     attempts: dict[str, LiveAttempt] = field(default_factory=dict)
     slots: dict[str, str] = field(default_factory=dict)  # Mesos task id -> the attempt that runs in it
     agents: dict[str, Agent] = field(default_factory=dict)
+    uses: dict[str, Use] = field(default_factory=dict)  # of the agents that are known or have live attempts
+    filtered: dict[str, datetime] = field(default_factory=dict)  # agents of which we refused something, and until when
     timers: Timers = field(default_factory=Timers)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
 
@@ -185,10 +192,36 @@ class State:
         live = LiveAttempt(attempt=attempt, state=attempt.state, started_at=attempt.started_at)
         self.attempts[attempt.id] = live
         self.slots[attempt.slot_id] = attempt.id
-        if (agent := self.agents.get(attempt.agent_id)) is not None:
-            agent.used += attempt.resources
-            agent.attempts += 1
+        use = self.uses.setdefault(attempt.agent_id, Use())
+        use.resources += attempt.resources
+        use.attempts += 1
         return live
+
+    def remove_attempt(self, attempt: Attempt) -> None:
+        """Let go of an attempt that has ended."""
+        del self.attempts[attempt.id]
+        self.slots.pop(attempt.slot_id, None)
+        use = self.uses[attempt.agent_id]
+        use.resources -= attempt.resources
+        use.attempts -= 1
+        self._tidy(attempt.agent_id)
+
+    def add_agent(self, info: PutAgent) -> Agent:
+        """Take an agent in; it may come back with attempts of ours on it."""
+        agent = self.agents[info.agent_id] = Agent(info=info, use=self.uses.setdefault(info.agent_id, Use()))
+        return agent
+
+    def remove_agent(self, agent_id: str) -> Agent | None:
+        """Let go of an agent, if there is such a one; its attempts stay."""
+        agent = self.agents.pop(agent_id, None)
+        self.filtered.pop(agent_id, None)
+        self._tidy(agent_id)
+        return agent
+
+    def _tidy(self, agent_id: str) -> None:
+        use = self.uses.get(agent_id)
+        if use is not None and not use.attempts and agent_id not in self.agents:
+            del self.uses[agent_id]
 
     def agents_with_offers(self) -> list[Agent]:
         """The agents that offer something now."""
