@@ -104,6 +104,13 @@ class RetryDocument(Sent):
 
     max_attempts: int = Field(default=3, ge=1, le=100)
     backoff_s: float = Field(default=10.0, ge=0, le=3600, allow_inf_nan=False)
+    unreachable_s: float = Field(
+        default=300.0,
+        ge=0,
+        le=604_800,
+        allow_inf_nan=False,
+        description="seconds after which an attempt on an agent that does not answer is replaced",
+    )
     on: dict[Key, Literal["fail", "retry"] | ReactionDocument] = Field(default={}, max_length=50)
 
 

@@ -33,6 +33,7 @@ class Attempt:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     sandbox: str | None = None  # the attempt's directory on its agent
+    unreachable_at: datetime | None = None  # of UNREACHABLE: since when
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

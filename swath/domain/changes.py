@@ -45,6 +45,7 @@ class ChangeAttempt:
     output_dir: str | None = None
     outputs: list[dict[str, Any]] | None = None
     report: Mapping[str, Any] | None = None  # the rest of the executor's report: usage, json_outputs, warnings
+    unreachable_at: datetime | None = None  # since when nobody has heard of it, the last time that it was UNREACHABLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +97,10 @@ class PutAgent:
     region: str | None = None
     zone: str | None = None
     active: bool = True
+    deactivated: bool = False  # by an operator of Mesos, ours or another: it is there, and offers nothing
+    drain: str | None = None  # "DRAINING" or "DRAINED", as the master says
+    unavailable_from: datetime | None = None  # of its next maintenance window
+    unavailable_until: datetime | None = None  # None for a window without an end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +117,32 @@ class AddEvent:
     job_id: str
     kind: str  # "job.state", "task.state", "attempt.state"
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TellOfEnded:
+    """A line in the history of the job whose attempt ran in this Mesos task; nothing where no attempt did."""
+
+    slot_id: str
+    kind: str
+    data: Mapping[str, Any]  # the store adds "task" and "attempt"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObserveAgentWish:
+    """An operator's wish has been carried out, as far as `message` says."""
+
+    agent_id: str
+    rev: int
+    message: str | None = None  # what Mesos had against it; None where it did all of it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObserveFrameworkWish:
+    """An operator's wish about the framework has been carried out."""
+
+    rev: int
+    torn_down: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,5 +164,8 @@ Change = (
     | PutAgent
     | DeactivateAgent
     | AddEvent
+    | TellOfEnded
+    | ObserveAgentWish
+    | ObserveFrameworkWish
     | PutSchedulerStatus
 )

@@ -186,8 +186,11 @@ def _to_time(value: str | datetime | None) -> datetime | None:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
+_POLICY = ("max_attempts", "backoff_s", "unreachable_s")
+
+
 def _to_policy(document: Mapping[str, Any]) -> RetryPolicy:
-    plain = {name: document[name] for name in ("max_attempts", "backoff_s") if document.get(name) is not None}
+    plain = {name: document[name] for name in _POLICY if document.get(name) is not None}
     on: dict[Cause, Reaction] = {}
     problems: list[Problem] = []
     for name, reaction in (document.get("on") or {}).items():

@@ -26,11 +26,12 @@ class Cause(StrEnum):
     LOST = "LOST"  # the agent, or what ran on it, is gone
     AGENT = "AGENT"  # the executor or the engine of the agent failed
     DROPPED = "DROPPED"  # never started
+    DRAINED = "DRAINED"  # ended because its agent was to be emptied
 
 
 # "DROPPED and REASON_INVALID_OFFERS: never started, retry for free" (MESOS.md, M19); what the platform did to a task is not
 # the task's failure either. A limit stands against a task that kills every executor which it meets.
-FREE = frozenset({Cause.LOST, Cause.AGENT, Cause.DROPPED})
+FREE = frozenset({Cause.LOST, Cause.AGENT, Cause.DROPPED, Cause.DRAINED})
 FREE_LIMIT = 10  # in a row
 FIRST_FREE_DELAY_S = 1.0
 LONGEST_FREE_DELAY_S = 60.0
@@ -56,6 +57,7 @@ class RetryPolicy:
     """How often and when a task is tried again."""
 
     max_attempts: int = 3  # attempts that count, the first included
+    unreachable_s: float = 300.0  # an attempt on an agent that does not answer is replaced after so long
     backoff_s: float = 10.0  # before the second attempt; doubles for each further one
     on: Mapping[Cause, Reaction] = field(default_factory=lambda: MappingProxyType({}))
 

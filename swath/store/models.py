@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -18,12 +19,14 @@ from sqlalchemy import (
     String,
     TextClause,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Desired, JobState, TaskState
+from swath.domain.wishes import AgentMode, FrameworkDesire
 from swath.store.types import CleanText, StateName, UtcDateTime, make_document
 
 NAMES = {
@@ -37,6 +40,7 @@ NAMES = {
 JOB_IS_OPEN = "jobs.state IN ('PENDING', 'RUNNING')"
 JOB_IS_CHANGED = "jobs.desired_rev <> jobs.observed_rev"
 TASK_IS_OPEN = "tasks.state IN ('PENDING', 'ACTIVE')"
+AGENT_WISH_IS_CHANGED = "agent_wishes.rev <> agent_wishes.observed_rev"
 ATTEMPT_IS_OPEN = "attempts.state IN ('LAUNCHING', 'STAGING', 'RUNNING', 'KILLING', 'UNREACHABLE')"
 
 # Of a resource. What agents say is theirs to say: a shared file system of 3 PB has more MiB than 31 bits count.
@@ -72,6 +76,8 @@ class Base(DeclarativeBase):
         JobState: StateName(JobState),
         Desired: StateName(Desired),
         Cause: StateName(Cause),
+        AgentMode: StateName(AgentMode),
+        FrameworkDesire: StateName(FrameworkDesire),
     }
 
 
@@ -196,6 +202,7 @@ class Attempt(Base):
     __tablename__ = "attempts"
     __table_args__ = (
         UniqueConstraint("job_id", "task_index", "number"),
+        Index(None, "slot_id"),
         _partial("ix_attempts_open", "id", condition=ATTEMPT_IS_OPEN),
     )
     id: Mapped[str] = mapped_column(String(26), primary_key=True)
@@ -223,6 +230,7 @@ class Attempt(Base):
     launched_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    unreachable_at: Mapped[datetime | None]  # since when nobody heard of it, the last time that it was UNREACHABLE
 
 
 class Agent(Base):
@@ -242,6 +250,39 @@ class Agent(Base):
     active: Mapped[bool]
     first_seen: Mapped[datetime]
     last_seen: Mapped[datetime]
+    deactivated: Mapped[bool] = mapped_column(server_default=false())
+    drain: Mapped[str | None] = mapped_column(String(16))  # DRAINING or DRAINED, as the master says
+    unavailable_from: Mapped[datetime | None]  # of the next maintenance window
+    unavailable_until: Mapped[datetime | None]
+
+
+class AgentWish(Base):
+    """What operators want of one agent. The api writes all of it but the last two columns, which are the scheduler's."""
+
+    __tablename__ = "agent_wishes"
+    __table_args__ = (_partial("ix_agent_wishes_changed", "agent_id", condition=AGENT_WISH_IS_CHANGED),)
+    agent_id: Mapped[str] = mapped_column(primary_key=True)
+    mode: Mapped[AgentMode]
+    max_grace_s: Mapped[float | None] = mapped_column(Float)
+    mark_gone: Mapped[bool]
+    rev: Mapped[int]
+    user: Mapped[str]
+    at: Mapped[datetime]
+    observed_rev: Mapped[int]
+    message: Mapped[str | None]
+
+
+class FrameworkWish(Base):
+    """One row: what operators want of the framework. The last two columns are the scheduler's."""
+
+    __tablename__ = "framework_wishes"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # always 1
+    desire: Mapped[FrameworkDesire]
+    rev: Mapped[int]
+    user: Mapped[str]
+    at: Mapped[datetime]
+    observed_rev: Mapped[int]
+    torn_down: Mapped[bool]
 
 
 class Event(Base):

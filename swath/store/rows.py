@@ -14,6 +14,7 @@ from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState, TaskState
+from swath.domain.wishes import AgentWish, FrameworkWish
 
 Item = TypeVar("Item")
 Cursor = TypeVar("Cursor")
@@ -135,6 +136,7 @@ class AttemptRow:
     launched_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    unreachable_at: datetime | None  # since when nobody heard of it, the last time that it was UNREACHABLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -232,3 +234,5 @@ class Snapshot:
     tasks: list[PutTask]  # rows that are PENDING or ACTIVE
     attempts: list[Attempt]  # not ended
     agents: list[PutAgent]  # active ones
+    agent_wishes: list[AgentWish] = field(default_factory=list)  # other than ACTIVE, or not carried out yet
+    framework_wish: FrameworkWish | None = None  # None before anybody had one

@@ -156,6 +156,10 @@ def _read_agents(session: Session) -> list[PutAgent]:
             region=row.region,
             zone=row.zone,
             active=row.active,
+            deactivated=row.deactivated,
+            drain=row.drain,
+            unavailable_from=row.unavailable_from,
+            unavailable_until=row.unavailable_until,
         )
         for row in rows
     ]

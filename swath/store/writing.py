@@ -49,7 +49,10 @@ _ADDED = (
 _REPORTED = tuple(name for name in ChangeAttempt.__slots__ if name not in ("attempt_id", "state"))
 _JOB = ("state", "observed_rev", "retry_rev_done", "wait_reason", "started_at", "ended_at")
 _COUNTS = ("pending", "active", "succeeded", "failed", "cancelled")
-_AGENT = ("hostname", "url", "region", "zone", "active")
+_AGENT = (
+    *("hostname", "url", "region", "zone", "active", "deactivated", "drain"),
+    *("unavailable_from", "unavailable_until"),
+)
 
 
 def write_changes(session: Session, changes: Sequence[Change], now: datetime) -> None:

@@ -351,6 +351,7 @@ def test_every_field_of_a_change_has_a_column(scene):
         "output_dir": "/o",
         "outputs": [{"name": "x", "path": "x", "size": 1}],
         "report": {"usage": {}},
+        "unreachable_at": NOW,
     }
     assert {entry.name for entry in fields(ChangeAttempt)} == {"attempt_id", "state", *said}
 
