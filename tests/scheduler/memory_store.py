@@ -1,0 +1,151 @@
+"""The database in memory: the store's changes on dictionaries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from datetime import datetime
+from math import isfinite
+from typing import Any
+
+import pytest
+
+from swath.domain.attempts import Attempt
+from swath.domain.changes import (
+    AddAttempt,
+    AddEvent,
+    Change,
+    ChangeAttempt,
+    ChangeJob,
+    DeactivateAgent,
+    PutAgent,
+    PutSchedulerStatus,
+    PutTask,
+    SetFrameworkId,
+)
+from swath.domain.states import JobState, TaskState, is_terminal
+from swath.store.rows import JobRecord, Snapshot
+from swath.store.types import to_json
+
+
+def _key(change: Change) -> tuple[object, ...] | None:
+    """What a change is of, for those that the store writes as rows of their own."""
+    match change:
+        case ChangeAttempt():
+            return "attempt", change.attempt_id
+        case PutTask():
+            return "task", change.job_id, change.index
+        case ChangeJob():
+            return "job", change.job_id
+        case PutAgent():
+            return "agent", change.agent_id
+    return None
+
+
+def check_storable(value: Any) -> None:
+    """Fail for what PostgreSQL refuses: integers beyond 64 bits, numbers that are none, NULs in text, documents with those."""
+    match value:
+        case bool() | None | datetime():
+            pass
+        case int():
+            assert -(2**63) <= value < 2**63, f"{value} has more than 64 bits"
+        case float():
+            assert isfinite(value), f"{value} is no number"
+        case str():
+            value.encode()
+        case Mapping():
+            json.loads(to_json(value), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+            check_storable(list(value.values()))
+        case list() | tuple():
+            for entry in value:
+                check_storable(entry)
+        case _ if is_dataclass(value):
+            check_storable([getattr(value, entry.name) for entry in fields(value)])
+        case _:
+            raise AssertionError(f"{value!r} has no column")
+
+
+class MemoryStore:
+    """What the store does with changes, on dictionaries; complains of everything that the real one would refuse."""
+
+    def __init__(self) -> None:
+        self.framework_id: str | None = None
+        self.jobs: dict[str, JobRecord] = {}
+        self.tasks: dict[tuple[str, int], PutTask] = {}
+        self.attempts: dict[str, Attempt] = {}
+        self.details: dict[str, dict[str, Any]] = {}
+        self.agents: dict[str, PutAgent] = {}
+        self.events: list[AddEvent] = []
+        self.status: PutSchedulerStatus | None = None
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Write everything."""
+        keys = [key for change in changes if (key := _key(change)) is not None]
+        assert len(keys) == len(set(keys)), "the core merges what it writes: each thing comes once in a turn"
+        for change in changes:
+            check_storable(change)
+            self._write(change)
+
+    def _write(self, change: Change) -> None:
+        match change:
+            case SetFrameworkId():
+                self.framework_id = change.framework_id
+            case AddAttempt():
+                assert change.attempt.id not in self.attempts
+                self.attempts[change.attempt.id] = change.attempt
+                self.details[change.attempt.id] = {}
+            case ChangeAttempt():
+                before = self.attempts[change.attempt_id]
+                assert not is_terminal(before.state), "an attempt that has ended never changes"
+                self.attempts[change.attempt_id] = replace(before, state=change.state)
+                said = {f.name: getattr(change, f.name) for f in fields(change)}
+                self.details[change.attempt_id] |= {name: value for name, value in said.items() if value is not None}
+            case PutTask():
+                self.tasks[(change.job_id, change.index)] = change
+            case ChangeJob():
+                kept = ("state", "pending", "counts", "observed_rev", "retry_rev_done", "wait_reason")
+                times = {"started_at": change.started_at, "ended_at": change.ended_at}
+                self.jobs[change.job_id] = replace(
+                    self.jobs[change.job_id], **{name: getattr(change, name) for name in kept}, **times
+                )
+            case PutAgent():
+                self.agents[change.agent_id] = change
+            case DeactivateAgent():
+                del self.agents[change.agent_id]
+            case AddEvent():
+                self.events.append(change)
+            case PutSchedulerStatus():
+                self.status = change
+
+    def load(self) -> Snapshot:
+        """Everything that is open."""
+        return Snapshot(
+            framework_id=self.framework_id,
+            jobs=[
+                job
+                for job in self.jobs.values()
+                if job.state in (JobState.PENDING, JobState.RUNNING) or job.desired_rev != job.observed_rev
+            ],
+            tasks=[task for task in self.tasks.values() if task.state in (TaskState.PENDING, TaskState.ACTIVE)],
+            attempts=[attempt for attempt in self.attempts.values() if not is_terminal(attempt.state)],
+            agents=list(self.agents.values()),
+        )
+
+    def check_counts(self) -> None:
+        """The counts of every job are those of its rows; tasks without a row are pending, or ended with the job."""
+        for job in self.jobs.values():
+            rows = [task for (job_id, _), task in self.tasks.items() if job_id == job.id]
+            by_state = {state: sum(task.state is state for task in rows) for state in TaskState}
+            without_row = job.size - len(rows)
+            assert job.pending.count == without_row
+            assert not any(index in job.pending for (job_id, index) in self.tasks if job_id == job.id)
+            counts = job.counts
+            assert counts.active == by_state[TaskState.ACTIVE]
+            assert counts.succeeded == by_state[TaskState.SUCCEEDED]
+            idle = counts.pending + counts.failed + counts.cancelled
+            rows_idle = by_state[TaskState.PENDING] + by_state[TaskState.FAILED] + by_state[TaskState.CANCELLED]
+            assert idle == rows_idle + without_row
+            assert counts.pending in (by_state[TaskState.PENDING], by_state[TaskState.PENDING] + without_row)
+            live = [a for a in self.attempts.values() if a.job_id == job.id and not is_terminal(a.state)]
+            assert len(live) == counts.active
