@@ -26,6 +26,13 @@ def make_parser() -> argparse.ArgumentParser:
     add("--attributes", default="", help='of each agent, as in "region:ispra;rack:3"')
     add("--credential-file", type=Path, help='ask for it: {"principal": .., "secret": ..}, readable by its owner only')
     interval = defaults.allocation_interval_s
+    add(
+        "--simulated-agents",
+        type=int,
+        default=defaults.simulated_agents,
+        help="how many more, whose tasks only pretend",
+    )
+    add("--task-seconds", type=float, default=defaults.task_s, help="of a pretended task (default %(default)s)")
     add("--allocation-interval", type=float, default=interval, help="seconds between offers (default %(default)s)")
     add("--executor-registration-timeout", type=float, default=defaults.registration_timeout_s, help="seconds")
     add("--executor-reregistration-timeout", type=float, default=defaults.reregistration_timeout_s, help="seconds")
@@ -48,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         disk=given.disk,
         credential_file=given.credential_file,
         attributes=given.attributes,
+        simulated_agents=given.simulated_agents,
+        task_s=given.task_seconds,
         allocation_interval_s=given.allocation_interval,
         registration_timeout_s=given.executor_registration_timeout,
         reregistration_timeout_s=given.executor_reregistration_timeout,

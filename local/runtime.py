@@ -79,6 +79,7 @@ class Runtime:
         self._queue: deque[tuple[Machine, MasterEvent | AgentEvent]] = deque()
         self._answer: Answer | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due: dict[AgentHost, float] = {}  # when agents want to be told the time; there may be thousands
         self._due_at = float("inf")
 
     def add_agent(self, agent: Agent, journal: Journal) -> None:
@@ -130,17 +131,28 @@ class Runtime:
         return self._clock()
 
     def _drain(self) -> None:
+        touched: set[AgentHost] = set()
         while self._queue:
             machine, event = self._queue.popleft()
             if isinstance(machine, Master):
                 for master_effect in machine.handle(event, self._clock()):  # type: ignore[arg-type]
                     self._perform(machine, master_effect)
             else:
+                touched.add(machine)
                 for agent_effect in machine.agent.handle(event, self._clock()):  # type: ignore[arg-type]
                     self._perform(machine, agent_effect)
                 if machine.journal.has_grown():
                     machine.journal.rewrite(machine.agent.snapshot())
+        self._note_due(touched)
         self._set_timer()
+
+    def _note_due(self, touched: Iterable[AgentHost]) -> None:
+        for host in touched:
+            due_at = host.agent.due_at()
+            if due_at is not None:
+                self._due[host] = due_at
+            else:
+                self._due.pop(host, None)
 
     def _perform(self, machine: Machine, effect: Effect) -> None:
         match effect:
@@ -181,9 +193,7 @@ class Runtime:
                 host.processes.watch(effect.container_id, pid, mark)
 
     def _set_timer(self) -> None:
-        due = [self.master.due_at()]
-        due += [at for host in self.hosts.values() if (at := host.agent.due_at()) is not None]
-        earliest = min(due)
+        earliest = min(self.master.due_at(), min(self._due.values(), default=float("inf")))
         if self._timer is not None:
             if self._due_at <= earliest:
                 return
@@ -197,10 +207,7 @@ class Runtime:
         now = self._clock()
         if self.master.due_at() <= now:
             self._queue.append((self.master, Timer()))
-        for host in self.hosts.values():
-            due_at = host.agent.due_at()
-            if due_at is not None and due_at <= now:
-                self._queue.append((host, Timer()))
+        self._queue += [(host, Timer()) for host, due_at in self._due.items() if due_at <= now]
         self._drain()
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from local.master import Master
 from local.runtime import Machine, Runtime, make_clock
 from local.sandboxes import remove_old_runs
 from local.settings import Settings, make_agent_info
+from local.simulated import NoJournal, SimulatedAgent
 from local.tokens import make_token
 
 Json = dict[str, Any]
@@ -116,7 +118,8 @@ def _listen(port: int, last: list[int]) -> socket.socket:
 async def _serve(settings: Settings, credential: Credential | None, sockets: list[socket.socket]) -> None:
     ports = [listener.getsockname()[1] for listener in sockets]
     runtime = _make_runtime(settings, credential, ports)
-    machines: dict[int, Machine] = dict(zip(ports, [runtime.master, *runtime.hosts.values()], strict=True))
+    # Simulated agents come last, and have no port.
+    machines: dict[int, Machine] = dict(zip(ports, [runtime.master, *runtime.hosts.values()], strict=False))
     config = uvicorn.Config(
         Application(runtime, machines, Access(credential)),
         http="httptools",
@@ -193,7 +196,21 @@ def _make_runtime(settings: Settings, credential: Credential | None, ports: list
     runtime = Runtime(master=master, clock=clock)
     for agent, journal in agents:
         runtime.add_agent(agent, journal)
+    for index in range(settings.simulated_agents):
+        runtime.add_agent(_make_simulated_agent(settings, master_id, index, ports[0]), NoJournal(settings.work_dir))
     return runtime
+
+
+def _make_simulated_agent(settings: Settings, master_id: str, index: int, port: int) -> SimulatedAgent:
+    """It names the master's port as its own: whoever looks for files of its tasks is told that there are none."""
+    work_dir = settings.work_dir.resolve() / f"simulated-{index}"
+    agent_settings = _make_agent_settings(settings, None, port, work_dir)
+    info = agent_settings.info | {"hostname": f"simulated-{index}"}
+    return SimulatedAgent(
+        settings=replace(agent_settings, info=info),
+        state=AgentState(agent_id=f"{master_id}-S{settings.agents + index}"),
+        task_s=settings.task_s,
+    )
 
 
 def _make_agent_settings(settings: Settings, credential: Credential | None, port: int, work_dir: Path) -> AgentSettings:

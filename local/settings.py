@@ -37,6 +37,8 @@ class Settings:
     reregistration_timeout_s: float = 10.0
     shutdown_grace_s: float = 5.0
     gc_delay_s: float = 7 * 86400.0  # ended executors' sandboxes are kept so long
+    simulated_agents: int = 0  # beside the others
+    task_s: float = 60.0  # how long each of their tasks runs
 
 
 def make_agent_info(settings: Settings, port: int) -> Json:
@@ -83,8 +85,10 @@ def _make_attribute(name: str, value: str) -> Json:
 def check(settings: Settings) -> Sequence[str]:
     """What is wrong with the settings."""
     problems = []
-    if settings.agents < 1:
-        problems.append("--agents must be at least 1")
+    if min(settings.agents, settings.simulated_agents) < 0 or settings.agents + settings.simulated_agents < 1:
+        problems.append("--agents, or --agents and --simulated-agents together, must be at least 1")
+    if settings.task_s < 0:
+        problems.append("--task-seconds must not be negative")
     if settings.allocation_interval_s <= 0:
         problems.append("--allocation-interval must be positive")
     for name in ("cpus", "mem", "disk"):

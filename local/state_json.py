@@ -74,7 +74,7 @@ def _agent_document(state: MasterState, agent: Agent) -> Json:
         "active": agent.active,
         "deactivated": False,
         "version": VERSION,
-        "pid": f"slave(1)@{agent.info['hostname']}:{agent.port}",
+        "pid": f"slave(1)@127.0.0.1:{agent.port}",
         "registered_time": nanoseconds(agent.registered_at),
     }
     if agent.reregistered_at is not None:
@@ -201,7 +201,7 @@ def _slave(state: MasterState, agent: Agent) -> Json:
         "hostname": agent.info["hostname"],
         "port": agent.port,
         "attributes": attributes_of(agent.info),
-        "pid": f"slave(1)@{agent.info['hostname']}:{agent.port}",
+        "pid": f"slave(1)@127.0.0.1:{agent.port}",
         "registered_time": agent.registered_at,
         **({} if agent.reregistered_at is None else {"reregistered_time": agent.reregistered_at}),
         "resources": agent.total.to_state(),
