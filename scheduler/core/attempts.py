@@ -41,13 +41,16 @@ def progress(turn: Turn, live: LiveAttempt, update: Update, report: AttemptRepor
             sandbox=said.sandbox,
             runtime=said.runtime,
             message=said.message or (update.message if live.state is AttemptState.UNREACHABLE else None) or None,
+            unreachable_at=live.unreachable_at,
             report={"warnings": said.warnings} if said.warnings else None,
         )
     )
     job = turn.state.jobs.get(live.attempt.job_id)
     if changed and job is not None:
         _show_start(turn, job, live)
-        turn.tell(job.id, "attempt.state", task=live.attempt.task_index, attempt=live.attempt.id, state=live.state)
+        message = {"message": update.message} if live.state is AttemptState.UNREACHABLE and update.message else {}
+        told = {"task": live.attempt.task_index, "attempt": live.attempt.id, "state": live.state}
+        turn.tell(job.id, "attempt.state", **told, **message)
 
 
 def end(turn: Turn, live: LiveAttempt, state: AttemptState, update: Update, report: AttemptReport | None) -> None:

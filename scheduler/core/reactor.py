@@ -13,6 +13,7 @@ from scheduler.core import (
     launching,
     offers,
     overdue,
+    partitions,
     reconciliation,
     resting,
     subscription,
@@ -91,9 +92,7 @@ def _load_attempts(turn: Turn, snapshot: Snapshot) -> None:
         key = (attempt.id, 0)
         if attempt.state is AttemptState.LAUNCHING:
             turn.set_timer(Kind.LAUNCH, turn.state.settings.launch_timeout_s, key)
-        if attempt.state is AttemptState.UNREACHABLE:
-            live.doubtful = True
-            turn.set_timer(Kind.DOUBT, turn.state.settings.unreachable_wait_s, key)
+        partitions.on_loaded(turn, live)
         job = turn.state.jobs.get(attempt.job_id)
         if job is not None:
             job.running[attempt.task_index] = attempt.id
@@ -132,7 +131,7 @@ _REACTIONS: Mapping[type, Callable[[Turn, Any], None]] = {
 
 _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
     Kind.LAUNCH: lambda turn, key: reconciliation.on_launch_overdue(turn, key[0]),
-    Kind.DOUBT: lambda turn, key: updates.on_doubt_over(turn, key[0]),
+    Kind.DOUBT: lambda turn, key: partitions.on_doubt_over(turn, key[0]),
     Kind.OVERDUE: lambda turn, key: overdue.on_overdue(turn, key[0]),
     Kind.KILL: lambda turn, key: kills.repeat_kill(turn, key[0]),
     Kind.REST: lambda turn, key: resting.on_rested(turn, key[0]),

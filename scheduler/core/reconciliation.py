@@ -20,6 +20,8 @@ def start(turn: Turn) -> None:
     """After each subscription: ask for every attempt, and for everything else after a while (M24)."""
     stop(turn)
     turn.state.reconciliation.queue = dict.fromkeys(turn.state.attempts)
+    for live in turn.state.attempts.values():
+        live.answered = False
     if turn.state.attempts:
         turn.set_timer(Kind.EXPLICIT, 0)
     turn.set_timer(Kind.PERIODIC, turn.state.settings.reconcile_s)

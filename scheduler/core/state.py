@@ -27,7 +27,7 @@ class CoreSettings:
     executor_resources: Resources
     launch_timeout_s: float = 30.0  # without any update of a launched attempt; then it is asked for (M16)
     staging_timeout_s: float = 3600.0  # from reaching its agent to running: images and inputs may be large
-    unreachable_wait_s: float = 900.0  # longer than Mesos' agent_reregister_timeout (10 min); then the attempt is LOST
+    unknown_wait_s: float = 900.0  # longer than Mesos' agent_reregister_timeout (10 min); then the attempt is LOST
     refuse_s: float = 600.0  # filter for what nothing here can use (M29)
     reconcile_s: float = 720.0  # "implicit every 10 to 15 minutes" (M24)
     revives_per_s: int = 5  # in any second
@@ -95,6 +95,8 @@ class LiveAttempt:
     last_uuid: str | None = None  # of the last update, for repeated ones (surprise 12)
     kills: int = 0  # how often its end was asked for
     doubtful: bool = False  # nobody knows whether it runs
+    unreachable_at: datetime | None = None  # since when, while it is UNREACHABLE
+    answered: bool = False  # an update has come for it since the present subscription began
     overdue: Cause | None = None  # why it is killed, where it took too long
 
 
@@ -182,6 +184,7 @@ class State:
     filtered: dict[str, datetime] = field(default_factory=dict)  # agents of which we refused something, and until when
     timers: Timers = field(default_factory=Timers)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
+    returned: dict[str, None] = field(default_factory=dict)  # ended Mesos tasks that were seen alive, the newest last
 
     def find_attempt(self, task_id: str) -> LiveAttempt | None:
         """The live attempt behind a Mesos task."""
@@ -189,7 +192,12 @@ class State:
 
     def add_attempt(self, attempt: Attempt) -> LiveAttempt:
         """Take an attempt in, whether new or read from the database."""
-        live = LiveAttempt(attempt=attempt, state=attempt.state, started_at=attempt.started_at)
+        live = LiveAttempt(
+            attempt=attempt,
+            state=attempt.state,
+            started_at=attempt.started_at,
+            unreachable_at=attempt.unreachable_at if attempt.state is AttemptState.UNREACHABLE else None,
+        )
         self.attempts[attempt.id] = live
         self.slots[attempt.slot_id] = attempt.id
         use = self.uses.setdefault(attempt.agent_id, Use())

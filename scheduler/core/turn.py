@@ -18,6 +18,7 @@ from swath.domain.changes import (
     DeactivateAgent,
     PutAgent,
     PutTask,
+    TellOfEnded,
 )
 
 _ATTEMPT_FIELDS = tuple(entry.name for entry in fields(ChangeAttempt))
@@ -31,13 +32,13 @@ class Turn:
         self.now = now
         self.touched: dict[str, Job] = {}  # jobs whose row has to be written
         self._changes: dict[object, Change] = {}
-        self._events: list[AddEvent] = []
+        self._events: list[AddEvent | TellOfEnded] = []
         self._calls: list[Call] = []
         self._notes: list[Note] = []
 
     def write(self, change: Change) -> None:
         """Have a change committed."""
-        if isinstance(change, AddEvent):
+        if isinstance(change, AddEvent | TellOfEnded):
             self._events.append(change)
             return
         key = _key(change)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scheduler.core import attempts, overdue, reconciliation
-from scheduler.core.effects import Acknowledge, Kill
+from scheduler.core import attempts, overdue, partitions, reconciliation
+from scheduler.core.effects import Acknowledge
 from scheduler.core.events import LaunchRefused, Unstorable, Update
 from scheduler.core.state import LiveAttempt
 from scheduler.core.timers import Kind
@@ -14,9 +14,6 @@ from swath.domain.attempts import AttemptReport
 from swath.domain.errors import InvalidInputError
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Observation, is_terminal, next_state
-
-# Known to run for certain; UNKNOWN, UNREACHABLE and whatever is terminal are no reason to kill.
-ALIVE = frozenset({Observation.STAGING, Observation.STARTING, Observation.RUNNING})
 
 # What only an executor (or the agent for it) says, with the report of what happened.
 _REPORTED_ENDS = frozenset({Observation.FINISHED, Observation.FAILED, Observation.KILLED})
@@ -28,9 +25,10 @@ def on_update(turn: Turn, update: Update) -> None:
     """Take the news in, then have it acknowledged: the acknowledgement goes out after the commit (M20)."""
     live = turn.state.find_attempt(update.task_id)
     if live is None:
-        _on_unknown_task(turn, update)
+        partitions.on_unknown_task(turn, update)
     elif update.uuid is None or update.uuid != live.last_uuid:  # "each pending update comes TWICE" (surprise 12)
         live.last_uuid = update.uuid or live.last_uuid
+        live.answered = True
         reconciliation.on_answer(turn, live.attempt.id)
         if _counts(turn, live, update):
             observe(turn, live, update)
@@ -41,7 +39,7 @@ def on_update(turn: Turn, update: Update) -> None:
 def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:
     """Bring the attempt to its next state."""
     before, after = live.state, next_state(live.state, update.observation)
-    _settle_doubt(turn, live, update.observation)
+    partitions.settle_doubt(turn, live, update.observation)
     if is_terminal(after):
         report = find_report(turn, update)
         if after is AttemptState.SUCCEEDED and update.data and report is None:
@@ -76,15 +74,6 @@ def on_launch_refused(turn: Turn, event: LaunchRefused) -> None:
         attempts.end(turn, live, AttemptState.FAILED, update, AttemptReport(cause=Cause.SPEC, message=event.message))
 
 
-def on_doubt_over(turn: Turn, attempt_id: str) -> None:
-    """Nobody has known of the attempt for longer than an agent may stay away: another one may run (M23, M26)."""
-    live = turn.state.attempts.get(attempt_id)
-    if live is not None and live.doubtful:
-        message = f"not heard of for {turn.state.settings.unreachable_wait_s:g} s"
-        update = Update(task_id=live.attempt.slot_id, observation=Observation.LOST, message=message)
-        attempts.end(turn, live, next_state(live.state, Observation.LOST), update, None)
-
-
 def find_report(turn: Turn, update: Update) -> AttemptReport | None:
     """The executor's report; None where there is none, or it cannot be read."""
     if not update.data:
@@ -107,27 +96,6 @@ def _counts(turn: Turn, live: LiveAttempt, update: Update) -> bool:
         return False
     if update.is_reconciliation and update.observation in _REPORTED_ENDS:
         # The update that tells how it ended waits on its agent for an acknowledgement; this one has no data (M22).
-        _begin_doubt(turn, live)
+        partitions.begin_doubt(turn, live)
         return False
     return True
-
-
-def _settle_doubt(turn: Turn, live: LiveAttempt, observation: Observation) -> None:
-    if observation in (Observation.UNREACHABLE, Observation.UNKNOWN):
-        _begin_doubt(turn, live)
-    elif live.doubtful:
-        live.doubtful = False
-        turn.state.timers.clear(Kind.DOUBT, (live.attempt.id, 0))
-
-
-def _begin_doubt(turn: Turn, live: LiveAttempt) -> None:
-    if not live.doubtful:
-        live.doubtful = True
-        turn.set_timer(Kind.DOUBT, turn.state.settings.unreachable_wait_s, (live.attempt.id, 0))
-
-
-def _on_unknown_task(turn: Turn, update: Update) -> None:
-    """A task that no open attempt stands for: it has ended for us, or was never ours. It must not run on (M21)."""
-    if update.observation in ALIVE:
-        turn.note("warning", "unknown_task_killed", task_id=update.task_id, state=update.observation)
-        turn.call(Kill(task_id=update.task_id, agent_id=update.agent_id))

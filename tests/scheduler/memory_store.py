@@ -23,6 +23,7 @@ from swath.domain.changes import (
     PutSchedulerStatus,
     PutTask,
     SetFrameworkId,
+    TellOfEnded,
 )
 from swath.domain.states import JobState, TaskState, is_terminal
 from swath.store.rows import JobRecord, Snapshot
@@ -98,7 +99,8 @@ class MemoryStore:
             case ChangeAttempt():
                 before = self.attempts[change.attempt_id]
                 assert not is_terminal(before.state), "an attempt that has ended never changes"
-                self.attempts[change.attempt_id] = replace(before, state=change.state)
+                since = change.unreachable_at or before.unreachable_at
+                self.attempts[change.attempt_id] = replace(before, state=change.state, unreachable_at=since)
                 said = {f.name: getattr(change, f.name) for f in fields(change)}
                 self.details[change.attempt_id] |= {name: value for name, value in said.items() if value is not None}
             case PutTask():
@@ -115,6 +117,10 @@ class MemoryStore:
                 del self.agents[change.agent_id]
             case AddEvent():
                 self.events.append(change)
+            case TellOfEnded():
+                if (told := self.attempts.get(change.slot_id)) is not None:
+                    data = {**change.data, "task": told.task_index, "attempt": told.id}
+                    self.events.append(AddEvent(job_id=told.job_id, kind=change.kind, data=data))
             case PutSchedulerStatus():
                 self.status = change
 

@@ -126,27 +126,6 @@ def test_a_lost_task_is_tried_again_although_we_are_partition_aware():
     assert len(world.launched()) == 2
 
 
-def test_an_unreachable_attempt_is_waited_for_and_goes_on_when_it_returns():
-    """No second attempt while the first may be running (M26)."""
-    world = World()
-    attempt_id = world.running()
-    world.say(attempt_id, "UNREACHABLE", uuid=None).advance(800).offer()
-    assert len(world.launched()) == 1
-    world.say(attempt_id, "RUNNING", uuid=None).advance(800)
-    assert world.attempt(attempt_id).state is AttemptState.RUNNING
-
-
-def test_an_attempt_that_stays_away_is_lost_and_replaced_and_killed_when_it_returns():
-    """After 15 minutes another attempt runs; the old one, back again, is ended."""
-    world = World()
-    attempt_id = world.running()
-    world.say(attempt_id, "UNREACHABLE", uuid=None).advance(902).offer()
-    assert world.attempt(attempt_id).state is AttemptState.LOST
-    assert len(world.launched()) == 2
-    world.say(attempt_id, "RUNNING")
-    assert world.lately(fx.Kill)[0].task_id == attempt_id
-
-
 def test_a_reconciled_end_without_a_report_waits_for_the_real_update():
     """M22: the outputs are in the update that the agent still holds."""
     world = World()
