@@ -34,6 +34,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add("--task-seconds", type=float, default=defaults.task_s, help="of a pretended task (default %(default)s)")
     add("--allocation-interval", type=float, default=interval, help="seconds between offers (default %(default)s)")
+    timeout = defaults.ping_timeout_s
+    add("--agent-ping-timeout", type=float, default=timeout, help="seconds until a lost agent's tasks are unreachable")
+    add("--offer-timeout", type=float, help="seconds until an unanswered offer is rescinded (default: never)")
     add("--executor-registration-timeout", type=float, default=defaults.registration_timeout_s, help="seconds")
     add("--executor-reregistration-timeout", type=float, default=defaults.reregistration_timeout_s, help="seconds")
     add("--executor-shutdown-grace-period", type=float, default=defaults.shutdown_grace_s, help="seconds")
@@ -58,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         simulated_agents=given.simulated_agents,
         task_s=given.task_seconds,
         allocation_interval_s=given.allocation_interval,
+        ping_timeout_s=given.agent_ping_timeout,
+        offer_timeout_s=given.offer_timeout,
         registration_timeout_s=given.executor_registration_timeout,
         reregistration_timeout_s=given.executor_reregistration_timeout,
         gc_delay_s=given.gc_delay,

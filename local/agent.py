@@ -17,8 +17,9 @@ from local.agent_executors import (
     shut_down,
     shut_down_framework,
 )
+from local.agent_leaving import leave, on_unregister, stop_when_empty
 from local.agent_state import AgentSettings, AgentState, Executor, Phase
-from local.agent_updates import on_acknowledged, on_executor_status, repeat_due, resend
+from local.agent_updates import on_acknowledged, on_executor_status, on_reconcile_tasks, repeat_due, resend
 from local.messages import (
     AgentAccepted,
     AgentEffect,
@@ -32,16 +33,19 @@ from local.messages import (
     MessageToScheduler,
     ProcessExited,
     ProcessStarted,
+    ReconcileTasks,
     Record,
     ReportedTask,
     Respond,
     RunTask,
+    ShutdownAgent,
     ShutdownExecutor,
     ShutdownFramework,
     Started,
     StreamClosed,
     Timer,
     ToMaster,
+    Unregister,
     UpdateAcknowledged,
 )
 
@@ -77,7 +81,7 @@ class Agent:
                 return on_started(state, event.container_id, event.pid, event.mark)
             case ProcessExited():
                 effects = on_exited(settings, state, event.container_id, event.status, now)
-                return effects + self._finish_recovery(now)
+                return effects + self._finish_recovery(now) + stop_when_empty(state)
             case StreamClosed():
                 return self._on_stream_closed(event.stream)
             case AgentAccepted():
@@ -94,8 +98,13 @@ class Agent:
             case Started():
                 return self._on_start(event.alive, now)
             case MasterChanged():
-                state.registered = False
-                return [ToMaster(message=self._make_registration())]
+                return self._on_master_changed()
+            case ReconcileTasks():
+                return on_reconcile_tasks(settings, state, event, now)
+            case ShutdownAgent():
+                return leave(settings, state, now)
+            case Unregister():
+                return on_unregister(settings, state, now)
 
     def due_at(self) -> float | None:
         due = [e.due_at for e in self.state.executors.values() if e.due_at is not None]
@@ -162,6 +171,8 @@ class Agent:
                 effects += shut_down(self.settings, executor, now)
             else:
                 executor.due_at = self.state.recovering_until
+        if self.settings.cleans_up:
+            return effects + leave(self.settings, self.state, now)
         for framework_id in list(self.state.removed):
             effects += shut_down_framework(self.settings, self.state, framework_id, now)
         return effects + self._finish_recovery(now)
@@ -192,6 +203,12 @@ class Agent:
             executors=tuple(e.info for e in state.executors.values() if e.framework_id not in state.removed),
             tasks=tuple(reported),
         )
+
+    def _on_master_changed(self) -> list[AgentEffect]:
+        if self.state.leaving or self.state.recovering_until is not None:
+            return []
+        self.state.registered = False
+        return [ToMaster(message=self._make_registration())]
 
     def _on_accepted(self, now: float) -> list[AgentEffect]:
         self.state.registered = self.state.known_to_master = True

@@ -85,6 +85,8 @@ class AgentState:
     known_to_master: bool = False  # whether it was ever registered
     registered: bool = False  # whether it is registered now
     recovering_until: float | None = None
+    leaving: bool = False  # its executors are being ended, and it does not register any more
+    stopped: bool = False
     frameworks: dict[str, Json] = field(default_factory=dict)  # framework id -> FrameworkInfo
     removed: set[str] = field(default_factory=set)  # frameworks that are being shut down
     executors: dict[str, Executor] = field(default_factory=dict)  # by container id
@@ -121,6 +123,7 @@ class AgentSettings:
     # Mesos waits the whole time-out, 2 s, before it registers, even if all executors are back (surprise 26). We go on
     # as soon as they are, and can therefore give slow ones more time.
     waits_for_timeout: bool = False
+    cleans_up: bool = False  # --recover=cleanup: end what an earlier agent left, and stop
     shutdown_grace_s: float = 5.0
     recovery_timeout: str = "15mins"
     subscription_backoff_max: str = "2secs"

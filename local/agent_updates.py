@@ -6,7 +6,15 @@ import heapq
 from typing import Any
 
 from local.agent_state import AgentSettings, AgentState, Executor, Task
-from local.messages import AgentEffect, Record, SendEvent, StatusUpdated, ToMaster, UpdateAcknowledged
+from local.messages import (
+    AgentEffect,
+    ReconcileTasks,
+    Record,
+    SendEvent,
+    StatusUpdated,
+    ToMaster,
+    UpdateAcknowledged,
+)
 from local.statuses import has_capability, is_terminal, make_status
 
 Json = dict[str, Any]
@@ -63,6 +71,21 @@ def make_own_update(
     )
     stored, forwarded = _store(state, task, status, now)
     return stored + forwarded
+
+
+def on_reconcile_tasks(
+    settings: AgentSettings, state: AgentState, message: ReconcileTasks, now: float
+) -> list[AgentEffect]:
+    """Tasks whose launch never came: a terminal update for each, which is repeated like any other."""
+    effects: list[AgentEffect] = []
+    for framework_info, info in message.tasks:
+        task = Task(info=info, framework_id=framework_info["id"]["value"], container_id="")
+        if task.key not in state.tasks:
+            state.frameworks.setdefault(task.framework_id, framework_info)
+            state.tasks[task.key] = task
+            reason, text = "REASON_RECONCILIATION", "Reconciliation: task unknown to the agent"
+            effects += make_own_update(settings, state, task, now, "TASK_DROPPED", reason, text)
+    return effects
 
 
 def _store(state: AgentState, task: Task, status: Json, now: float) -> tuple[list[AgentEffect], list[AgentEffect]]:

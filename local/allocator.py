@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from local.master_state import Agent, Framework, MasterState, Offer, send
+from local.master_state import Agent, Framework, MasterState, Offer, rescind, send
 from local.messages import MasterEffect
 from local.resources import EMPTY, Bundle, sum_bundles, to_thousandths
 from local.statuses import has_capability
@@ -109,10 +109,13 @@ def _by_share(state: MasterState, frameworks: Sequence[Framework]) -> list[tuple
     def share(bundle: Bundle) -> float:
         return max((bundle.scalars.get(name, 0) / amount for name, amount in total.scalars.items()), default=0.0)
 
-    def rank(candidate: tuple[Framework, str]) -> tuple[float, float, str, str]:
-        framework_id, role = candidate[0].framework_id, candidate[1]
+    def rank(candidate: tuple[Framework, str]) -> tuple[float, int, str, float, int, str]:
+        framework, role = candidate
         of_role = sum_bundles(bundle for (_, other), bundle in held.items() if other == role)
-        return (share(of_role), share(held.get((framework_id, role), EMPTY)), role, framework_id)
+        chosen = sum(f.chosen.get(role, 0) for f in state.frameworks.values())
+        own = share(held.get((framework.framework_id, role), EMPTY))
+        # Equal shares: whoever was chosen less often (Mesos' DRFComparator; transcript 05).
+        return (share(of_role), chosen, role, own, framework.chosen.get(role, 0), framework.framework_id)
 
     return sorted(candidates, key=rank)
 
@@ -122,7 +125,7 @@ def allocate(state: MasterState, now: float, agents: Iterable[Agent] | None = No
     made: dict[str, list[Offer]] = {}
     for agent in state.agents.values() if agents is None else agents:
         bundle = agent.available
-        if not agent.active or not bundle:
+        if not agent.connected or not bundle:
             continue
         offer = _find_taker(state, agent, bundle, now)
         if offer is not None:
@@ -136,6 +139,17 @@ def allocate(state: MasterState, now: float, agents: Iterable[Agent] | None = No
     return effects
 
 
+def find_next_expiry(state: MasterState) -> float | None:
+    """Offers expire in the order in which they were made."""
+    return next((offer.expires_at for offer in state.offers.values()), None)
+
+
+def rescind_expired(state: MasterState, now: float) -> list[MasterEffect]:
+    """--offer_timeout: no filter is set, so the same resources are offered again at the next tick (surprise 40)."""
+    expired = [offer for offer in state.offers.values() if offer.expires_at is not None and offer.expires_at <= now]
+    return rescind(state, expired)
+
+
 def _find_taker(state: MasterState, agent: Agent, bundle: Bundle, now: float) -> Offer | None:
     subscribed = [framework for framework in state.frameworks.values() if framework.stream is not None]
     for framework, role in _by_share(state, subscribed):
@@ -147,12 +161,14 @@ def _find_taker(state: MasterState, agent: Agent, bundle: Bundle, now: float) ->
         ):
             offer_id = f"{state.master_id}-O{state.offer_count}"
             state.offer_count += 1
+            framework.chosen[role] = framework.chosen.get(role, 0) + 1
             return Offer(
                 offer_id=offer_id,
                 framework_id=framework.framework_id,
                 agent_id=agent.agent_id,
                 role=role,
                 bundle=bundle,
+                expires_at=None if state.offer_timeout_s is None else now + state.offer_timeout_s,
             )
     return None
 

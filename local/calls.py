@@ -7,6 +7,7 @@ import binascii
 import json
 from typing import Any
 
+from local.operator_shapes import OPERATOR_CALL, PARTS
 from local.shapes import EXECUTOR_CALL, SCHEDULER_CALL, Shape, ShapeError, convert
 
 Json = dict[str, Any]
@@ -39,7 +40,7 @@ def read_json(body: bytes) -> Any:
 
 def read_scheduler_call(body: bytes) -> Json:
     """A call of the scheduler API. Raises CallError."""
-    call = _convert(SCHEDULER_CALL, body)
+    call = _convert(SCHEDULER_CALL, read_json(body))
     problem = _find_scheduler_problem(call)
     if problem:
         raise CallError(f"Failed to validate scheduler::Call: {problem}")
@@ -48,7 +49,7 @@ def read_scheduler_call(body: bytes) -> Json:
 
 def read_executor_call(body: bytes) -> Json:
     """A call of the executor API. Raises CallError."""
-    call = _convert(EXECUTOR_CALL, body)
+    call = _convert(EXECUTOR_CALL, read_json(body))
     problem = _find_executor_problem(call)
     if problem:
         raise CallError(f"Failed to validate Executor::Call: {problem}")
@@ -60,6 +61,8 @@ def read_operator_call(body: bytes, machine: str, known: frozenset[str]) -> Json
     call = read_json(body)
     if not isinstance(call, dict) or call.get("type") not in known:
         raise CallError(f"Failed to validate {machine}::Call: Expecting 'type' to be present")
+    if call["type"] in PARTS:
+        return _read_change(call)
     for kind, part in (("READ_FILE", "read_file"), ("LIST_FILES", "list_files")):
         if call["type"] == kind and not isinstance(call.get(part), dict):
             raise CallError(f"Failed to validate {machine}::Call: Expecting '{part}' to be present")
@@ -70,9 +73,18 @@ def read_operator_call(body: bytes, machine: str, known: frozenset[str]) -> Json
     return call
 
 
-def _convert(shape: Shape, body: bytes) -> Json:
+def _read_change(call: Json) -> Json:
+    """A call that changes the master's state."""
+    call = _convert(OPERATOR_CALL, call)
+    part = call["type"].lower()
+    if part not in call:
+        raise CallError(f"Failed to validate master::Call: Expecting '{part}' to be present")
+    return call
+
+
+def _convert(shape: Shape, document: Any) -> Json:
     try:
-        return convert(shape, read_json(body))
+        return convert(shape, document)
     except ShapeError as error:
         raise CallError(f"Failed to convert JSON into Call protobuf: {error}") from None
 

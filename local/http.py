@@ -68,7 +68,11 @@ class Application:
     def _answer(self, port: int, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Reply | Later:
         machine, now = self._machines[port], self._runtime.now()
         if isinstance(machine, Master):
-            return answer_master(machine, method, path, query, body, now)
+            reply = answer_master(machine, method, path, query, body, now)
+            if isinstance(reply, Reply):
+                return reply
+            answer = self._runtime.call(machine, reply)
+            return make_text(answer.status, answer.text)
         return answer_agent(machine.agent, self._files[port], method, path, query, body, now)
 
     async def _serve_call(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from local.allocator import allocate, clear_filters
-from local.master_agents import on_gone, on_registered
+from local.allocator import allocate, clear_filters, find_next_expiry, rescind_expired
+from local.master_agents import on_registered
 from local.master_launch import on_accept, on_decline
+from local.master_losses import find_next_loss, lose_overdue, on_gone, on_unregistered
+from local.master_operator import on_operator_call
 from local.master_state import HEARTBEAT_S, Framework, MasterState
 from local.master_subscribe import (
     HEARTBEAT,
@@ -31,12 +33,14 @@ from local.master_tasks import (
 from local.messages import (
     AgentGone,
     AgentRegistered,
+    AgentUnregistered,
     Call,
     ExecutorExited,
     ExecutorGone,
     MasterEffect,
     MasterEvent,
     MessageToScheduler,
+    OperatorCall,
     Respond,
     SendEvent,
     StatusUpdated,
@@ -50,8 +54,9 @@ Json = dict[str, Any]
 class Master:
     """The master's state machine.
 
-    `make_uuid` gives ids; times are seconds since the epoch. After each `handle`, `due_at()` says when the next `Timer`
-    event is wanted.
+    `make_uuid` gives ids; times are seconds since the epoch. `agent_ping_timeout_s` is how long an agent's connection
+    may be broken before its tasks are unreachable (Mesos: 5 pings of 15 s). After each `handle`, `due_at()` says when
+    the next `Timer` event is wanted.
     """
 
     def __init__(
@@ -62,6 +67,8 @@ class Master:
         make_uuid: Callable[[], str],
         now: float,
         interval_s: float = 1.0,
+        agent_ping_timeout_s: float = 75.0,
+        offer_timeout_s: float | None = None,
         recovered_agents: Iterable[Json] = (),
         hostname: str = "127.0.0.1",
     ) -> None:
@@ -73,6 +80,8 @@ class Master:
             started_at=now,
             interval_s=interval_s,
             next_tick=now + interval_s,
+            ping_timeout_s=agent_ping_timeout_s,
+            offer_timeout_s=offer_timeout_s,
             recovered_agents={info["id"]["value"]: info for info in recovered_agents},
         )
 
@@ -96,6 +105,10 @@ class Master:
                 return on_registered(self.state, event, now)
             case AgentGone():
                 return on_gone(self.state, event, now)
+            case AgentUnregistered():
+                return on_unregistered(self.state, event, now)
+            case OperatorCall():
+                return on_operator_call(self.state, event.call, now)
 
     def due_at(self) -> float:
         due = [self.state.next_tick]
@@ -104,6 +117,7 @@ class Master:
                 due.append(framework.heartbeat_at)
             elif framework.remove_at is not None:
                 due.append(framework.remove_at)
+        due += [at for at in (find_next_loss(self.state), find_next_expiry(self.state)) if at is not None]
         return min(due)
 
     def _on_call(self, event: Call, now: float) -> list[MasterEffect]:
@@ -136,6 +150,7 @@ class Master:
                 effects.append(SendEvent(stream=framework.stream, event=HEARTBEAT))
             elif framework.stream is None and framework.remove_at is not None and framework.remove_at <= now:
                 effects += remove_framework(self.state, framework, now)
+        effects += lose_overdue(self.state, now) + rescind_expired(self.state, now)
         if self.state.next_tick <= now:
             self.state.next_tick = now + self.state.interval_s
             effects += allocate(self.state, now)

@@ -1,4 +1,4 @@
-"""Agents at the master: registration, return after a restart, broken connections."""
+"""Agents at the master: registration, and return after a restart or a partition. Their loss: master_losses.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ from local.master_state import (
     take_back,
 )
 from local.master_tasks import note_status
-from local.messages import AgentAccepted, AgentGone, AgentRegistered, FrameworkSubscribed, MasterEffect, ToAgent
+from local.messages import (
+    AgentAccepted,
+    AgentRegistered,
+    FrameworkSubscribed,
+    MasterEffect,
+    ReconcileTasks,
+    ReportedTask,
+    ShutdownAgent,
+    ShutdownFramework,
+    ToAgent,
+)
 from local.resources import from_wire, role_of
 from local.statuses import is_terminal, make_status, make_update_event
 
@@ -28,8 +38,13 @@ Json = dict[str, Any]
 def on_registered(state: MasterState, event: AgentRegistered, now: float) -> list[MasterEffect]:
     """Take the agent and everything it runs over, and offer what is free at once."""
     agent_id: str = event.agent_info["id"]["value"]
-    was_known = state.recovered_agents.pop(agent_id, None) is not None
+    if agent_id in state.gone:
+        # "Refusing to register agent that was marked gone": it shuts down (transcript 05).
+        return [ToAgent(agent_id=agent_id, message=ShutdownAgent(message="Agent has been marked gone"))]
     known = state.agents.get(agent_id)
+    welcome = _find_welcome(state, agent_id)
+    state.recovered_agents.pop(agent_id, None)
+    state.unreachable.pop(agent_id, None)
     agent = Agent(
         agent_id=agent_id,
         info=event.agent_info,
@@ -38,12 +53,15 @@ def on_registered(state: MasterState, event: AgentRegistered, now: float) -> lis
         registered_at=known.registered_at if known else now,
         reregistered_at=now if event.again else None,
     )
-    if known is not None:
-        _forget(state, known)
+    missing = _forget(state, known, event) if known is not None else []
     state.agents[agent_id] = agent
-    _add_executors(state, event, agent, now)
-    effects = _add_tasks(state, event, agent, now, silent=was_known or known is not None)
+    effects = _add_frameworks(state, event, now)
+    _add_executors(state, event, agent)
+    effects += _add_tasks(state, event, agent, now, welcome if event.again else None)
+    for task in missing:
+        _add_missing(state, agent, task)
     effects.append(ToAgent(agent_id=agent_id, message=AgentAccepted()))
+    effects += _ask_for(state, agent, missing)
     effects += [ToAgent(agent_id=agent_id, message=kill) for kill in (known.kept_kills if known else ())]
     for framework in state.frameworks.values():
         if framework.stream is not None:
@@ -53,92 +71,114 @@ def on_registered(state: MasterState, event: AgentRegistered, now: float) -> lis
     return effects + allocate(state, now, [agent])
 
 
-def _forget(state: MasterState, agent: Agent) -> None:
-    """What the agent reports from now on replaces what was known of it."""
+def _find_welcome(state: MasterState, agent_id: str) -> str | None:
+    """What schedulers are told of the tasks of an agent that was given up or is not in the registry (surprise 29)."""
+    if agent_id in state.unreachable:
+        return "Unreachable agent re-reregistered"  # (sic)
+    known = agent_id in state.agents or agent_id in state.recovered_agents
+    return None if known else "Unknown agent reregistered"
+
+
+def _forget(state: MasterState, agent: Agent, event: AgentRegistered) -> list[Task]:
+    """What the agent reports from now on replaces what was known of it; -> live tasks that it does not report."""
     for offer in [o for o in state.offers.values() if o.agent_id == agent.agent_id]:
         take_back(state, offer)
+    reported = {(task.framework_id, task.info["task_id"]["value"]) for task in event.tasks}
+    missing: list[Task] = []
     for framework in state.frameworks.values():
         for _, executor_id in [k for k in agent.executors if k[0] == framework.framework_id]:
             remove_executor(state, framework, agent.agent_id, executor_id)
-        for task in [t for t in framework.tasks.values() if t.agent_id == agent.agent_id]:
+        for task in state.tasks_of(framework, agent.agent_id):
             if not task.released:
                 release(state, framework, agent.agent_id, role_of(task.info), task.bundle)
+                if (framework.framework_id, task.task_id) not in reported:
+                    missing.append(task)
             del framework.tasks[task.task_id]
+    return missing
 
 
-def _find_or_recover(state: MasterState, info: Json, now: float) -> Framework:
-    """Frameworks are not in the registry; agents bring them back, and the failover time-out starts anew (M2)."""
-    framework_id = info["id"]["value"]
-    framework = state.frameworks.get(framework_id)
-    if framework is None:
-        framework = Framework(info=info, registered_at=now, reregistered_at=now, recovered=True)
-        framework.remove_at = now + info.get("failover_timeout", 0.0)
-        state.frameworks[framework_id] = framework
-    return framework
+def _add_missing(state: MasterState, agent: Agent, task: Task) -> None:
+    framework = state.frameworks[task.framework_id]
+    framework.tasks[task.task_id] = task
+    occupy(state, framework, agent.agent_id, role_of(task.info), task.bundle)
 
 
-def _add_executors(state: MasterState, event: AgentRegistered, agent: Agent, now: float) -> None:
+def _ask_for(state: MasterState, agent: Agent, missing: list[Task]) -> list[MasterEffect]:
+    """Their launches were lost on the way; the agent answers with TASK_DROPPED."""
+    pairs = tuple((state.frameworks[task.framework_id].info, task.info) for task in missing)
+    return [ToAgent(agent_id=agent.agent_id, message=ReconcileTasks(tasks=pairs))] if pairs else []
+
+
+def _add_frameworks(state: MasterState, event: AgentRegistered, now: float) -> list[MasterEffect]:
+    """Frameworks are not in the registry; agents bring them back, and the failover time-out starts anew (M2).
+
+    Those that were removed while the agent was away end there, too.
+    """
+    agent_id, effects = event.agent_info["id"]["value"], list[MasterEffect]()
     for info in event.frameworks:
-        _find_or_recover(state, info, now)
-    for info in event.executors:
-        framework = state.frameworks[info["framework_id"]["value"]]
-        bundle = from_wire(info.get("resources", ()))
-        agent.executors[(framework.framework_id, info["executor_id"]["value"])] = Executor(info=info, bundle=bundle)
-        occupy(state, framework, agent.agent_id, role_of(info), bundle)
-
-
-def _add_tasks(
-    state: MasterState, event: AgentRegistered, agent: Agent, now: float, *, silent: bool
-) -> list[MasterEffect]:
-    effects: list[MasterEffect] = []
-    for reported in event.tasks:
-        framework = state.frameworks[reported.framework_id]
-        forwarded = reported.forwarded
-        task = Task(
-            info=reported.info,
-            framework_id=reported.framework_id,
-            agent_id=agent.agent_id,
-            executor_id=reported.info["executor"]["executor_id"]["value"],
-            bundle=from_wire(reported.info["resources"]),
-            state=reported.state,
-            forwarded="TASK_STAGING",
-            released=is_terminal(reported.state),
-        )
-        if forwarded is not None:
-            note_status(task, forwarded)
-        framework.tasks[task.task_id] = task
-        if not task.released:
-            occupy(state, framework, agent.agent_id, role_of(task.info), task.bundle)
-            if not silent and event.again:
-                effects += send(framework, make_update_event(_tell_return(task, now)))
+        framework_id = info["id"]["value"]
+        if framework_id in state.removed:
+            effects.append(ToAgent(agent_id=agent_id, message=ShutdownFramework(framework_id=framework_id)))
+        elif framework_id not in state.frameworks:
+            framework = Framework(info=info, registered_at=now, reregistered_at=now, recovered=True)
+            framework.remove_at = now + info.get("failover_timeout", 0.0)
+            state.frameworks[framework_id] = framework
     return effects
 
 
-def _tell_return(task: Task, now: float) -> Json:
-    """An agent that the registry does not know is taken over with its tasks (surprise 29)."""
+def _add_executors(state: MasterState, event: AgentRegistered, agent: Agent) -> None:
+    for info in event.executors:
+        framework = state.frameworks.get(info["framework_id"]["value"])
+        if framework is not None:
+            bundle = from_wire(info.get("resources", ()))
+            agent.executors[(framework.framework_id, info["executor_id"]["value"])] = Executor(info=info, bundle=bundle)
+            occupy(state, framework, agent.agent_id, role_of(info), bundle)
+
+
+def _add_tasks(
+    state: MasterState, event: AgentRegistered, agent: Agent, now: float, welcome: str | None
+) -> list[MasterEffect]:
+    effects: list[MasterEffect] = []
+    for reported in event.tasks:
+        framework = state.frameworks.get(reported.framework_id)
+        if framework is None:
+            continue
+        task = _make_task(reported, agent)
+        framework.unreachable.pop(task.task_id, None)
+        framework.tasks[task.task_id] = task
+        if not task.released:
+            occupy(state, framework, agent.agent_id, role_of(task.info), task.bundle)
+            if welcome is not None:
+                effects += send(framework, make_update_event(_tell_return(task, welcome, now)))
+    return effects
+
+
+def _make_task(reported: ReportedTask, agent: Agent) -> Task:
+    task = Task(
+        info=reported.info,
+        framework_id=reported.framework_id,
+        agent_id=agent.agent_id,
+        executor_id=reported.info["executor"]["executor_id"]["value"],
+        bundle=from_wire(reported.info["resources"]),
+        state=reported.state,
+        forwarded="TASK_STAGING",
+        released=is_terminal(reported.state),
+    )
+    if reported.forwarded is not None:
+        note_status(task, reported.forwarded)
+    return task
+
+
+def _tell_return(task: Task, welcome: str, now: float) -> Json:
     container = task.statuses[-1].get("container_status") if task.statuses else None
     return make_status(
         task.task_id,
         task.forwarded,
         source="SOURCE_MASTER",
         reason="REASON_AGENT_REREGISTERED",
-        message="Unknown agent reregistered",
+        message=welcome,
         timestamp=now,
         agent_id=task.agent_id,
         executor_id=task.executor_id,
         container_status=container,
     )
-
-
-def on_gone(state: MasterState, event: AgentGone, now: float) -> list[MasterEffect]:
-    """A broken socket rescinds the agent's offers and deactivates it at once (surprise 28)."""
-    agent = state.agents.get(event.agent_id)
-    if agent is None:
-        return []
-    agent.active = False
-    effects: list[MasterEffect] = []
-    for offer in [o for o in state.offers.values() if o.agent_id == agent.agent_id]:
-        take_back(state, offer)
-        rescind = {"type": "RESCIND", "rescind": {"offer_id": {"value": offer.offer_id}}}
-        effects += send(state.frameworks[offer.framework_id], rescind)
-    return effects

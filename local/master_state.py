@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,8 @@ class Agent:
     total: Bundle
     registered_at: float
     reregistered_at: float | None = None
-    active: bool = True
+    connected: bool = True
+    unreachable_at: float | None = None  # when a broken connection makes it unreachable
     used: Bundle = EMPTY
     offered: Bundle = EMPTY
     kept_kills: list[KillTask] = field(default_factory=list)  # while the connection is broken
@@ -81,6 +82,8 @@ class Framework:
     unregistered_at: float = 0.0
     used_by_role: dict[str, Bundle] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
+    unreachable: dict[str, Task] = field(default_factory=dict)  # of agents that the master has given up for now
+    chosen: dict[str, int] = field(default_factory=dict)  # how often an offer was made, by role
     completed: deque[Task] = field(default_factory=lambda: deque(maxlen=COMPLETED_TASKS))
 
     @property
@@ -111,6 +114,7 @@ class Offer:
     agent_id: str
     role: str
     bundle: Bundle
+    expires_at: float | None = None  # by --offer_timeout
 
 
 @dataclass(kw_only=True, slots=True)
@@ -129,6 +133,10 @@ class MasterState:
     frameworks: dict[str, Framework] = field(default_factory=dict)
     removed: dict[str, Framework] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
+    ping_timeout_s: float = 75.0
+    offer_timeout_s: float | None = None
+    unreachable: dict[str, float] = field(default_factory=dict)  # agent id -> since when
+    gone: dict[str, float] = field(default_factory=dict)
     filters: dict[tuple[str, str, str], list[tuple[Bundle, float]]] = field(default_factory=dict)
     framework_count: int = 0
     offer_count: int = 0
@@ -153,14 +161,18 @@ class MasterState:
         agent = self.agents.get(agent_id)
         if agent is None:
             return []
-        if agent.active:
+        if agent.connected:
             return [ToAgent(agent_id=agent_id, message=message)]
         if isinstance(message, KillTask):
             agent.kept_kills.append(message)
         return []
 
     def tell_agents(self, message: MasterMessage) -> list[MasterEffect]:
-        return [ToAgent(agent_id=agent_id, message=message) for agent_id, agent in self.agents.items() if agent.active]
+        connected = (agent.agent_id for agent in self.agents.values() if agent.connected)
+        return [ToAgent(agent_id=agent_id, message=message) for agent_id in connected]
+
+    def tasks_of(self, framework: Framework, agent_id: str) -> list[Task]:
+        return [task for task in framework.tasks.values() if task.agent_id == agent_id]
 
 
 def send(framework: Framework, event: Json) -> list[MasterEffect]:
@@ -174,6 +186,16 @@ def take_back(state: MasterState, offer: Offer) -> None:
     agent = state.agents.get(offer.agent_id)
     if agent is not None:
         agent.offered = agent.offered - offer.bundle
+
+
+def rescind(state: MasterState, offers: Iterable[Offer]) -> list[MasterEffect]:
+    """The offers end, and their schedulers are told."""
+    effects: list[MasterEffect] = []
+    for offer in list(offers):
+        take_back(state, offer)
+        event = {"type": "RESCIND", "rescind": {"offer_id": {"value": offer.offer_id}}}
+        effects += send(state.frameworks[offer.framework_id], event)
+    return effects
 
 
 def occupy(state: MasterState, framework: Framework, agent_id: str, role: str, bundle: Bundle) -> None:
@@ -204,6 +226,10 @@ def remove_task(state: MasterState, framework: Framework, task: Task) -> None:
         task.released = True
         release(state, framework, task.agent_id, role_of(task.info), task.bundle)
     del framework.tasks[task.task_id]
+    complete(framework, task)
+
+
+def complete(framework: Framework, task: Task) -> None:
     # Mesos' Task has no data either; kept, a thousand of them would be most of our memory.
     task.info = {name: value for name, value in task.info.items() if name not in ("data", "executor")}
     task.info["executor"] = {"executor_id": {"value": task.executor_id}}

@@ -35,11 +35,11 @@ def on_status(state: MasterState, update: StatusUpdated, now: float) -> list[Mas
 
 
 def note_status(task: Task, status: Json) -> None:
+    """The newest status of each state stays (Mesos' updateTask)."""
     task.forwarded, task.uuid = status["state"], status.get("uuid")
-    if not task.statuses or task.statuses[-1].get("uuid") != task.uuid:
-        if task.statuses and task.statuses[-1]["state"] == status["state"]:
-            task.statuses.pop()
-        task.statuses.append(status)
+    if task.statuses and task.statuses[-1]["state"] == status["state"]:
+        task.statuses.pop()
+    task.statuses.append(status)
 
 
 def on_acknowledge(state: MasterState, framework: Framework, call: Json, now: float) -> list[MasterEffect]:
@@ -75,10 +75,7 @@ def _reconcile(
         return send(framework, make_update_event(_describe(framework, task, now)))
     if agent_id in state.recovered_agents or (agent_id is None and state.recovered_agents):
         return []  # silence for agents that are not back yet (surprise 22)
-    if agent_id in state.agents:
-        newest, message = "TASK_GONE", "Reconciliation: Task is unknown to the agent"
-    else:
-        newest, message = "TASK_UNKNOWN", "Reconciliation: Task is unknown"
+    newest, message = _find_answer(state, agent_id)
     status = make_status(
         task_id,
         newest if framework.partition_aware else "TASK_LOST",
@@ -87,8 +84,20 @@ def _reconcile(
         message=message,
         timestamp=now,
         agent_id=agent_id,
+        unreachable_at=None if agent_id is None else state.unreachable.get(agent_id),
     )
     return send(framework, make_update_event(status))
+
+
+def _find_answer(state: MasterState, agent_id: str | None) -> tuple[str, str]:
+    """State and message for a task that the master does not have; the agent decides (surprise 21)."""
+    if agent_id in state.agents:
+        return "TASK_GONE", "Reconciliation: Task is unknown to the agent"
+    if agent_id in state.unreachable:
+        return "TASK_UNREACHABLE", "Reconciliation: Task is unreachable"
+    if agent_id in state.gone:
+        return "TASK_GONE_BY_OPERATOR", "Reconciliation: Task is gone"
+    return "TASK_UNKNOWN", "Reconciliation: Task is unknown"
 
 
 def _describe(framework: Framework, task: Task, now: float) -> Json:

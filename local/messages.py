@@ -25,6 +25,13 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OperatorCall:
+    """A validated call of the operator API that changes the master's state; the others only read it."""
+
+    call: Json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StreamClosed:
     """The subscriber's socket is gone."""
 
@@ -63,6 +70,11 @@ class Started:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MasterChanged:
     """The agent finds another master, or the same one restarted: it must register again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unregister:
+    """The agent is to leave for good (SIGUSR1 of a Mesos agent): its executors end, and the master is told."""
 
 
 # --- effects -------------------------------------------------------------------------------------------------------
@@ -126,6 +138,11 @@ class Record:
     record: Json
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopAgent:
+    """The last executor has ended, and the agent's process would exit 0 now."""
+
+
 # --- from the master to an agent -----------------------------------------------------------------------------------
 
 
@@ -187,8 +204,24 @@ class MessageToExecutor:
     data: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShutdownAgent:
+    """The agent may not serve any more: its executors end, and then it stops."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReconcileTasks:
+    """Live tasks of which the agent said nothing when it registered again: (FrameworkInfo, TaskInfo)."""
+
+    tasks: tuple[tuple[Json, Json], ...]
+
+
 MasterMessage = (
     AgentAccepted
+    | ReconcileTasks
+    | ShutdownAgent
     | RunTask
     | KillTask
     | ShutdownExecutor
@@ -232,7 +265,17 @@ class AgentRegistered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentGone:
-    """The connection to an agent is broken."""
+    """The connection to an agent is broken.
+
+    A partition is this at its begin and `MasterChanged` at the agent when it heals: the agent registers again then.
+    """
+
+    agent_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentUnregistered:
+    """The agent leaves."""
 
     agent_id: str
 
@@ -270,11 +313,15 @@ class MessageToScheduler:
     data: str
 
 
-AgentMessage = AgentRegistered | AgentGone | StatusUpdated | ExecutorExited | ExecutorGone | MessageToScheduler
+AgentMessage = (
+    AgentRegistered | AgentGone | AgentUnregistered | StatusUpdated | ExecutorExited | ExecutorGone | MessageToScheduler
+)
 
-MasterEvent = Call | StreamClosed | Timer | AgentMessage
-AgentEvent = Call | StreamClosed | Timer | Started | MasterChanged | ProcessStarted | ProcessExited | MasterMessage
+MasterEvent = Call | OperatorCall | StreamClosed | Timer | AgentMessage
+AgentEvent = (
+    Call | StreamClosed | Timer | Started | MasterChanged | Unregister | ProcessStarted | ProcessExited | MasterMessage
+)
 StreamEffect = Respond | OpenStream | SendEvent | CloseStream
 MasterEffect = StreamEffect | ToAgent
-AgentEffect = StreamEffect | ToMaster | StartProcess | KillProcess | Record
+AgentEffect = StreamEffect | ToMaster | StartProcess | KillProcess | Record | StopAgent
 Effect = MasterEffect | AgentEffect

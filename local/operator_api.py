@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -12,13 +12,16 @@ from local.agent import Agent
 from local.calls import CallError, read_operator_call
 from local.files import FilesApi
 from local.master import Master
+from local.master_operator import CALLS
 from local.master_state import MasterState
+from local.messages import OperatorCall
 from local.replies import FileReply, Reply, make_json, make_text, not_found, refuse_method
 from local.statuses import VERSION
 
 Json = dict[str, Any]
 Query = dict[str, list[str]]
 Later = Callable[[], Reply | FileReply]
+Answer = TypeVar("Answer")
 _FILE_CALLS = ("READ_FILE", "LIST_FILES")
 _VERSION_INFO = {"version": VERSION, "build_date": "", "build_time": 0.0, "build_user": ""}
 _V1 = "/api/v1"
@@ -32,7 +35,10 @@ def _to_metrics(metrics: dict[str, float]) -> Json:
     return {"metrics": [{"name": name, "value": value} for name, value in sorted(metrics.items())]}
 
 
-def answer_master(master: Master, method: str, path: str, query: Query, body: bytes, now: float) -> Reply | Later:
+def answer_master(
+    master: Master, method: str, path: str, query: Query, body: bytes, now: float
+) -> Reply | OperatorCall:
+    """The answer; or a call that the master itself must answer, for it changes something."""
     state = master.state
     if path.startswith(_V1):
         return _answer_master_v1(state, method, body, now)
@@ -73,8 +79,8 @@ def _answer_common(path: str) -> Reply:
 
 
 def _answer_v1(
-    method: str, body: bytes, machine: str, known: Iterable[str], answer: Callable[[Json], Reply | Later]
-) -> Reply | Later:
+    method: str, body: bytes, machine: str, known: Iterable[str], answer: Callable[[Json], Answer]
+) -> Reply | Answer:
     if method != "POST":
         return refuse_method(method)
     try:
@@ -95,13 +101,15 @@ def _answer_agent_v1(agent: Agent, files: FilesApi, method: str, body: bytes, no
     return _answer_v1(method, body, "agent", (*_AGENT_CALLS, *_FILE_CALLS), answer)
 
 
-def _answer_master_v1(state: MasterState, method: str, body: bytes, now: float) -> Reply | Later:
-    def answer(call: Json) -> Reply:
+def _answer_master_v1(state: MasterState, method: str, body: bytes, now: float) -> Reply | OperatorCall:
+    def answer(call: Json) -> Reply | OperatorCall:
         kind = call["type"]
+        if kind in CALLS:
+            return OperatorCall(call=call)
         # The master has no files to show.
         return make_text(404) if kind in _FILE_CALLS else make_json(_wrap(kind, _MASTER_CALLS[kind](state, now)))
 
-    return _answer_v1(method, body, "master", (*_MASTER_CALLS, *_FILE_CALLS), answer)
+    return _answer_v1(method, body, "master", (*_MASTER_CALLS, *CALLS, *_FILE_CALLS), answer)
 
 
 def _make_file_reply(kind: str, content: Json | None) -> Reply:

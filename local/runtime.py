@@ -19,6 +19,7 @@ from local.messages import (
     KillProcess,
     MasterEvent,
     OpenStream,
+    OperatorCall,
     ProcessExited,
     ProcessStarted,
     Record,
@@ -108,7 +109,7 @@ class Runtime:
                 host.processes.watch(executor.container_id, executor.pid, executor.mark)
                 yield executor.container_id
 
-    def call(self, machine: Machine, call: Call) -> Answer:
+    def call(self, machine: Machine, call: Call | OperatorCall) -> Answer:
         """Handle a call and everything that follows from it within this process."""
         self.post(machine, call)
         return self._take_answer()

@@ -191,6 +191,8 @@ def _make_runtime(settings: Settings, credential: Credential | None, ports: list
         make_uuid=_make_uuid,
         now=clock(),
         interval_s=settings.allocation_interval_s,
+        agent_ping_timeout_s=settings.ping_timeout_s,
+        offer_timeout_s=settings.offer_timeout_s,
         recovered_agents=known,
     )
     runtime = Runtime(master=master, clock=clock)

@@ -33,6 +33,8 @@ class Settings:
     credential_file: Path | None = None  # {"principal": .., "secret": ..}; without one, anybody is served
     attributes: str = ""  # "region:ispra;rack:3"
     allocation_interval_s: float = 1.0
+    ping_timeout_s: float = 75.0  # until a broken connection makes an agent unreachable
+    offer_timeout_s: float | None = None  # None = offers stay until they are answered
     registration_timeout_s: float = 60.0
     reregistration_timeout_s: float = 10.0
     shutdown_grace_s: float = 5.0
@@ -91,6 +93,10 @@ def check(settings: Settings) -> Sequence[str]:
         problems.append("--task-seconds must not be negative")
     if settings.allocation_interval_s <= 0:
         problems.append("--allocation-interval must be positive")
+    if settings.ping_timeout_s < 0:
+        problems.append("--agent-ping-timeout must not be negative")
+    if settings.offer_timeout_s is not None and settings.offer_timeout_s <= 0:
+        problems.append("--offer-timeout must be positive")
     for name in ("cpus", "mem", "disk"):
         amount = getattr(settings, name)
         if amount is not None and amount < 0:

@@ -71,7 +71,7 @@ def get_agents(state: MasterState) -> Json:
 def _agent_document(state: MasterState, agent: Agent) -> Json:
     document: Json = {
         "agent_info": agent.info,
-        "active": agent.active,
+        "active": agent.connected,
         "deactivated": False,
         "version": VERSION,
         "pid": f"slave(1)@127.0.0.1:{agent.port}",
@@ -126,7 +126,8 @@ def get_tasks(state: MasterState) -> Json:
         for task in framework.completed
     ]
     running = [_task_document(task) for framework in state.frameworks.values() for task in framework.tasks.values()]
-    return {"tasks": running, "unreachable_tasks": [], "completed_tasks": completed}
+    unreachable = [_task_document(t) for framework in state.frameworks.values() for t in framework.unreachable.values()]
+    return {"tasks": running, "unreachable_tasks": unreachable, "completed_tasks": completed}
 
 
 def _task_document(task: Task) -> Json:
@@ -172,7 +173,7 @@ def get_master(state: MasterState) -> Json:
 
 def make_state(state: MasterState) -> Json:
     pid = f"master@{state.hostname}:{state.port}"
-    active = sum(agent.active for agent in state.agents.values())
+    active = sum(agent.connected for agent in state.agents.values())
     return {
         "version": VERSION,
         "start_time": state.started_at,
@@ -183,7 +184,7 @@ def make_state(state: MasterState) -> Json:
         "capabilities": [entry["type"] for entry in state.master_info()["capabilities"]],
         "activated_slaves": float(active),
         "deactivated_slaves": float(len(state.agents) - active),
-        "unreachable_slaves": 0.0,
+        "unreachable_slaves": float(len(state.unreachable)),
         "leader": pid,
         "leader_info": {"id": state.master_id, "pid": pid, "port": state.port, "hostname": state.hostname},
         "flags": {"allocation_interval": f"{state.interval_s:g}secs"},
@@ -209,7 +210,7 @@ def _slave(state: MasterState, agent: Agent) -> Json:
         "offered_resources": agent.offered.to_state(),
         "reserved_resources": {},
         "unreserved_resources": agent.total.to_state(),
-        "active": agent.active,
+        "active": agent.connected,
         "deactivated": False,
         "version": VERSION,
         "capabilities": list(AGENT_CAPABILITIES),
@@ -261,7 +262,7 @@ def _framework(state: MasterState, framework: Framework) -> Json:
         "resources": (framework.used + offered).to_state(),
         "roles": framework.roles,
         "tasks": [_task_state(task) for task in framework.tasks.values()],
-        "unreachable_tasks": [],
+        "unreachable_tasks": [_task_state(task) for task in framework.unreachable.values()],
         "completed_tasks": [_task_state(task) for task in framework.completed],
         "offers": [_offer_state(offer) for offer in offers],
         "executors": list(_executor_states(state, framework)),
@@ -317,7 +318,7 @@ def make_metrics(state: MasterState, now: float) -> dict[str, float]:
         metrics[f"master/{name}_percent"] = used.amount(name) / total.amount(name) if total.amount(name) else 0.0
     connected = float(sum(f.stream is not None for f in state.frameworks.values()))
     disconnected = float(len(state.frameworks)) - connected
-    active = float(sum(agent.active for agent in state.agents.values()))
+    active = float(sum(agent.connected for agent in state.agents.values()))
     for kind in ("active", "connected"):
         metrics[f"master/frameworks_{kind}"], metrics[f"master/slaves_{kind}"] = connected, active
     for kind in ("inactive", "disconnected"):

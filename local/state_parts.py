@@ -57,12 +57,19 @@ def task_document(info: Json, framework_id: str, state: str, statuses: Sequence[
         "resources": info["resources"],
     }
     if statuses:
-        document["statuses"] = [{k: v for k, v in status.items() if k != "data"} for status in statuses]
-        document["status_update_state"] = statuses[-1]["state"]
-        document["status_update_uuid"] = statuses[-1]["uuid"]
+        document["statuses"] = [_status_document(status) for status in statuses]
+        if "uuid" in statuses[-1]:
+            document["status_update_state"] = statuses[-1]["state"]
+            document["status_update_uuid"] = statuses[-1]["uuid"]
     if "labels" in info:
         document["labels"] = info["labels"]
     return document
+
+
+def _status_document(status: Json) -> Json:
+    """Without data; what the master made itself stands there without its executor's id (transcript 05)."""
+    dropped = ("data",) if "uuid" in status else ("data", "executor_id")
+    return {name: value for name, value in status.items() if name not in dropped}
 
 
 def task_state(info: Json, framework_id: str, state: str, bundle: Bundle, statuses: Sequence[Json]) -> Json:

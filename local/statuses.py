@@ -32,6 +32,7 @@ def make_status(
     executor_id: str | None = None,
     uuid: str | None = None,
     container_status: Json | None = None,
+    unreachable_at: float | None = None,
 ) -> Json:
     """A TaskStatus. Those of the master have no uuid and must not be acknowledged (surprise 14)."""
     status: Json = {"task_id": {"value": task_id}, "state": state, "message": message, "source": source}
@@ -45,6 +46,8 @@ def make_status(
         status["uuid"] = uuid
     if container_status is not None:
         status["container_status"] = container_status
+    if unreachable_at is not None:
+        status["unreachable_time"] = {"nanoseconds": int(unreachable_at * 1e9)}
     return status
 
 

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _OFFER = re.compile(_UUID + r"-O\d+")
 _NAMED = re.compile(rf"container '({_UUID}|made-\d+)'")
-_IGNORED = {"timestamp", "executor_pid", "registered_time", "reregistered_time"}
+_IGNORED = {"timestamp", "executor_pid", "registered_time", "reregistered_time", "unreachable_time"}
 _TRANSLATED = {"uuid"}
 
 
@@ -23,8 +23,9 @@ def load(folder: Path) -> list[tuple[float, str, Json]]:
     """(t, file, record) of all recorded files, in order of time."""
     rows = []
     for path in sorted(folder.glob("*.jsonl")):
-        if not path.name.startswith("op-"):
-            rows += [(r.get("t", 0.0), path.stem, r) for r in map(json.loads, path.read_text().splitlines())]
+        if path.stem == "op-stream":
+            continue  # local serves no operator event stream
+        rows += [(r.get("t", 0.0), path.stem, r) for r in map(json.loads, path.read_text().splitlines())]
     seen: dict[str | None, float] = {}
     for t, _, row in rows:
         if row.get("event", {}).get("type") == "UPDATE":

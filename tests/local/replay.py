@@ -8,218 +8,41 @@ milliseconds a tick.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections import deque
 from pathlib import Path
 from typing import Any
 
-from local.agent import Agent
-from local.agent_checkpoint import replay
-from local.agent_state import AgentSettings, AgentState
-from local.calls import CallError, read_executor_call, read_scheduler_call
-from local.master import Master
+from local.calls import CallError, read_executor_call, read_operator_call, read_scheduler_call
+from local.master_operator import CALLS
 from local.messages import (
-    AgentGone,
     Call,
-    CloseStream,
-    MasterChanged,
     OpenStream,
+    OperatorCall,
     ProcessExited,
-    ProcessStarted,
-    Record,
     Respond,
-    SendEvent,
-    Started,
-    StartProcess,
     StreamClosed,
-    Timer,
-    ToAgent,
-    ToMaster,
 )
 
-from .recording import Difference, Names, agent_of, find_masters, is_starting, load, subject_of
+from .cluster import Cluster
+from .recording import Difference, Names, is_starting, subject_of
 
 Json = dict[str, Any]
-T0 = 1_795_000_000.0
-NEVER = float("inf")
-RESOURCES = [
-    {"name": "cpus", "type": "SCALAR", "scalar": {"value": 4.0}},
-    {"name": "mem", "type": "SCALAR", "scalar": {"value": 2048.0}},
-    {"name": "disk", "type": "SCALAR", "scalar": {"value": 4096.0}},
-    {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 31000, "end": 31099}]}},
-]
+EARLY_S = 0.01  # an offer was made a little before the recorder wrote it down, and so its time-out seems to come early
 
 
-class Replay:
+class Replay(Cluster):
     """One folder against one master and as many agents as appear in it."""
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        flags: Json | None = None,
-        attributes: list[Json] | None = None,
-        racy: tuple[str, ...] = (),
-    ) -> None:
-        self.rows = load(folder)
-        self.flags = flags or {}
-        self.attributes = attributes or []
+    def __init__(self, folder: Path, *, racy: tuple[str, ...] = ()) -> None:
+        super().__init__(folder)
         self.racy = {("TASK", task_id) for task_id in racy}  # of which the recording shows one outcome of two
-        self.now = T0
         self.names = Names()
-        self.streams: dict[str, deque[Json]] = {}  # our stream -> events not compared yet
-        self.told: dict[str, list[Json]] = {}  # our stream -> all its events
-        self.ended: set[str] = set()
         self.cut: set[str] = set()
         self.shared: dict[tuple[str, int], list[str]] = {}  # executors of several agents wrote to one file
         self.current: dict[tuple[str, int], str] = {}  # (file, stream number) -> our stream
-        self.journals: dict[str, list[Json]] = {}
-        self.agents: dict[str, Agent] = {}
-        self.ports: dict[int, str] = {}
-        self.count = 0
-        self.pids: dict[str, int] = {}
-        self.answer: Any = None
         self.compared = 0
-        self.down: list[str] = []  # agents
-        self.dead_executors = False
-        self.master_is_down = False
-        self.estranged: set[str] = set()  # agents that have not found the new master
-        self.infos = iter(find_masters(self.rows))
-        info = next(self.infos)
-        interval = re.search(r"--allocation_interval=(\d+)ms", (folder / "timeline.txt").read_text())
-        self.master = Master(
-            master_id=info["id"],
-            port=info["port"],
-            make_uuid=self.make_uuid,
-            now=T0,
-            interval_s=int(interval[1]) / 1000 if interval else 1.0,
-        )
-        self.master.state.next_tick = NEVER
-
-    def make_uuid(self) -> str:
-        self.count += 1
-        return f"made-{self.count}"
-
-    def make_update_uuid(self) -> str:
-        self.count += 1
-        return base64.b64encode(self.count.to_bytes(16, "big")).decode()
-
-    # --- carrying ---------------------------------------------------------------------------------------------------
-
-    def feed(self, machine: Master | Agent, event: Any) -> None:
-        queue: deque[tuple[Master | Agent, Any]] = deque([(machine, event)])
-        while queue:
-            at, what = queue.popleft()
-            for effect in at.handle(what, self.now):
-                queue.extend(self.perform(at, effect))
-
-    def perform(self, at: Master | Agent, effect: Any) -> list[tuple[Master | Agent, Any]]:
-        match effect:
-            case SendEvent():
-                self.streams.setdefault(effect.stream, deque()).append(effect.event)
-                self.told.setdefault(effect.stream, []).append(effect.event)
-            case CloseStream():
-                self.ended.add(effect.stream)
-            case Respond() | OpenStream():
-                self.answer = effect
-            case ToAgent():
-                return [(self.agents[effect.agent_id], effect.message)]
-            case ToMaster():
-                return [(self.master, effect.message)]
-            case Record():
-                self.journals[at.state.agent_id].append(json.loads(json.dumps(effect.record)))
-            case StartProcess():
-                self.pids[effect.container_id] = 1000 + len(self.pids)
-                pid = self.pids[effect.container_id]
-                return [(at, ProcessStarted(container_id=effect.container_id, pid=pid, mark="m"))]
-        return []
-
-    def advance(self, t: float) -> None:
-        self.now = T0 + t
-        if self.master.due_at() <= self.now:
-            self.feed(self.master, Timer())
-        for agent_id, agent in list(self.agents.items()):
-            due_at = agent.due_at()
-            if agent_id not in self.down and due_at is not None and due_at <= self.now:
-                self.feed(agent, Timer())
-
-    def tick(self) -> None:
-        self.master.state.next_tick = self.now
-        self.feed(self.master, Timer())
-        self.master.state.next_tick = NEVER
-
-    # --- agents -----------------------------------------------------------------------------------------------------
-
-    def start_agent(self, agent_id: str, port: int) -> None:
-        if agent_id in self.agents:
-            return
-        info: Json = {"hostname": "127.0.0.1", "port": port, "resources": RESOURCES}
-        if self.attributes:
-            info["attributes"] = self.attributes
-        settings = AgentSettings(
-            info=info,
-            port=port,
-            work_dir="/work-dir",
-            make_uuid=self.make_uuid,
-            make_update_uuid=self.make_update_uuid,
-            waits_for_timeout=True,
-            **{"reregistration_timeout_s": 2.0, **self.flags},
-        )
-        self.journals[agent_id] = []
-        self.agents[agent_id] = Agent(settings=settings, state=AgentState(agent_id=agent_id))
-        self.ports[port] = agent_id
-        self.feed(self.agents[agent_id], Started(alive=frozenset()))
-
-    def on_comment(self, text: str) -> None:
-        """What the recorder did to the machines."""
-        if "executor kill -9 while the agent is down" in text or "no such process" in text:
-            self.dead_executors = True
-        if "before the agent starts again" in text or text == "agent 2 starts":
-            for agent_id in self.down:
-                self.restart_agent(agent_id)
-            self.down.clear()
-        if text in ("master kill -9", "graceful: master SIGTERM"):
-            self.master_is_down = True
-        if text.startswith(("master starts with the same work_dir", "new master: EMPTY work_dir")):
-            self.restart_master(keeps_registry="same work_dir" in text)
-
-    def restart_agent(self, agent_id: str) -> None:
-        """Only the checkpoint survives, and the executors do unless the recording says otherwise."""
-        settings = self.agents[agent_id].settings
-        state = replay(self.journals[agent_id])
-        assert state is not None
-        self.agents[agent_id] = Agent(settings=settings, state=state)
-        alive = frozenset() if self.dead_executors else frozenset(state.executors)
-        self.feed(self.agents[agent_id], Started(alive=alive))
-
-    def restart_master(self, *, keeps_registry: bool) -> None:
-        known = [agent.settings.info | {"id": {"value": i}} for i, agent in self.agents.items()]
-        info = next(self.infos)
-        old = self.master.state
-        self.master = Master(
-            master_id=info["id"],
-            port=info["port"],
-            make_uuid=self.make_uuid,
-            now=self.now,
-            interval_s=old.interval_s,
-            recovered_agents=known if keeps_registry else (),
-        )
-        self.master.state.next_tick = NEVER
-        self.master_is_down = False
-        self.estranged = {agent_id for agent_id in self.agents if agent_id not in self.down}
-
-    def introduce(self, event: Json) -> bool:
-        """Let the agent that an event speaks of find the new master, if it has not yet."""
-        agent_id = agent_of(event)
-        if agent_id not in self.estranged:
-            return False
-        self.estranged.discard(agent_id)
-        self.feed(self.agents[agent_id], MasterChanged())
-        return True
-
-    # --- playing ----------------------------------------------------------------------------------------------------
 
     def run(self) -> int:
         """-> how many events were compared. Raises Difference."""
@@ -229,6 +52,8 @@ class Replay:
                 self.on_scheduler_call(row)
             elif "request" in row and "exec-calls" in file:
                 self.on_executor_call(file, row)
+            elif "request" in row and file == "op-calls":
+                self.on_operator_call(row)
             elif "event" in row:
                 self.on_event(file, row)
             elif "close" in row:
@@ -300,6 +125,17 @@ class Replay:
             self.current[key] = self.answer.stream
             self.shared.setdefault(key, []).append(self.answer.stream)
 
+    def on_operator_call(self, row: Json) -> None:
+        """Calls that change something; of the others, the documents are compared elsewhere."""
+        if row["method"] != "POST" or not isinstance(row["request"], dict) or row["request"].get("type") not in CALLS:
+            return
+        try:
+            body = json.dumps(self.names.translate(row["request"])).encode()
+            self.feed(self.master, OperatorCall(call=read_operator_call(body, "master", frozenset(CALLS))))
+        except CallError as error:
+            self.answer = Respond(status=400, text=str(error))
+        self.compare_answer(row)
+
     def compare_answer(self, row: Json) -> None:
         status = int(row["status"].split()[1])
         if isinstance(self.answer, OpenStream):
@@ -323,9 +159,10 @@ class Replay:
                 self.feed(self.master, StreamClosed(stream=ours))
         else:
             for agent_id, agent in self.agents.items():
-                if any(executor.stream == ours for executor in agent.state.executors.values()):
-                    self.down.append(agent_id)
-                    self.feed(self.master, AgentGone(agent_id=agent_id))
+                if agent_id not in self.down and any(
+                    executor.stream == ours for executor in agent.state.executors.values()
+                ):
+                    self.lose_agent(agent_id)
 
     def on_event(self, file: str, row: Json) -> None:
         event = row["event"]
@@ -347,6 +184,8 @@ class Replay:
             for offer in event["offers"]["offers"]:
                 self.compare(stream, offer, row["t"])
             return
+        if event["type"] == "RESCIND":
+            self.advance(row["t"] + EARLY_S)
         if event["type"] == "FAILURE" and "executor_id" in event["failure"]:
             self.end_executor(event["failure"])
         self.compare(stream, event, row["t"])

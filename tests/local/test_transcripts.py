@@ -11,21 +11,22 @@ from .replay import Replay
 
 FOLDERS: dict[str, dict[str, Any]] = {
     "01-custom-executor-basics": {},
-    "02-executor-resources-and-reuse": {"flags": {"registration_timeout_s": 4.0}},
+    "02-executor-resources-and-reuse": {},
     "03-executor-sigkill": {},
     "04a-agent-restart-sigterm": {},
     "04b-agent-restart-kill9": {},
     "04c-agent-restart-recovery-timeout": {},
-    "04d-agent-restart-executor-does-not-come-back": {"flags": {"reregistration_timeout_s": 3.0}},
+    "04d-agent-restart-executor-does-not-come-back": {},
     "04g-agent-restart-executor-died-meanwhile": {},
-    "04h-agent-restart-slow-executor": {"flags": {"reregistration_timeout_s": 3.0}},
+    "04h-agent-restart-slow-executor": {},
     "04j-agent-restart-executor-forgets-unacked-tasks": {},
+    "05-agent-lost-unreachable-gone": {},
     "06-scheduler-failover": {},
     "07-master-restart": {},
     "08-bad-launches": {},
-    "09a-offers-filters": {"attributes": [{"name": "name", "type": "TEXT", "text": {"value": "a1"}}]},
+    "09a-offers-filters": {},
+    "09b-offer-timeout-rescind": {},
     "10-kill-teardown-failover-timeout": {
-        "flags": {"shutdown_grace_s": 2.0},
         # A KILL right behind its ACCEPT: the real agent had not delivered the task yet, ours has.
         "racy": ("d1",),
     },

@@ -12,10 +12,13 @@ from local.agent_checkpoint import replay
 from local.agent_state import AgentSettings, AgentState
 from local.master import Master
 from local.messages import (
+    AgentGone,
     Call,
     CloseStream,
     KillProcess,
+    MasterChanged,
     OpenStream,
+    OperatorCall,
     ProcessExited,
     ProcessStarted,
     Record,
@@ -23,13 +26,14 @@ from local.messages import (
     SendEvent,
     Started,
     StartProcess,
+    StopAgent,
     StreamClosed,
     Timer,
     ToAgent,
     ToMaster,
 )
 
-from .replay import RESOURCES, T0
+from .cluster import RESOURCES, T0
 from .scheduler_client import FRAMEWORK, make_executor, make_task
 
 Json = dict[str, Any]
@@ -38,7 +42,7 @@ Json = dict[str, Any]
 class World:
     """Time starts at 0 and moves by `at(seconds)`; ticks come every second. One framework, subscribed by `subscribe`."""
 
-    def __init__(self, agents: int = 1) -> None:
+    def __init__(self, agents: int = 1, **settings: Any) -> None:
         self.now = T0
         self.count = 0
         self.events: dict[str, list[Json]] = {}
@@ -47,8 +51,10 @@ class World:
         self.started: list[StartProcess] = []
         self.answer: Respond | OpenStream | None = None
         self.journals: dict[str, list[Json]] = {}
-        self.master = Master(master_id="M", port=5050, make_uuid=self.make_uuid, now=T0)
+        self.master = Master(master_id="M", port=5050, make_uuid=self.make_uuid, now=T0, **settings)
         self.agents: dict[str, Agent] = {}
+        self.parted: set[str] = set()  # agents that hear nothing, and are not heard
+        self.stopped: list[str] = []
         for index in range(agents):
             self._start_agent(f"M-S{index}", AgentState(agent_id=f"M-S{index}"))
 
@@ -81,9 +87,13 @@ class World:
                     case Respond() | OpenStream():
                         self.answer = effect
                     case ToAgent():
-                        queue.append((self.agents[effect.agent_id], effect.message))
+                        if effect.agent_id not in self.parted:
+                            queue.append((self.agents[effect.agent_id], effect.message))
                     case ToMaster():
-                        queue.append((self.master, effect.message))
+                        if at.state.agent_id not in self.parted:
+                            queue.append((self.master, effect.message))
+                    case StopAgent():
+                        self.stopped.append(at.state.agent_id)
                     case Record():
                         self.journals[at.state.agent_id].append(json.loads(json.dumps(effect.record)))
                     case KillProcess():
@@ -104,6 +114,20 @@ class World:
             earliest, machine = min(due, key=lambda pair: pair[0])
             self.now = max(self.now, earliest)
             self.feed(machine, Timer())
+
+    def part(self, agent_id: str = "M-S0") -> None:
+        """The network between the master and the agent breaks."""
+        self.parted.add(agent_id)
+        self.feed(self.master, AgentGone(agent_id=agent_id))
+
+    def heal(self, agent_id: str = "M-S0") -> None:
+        self.parted.discard(agent_id)
+        self.feed(self.agents[agent_id], MasterChanged())
+
+    def operate(self, kind: str, **body: Any) -> Respond:
+        self.feed(self.master, OperatorCall(call={"type": kind, kind.lower(): body}))
+        assert isinstance(self.answer, Respond)
+        return self.answer
 
     # --- the scheduler ----------------------------------------------------------------------------------------------
 
