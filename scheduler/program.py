@@ -19,7 +19,7 @@ from scheduler.metrics import Metrics
 from scheduler.settings import Settings
 from scheduler.shell import Shell, StoppedError
 from scheduler.to_mesos import Writer
-from scheduler.wishes import Wishes
+from scheduler.wishes import WishReader
 from swath.domain.backoff import back_off_s
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
 from swath.domain.ids import make_ulid
@@ -133,7 +133,7 @@ class Scheduler:
             core=core,
             load=load,
             shell=shell,
-            jobs=Wishes(store, ApiStore(self._database)),
+            jobs=WishReader(store, ApiStore(self._database)),
             inbox=inbox,
             lease=self._lease,
             metrics=self._metrics,

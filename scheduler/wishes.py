@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from swath.domain.changes import PutTask
 from swath.domain.states import TaskState
+from swath.domain.wishes import Wishes
 from swath.store.api_store import ApiStore
 from swath.store.rows import JobRecord
 from swath.store.scheduling import SchedulerStore
@@ -11,8 +12,8 @@ from swath.store.scheduling import SchedulerStore
 _TASK = tuple(PutTask.__slots__)
 
 
-class Wishes:
-    """Reads changed jobs, and page by page the tasks to be tried again: there may be a million of them."""
+class WishReader:
+    """Reads changed jobs and operators' wishes, and page by page the tasks to be tried again: there may be a million."""
 
     def __init__(self, scheduler: SchedulerStore, api: ApiStore) -> None:
         self._scheduler = scheduler
@@ -21,6 +22,10 @@ class Wishes:
     def read_changed_jobs(self) -> list[JobRecord]:
         """The jobs of which something is desired that the scheduler has not taken in."""
         return self._scheduler.read_changed_jobs()
+
+    def read_operator_wishes(self) -> Wishes:
+        """What operators want of agents and of the framework, and nobody has carried out."""
+        return self._scheduler.read_wishes()
 
     def read_failed(self, job_id: str, after: int | None, limit: int) -> tuple[list[PutTask], int | None]:
         """At most `limit` rows of failed tasks above index `after`; with them the next `after`, None when that was all."""

@@ -9,7 +9,8 @@ from typing import Any
 from swath.domain.jobs import JobSpec
 from swath.domain.resources import Resources
 from swath.domain.states import TaskState
-from swath.store import cluster, events, images, jobs, outputs, tasks
+from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish
+from swath.store import cluster, events, images, jobs, outputs, tasks, wishes
 from swath.store.database import Channel, Database
 from swath.store.rows import (
     AgentRow,
@@ -21,6 +22,7 @@ from swath.store.rows import (
     JobRow,
     OutputRow,
     Page,
+    Running,
     TaskRow,
 )
 
@@ -185,6 +187,45 @@ class ApiStore:
         """The agent."""
         with self._database.read() as session:
             return cluster.get_agent(session, agent_id)
+
+    def find_agents(self, name: str) -> list[AgentRow]:
+        """The agent whose id is `name`, or all that have it as their host name: several where one machine has several."""
+        with self._database.read() as session:
+            return cluster.find_agents(session, name)
+
+    def want_agent(
+        self,
+        agent_id: str,
+        mode: AgentMode,
+        *,
+        max_grace_s: float | None = None,
+        mark_gone: bool = False,
+        user: str,
+        now: datetime,
+    ) -> AgentWish:
+        """Ask the scheduler to make the agent what `mode` says; asking for what is there or under way changes nothing.
+
+        Raises NotFoundError for an agent that was never seen.
+        """
+        with self._database.write(notify=Channel.DESIRED) as session:
+            return wishes.want_agent(
+                session, agent_id, mode, max_grace_s=max_grace_s, mark_gone=mark_gone, user=user, now=now
+            )
+
+    def want_framework(
+        self, desire: FrameworkDesire, *, framework_id: str | None, user: str, now: datetime
+    ) -> FrameworkWish:
+        """Ask the scheduler to end the framework, or to begin anew under another id; asking twice is asking once.
+
+        Raises ConflictError unless `framework_id` is the present one, for what has none yet, and for the end of what has left.
+        """
+        with self._database.write(notify=Channel.DESIRED) as session:
+            return wishes.want_framework(session, desire, framework_id=framework_id, user=user, now=now)
+
+    def count_running(self) -> Running:
+        """What has not ended, in numbers."""
+        with self._database.read() as session:
+            return cluster.count_running(session)
 
     def cluster_status(self) -> ClusterRow:
         """How the cluster is doing."""

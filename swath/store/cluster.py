@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select, text
+from typing import Any
+
+from sqlalchemy import Select, distinct, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from swath.domain.errors import NotFoundError
@@ -13,30 +15,52 @@ from swath.store.models import (
     ATTEMPT_IS_OPEN,
     JOB_IS_OPEN,
     Agent,
+    AgentWish,
     Attempt,
     Framework,
+    FrameworkWish,
     Job,
     Leadership,
     SchedulerStatus,
 )
-from swath.store.rows import AgentRow, ClusterRow
+from swath.store.rows import AgentRow, ClusterRow, Running
+from swath.store.wishes import read_framework_wish
 
-_AGENT = tuple(name for name in AgentRow.__slots__ if name != "total")
+_WISH = ("mode", "max_grace_s", "mark_gone")
+_ELSEWHERE = (*_WISH, "total", "attempts", "mode_pending", "mode_message", "mode_user", "mode_at")
+_AGENT = tuple(name for name in AgentRow.__slots__ if name not in _ELSEWHERE)
 
 
 def list_agents(session: Session, *, active: bool | None) -> list[AgentRow]:
     """Agents by host name; `active` keeps those that the master has (True) or has no more (False)."""
-    query = select(Agent).order_by(Agent.hostname, Agent.id)
-    found = session.scalars(query if active is None else query.where(Agent.active == active))
-    return [_to_agent(row) for row in found]
+    query = _select_agents().order_by(Agent.hostname, Agent.id)
+    found = session.execute(query if active is None else query.where(Agent.active == active)).all()
+    attempts = _count_attempts(session)
+    return [_to_agent(row, wish, attempts.get(row.id, 0)) for row, wish in found]
 
 
 def get_agent(session: Session, agent_id: str) -> AgentRow:
     """The agent; raises NotFoundError."""
-    row = session.get(Agent, agent_id)
-    if row is None:
+    found = session.execute(_select_agents().where(Agent.id == agent_id)).one_or_none()
+    if found is None:
         raise NotFoundError(f"there is no agent {agent_id}")
-    return _to_agent(row)
+    row, wish = found
+    return _to_agent(row, wish, _count_attempts(session).get(agent_id, 0))
+
+
+def find_agents(session: Session, name: str) -> list[AgentRow]:
+    """The agent with the id `name`; else those with that host name, only those that are active where any is."""
+    found = session.execute(_select_agents().where(or_(Agent.id == name, Agent.hostname == name))).all()
+    named = [pair for pair in found if pair[0].id == name] or [pair for pair in found if pair[0].active] or found
+    attempts = _count_attempts(session) if named else {}
+    return [_to_agent(row, wish, attempts.get(row.id, 0)) for row, wish in named]
+
+
+def count_running(session: Session) -> Running:
+    """What has not ended, in numbers."""
+    counts = (func.count(), func.count(distinct(Attempt.job_id)), func.count(distinct(Attempt.agent_id)))
+    attempts, jobs, agents = session.execute(select(*counts).where(text(ATTEMPT_IS_OPEN))).one()
+    return Running(attempts=attempts, jobs=jobs, agents=agents)
 
 
 def cluster_status(session: Session) -> ClusterRow:
@@ -44,6 +68,7 @@ def cluster_status(session: Session) -> ClusterRow:
     status = session.get(SchedulerStatus, 1)
     lease = session.get(Leadership, NAME)
     columns = [func.coalesce(func.sum(column), 0) for column in (Agent.cpus_m, Agent.mem, Agent.disk, Agent.gpus)]
+    wish = session.get(FrameworkWish, 1)
     agents, *sums = session.execute(select(func.count(), *columns).where(Agent.active)).one()
     cpus_m, mem, disk, gpus = map(int, sums)  # PostgreSQL sums integers to decimals
     return ClusterRow(
@@ -59,8 +84,32 @@ def cluster_status(session: Session) -> ClusterRow:
         total=Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus),
         open_attempts=session.scalar(select(func.count()).select_from(Attempt).where(text(ATTEMPT_IS_OPEN))) or 0,
         open_jobs=session.scalar(select(func.count()).select_from(Job).where(text(JOB_IS_OPEN))) or 0,
+        framework_wish=read_framework_wish(session),
+        framework_wish_user=wish.user if wish else None,
+        framework_wish_at=wish.at if wish else None,
     )
 
 
-def _to_agent(row: Agent) -> AgentRow:
-    return AgentRow(**{name: getattr(row, name) for name in _AGENT}, total=to_resources(row))
+def _select_agents() -> Select[Agent, AgentWish]:
+    """Agents with what is wanted of them; None for those of which nobody ever wanted anything."""
+    return select(Agent, AgentWish).join(AgentWish, AgentWish.agent_id == Agent.id, isouter=True)
+
+
+def _count_attempts(session: Session) -> dict[str, int]:
+    """How many attempts of each agent have not ended."""
+    query = (
+        select(Attempt.agent_id, func.count().label("attempts")).where(text(ATTEMPT_IS_OPEN)).group_by(Attempt.agent_id)
+    )
+    return {row.agent_id: row.attempts for row in session.execute(query)}
+
+
+def _to_agent(row: Agent, wish: AgentWish | None, attempts: int) -> AgentRow:
+    said = {name: getattr(row, name) for name in _AGENT}
+    return AgentRow(**said, **_of_wish(wish), total=to_resources(row), attempts=attempts)
+
+
+def _of_wish(wish: AgentWish | None) -> dict[str, Any]:
+    if wish is None:
+        return {}
+    told = {"mode_message": wish.message, "mode_user": wish.user, "mode_at": wish.at}
+    return {name: getattr(wish, name) for name in _WISH} | told | {"mode_pending": wish.rev != wish.observed_rev}

@@ -41,6 +41,7 @@ JOB_IS_OPEN = "jobs.state IN ('PENDING', 'RUNNING')"
 JOB_IS_CHANGED = "jobs.desired_rev <> jobs.observed_rev"
 TASK_IS_OPEN = "tasks.state IN ('PENDING', 'ACTIVE')"
 AGENT_WISH_IS_CHANGED = "agent_wishes.rev <> agent_wishes.observed_rev"
+FRAMEWORK_WISH_IS_CHANGED = "framework_wishes.rev <> framework_wishes.observed_rev"
 ATTEMPT_IS_OPEN = "attempts.state IN ('LAUNCHING', 'STAGING', 'RUNNING', 'KILLING', 'UNREACHABLE')"
 
 # Of a resource. What agents say is theirs to say: a shared file system of 3 PB has more MiB than 31 bits count.

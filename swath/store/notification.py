@@ -10,13 +10,17 @@ from typing import Protocol
 from swath.store.alarm import Alarm
 from swath.store.database import Channel, Database
 from swath.store.inotify import Inotify
-from swath.store.models import JOB_IS_CHANGED
+from swath.store.models import AGENT_WISH_IS_CHANGED, FRAMEWORK_WISH_IS_CHANGED, JOB_IS_CHANGED
 
 POLL_S = 0.015  # of SQLite's data_version, where the system cannot tell of writes
 WATCHED_POLL_S = 0.5  # where it can: only in case that it did not
 COMMIT_POLL_S = 0.002  # between the first write to the log and the end of the commit, which waits for the disk
 COMMIT_S = 0.2
-IS_DESIRED = f"SELECT EXISTS (SELECT 1 FROM jobs WHERE {JOB_IS_CHANGED})"  # noqa: S608 (two constants)
+IS_DESIRED = (
+    f"SELECT EXISTS (SELECT 1 FROM jobs WHERE {JOB_IS_CHANGED})"  # noqa: S608 (of constants, all of it)
+    f" OR EXISTS (SELECT 1 FROM agent_wishes WHERE {AGENT_WISH_IS_CHANGED})"
+    f" OR EXISTS (SELECT 1 FROM framework_wishes WHERE {FRAMEWORK_WISH_IS_CHANGED})"
+)
 
 
 class Listener:
@@ -113,7 +117,7 @@ class _Sqlite:
             return False
         known, self._version = self._version, version
         self._commit_by = 0.0
-        # What the scheduler itself commits is no news to it: only a job that somebody has changed is.
+        # What the scheduler itself commits is no news to it: only what somebody else desires is.
         return known is None or self._channel is Channel.OBSERVED or self._is_desired()
 
     def _read_version(self) -> int | None:

@@ -14,7 +14,7 @@ from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState, TaskState
-from swath.domain.wishes import AgentWish, FrameworkWish
+from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish
 
 Item = TypeVar("Item")
 Cursor = TypeVar("Cursor")
@@ -176,8 +176,20 @@ class AgentRow:
     region: str | None
     zone: str | None
     active: bool
+    deactivated: bool  # by an operator of Mesos: it is there, and offers nothing
+    drain: str | None  # DRAINING or DRAINED, as the master says
+    unavailable_from: datetime | None  # of its next maintenance window
+    unavailable_until: datetime | None  # None for a window without an end
     first_seen: datetime
     last_seen: datetime
+    attempts: int = 0  # not ended
+    mode: AgentMode = AgentMode.ACTIVE  # what operators want of it
+    mode_pending: bool = False  # the scheduler has not taken that in
+    mode_message: str | None = None  # what Mesos had against it
+    max_grace_s: float | None = None  # of DRAINED
+    mark_gone: bool = False  # of DRAINED
+    mode_user: str | None = None  # who wanted it last
+    mode_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +208,18 @@ class ClusterRow:
     total: Resources  # of the active agents
     open_attempts: int
     open_jobs: int
+    framework_wish: FrameworkWish | None  # None before anybody had one
+    framework_wish_user: str | None
+    framework_wish_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """What has not ended, in numbers: what an end of the framework would kill."""
+
+    attempts: int
+    jobs: int  # those of the attempts
+    agents: int  # those that the attempts are on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

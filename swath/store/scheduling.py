@@ -16,6 +16,7 @@ from swath.domain.errors import NotFoundError
 from swath.domain.jobs import ArraySpec
 from swath.domain.ranges import Ranges
 from swath.domain.states import TaskState
+from swath.domain.wishes import Wishes
 from swath.store import models
 from swath.store.database import Channel, Database
 from swath.store.documents import CHUNK, from_stored
@@ -26,6 +27,7 @@ from swath.store.leadership import check_epoch
 from swath.store.models import ATTEMPT_IS_OPEN, JOB_IS_CHANGED, JOB_IS_OPEN, TASK_IS_OPEN
 from swath.store.pruning import prune
 from swath.store.rows import ImageRow, JobRecord, Snapshot
+from swath.store.wishes import read_framework_wish, read_standing_agent_wishes, read_wishes
 from swath.store.writing import write_changes
 
 _ARRAYS_KEPT = 1000  # three numbers each: documents themselves may be megabytes
@@ -54,12 +56,19 @@ class SchedulerStore:
                 tasks=_read_tasks(session, text(TASK_IS_OPEN)),
                 attempts=_read_attempts(session),
                 agents=_read_agents(session),
+                agent_wishes=read_standing_agent_wishes(session),
+                framework_wish=read_framework_wish(session),
             )
 
     def read_changed_jobs(self) -> list[JobRecord]:
         """Jobs of which something is desired that no ChangeJob has taken in (`observed_rev` < `desired_rev`), oldest first."""
         with self._database.read() as session:
             return _read_jobs(session, JOB_IS_CHANGED)
+
+    def read_wishes(self) -> Wishes:
+        """What operators want of agents and of the framework, and no Observe...Wish has said to be carried out."""
+        with self._database.read() as session:
+            return read_wishes(session)
 
     def read_tasks(self, job_id: str, state: TaskState) -> list[PutTask]:
         """The rows of a job's tasks in `state`: the failed ones, to retry a job that has left the memory."""

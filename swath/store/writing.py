@@ -19,10 +19,13 @@ from swath.domain.changes import (
     ChangeAttempt,
     ChangeJob,
     DeactivateAgent,
+    ObserveAgentWish,
+    ObserveFrameworkWish,
     PutAgent,
     PutSchedulerStatus,
     PutTask,
     SetFrameworkId,
+    TellOfEnded,
 )
 from swath.domain.errors import IllegalTransitionError, InternalError
 from swath.domain.states import is_terminal
@@ -38,6 +41,7 @@ from swath.store.models import (
     SchedulerStatus,
     Task,
 )
+from swath.store.wishes import observe_agent_wishes, observe_framework_wishes
 
 Kind = TypeVar("Kind")
 Values = dict[str, Any]
@@ -63,7 +67,9 @@ def write_changes(session: Session, changes: Sequence[Change], now: datetime) ->
     _add_attempts(session, _of(changes, AddAttempt))
     _change_attempts(session, _of(changes, ChangeAttempt))
     _change_jobs(session, _of(changes, ChangeJob))
-    _add_events(session, _of(changes, AddEvent), now)
+    _add_events(session, [change for change in changes if isinstance(change, AddEvent | TellOfEnded)], now)
+    observe_agent_wishes(session, _last(_of(changes, ObserveAgentWish), key=lambda change: change.agent_id))
+    observe_framework_wishes(session, _of(changes, ObserveFrameworkWish)[-1:])
     _put_status(session, _of(changes, PutSchedulerStatus))
 
 
@@ -161,10 +167,28 @@ def _change_jobs(session: Session, changes: list[ChangeJob]) -> None:
     _update_each(session, _change_job(), sorted(rows, key=lambda row: str(row["key"])), Job)
 
 
-def _add_events(session: Session, changes: list[AddEvent], now: datetime) -> None:
-    rows = [{"job_id": change.job_id, "at": now, "kind": change.kind, "data": change.data} for change in changes]
+def _add_events(session: Session, changes: list[AddEvent | TellOfEnded], now: datetime) -> None:
+    """In the order of `changes`, whichever way the job of each is found."""
+    ran = _find_ran(session, {change.slot_id for change in changes if isinstance(change, TellOfEnded)})
+    told = [_of_ended(change, ran) if isinstance(change, TellOfEnded) else change for change in changes]
+    rows = [{"job_id": found.job_id, "at": now, "kind": found.kind, "data": found.data} for found in told if found]
     if rows:
         session.connection().execute(insert(_table(Event)), rows)
+
+
+def _find_ran(session: Session, slots: set[str]) -> dict[str, tuple[str, int, str]]:
+    """(job, task, attempt) of the last attempt in each slot; slots that nobody knows are left out."""
+    if not slots:
+        return {}
+    query = select(Attempt.slot_id, Attempt.job_id, Attempt.task_index, Attempt.id).where(Attempt.slot_id.in_(slots))
+    return {slot: (job, index, attempt) for slot, job, index, attempt in session.execute(query.order_by(Attempt.id))}
+
+
+def _of_ended(change: TellOfEnded, ran: dict[str, tuple[str, int, str]]) -> AddEvent | None:
+    if change.slot_id not in ran:
+        return None
+    job_id, index, attempt_id = ran[change.slot_id]
+    return AddEvent(job_id=job_id, kind=change.kind, data={**change.data, "task": index, "attempt": attempt_id})
 
 
 def _table(model: type[Base]) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scheduler.wishes import Wishes
+from scheduler.wishes import WishReader
 from swath.domain.states import TaskState
 from swath.store.api_store import ApiStore
 from swath.store.database import Database
@@ -26,7 +26,7 @@ def test_failed_tasks_are_read_a_page_at_a_time(tmp_path: Path):
         job = scene.submit(array=a_range(8))
         rows = [a_task(job, index, TaskState.FAILED, attempts=2, failures=2) for index in range(5)]
         scene.apply(*rows, a_task(job, 5, TaskState.SUCCEEDED, attempts=1))
-        wishes = Wishes(scene.scheduler, scene.api)
+        wishes = WishReader(scene.scheduler, scene.api)
         first, after = wishes.read_failed(job.id, None, 3)
         rest, end = wishes.read_failed(job.id, after, 3)
         assert first + rest == rows

@@ -17,7 +17,7 @@ from scheduler.loop import Inbox, Item, Loop, Signal
 from scheduler.metrics import Metrics
 from scheduler.shell import Shell
 from scheduler.to_mesos import Writer
-from scheduler.wishes import Wishes
+from scheduler.wishes import WishReader
 from swath.domain.attempts import AttemptReport
 from swath.domain.changes import Change, ChangeAttempt
 from swath.domain.ids import make_ulid
@@ -69,7 +69,7 @@ class Running:
             core=self.core,
             load=self._load,
             shell=shell,
-            jobs=Wishes(self.store, self.api),
+            jobs=WishReader(self.store, self.api),
             inbox=self.inbox,
             lease=lease,
             metrics=metrics,
