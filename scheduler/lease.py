@@ -11,14 +11,18 @@ from typing import Protocol
 from uuid import uuid4
 
 from swath.domain.errors import LeadershipLostError
+from swath.store.leadership import Term
 
 RENEWALS = 3  # in the time of a lease
+_ENDED = frozenset("ZX")  # states of a process that runs no more and has not been waited for
 
 
 class LeaderRow(Protocol):
     """The row in the database that says who leads."""
 
-    def acquire(self, holder: str, now: datetime, lease_s: float) -> int | None: ...
+    def find(self) -> Term | None: ...
+
+    def acquire(self, holder: str, now: datetime, lease_s: float, *, instead_of: int | None = None) -> int | None: ...
 
     def renew(self, epoch: int, now: datetime) -> bool: ...
 
@@ -26,56 +30,76 @@ class LeaderRow(Protocol):
 
 
 class Lease:
-    """This process's claim on the leadership."""
+    """This process's claim on the leadership.
+
+    What keeps a stopped leader from doing harm is the epoch, in the database; the lease says when somebody else may try, and
+    until when this process need not ask (docs/adr: what is fenced, and by what).
+    """
 
     def __init__(
         self,
         leadership: LeaderRow,
         *,
         lease_s: float,
-        find_leader: Callable[[], str | None],
         clock: Callable[[], datetime],
+        uptime: Callable[[], float] | None = None,
         holder: str | None = None,
     ) -> None:
-        """`find_leader` gives the name of whoever leads or led last."""
+        """`uptime` gives seconds that no step of the clock moves and that go on while the machine sleeps."""
         self._leadership = leadership
         self._lease_s = lease_s
-        self._find_leader = find_leader
         self._clock = clock
+        self._uptime = uptime or (lambda: clock().timestamp())
         self.holder = holder or make_holder()
         self.epoch: int | None = None
-        self._until: datetime | None = None
-        self._renew_at: datetime | None = None
+        self._until = self._renew_due = self._uptime()
+        self._seen: Term | None = None  # another's term, unchanged since
+        self._seen_at = self._until
 
     def acquire(self) -> bool:
-        """True when this process leads from now on. A leader that is known to be dead is replaced at once."""
-        now = self._clock()
-        epoch = self._leadership.acquire(self.holder, now, self._lease_s)
-        if epoch is None and (leader := self._find_leader()) is not None and is_dead(leader):
-            # By the dead one's name, then in our own: its lease would stand in everybody's way until it expires.
-            taken = self._leadership.acquire(leader, now, self._lease_s)
-            if taken is not None and self._leadership.release(taken, now):
-                epoch = self._leadership.acquire(self.holder, now, self._lease_s)
-        self.epoch = epoch
-        self._granted(now)
-        return epoch is not None
+        """True when this process leads from now on.
+
+        A leader that is known to be dead is replaced at once, and one that has said nothing for a lease's time, as this
+        process has watched, when that is over: whatever its clock wrote down.
+        """
+        begun, now, term = self._uptime(), self._clock(), self._leadership.find()
+        self.epoch = None
+        if term is None or term.is_free(now) or term.holder == self.holder:
+            self.epoch = self._leadership.acquire(self.holder, now, self._lease_s)
+        elif is_dead(term.holder or "") or self._is_silent(term):
+            self.epoch = self._leadership.acquire(self.holder, now, self._lease_s, instead_of=term.epoch)
+        self._granted(begun)
+        return self.epoch is not None
+
+    def _is_silent(self, term: Term) -> bool:
+        if term != self._seen:
+            self._seen, self._seen_at = term, self._uptime()
+        return self._uptime() - self._seen_at > self._lease_s
 
     @property
     def renew_at(self) -> datetime:
         """When to call `renew` again."""
-        return self._renew_at or self._clock()
+        return self._clock() + timedelta(seconds=self._renew_due - self._uptime())
+
+    @property
+    def is_current(self) -> bool:
+        """True while nobody else can have taken over, as far as this process knows; safe from any thread."""
+        return self.epoch is not None and self._uptime() < self._until
 
     def renew(self) -> None:
         """Lengthen the lease; raises LeadershipLostError when somebody else leads."""
-        now = self._clock()
-        if self.epoch is None or not self._leadership.renew(self.epoch, now):
+        begun = self._uptime()
+        if self.epoch is None or not self._leadership.renew(self.epoch, self._clock()):
             raise LeadershipLostError(f"another scheduler has taken over from {self.holder}")
-        self._granted(now)
+        self._granted(begun)
 
     def check(self) -> None:
-        """Raise LeadershipLostError once the lease has run out: "stop issuing calls when the lease is lost" (M6)."""
-        if self.epoch is None or self._until is None or self._clock() >= self._until:
-            raise LeadershipLostError(f"the lease of {self.holder} has run out")
+        """Raise LeadershipLostError if somebody else leads: "stop issuing calls when the lease is lost" (M6).
+
+        Once the lease has run out, in a stop or a turn that took too long, only the database knows: it is asked.
+        """
+        if not self.is_current:
+            self.renew()
 
     def release(self) -> None:
         """Let the next one begin at once."""
@@ -83,9 +107,9 @@ class Lease:
             self._leadership.release(self.epoch, self._clock())
             self.epoch = None
 
-    def _granted(self, now: datetime) -> None:
-        self._until = now + timedelta(seconds=self._lease_s)
-        self._renew_at = now + timedelta(seconds=self._lease_s / RENEWALS)
+    def _granted(self, begun: float) -> None:
+        self._until = begun + self._lease_s
+        self._renew_due = begun + self._lease_s / RENEWALS
 
 
 def make_holder() -> str:
@@ -94,7 +118,8 @@ def make_holder() -> str:
     """
     pid = os.getpid()
     try:
-        return ":".join((socket.gethostname(), *_find_place(), str(pid), _read_start(pid)))
+        _, start = _read_stat(pid)
+        return ":".join((socket.gethostname(), *_find_place(), str(pid), start))
     except OSError:
         return f"{socket.gethostname()}:{pid}:{uuid4()}"  # no /proc here: nobody can judge this process
 
@@ -109,7 +134,8 @@ def is_dead(holder: str) -> bool:
         if tuple(place) != _find_place():
             return False
         os.kill(int(pid), 0)
-        return _read_start(int(pid)) != start
+        state, found = _read_stat(int(pid))
+        return found != start or state in _ENDED
     except ProcessLookupError:
         return True
     except (ValueError, OSError):
@@ -122,6 +148,7 @@ def _find_place() -> tuple[str, str]:
     return boot, str(Path("/proc/self/ns/pid").stat().st_ino)
 
 
-def _read_start(pid: int) -> str:
-    """Ticks between the boot and the start of a process (field 22 of its stat): no step of the clock moves them."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+def _read_stat(pid: int) -> tuple[str, str]:
+    """State and start of a process, in ticks after the boot (fields 3 and 22 of its stat): no step of the clock moves them."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0], fields[19]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import queue
 import secrets
-import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,13 +21,14 @@ from scheduler.shell import Shell, StoppedError
 from scheduler.to_mesos import Writer
 from scheduler.wishes import WishReader
 from swath.domain.backoff import back_off_s
-from swath.domain.errors import LeadershipLostError, StoreUnavailableError
+from swath.domain.errors import LeadershipLostError, SchemaError, StoreUnavailableError
 from swath.domain.ids import make_ulid
 from swath.store.api_store import ApiStore
 from swath.store.database import Channel, Database
 from swath.store.leadership import Leadership
 from swath.store.notification import Listener
 from swath.store.scheduling import SchedulerStore
+from swath.store.schema import Schema
 from swath.wire.endpoints import Credential, TlsOptions
 from swath.wire.scheduler import SchedulerDriver
 
@@ -36,6 +37,9 @@ log = structlog.get_logger()
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 JOIN_S = 5.0  # for the driver's thread to end
+STANDBY_S = (
+    0.5  # between two looks at the lead: a standby takes over so soon after a release, or a death on its own host
+)
 
 EXIT_REMOVED = 3  # the master has removed the framework, and nobody has allowed to register anew
 
@@ -47,35 +51,42 @@ class Scheduler:
         self._settings = settings
         self._metrics = metrics
         self._database = Database(settings.database_url)
-        self._stopped = threading.Event()
+        self._schema = Schema(self._database)
+        self._stopped = False
+        self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._inbox = Inbox()
         self._failures = 0
-        self._standing_by = False
-        self._lease = Lease(
-            Leadership(self._database),
-            lease_s=settings.lease_s,
-            find_leader=lambda: ApiStore(self._database).cluster_status().leader,
-            clock=_now,
-        )
+        self._said = ""  # why this process does not lead, as it was last logged
+        self._lease = Lease(Leadership(self._database), lease_s=settings.lease_s, clock=_now, uptime=_read_uptime)
 
     def stop(self) -> None:
-        """Disconnect and leave; tasks run on (M4)."""
-        self._stopped.set()
+        """Disconnect and leave; tasks run on (M4).
+
+        A signal's handler runs between any two steps of this thread: a SimpleQueue may be entered anew in the middle of its
+        own methods, an Event, whose lock the interrupted step may hold, may not.
+        """
+        self._stopped = True
+        self._wakeups.put(None)
         self._inbox.put(Signal.STOP)
 
     def run(self) -> int:
         """Lead whenever nobody else does, until `stop`; returns the exit code."""
         try:
-            while not self._stopped.is_set():
-                self._stopped.wait(self._serve())
+            while not self._stopped:
+                wait_s = self._serve()
+                with suppress(queue.Empty):
+                    self._wakeups.get(timeout=wait_s)
         except StoppedError as error:
             log.error("framework_removed", message=str(error), help="SWATH_REGISTER_ANEW=1 takes a new framework id")
             return EXIT_REMOVED
         finally:
-            with suppress(StoreUnavailableError):
-                self._lease.release()
+            self._release()
             self._database.close()
         return 0
+
+    def _release(self) -> None:
+        with suppress(StoreUnavailableError):
+            self._lease.release()
 
     def _serve(self) -> float:
         """Lead if nobody else does, as long as it goes well; returns the seconds after which to try again.
@@ -85,22 +96,44 @@ class Scheduler:
         """
         begun = time.monotonic()
         try:
-            if self._lease.acquire():
-                self._standing_by = False
-                self._lead()
-            elif not self._standing_by:
-                self._standing_by = True
-                log.info("standing_by", holder=self._lease.holder)
+            self._lead_or_stand_by()
         except StoppedError as error:
-            if error.stop.kind is StopKind.REMOVED and not self._settings.register_anew:
-                raise
-            log.error("stepped_down", kind=error.stop.kind, message=str(error))
-            return FIRST_BACKOFF_S if error.stop.kind is StopKind.REMOVED else self._settings.lease_s
+            return self._on_stopped(error, time.monotonic() - begun)
         except LeadershipLostError as error:
             log.warning("leadership_lost", reason=str(error))
         except Exception as error:
             return self._back_off(error, time.monotonic() - begun)
-        return self._settings.lease_s / RENEWALS
+        return min(STANDBY_S, self._settings.lease_s / RENEWALS)
+
+    def _lead_or_stand_by(self) -> None:
+        """Act only on a schema that this version knows; looked at again once nobody can migrate without deposing us."""
+        try:
+            self._schema.check()
+            if not self._lease.acquire():
+                self._say("standing_by", holder=self._lease.holder)
+                return
+            self._schema.check()
+        except SchemaError as error:
+            self._release()
+            self._say("schema_unknown", reason=str(error))
+            return
+        self._said = ""
+        self._lead()
+
+    def _say(self, event: str, **data: str) -> None:
+        """Once, not at every look."""
+        if self._said != (said := f"{event} {data}"):
+            self._said = said
+            (log.info if event == "standing_by" else log.error)(event, **data)
+
+    def _on_stopped(self, error: StoppedError, lived_s: float) -> float:
+        """The master ended the subscription. REMOVED is an operator's affair. FAILED OVER: somebody else subscribed; who of us
+        leads is for the database to say, by the next `acquire`, and not at once, for it must not become a fight (M5).
+        """
+        if error.stop.kind is StopKind.REMOVED and not self._settings.register_anew:
+            raise error
+        log.error("stepped_down", kind=error.stop.kind, message=str(error))
+        return FIRST_BACKOFF_S if error.stop.kind is StopKind.REMOVED else self._count_failure(lived_s)
 
     def _lead(self) -> None:
         """One core's life."""
@@ -145,12 +178,14 @@ class Scheduler:
         try:
             for part in (lister, watch, driver):
                 part.start()
-            if not self._stopped.is_set():
+            if not self._stopped:
                 loop.run()
         finally:
             self._metrics.leading.set(0)
             for part in (driver, lister, watch):
                 part.stop()
+            if self._stopped:  # nothing goes out any more: the next one need not wait for a thread's end
+                self._release()
             driver.join(JOIN_S)
 
     def _make_driver(self, core: Core, inbox: Inbox) -> SchedulerDriver:
@@ -166,22 +201,32 @@ class Scheduler:
             credential=credential,
             tls=TlsOptions(ca_file=str(settings.ca_file)) if settings.ca_file else None,
             suppressed=() if core.state.waiting else (settings.role,),
+            may_subscribe=lambda: self._lease.is_current,
         )
         driver.set_framework_id(core.state.framework_id)
         return driver
 
     def _back_off(self, error: Exception, lived_s: float) -> float:
-        """Seconds to wait, longer each time unless the core had lived well."""
-        self._failures = 1 if lived_s > LONGEST_BACKOFF_S else self._failures + 1
+        """Seconds to wait after a failure."""
         if isinstance(error, StoreUnavailableError):
             log.error("database_unavailable", reason=str(error))
         else:
             log.error("core_failed", exc_info=error)
+        return self._count_failure(lived_s)
+
+    def _count_failure(self, lived_s: float) -> float:
+        """Seconds to wait, longer each time unless the core had lived well."""
+        self._failures = 1 if lived_s > LONGEST_BACKOFF_S else self._failures + 1
         return back_off_s(FIRST_BACKOFF_S, self._failures - 1, longest_s=LONGEST_BACKOFF_S)
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _read_uptime() -> float:
+    """Seconds that go on while the machine sleeps, and that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _make_id(at: datetime) -> str:

@@ -12,6 +12,7 @@ SwathError
 └── InternalError              ours: a fault of Swath, its machines or the network between them
     ├── IllegalTransitionError a state machine was asked for a pair that is not in its table
     ├── LeadershipLostError    another scheduler leads; nothing was written
+    ├── SchemaError            the database's schema is another than this version knows
     ├── StoreUnavailableError  the database does not answer
     │   └── StoreLockedError   it answers; another transaction holds what this one needs
     ├── RefusedByDatabaseError the database answers and will never take these values
@@ -91,6 +92,10 @@ class IllegalTransitionError(InternalError):
 
 class LeadershipLostError(InternalError):
     """The transaction's epoch is no longer the leader's; nothing was written."""
+
+
+class SchemaError(InternalError):
+    """The database's schema is older or newer than this version of Swath; the message says what to do."""
 
 
 class StoreUnavailableError(InternalError):

@@ -9,9 +9,10 @@ transactions would block its successors as well, for as long as its connection l
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -22,6 +23,19 @@ from swath.store.models import Leadership as Row
 NAME = "scheduler"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Term:
+    """What the row says."""
+
+    holder: str | None  # None once released
+    epoch: int
+    expires_at: datetime  # by the holder's clock
+
+    def is_free(self, now: datetime) -> bool:
+        """True when nobody holds the lead, or nobody has renewed it in time."""
+        return self.holder is None or self.expires_at <= now
+
+
 class Leadership:
     """The lease of one scheduler. Times are the caller's clock; leases must be longer than clocks differ."""
 
@@ -30,21 +44,28 @@ class Leadership:
         self._name = name
         self._lease = timedelta()
 
-    def acquire(self, holder: str, now: datetime, lease_s: float) -> int | None:
-        """The new epoch when the lease was free, expired or `holder`'s own; None while another holds it.
+    def find(self) -> Term | None:
+        """Who leads or led last; None before anybody has. Locks nothing. Raises StoreUnavailableError."""
+        with self._database.read() as session:
+            row = session.get(Row, self._name)
+            return None if row is None else Term(holder=row.holder, epoch=row.epoch, expires_at=row.expires_at)
 
-        `holder` names one process. Its name is enough to take over from it, so whoever knows that a holder is dead may ask in
-        that name; the epoch stops it if it was not. Waits for a transaction that the leader has open, and gives None when that
-        takes longer than a lock is waited for. Raises StoreUnavailableError.
+    def acquire(self, holder: str, now: datetime, lease_s: float, *, instead_of: int | None = None) -> int | None:
+        """The new epoch when the lease was free, expired, `holder`'s own or that of the epoch `instead_of`; None while another
+        holds it.
+
+        `holder` names one process. `instead_of` is the epoch of a leader that the caller knows to be dead; the new epoch stops
+        it if it was not. Waits for a transaction that the leader has open, and gives None when that takes longer than a lock
+        is waited for. Raises StoreUnavailableError.
         """
         self._lease = timedelta(seconds=lease_s)
+        free = or_(Row.holder.is_(None), Row.expires_at <= now, Row.holder == holder, Row.epoch == instead_of)
         try:
-            return self._take(holder, now)
+            return self._take(holder, now, free)
         except StoreLockedError:
             return None
 
-    def _take(self, holder: str, now: datetime) -> int | None:
-        free = or_(Row.holder.is_(None), Row.expires_at <= now, Row.holder == holder)
+    def _take(self, holder: str, now: datetime, free: ColumnElement[bool]) -> int | None:
         with self._database.write() as session:
             _ensure_row(session, self._name, now)
             return session.scalar(

@@ -1,44 +1,59 @@
 """Bring a database to the newest schema: one history (`migrations/`) for PostgreSQL and SQLite.
 
+Whoever leads is deposed in the same transaction: a scheduler that was not stopped writes nothing more, and one that does not
+know the new schema does not lead again (`swath.store.schema`).
+
 `python -m swath.store.migrate` does it for the database that $SWATH_DATABASE_URL names.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, NullPool, create_engine, event, text
+from sqlalchemy import Connection, NullPool, create_engine, event, inspect, text
 
-from swath.domain.errors import InternalError
+from swath.domain.errors import InternalError, SchemaError, SwathError
 from swath.store.database import BUSY_TIMEOUT_MS, CONNECT_TIMEOUT_S, errors_of_swath, normalise
+from swath.store.schema import SCRIPTS, read_history
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"  # of the checkout or of the application image
 LOCK = 0x53574154  # "SWAT": two programs that start at once migrate one after the other
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Run the migrations that `url` lacks, all in one transaction. Raises StoreUnavailableError."""
+    """Run the migrations that `url` lacks, all in one transaction.
+
+    Raises StoreUnavailableError, and SchemaError for a database that a newer version of Swath has migrated.
+    """
     with _connected(url) as connection:
-        command.upgrade(_make_config(connection), revision)
+        config = _make_config(connection)
+        found, known = _read_revision(connection), read_history(SCRIPTS)[0]
+        if found is not None and found not in known:
+            raise SchemaError(
+                f"the database is at {found}, which {SCRIPTS} does not have: a newer version has migrated it"
+            )
+        if found != ScriptDirectory.from_config(config).as_revision_number(revision):
+            _depose(connection)
+        command.upgrade(config, revision)
 
 
 def downgrade(url: str, revision: str = "-1") -> None:
     """Undo migrations down to `revision`, all in one transaction. Raises StoreUnavailableError."""
     with _connected(url) as connection:
+        _depose(connection)
         command.downgrade(_make_config(connection), revision)
 
 
 def find_revision(url: str) -> str | None:
     """The revision that the database is at; None for an empty one."""
     with _connected(url) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _read_revision(connection)
 
 
 def get_head() -> str:
@@ -47,6 +62,16 @@ def get_head() -> str:
     if head is None:
         raise InternalError(f"there are no migrations in {SCRIPTS}")
     return head
+
+
+def _read_revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _depose(connection: Connection) -> None:
+    """End the present leader's epoch, before any table changes: every transaction of the scheduler locks this row first."""
+    if inspect(connection).has_table("leadership"):
+        connection.execute(text("UPDATE leadership SET holder = NULL, epoch = epoch + 1"))
 
 
 def _make_config(connection: Connection | None) -> Config:
@@ -91,4 +116,7 @@ def _prepare_sqlite(connection: object) -> None:
 
 
 if __name__ == "__main__":
-    upgrade(os.environ["SWATH_DATABASE_URL"])
+    try:
+        upgrade(os.environ["SWATH_DATABASE_URL"])
+    except SwathError as error:
+        sys.exit(f"swath.store.migrate: {error}")

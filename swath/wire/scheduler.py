@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
 from typing import Any
 
+from swath.domain.errors import WireError
 from swath.domain.strict_json import read_strictly
 from swath.wire.backoff import FIRST_S, Backoff
 from swath.wire.calls import Message, make_id, make_subscribe, with_framework_id
@@ -51,15 +52,19 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         first_backoff_s: float = FIRST_S,
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random.random,
+        may_subscribe: Callable[[], bool] = lambda: True,
     ) -> None:
         """`timeout_s` bounds connecting and each answer; raises InvalidInputError for bad masters, OSError for bad TLS files.
 
+        `may_subscribe` is asked before each SUBSCRIBE, on the reader's thread: the newest SUBSCRIBE wins (surprise 33), so
+        one that leads no more must send none.
         `clock` in seconds and `random` in [0, 1) are seams for tests.
         """
         super().__init__(None, dict(framework_info), masters, implicit_acknowledgements=False, failover=True)
         self._framework: Message = dict(framework_info)
         self.suppressed = tuple(suppressed)  # roles that the next SUBSCRIBE suppresses
         self._consume = on_event
+        self._may_subscribe = may_subscribe
         self._timeout_s = timeout_s
         self._headers = {"Authorization": credential.to_header()} if credential else {}
         self._tls = tls.make_context() if tls else None
@@ -163,7 +168,9 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
     # The stream, on the reader's thread
 
     def make_subscribe(self) -> Message:
-        """SUBSCRIBE with the present framework id and suppressed roles."""
+        """SUBSCRIBE with the present framework id and suppressed roles; raises WireError where there must be none."""
+        if not self._may_subscribe():
+            raise WireError("this scheduler does not lead (any more): it does not subscribe")
         return make_subscribe(self._framework, self.suppressed)
 
     def on_open(self, endpoint: Endpoint, stream_id: str | None) -> None:

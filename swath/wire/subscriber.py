@@ -52,7 +52,7 @@ class StreamHandler(Protocol):
     """What a driver does with a stream. All four run on the subscriber's thread."""
 
     def make_subscribe(self) -> Message:
-        """The SUBSCRIBE of the next attempt."""
+        """The SUBSCRIBE of this attempt; a WireError says why there must be none."""
 
     def on_open(self, endpoint: Endpoint, stream_id: str | None) -> None:
         """SUBSCRIBE was answered with 200."""
@@ -209,11 +209,11 @@ class Subscriber:
 
     def _subscribe(self, endpoint: Endpoint) -> HTTPResponse:
         """Raises OSError, HTTPException. The response keeps the socket when http.client closes its connection."""
-        body = json.dumps(self._handler.make_subscribe()).encode()
         connection = connect(endpoint, self._tls, self._timeout_s)
         self._socket = connection.sock
         if self._stopping.is_set():
             raise ConnectionAbortedError("stopped")
+        body = json.dumps(self._handler.make_subscribe()).encode()  # last: connecting may have taken its time
         connection.request("POST", self._path, body=body, headers=self._headers)
         return connection.getresponse()
 

@@ -11,6 +11,7 @@ from scheduler.metrics import Metrics
 from scheduler.shell import Shell
 from scheduler.to_mesos import Items, Writer
 from swath.domain.changes import Change, PutSchedulerStatus
+from swath.store.leadership import Term
 from swath.wire.calls import Message
 from swath.wire.channel import CallResult, Outcome
 
@@ -64,16 +65,24 @@ class FakeLeadership:
     def __init__(self) -> None:
         self.holder: str | None = None
         self.epoch = 0
+        self.lease = timedelta()
         self.until = datetime.min.replace(tzinfo=UTC)
 
-    def acquire(self, holder: str, now: datetime, lease_s: float) -> int | None:
-        if self.holder not in (None, holder) and self.until > now:
+    def find(self) -> Term | None:
+        return Term(holder=self.holder, epoch=self.epoch, expires_at=self.until)
+
+    def acquire(self, holder: str, now: datetime, lease_s: float, *, instead_of: int | None = None) -> int | None:
+        if self.holder not in (None, holder) and self.until > now and self.epoch != instead_of:
             return None
-        self.holder, self.epoch, self.until = holder, self.epoch + 1, now + timedelta(seconds=lease_s)
+        self.lease = timedelta(seconds=lease_s)
+        self.holder, self.epoch, self.until = holder, self.epoch + 1, now + self.lease
         return self.epoch
 
     def renew(self, epoch: int, now: datetime) -> bool:
-        return epoch == self.epoch and self.holder is not None
+        if epoch != self.epoch or self.holder is None:
+            return False
+        self.until = now + self.lease
+        return True
 
     def release(self, epoch: int, now: datetime) -> bool:
         if epoch != self.epoch:
@@ -83,4 +92,4 @@ class FakeLeadership:
 
 
 def a_lease(row: FakeLeadership, clock: list[datetime], holder: str = "here") -> Lease:
-    return Lease(row, lease_s=15, find_leader=lambda: row.holder, clock=lambda: clock[0], holder=holder)
+    return Lease(row, lease_s=15, clock=lambda: clock[0], holder=holder)

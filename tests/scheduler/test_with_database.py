@@ -55,7 +55,7 @@ class Running:
         self.api = ApiStore(database)
         self.diary = Diary()
         self.inbox = Inbox()
-        lease = Lease(Leadership(database), lease_s=3600, find_leader=lambda: None, clock=_now, holder="test")
+        lease = Lease(Leadership(database), lease_s=3600, clock=_now, holder="test")
         assert lease.acquire()
         self.scene = Scene(api=self.api, scheduler=self.store, epoch=lease.epoch or 0)
         self.scene.image = self.scene.register(digest="sha256:2", manifest=MANIFEST)

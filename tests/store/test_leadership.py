@@ -10,7 +10,7 @@ import pytest
 from swath.domain.changes import SetFrameworkId
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
 from swath.store.database import Database, Limits
-from swath.store.leadership import Leadership, check_epoch
+from swath.store.leadership import Leadership, Term, check_epoch
 from swath.store.models import Framework
 from swath.store.scheduling import SchedulerStore
 from tests.store.build import NOW
@@ -81,6 +81,29 @@ def test_the_same_holder_takes_over_from_itself(database):
 
     assert leadership.acquire("a", later(1), 10) == old + 1
     assert not leadership.renew(old, later(1))
+
+
+def test_a_dead_leader_is_replaced_by_its_epoch(database):
+    """Whoever knows that a leader is dead need not wait for its lease; of two that know it, one leads."""
+    leadership = Leadership(database)
+    dead = leadership.acquire("dead", NOW, 3600)
+
+    assert leadership.acquire("b", NOW, 3600, instead_of=dead) == dead + 1
+    assert leadership.acquire("c", NOW, 3600, instead_of=dead) is None
+    assert not leadership.renew(dead, NOW)
+
+
+def test_the_term_is_what_the_row_says(database):
+    """None before anybody has led; then the holder, its epoch and its expiry; free once released or expired."""
+    leadership = Leadership(database)
+    assert leadership.find() is None
+    epoch = leadership.acquire("a", NOW, 10)
+
+    term = leadership.find()
+    assert term == Term(holder="a", epoch=epoch, expires_at=later(10))
+    assert (term.is_free(later(9)), term.is_free(later(10))) == (False, True)
+    leadership.release(epoch, later(1))
+    assert leadership.find().is_free(later(1))
 
 
 def test_of_many_that_ask_at_once_one_leads(database):

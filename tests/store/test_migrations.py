@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 
-from swath.domain.errors import InvalidInputError, StoreUnavailableError
+from swath.domain.changes import SetFrameworkId
+from swath.domain.errors import (
+    InternalError,
+    InvalidInputError,
+    LeadershipLostError,
+    SchemaError,
+    StoreUnavailableError,
+)
 from swath.store import migrate
 from swath.store.database import Database, normalise
+from swath.store.leadership import Leadership
 from swath.store.models import Base
+from swath.store.scheduling import SchedulerStore
+from swath.store.schema import SCRIPTS, Schema, read_history
+from tests.store.build import NOW
 
 
 def differences(connection: Connection) -> list[object]:
@@ -112,6 +126,87 @@ def test_a_database_that_does_not_answer_is_unavailable():
     """Migrating a server that nobody runs raises StoreUnavailableError."""
     with pytest.raises(StoreUnavailableError):
         migrate.upgrade("postgresql+psycopg://nobody@127.0.0.1:1/none")
+
+
+def test_what_is_read_without_alembic_is_what_alembic_says():
+    """The newest revision, and every one before it."""
+    known, head = read_history(SCRIPTS)
+
+    assert head == migrate.get_head()
+    assert known == {path.name[:4] for path in SCRIPTS.glob("versions/0*.py")}
+
+
+def test_m06_a_migration_deposes_the_leader(database_url):
+    """A scheduler that was left running writes nothing after it; migrating again, with nothing to do, deposes nobody."""
+    database = Database(database_url)
+    leadership = Leadership(database)
+    epoch = leadership.acquire("left running", NOW, 3600)
+
+    migrate.upgrade(database_url)
+    assert leadership.renew(epoch, NOW)
+    migrate.downgrade(database_url)
+    migrate.upgrade(database_url)
+
+    assert not leadership.renew(epoch, NOW)
+    with pytest.raises(LeadershipLostError):
+        SchedulerStore(database).apply([SetFrameworkId(framework_id="late")], epoch=epoch, now=NOW)
+    database.close()
+
+
+def a_later_version(directory: Path) -> Path:
+    """A copy of the migrations with one more."""
+    scripts = directory / "migrations"
+    shutil.copytree(SCRIPTS, scripts)
+    script = f'revision = "later"\ndown_revision = "{migrate.get_head()}"\n' + LATER
+    (scripts / "versions" / "later.py").write_text(script)
+    return scripts
+
+
+LATER = """
+from alembic import op
+import sqlalchemy as sa
+
+def upgrade() -> None:
+    op.create_table("later", sa.Column("id", sa.Integer(), primary_key=True))
+
+def downgrade() -> None:
+    op.drop_table("later")
+"""
+
+
+def test_a_database_of_another_version_is_named_with_what_to_do(database_url, tmp_path, monkeypatch):
+    """Current: nothing. Newer: start the newer version. Older: migrate with this one. Never a traceback of Alembic."""
+    database = Database(database_url)
+    here, later = Schema(database), Schema(database, a_later_version(tmp_path))
+
+    here.check()
+    with pytest.raises(SchemaError, match=r"older than later.*stop all schedulers.*python -m swath.store.migrate"):
+        later.check()
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "SCRIPTS", tmp_path / "migrations")
+        migrate.upgrade(database_url)
+    later.check()
+    with pytest.raises(SchemaError, match=f"ends at schema {here.head} and does not know the database's, later"):
+        here.check()
+    with pytest.raises(SchemaError, match="a newer version has migrated it"):
+        migrate.upgrade(database_url)
+    database.close()
+
+
+def test_an_empty_database_is_no_schema_that_is_known(empty_database_url):
+    """The message says what to run."""
+    database = Database(empty_database_url)
+    with pytest.raises(SchemaError, match=r"no schema yet.*python -m swath.store.migrate"):
+        Schema(database).check()
+    database.close()
+
+
+def test_migrations_that_end_in_two_ways_are_refused(tmp_path):
+    """Two branches that were merged without a look: nobody could say what is newest."""
+    scripts = a_later_version(tmp_path)
+    (scripts / "versions" / "other.py").write_text(f'revision = "other"\ndown_revision = "{migrate.get_head()}"\n')
+    with pytest.raises(InternalError, match=r"\['later', 'other'\]"):
+        read_history(scripts)
 
 
 @pytest.mark.parametrize(

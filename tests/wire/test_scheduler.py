@@ -379,3 +379,25 @@ def test_pymesos_methods_build_the_same_calls(cluster):
         calls.make_decline_inverse_offers(["o"]),
     ]
     assert standin.messages() == [calls.with_framework_id(message, "f-1") for message in expected]
+
+
+def test_m06_a_driver_that_may_not_subscribe_stays_away(cluster):
+    """The newest SUBSCRIBE wins, so a former leader whose stream is gone sends none; as a leader again it does."""
+    answers = iter([True, False, False])
+    denied, leads = threading.Semaphore(0), threading.Event()
+
+    def may_subscribe():
+        may = next(answers, leads.is_set())
+        if not may:
+            denied.release()
+        return may
+
+    standin, driver, recorder = cluster(end(SUBSCRIBED), hold(SUBSCRIBED), may_subscribe=may_subscribe)
+    recorder.until("DISCONNECTED")
+    for _ in range(3):
+        assert denied.acquire(timeout=5)
+    assert len(standin.subscribes) == 1
+    assert driver.call(KILL).outcome is Outcome.NOT_CONNECTED
+    leads.set()
+    recorder.until("SUBSCRIBED")
+    assert len(standin.subscribes) == 2
