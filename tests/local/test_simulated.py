@@ -14,7 +14,7 @@ from local.settings import Settings, check
 from local.simulated import SimulatedAgent
 from swath.domain.attempts import AttemptReport
 
-from .replay import RESOURCES
+from .cluster import RESOURCES
 from .scheduler_client import make_executor
 from .world import World
 
