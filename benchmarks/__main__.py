@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.machine import describe
 
-ALL = ("submit", "latency", "refill", "throughput", "idle")
+ALL = ("submit", "latency", "refill", "throughput", "idle", "updates", "launches")
 
 
 def main(names: list[str]) -> int:
