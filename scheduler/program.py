@@ -29,7 +29,6 @@ from swath.store.leadership import Leadership
 from swath.store.notification import Listener
 from swath.store.scheduling import SchedulerStore
 from swath.store.schema import Schema
-from swath.wire.endpoints import Credential, TlsOptions
 from swath.wire.scheduler import SchedulerDriver
 
 log = structlog.get_logger()
@@ -191,15 +190,12 @@ class Scheduler:
     def _make_driver(self, core: Core, inbox: Inbox) -> SchedulerDriver:
         """The driver, subscribing under the framework id that the database has, and suppressed when nothing waits (M28)."""
         settings = self._settings
-        credential = None
-        if settings.principal and settings.secret:
-            credential = Credential(principal=settings.principal, secret=settings.secret)
         driver = SchedulerDriver(
             on_event=inbox.put,
             framework_info=settings.make_framework(),
             masters=settings.master,
-            credential=credential,
-            tls=TlsOptions(ca_file=str(settings.ca_file)) if settings.ca_file else None,
+            credential=settings.make_credential(),
+            tls=settings.make_tls(),
             suppressed=() if core.state.waiting else (settings.role,),
             may_subscribe=lambda: self._lease.is_current,
         )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scheduler.core.state import CoreSettings
 from swath.domain.resources import Resources
 from swath.wire.calls import Message, make_executor_info, make_framework_info
+from swath.wire.endpoints import Credential, TlsOptions
 
 
 class Settings(BaseSettings):
@@ -30,7 +32,12 @@ class Settings(BaseSettings):
     secret: str | None = Field(default=None, repr=False)  # of the principal
     hostname: str | None = None
     webui_url: str | None = None
-    ca_file: Path | None = None  # of the master's certificate; with it, calls go over TLS
+    ca_file: Path | None = None  # of the master's certificate; with it or cert_file, everything goes over TLS (M13)
+    cert_file: Path | None = (
+        None  # our own certificate, where masters demand one; without ca_file the system's are trusted
+    )
+    key_file: Path | None = None  # of cert_file, unless it holds the key as well
+    tls_verify_hostname: bool = True  # False where certificates carry no addresses; the chain is verified all the same
     outputs_root: Path  # on the shared file system
     executor_command: str  # a shell's command line on the agent's host, or in executor_container
     executor_env: dict[str, str] = Field(default_factory=dict)
@@ -41,6 +48,39 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     http_port: int = 0  # of the metrics, on loopback; 0 for none
     lease_s: float = Field(default=15.0, gt=1)  # of the leadership
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        """Unusable files are found at the start, not in the first connection."""
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file is the key of cert_file, which is not set")
+        for name in ("ca_file", "cert_file", "key_file"):
+            path = getattr(self, name)
+            if path is not None and not os.access(path, os.R_OK):
+                raise ValueError(f"{name}: {path} is not there or cannot be read")
+        try:
+            if (tls := self.make_tls()) is not None:
+                tls.make_context()
+        except OSError as error:  # ssl's errors are such, too
+            raise ValueError(f"ca_file, cert_file and key_file do not serve for TLS: {error}") from error
+        return self
+
+    def make_tls(self) -> TlsOptions | None:
+        """TLS towards the masters; None for a plain wire."""
+        if not (self.ca_file or self.cert_file):
+            return None
+        return TlsOptions(
+            ca_file=_to_text(self.ca_file),
+            cert_file=_to_text(self.cert_file),
+            key_file=_to_text(self.key_file),
+            verify_hostname=self.tls_verify_hostname,
+        )
+
+    def make_credential(self) -> Credential | None:
+        """For basic authentication; None where principal or secret is not set."""
+        if not (self.principal and self.secret):
+            return None
+        return Credential(principal=self.principal, secret=self.secret)
 
     @property
     def executor_resources(self) -> Resources:
@@ -85,3 +125,7 @@ class Settings(BaseSettings):
             executor_resources=self.executor_resources,
             register_anew=self.register_anew,
         )
+
+
+def _to_text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

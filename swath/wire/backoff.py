@@ -20,15 +20,14 @@ class Backoff:
         self._random = random  # uniform in [0, 1)
         self._next_s = self._first_s
 
-    @property
-    def longest_s(self) -> float:
-        """What no delay exceeds, in seconds."""
-        return self._longest_s
-
     def draw_s(self) -> float:
         """The next delay in seconds."""
         ceiling, self._next_s = self._next_s, min(self._longest_s, self._next_s * 2)
         return ceiling * (0.5 + 0.5 * self._random())
+
+    def draw_longest_s(self) -> float:
+        """A delay as if everything had failed for long: for what must not be fought. Jitter all the same."""
+        return self._longest_s * (0.5 + 0.5 * self._random())
 
     def reset(self) -> None:
         """Begin anew, after a subscription that lasted."""

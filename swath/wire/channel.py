@@ -8,8 +8,9 @@ import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from io import BufferedReader
@@ -46,6 +47,7 @@ class CallResult:
     outcome: Outcome
     status: int | None = None  # of the HTTP response, where there was one
     message: str = ""  # why not, in Mesos' or the operating system's words
+    seconds: float = field(default=0.0, compare=False)  # until the outcome was known, from when its batch left
 
     @property
     def is_sent(self) -> bool:
@@ -142,12 +144,13 @@ class CallChannel:
         if session is None or session is not self._session:
             return [CallResult(outcome=Outcome.NOT_CONNECTED, message="there is no subscription")] * len(messages)
         results: list[CallResult] = []
-        was_kept = self._is_kept_for(session)
+        was_kept, begun = self._is_kept_for(session), time.monotonic()
         try:
             self._converse(session, messages, results)
         except (OSError, HTTPException, ValueError) as error:
             self._drop_connection()
-            failure = CallResult(outcome=Outcome.FAILED, message=f"{type(error).__name__}: {error}")
+            text, seconds = f"{type(error).__name__}: {error}", time.monotonic() - begun
+            failure = CallResult(outcome=Outcome.FAILED, message=text, seconds=seconds)
             rest = messages[len(results) :]
             if was_kept and not isinstance(error, TimeoutError) and not _UNREPEATABLE & {call["type"] for call in rest}:
                 return results + self._exchange_some(session, rest)  # once: its connection is a new one
@@ -164,11 +167,12 @@ class CallChannel:
         connection, pipe = self._connection, self._pipe
         assert connection is not None  # noqa: S101  made above
         assert pipe is not None  # noqa: S101
+        begun = time.monotonic()
         connection.sock.sendall(b"".join(_make_request(session, message) for message in messages))
         for _ in messages:
             response = HTTPResponse(cast(socket.socket, pipe), method="POST")
             response.begin()
-            results.append(_to_result(response))
+            results.append(_to_result(response, begun))
             if response.will_close:
                 self._drop_connection()
                 if len(results) < len(messages):
@@ -197,13 +201,13 @@ def _make_request(session: Session, message: Message) -> bytes:
     return b"%b%d\r\n\r\n%b" % (session.head, len(body), body)
 
 
-def _to_result(response: HTTPResponse) -> CallResult:
-    body = response.read()
+def _to_result(response: HTTPResponse, begun: float) -> CallResult:
+    body, seconds = response.read(), time.monotonic() - begun
     if 200 <= response.status < 300:
-        return CallResult(outcome=Outcome.SENT, status=response.status)
+        return CallResult(outcome=Outcome.SENT, status=response.status, seconds=seconds)
     text = body.decode("utf-8", "replace")[:1000]
     logger.warning("a call was answered with %d %s: %s", response.status, response.reason, text)
-    return CallResult(outcome=Outcome.FAILED, status=response.status, message=text or response.reason)
+    return CallResult(outcome=Outcome.FAILED, status=response.status, message=text or response.reason, seconds=seconds)
 
 
 def _find_loss(results: Sequence[CallResult]) -> str | None:

@@ -52,7 +52,8 @@ class TlsOptions:
         context = ssl.create_default_context(cafile=self.ca_file)
         context.check_hostname = self.verify_hostname
         if self.cert_file:
-            context.load_cert_chain(self.cert_file, self.key_file)
+            # An encrypted key is an error: without this, OpenSSL would ask for its password on the terminal.
+            context.load_cert_chain(self.cert_file, self.key_file, password=bytes)
         return context
 
 

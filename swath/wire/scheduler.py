@@ -17,6 +17,7 @@ from swath.wire.calls import Message, make_id, make_subscribe, with_framework_id
 from swath.wire.channel import CALL_TIMEOUT_S, CallChannel, CallResult, Outcome
 from swath.wire.endpoints import Credential, Endpoint, TlsOptions, connect
 from swath.wire.masters import make_masters
+from swath.wire.observer import Observer, Unobserved
 from swath.wire.pymesos_calls import PymesosCalls
 from swath.wire.pymesos_drivers import MesosSchedulerDriver
 from swath.wire.subscriber import Loss, Subscriber
@@ -27,6 +28,7 @@ PATH = "/api/v1/scheduler"
 OPERATOR_PATH = "/api/v1"
 MISSED_HEARTBEATS = 5  # Mesos' own advice, in scheduler-http-api.md
 _HEARTBEAT_S = 15.0  # until SUBSCRIBED announces another interval
+_LONGEST_HEARTBEAT_S = 3600.0  # an interval beyond this would be no watch
 
 
 class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
@@ -48,6 +50,7 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         credential: Credential | None = None,
         tls: TlsOptions | None = None,
         suppressed: Sequence[str] = (),
+        observer: Observer | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
         first_backoff_s: float = FIRST_S,
         clock: Callable[[], float] = time.monotonic,
@@ -65,6 +68,8 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         self.suppressed = tuple(suppressed)  # roles that the next SUBSCRIBE suppresses
         self._consume = on_event
         self._may_subscribe = may_subscribe
+        self._observer = observer or Unobserved()
+        self.heartbeat_interval_s = _HEARTBEAT_S  # as the last SUBSCRIBED announced it
         self._timeout_s = timeout_s
         self._headers = {"Authorization": credential.to_header()} if credential else {}
         self._tls = tls.make_context() if tls else None
@@ -114,6 +119,11 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         self._subscriber.drop(reason)
         self._subscriber.hurry()
 
+    @property
+    def last_heard_s(self) -> float | None:
+        """Seconds since the master's last byte on the open stream; None while there is none."""
+        return self._subscriber.silence_s
+
     # What the next SUBSCRIBE says
 
     @property
@@ -136,10 +146,13 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         """Send calls in order, pipelined; a result for each, in the same order."""
         framework_id = self.framework_id
         if framework_id is None or not self.connected:
-            return [CallResult(outcome=Outcome.NOT_CONNECTED, message="the framework is not subscribed")] * len(
-                messages
-            )
-        return self._channel.exchange([with_framework_id(message, framework_id) for message in messages])
+            unsent = CallResult(outcome=Outcome.NOT_CONNECTED, message="the framework is not subscribed")
+            results = [unsent] * len(messages)
+        else:
+            results = self._channel.exchange([with_framework_id(message, framework_id) for message in messages])
+        for message, result in zip(messages, results, strict=True):
+            self._report(self._observer.on_call, message["type"], result.outcome, result.seconds)
+        return results
 
     def query(self, message: Message) -> tuple[CallResult, Message]:
         """Ask the operator API of the master we are subscribed to, as with `{"type": "GET_AGENTS"}`; the answer or {}.
@@ -182,16 +195,27 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         """Take what concerns the driver, then pass the event on."""
         kind = event.get("type")
         if kind == "SUBSCRIBED":
-            self._on_subscribed(event["subscribed"])
+            if not self._take_subscribed(event):
+                return
         elif kind == "ERROR":
             # The master ends the subscription (M5). By the longest wait, whoever decides can stop the driver first.
             logger.error("Mesos: %s", event.get("error", {}).get("message"))
             self._subscriber.slow_down()
         self._consume(event)
 
-    def _on_subscribed(self, subscribed: Message) -> None:
-        self.set_framework_id(subscribed["framework_id"]["value"])
-        interval_s = subscribed.get("heartbeat_interval_seconds") or _HEARTBEAT_S
+    def _take_subscribed(self, event: Message) -> bool:
+        """False for one that cannot be used: without it the stream is worth nothing, and the next one may be better."""
+        framework_id = find_framework_id(event)
+        if framework_id is None:
+            logger.error("a SUBSCRIBED without a framework id: %r", event)
+            self._subscriber.drop("a SUBSCRIBED event without a framework id")
+            return False
+        self._on_subscribed(framework_id, find_heartbeat_s(event) or _HEARTBEAT_S)
+        return True
+
+    def _on_subscribed(self, framework_id: str, interval_s: float) -> None:
+        self.set_framework_id(framework_id)
+        self.heartbeat_interval_s = interval_s
         self._subscriber.watch(MISSED_HEARTBEATS * interval_s)
         if self._endpoint is not None and self._opened_with is not None:
             headers = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -199,11 +223,13 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
             self.stream_id = self._opened_with  # `connected` from here on
             if not self._started:  # `stop` came in between
                 self._set_disconnected()
+        self._report(self._observer.on_subscribed)
 
     def on_loss(self, loss: Loss) -> float | None:
         """Offers are gone, calls are NOT_CONNECTED; refusals are passed on as well, for nobody else would see them (M12)."""
         was_open = loss.lived_s > 0
         self._set_disconnected()
+        self._report(self._observer.on_lost, loss.reason)
         if was_open or loss.is_refusal:
             self._consume({"type": "DISCONNECTED", "reason": loss.reason})
         return None
@@ -215,6 +241,28 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
 
     def _on_gone(self, reason: str) -> None:
         self._subscriber.drop(reason)
+
+    def _report(self, report: Callable[..., None], *facts: object) -> None:
+        """Tell the observer; what it thinks of it is no concern of the driver's."""
+        try:
+            report(*facts)
+        except Exception:
+            logger.exception("the observer of the driver failed")
+
+
+def find_framework_id(event: Message) -> str | None:
+    """The id that a SUBSCRIBED gives; None where there is none."""
+    try:
+        value = event["subscribed"]["framework_id"]["value"]
+    except (KeyError, TypeError):
+        return None
+    return value if isinstance(value, str) and value else None
+
+
+def find_heartbeat_s(event: Message) -> float | None:
+    """The interval that a SUBSCRIBED announces, in seconds; None where there is none that a clock could keep."""
+    value = event["subscribed"].get("heartbeat_interval_seconds")
+    return float(value) if isinstance(value, int | float) and 0 < value <= _LONGEST_HEARTBEAT_S else None
 
 
 def _to_message(body: bytes) -> Message:

@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Protocol
@@ -30,6 +31,9 @@ _READ_SIZE = 256 * 1024  # bytes taken from the socket at once
 _LASTING_S = 1.0  # a stream that lived this long was a good one: the next loss begins with the shortest back-off
 _MOST_REDIRECTS = 5  # in a row; more are a loop
 _REFUSALS = frozenset({401, 403})
+# A server that refuses a certificate of TLS 1.3 does so after the handshake, and the reset of its socket may overtake it.
+_CUT_SHORT = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_MAYBE_REFUSED = " (over TLS: perhaps our certificate is refused, or one is demanded and none was given)"
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Connection": "close"}
 
 
@@ -97,6 +101,7 @@ class Subscriber:
         self._redirects = 0  # in a row
         self._dropped = ""  # why `drop` was called
         self._slow = False
+        self._heard_at: float | None = None  # when the open stream brought its last byte
 
     def start(self) -> None:
         """Begin to subscribe; raises RuntimeError the second time."""
@@ -119,6 +124,12 @@ class Subscriber:
     def is_alive(self) -> bool:
         """True between `start` and the thread's end."""
         return self._thread.is_alive()
+
+    @property
+    def silence_s(self) -> float | None:
+        """Seconds since the last byte of the open stream, handled or not; None while none is open."""
+        heard_at = self._heard_at
+        return None if heard_at is None else max(0.0, self._clock() - heard_at)
 
     def drop(self, reason: str) -> None:
         """End the open stream, if any, and subscribe again."""
@@ -156,7 +167,7 @@ class Subscriber:
     def _tell(self, loss: Loss) -> float | None:
         try:
             return self._handler.on_loss(loss)
-        except Exception:
+        except BaseException:  # as in `_deliver`
             logger.exception("the handler of a lost stream failed")
             return None
 
@@ -173,7 +184,7 @@ class Subscriber:
             return 0.0
         self._redirects, self._target = 0, None
         if slow or loss.status in _REFUSALS:
-            return self._backoff.longest_s
+            return self._backoff.draw_longest_s()
         if loss.lived_s >= _LASTING_S:
             self._backoff.reset()
         return self._backoff.draw_s()
@@ -190,15 +201,18 @@ class Subscriber:
             with response:
                 if response.status != 200:
                     return _to_loss(response, endpoint)
-                opened_at, self._endpoint, self._redirects = self._clock(), endpoint, 0
+                opened_at = self._heard_at = self._clock()
+                self._endpoint, self._redirects = endpoint, 0
                 self._handler.on_open(endpoint, response.getheader("Mesos-Stream-Id"))
                 reason = self._read(response)
         except TimeoutError:
             reason = "nothing was heard for too long"
         except IncompleteRead:  # no 0-chunk: the process died (surprise 7)
             reason = "the stream broke off"
-        except (OSError, HTTPException, WireError) as error:
+        except (OSError, HTTPException, WireError, UnicodeError) as error:  # UnicodeError: a host name that is none
             reason = f"{type(error).__name__}: {error}"
+            if self._tls is not None and opened_at is None and isinstance(error, _CUT_SHORT):
+                reason += _MAYBE_REFUSED
         except Exception as error:
             logger.exception("reading the stream of %s failed", self._path)
             reason = f"{type(error).__name__}: {error}"
@@ -221,6 +235,7 @@ class Subscriber:
         """Read until the stream ends; returns how it did, or raises."""
         decoder = Decoder()
         while data := response.read1(_READ_SIZE):
+            self._heard_at = self._clock()
             for record in decoder.feed(data):
                 self._deliver(record)
             if self._stopping.is_set() or self._dropped:
@@ -235,14 +250,17 @@ class Subscriber:
             if not isinstance(event, dict):
                 raise WireError(f"an event is an object, not {type(event).__name__}")
             self._handler.on_record(event)
-        except Exception:  # one bad record or one bad callback costs itself, never the stream (MESOS.md part 2, item 1)
+        except BaseException:
+            # One bad record or one bad callback costs itself, never the stream (MESOS.md part 2, item 1). SystemExit, too:
+            # off the main thread it would end the reader and nothing else, without a word.
             logger.exception("an event was not handled: %r", record[:1000])
 
     def _close(self) -> None:
-        sock, self._socket, self._endpoint = self._socket, None, None
+        sock, self._socket, self._endpoint, self._heard_at = self._socket, None, None, None
         if sock is not None:
             wake_socket(sock)
-            sock.close()
+            with suppress(OSError):
+                sock.close()
 
 
 def _to_loss(response: HTTPResponse, endpoint: Endpoint) -> Loss:

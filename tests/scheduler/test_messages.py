@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
@@ -16,7 +18,9 @@ from swath.domain.attempts import Attempt, AttemptSpec
 from swath.domain.errors import WireError
 from swath.domain.resources import Resources
 from swath.domain.states import Observation
+from swath.wire.endpoints import TlsOptions
 from tests.scheduler.world import NOON, a_job
+from tests.wire.certificates import Authority
 
 AGENT = "3c0fce3f-1a59-4266-acea-812768158413-S0"
 CPUS = {"name": "cpus", "type": "SCALAR", "scalar": {"value": 3.4}, "role": "*", "allocation_info": {"role": "eo"}}
@@ -223,3 +227,33 @@ def test_settings_come_from_the_environment_and_never_show_the_secret(monkeypatc
     made = Settings()
     assert made.executor_env == {"A": "1"}
     assert "hunter2" not in repr(made)
+
+
+def test_m13_settings_name_the_files_of_tls(tmp_path: Path):
+    """An authority, a certificate with its key, and whether names are verified; nothing of it means a plain wire."""
+    authority = Authority(tmp_path)
+    pair = authority.sign("scheduler")
+    assert settings().make_tls() is None
+    files = {"ca_file": authority.pair.certificate, "cert_file": pair.certificate, "key_file": pair.key}
+    assert settings(**files, tls_verify_hostname=False).make_tls() == TlsOptions(
+        **{name: str(path) for name, path in files.items()}, verify_hostname=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"ca_file": "nowhere"}, "ca_file: .*nowhere"),
+        ({"ca_file": "ca.csr"}, "do not serve for TLS"),
+        ({"cert_file": "ca.pem", "key_file": "other.key"}, "do not serve for TLS"),
+        ({"key_file": "other.key"}, "cert_file, which is not set"),
+        ({"cert_file": "ca.pem"}, "do not serve for TLS"),
+    ],
+    ids=["absent", "no certificate", "another's key", "key alone", "no key"],
+)
+def test_m13_unusable_files_are_refused_at_the_start(tmp_path: Path, files: dict[str, str], words: str):
+    """With the setting's name and the reason, not in the first connection."""
+    Authority(tmp_path).sign("other")
+    (tmp_path / "ca.csr").write_text("no certificate")
+    with pytest.raises(ValidationError, match=words):
+        settings(**{name: tmp_path / file for name, file in files.items()})
