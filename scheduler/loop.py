@@ -22,6 +22,7 @@ from scheduler.shell import Shell
 from swath.domain.changes import PutTask
 from swath.domain.errors import RefusedByDatabaseError, WireError
 from swath.domain.states import Desired
+from swath.domain.wishes import Wishes
 from swath.store.rows import JobRecord
 from swath.wire.calls import Message
 
@@ -48,6 +49,8 @@ class Jobs(Protocol):
     """Where the api's wishes are read."""
 
     def read_changed_jobs(self) -> list[JobRecord]: ...
+
+    def read_operator_wishes(self) -> Wishes: ...
 
     def read_failed(self, job_id: str, after: int | None, limit: int) -> tuple[list[PutTask], int | None]: ...
 
@@ -171,6 +174,7 @@ class Loop:
         self._core = self._load()
         if before.connected and before.framework_id is not None:
             self._handle([ev.Subscribed(framework_id=before.framework_id, master=before.master)])
+        self._inbox.put(Signal.DESIRED)  # what operators want comes by this alone
 
     def _to_events(self, items: Sequence[Item]) -> Iterator[ev.Event]:
         """The core's events, in order; however often the database has called, it is read once.
@@ -179,6 +183,9 @@ class Loop:
         """
         if Signal.DESIRED in items:
             yield from map(self._to_seen, self._jobs.read_changed_jobs())
+            wishes = self._jobs.read_operator_wishes()
+            if wishes.agents or wishes.framework is not None:
+                yield ev.WishesSeen(wishes=wishes)
         for item in items:
             if isinstance(item, dict):
                 if (event := _convert(item)) is not None:

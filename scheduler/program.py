@@ -16,6 +16,7 @@ from scheduler.lease import RENEWALS, Lease
 from scheduler.listing import AgentLister
 from scheduler.loop import Inbox, Loop, Signal, Watch
 from scheduler.metrics import Metrics
+from scheduler.operating import AgentOperator
 from scheduler.settings import Settings
 from scheduler.shell import Shell, StoppedError
 from scheduler.to_mesos import Writer
@@ -40,8 +41,6 @@ STANDBY_S = (
     0.5  # between two looks at the lead: a standby takes over so soon after a release, or a death on its own host
 )
 
-EXIT_REMOVED = 3  # the master has removed the framework, and nobody has allowed to register anew
-
 
 class Scheduler:
     """One process. `stop` may be called from any thread and from a signal's handler."""
@@ -55,6 +54,7 @@ class Scheduler:
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._inbox = Inbox()
         self._failures = 0
+        self._removed = False  # the master has removed the framework, and nobody has decided yet what then
         self._said = ""  # why this process does not lead, as it was last logged
         self._lease = Lease(Leadership(self._database), lease_s=settings.lease_s, clock=_now, uptime=_read_uptime)
 
@@ -75,9 +75,6 @@ class Scheduler:
                 wait_s = self._serve()
                 with suppress(queue.Empty):
                     self._wakeups.get(timeout=wait_s)
-        except StoppedError as error:
-            log.error("framework_removed", message=str(error), help="SWATH_REGISTER_ANEW=1 takes a new framework id")
-            return EXIT_REMOVED
         finally:
             self._release()
             self._database.close()
@@ -91,7 +88,7 @@ class Scheduler:
         """Lead if nobody else does, as long as it goes well; returns the seconds after which to try again.
 
         Crash-only: whatever breaks ends the core, and nothing is acknowledged that was not committed; the next core begins
-        from the database. Raises StoppedError when only an operator can help.
+        from the database.
         """
         begun = time.monotonic()
         try:
@@ -126,13 +123,14 @@ class Scheduler:
             (log.info if event == "standing_by" else log.error)(event, **data)
 
     def _on_stopped(self, error: StoppedError, lived_s: float) -> float:
-        """The master ended the subscription. REMOVED is an operator's affair. FAILED OVER: somebody else subscribed; who of us
-        leads is for the database to say, by the next `acquire`, and not at once, for it must not become a fight (M5).
+        """REMOVED: this process goes on outside of Mesos, until an operator decides. ANEW: one has decided. FAILED OVER:
+        somebody else subscribed; who of us leads is for the database to say, by the next `acquire`, and not at once, for
+        it must not become a fight (M5).
         """
-        if error.stop.kind is StopKind.REMOVED and not self._settings.register_anew:
-            raise error
-        log.error("stepped_down", kind=error.stop.kind, message=str(error))
-        return FIRST_BACKOFF_S if error.stop.kind is StopKind.REMOVED else self._count_failure(lived_s)
+        kind = error.stop.kind
+        self._removed = kind is StopKind.REMOVED
+        log.error("core_stopped", kind=kind, message=str(error))
+        return self._count_failure(lived_s) if kind is StopKind.STEP_DOWN else 0.0
 
     def _lead(self) -> None:
         """One core's life."""
@@ -141,14 +139,15 @@ class Scheduler:
         settings = self._settings.make_core_settings()
 
         def load() -> Core:
-            return Core.load(store.load(), settings, make_id=_make_id, now=_now())
+            return Core.load(store.load(), settings, make_id=_make_id, now=_now(), removed=self._removed)
 
         core = load()
         driver = self._make_driver(core, inbox)
-        lister = AgentLister(driver, inbox.put)
+        lister, operator = AgentLister(driver, inbox.put), AgentOperator(driver, inbox.put)
         watch = Watch(Listener(self._database, Channel.DESIRED), inbox)
         writer = Writer(
             role=self._settings.role,
+            framework=self._settings.make_framework(),
             executor=self._settings.make_executor(),
             outputs_root=str(self._settings.outputs_root.absolute()),
             read_items=store.read_items,
@@ -159,6 +158,7 @@ class Scheduler:
             fence=self._lease,
             writer=writer,
             list_agents=lister.request,
+            operate=operator.operate,
             metrics=self._metrics,
         )
         loop = Loop(
@@ -175,13 +175,17 @@ class Scheduler:
         self._metrics.leading.set(1)
         log.info("leading", holder=self._lease.holder, epoch=self._lease.epoch, jobs=len(core.state.jobs))
         try:
-            for part in (lister, watch, driver):
+            for part in (lister, operator, watch):
                 part.start()
+            if core.state.outside is None:
+                driver.start()
+            else:
+                log.warning("outside_of_mesos", reason=core.state.outside)
             if not self._stopped:
                 loop.run()
         finally:
             self._metrics.leading.set(0)
-            for part in (driver, lister, watch):
+            for part in (driver, lister, operator, watch):
                 part.stop()
             if self._stopped:  # nothing goes out any more: the next one need not wait for a thread's end
                 self._release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import socket
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -14,8 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scheduler.core.state import CoreSettings
 from swath.domain.resources import Resources
-from swath.wire.calls import Message, make_executor_info, make_framework_info
+from swath.wire.calls import CAPABILITIES, Message, make_executor_info, make_framework_info
 from swath.wire.endpoints import Credential, TlsOptions
+from swath.wire.enums import Capability
 
 
 class Settings(BaseSettings):
@@ -30,7 +32,7 @@ class Settings(BaseSettings):
     name: str = "swath"
     principal: str | None = None
     secret: str | None = Field(default=None, repr=False)  # of the principal
-    hostname: str | None = None
+    hostname: str = Field(default_factory=socket.gethostname)  # where this scheduler runs, for Mesos' pages
     webui_url: str | None = None
     ca_file: Path | None = None  # of the master's certificate; with it or cert_file, everything goes over TLS (M13)
     cert_file: Path | None = (
@@ -43,6 +45,7 @@ class Settings(BaseSettings):
     executor_env: dict[str, str] = Field(default_factory=dict)
     executor_container: dict[str, Any] | None = None  # Mesos' ContainerInfo; None for a process on the host
     executor_cpus: float = Field(default=0.1, ge=0)
+    gpus: bool = False  # be offered agents with GPUs (MESOS.md, M33)
     executor_mem: int = Field(default=128, ge=0)  # MiB
     register_anew: bool = False  # take a new framework id after the master has removed the old one
     log_format: Literal["console", "json"] = "console"
@@ -116,6 +119,7 @@ class Settings(BaseSettings):
             hostname=self.hostname,
             webui_url=self.webui_url,
             labels={"framework": "swath"},
+            capabilities=(*CAPABILITIES, Capability.GPU_RESOURCES) if self.gpus else CAPABILITIES,
         )
 
     def make_core_settings(self) -> CoreSettings:

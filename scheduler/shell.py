@@ -15,10 +15,13 @@ from scheduler.metrics import Metrics
 from scheduler.to_mesos import Writer
 from swath.domain.changes import Change
 from swath.domain.errors import SwathError
+from swath.domain.wishes import AgentWish
 from swath.wire.calls import Message
 from swath.wire.channel import CallResult, Outcome
 
 log = structlog.get_logger()
+
+_AHEAD = (fx.UpdateFramework, fx.Revive)  # calls that go out before the commit
 
 RESUBSCRIBE_S = 10.0  # at most one new subscription in so many seconds because calls fail
 
@@ -66,6 +69,7 @@ class Shell:
         fence: Fence,
         writer: Writer,
         list_agents: Callable[[], None],
+        operate: Callable[[AgentWish], None],
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,6 +78,8 @@ class Shell:
         self._fence = fence
         self._writer = writer
         self._list_agents = list_agents
+        self._operate = operate
+        self._heard: list[ev.Event] = []  # what the core has to hear of the calls of this turn
         self._metrics = metrics
         self._clock = clock
         self._resubscribed_at = clock() - RESUBSCRIBE_S
@@ -89,15 +95,16 @@ class Shell:
         messages = [(call, message) for call in effects.calls if (message := self._writer.write(call)) is not None]
         self._fence.check()
         # A REVIVE says nothing of what is being written: the offers come while the transaction runs.
-        self._send([(call, message) for call, message in messages if isinstance(call, fx.Revive)])
+        self._send([(call, message) for call, message in messages if isinstance(call, _AHEAD)])
         self._commit(effects.changes, now)
         self._fence.check()
-        self._send([(call, message) for call, message in messages if not isinstance(call, fx.Revive)])
+        self._send([(call, message) for call, message in messages if not isinstance(call, _AHEAD)])
         self._resubscribe_if_owed()
         for note in effects.notes:
             getattr(log, note.level)(note.event, **note.data)
         self._do_the_rest(effects.calls)
-        return list(self._writer.take_refused())
+        heard, self._heard = self._heard, []
+        return [*self._writer.take_refused(), *heard]
 
     def _commit(self, changes: Sequence[Change], now: datetime) -> None:
         if not changes:
@@ -119,6 +126,8 @@ class Shell:
         for call, result in answered:
             if not result.is_sent:
                 self._on_failed(call, result)
+            elif isinstance(call, fx.Teardown):
+                self._heard.append(ev.TornDown())
 
     def _on_failed(self, call: fx.Call, result: CallResult) -> None:
         """Updates are sent again, kills and reconciliations repeated, launches asked for. What the master thinks of our
@@ -126,7 +135,10 @@ class Shell:
         """
         self._metrics.failed_calls.inc()
         log.warning("call_failed", call=type(call).__name__, status=result.status, reason=result.message)
-        concerns_offers = isinstance(call, fx.Accept | fx.Decline | fx.Revive | fx.Suppress)
+        if isinstance(call, fx.UpdateFramework) and result.status is not None:
+            self._heard.append(ev.FiltersRefused())
+            return
+        concerns_offers = isinstance(call, fx.Accept | fx.Decline | fx.Revive | fx.Suppress | fx.UpdateFramework)
         if concerns_offers and result.outcome is Outcome.FAILED:
             self._owed = f"{type(call).__name__} failed"
 
@@ -140,5 +152,7 @@ class Shell:
         for call in calls:
             if isinstance(call, fx.ListAgents):
                 self._list_agents()
+            if isinstance(call, fx.Operate):
+                self._operate(call.wish)
             if isinstance(call, fx.Stop):
                 raise StoppedError(call)

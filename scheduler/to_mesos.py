@@ -21,7 +21,8 @@ class Writer:
     """Puts calls into Mesos' words; what it has to know is the same for all of them."""
 
     role: str
-    executor: wire.Message
+    framework: wire.Message  # FrameworkInfo
+    executor: wire.Message  # ExecutorInfo
     outputs_root: str
     read_items: Items
     refused: list[LaunchRefused] = field(default_factory=list)  # launches for which there were no words
@@ -43,8 +44,20 @@ class Writer:
                 return wire.make_kill(call.task_id, call.agent_id)
             case fx.Reconcile():
                 return wire.make_reconcile(call.tasks)
+            case fx.AnswerInverse():
+                make = wire.make_accept_inverse_offers if call.accept else wire.make_decline_inverse_offers
+                return make(call.offer_ids, call.refuse_s)
+            case fx.UpdateFramework():
+                return self._update_framework(call)
+            case fx.Teardown():
+                return wire.make_teardown()
             case _:
                 return None
+
+    def _update_framework(self, call: fx.UpdateFramework) -> wire.Message:
+        filters = {self.role: wire.make_offer_filter(call.minimums)}
+        suppressed = (self.role,) if call.suppressed else ()
+        return wire.make_update_framework({**self.framework, "offer_filters": filters}, suppressed)
 
     def take_refused(self) -> list[LaunchRefused]:
         """The launches refused since the last time."""

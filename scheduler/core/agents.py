@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scheduler.core.effects import Decline, ListAgents
-from scheduler.core.events import AgentsListed, Failure, Offer
+from scheduler.core.events import AgentsListed, Failure, InverseOffer, Offer
 from scheduler.core.state import Agent
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
@@ -17,10 +19,10 @@ def on_offer(turn: Turn, offer: Offer) -> None:
     if agent is None:
         agent = turn.state.add_agent(_guess(offer, Resources()))
         list_soon(turn)
-        _reconsider(turn)
+        reconsider(turn)
     agent.offers[offer.id] = offer
     agent.offered_at = turn.now
-    info = agent.info if agent.listed else _guess(offer, _at_least(turn, agent))
+    info = _with_window(agent.info, offer) if agent.listed else _guess(offer, _at_least(turn, agent))
     if info != agent.info or _is_stale(turn, agent):
         _write(turn, agent, info)
 
@@ -36,8 +38,9 @@ def on_listed(turn: Turn, event: AgentsListed) -> None:
         if agent is None:
             agent = state.add_agent(info)
         agent.listed = True
+        info = _with_window(info, agent.info)  # the list does not tell of it
         if agent.info != info:
-            _reconsider(turn)
+            reconsider(turn)
         if agent.info != info or _is_stale(turn, agent):
             _write(turn, agent, info)
     known = {info.agent_id for info in event.agents} | event.recovered
@@ -48,6 +51,13 @@ def on_listed(turn: Turn, event: AgentsListed) -> None:
         if offered_at is None or offered_at < asked_at:
             _drop(turn, agent_id)
     list_later(turn)
+
+
+def on_window(turn: Turn, offer: InverseOffer) -> None:
+    """The agent will be taken away for a while."""
+    agent = turn.state.agents.get(offer.agent_id)
+    if agent is not None and (info := _with_window(agent.info, offer)) != agent.info:
+        _write(turn, agent, info)
 
 
 def on_failure(turn: Turn, event: Failure) -> None:
@@ -88,7 +98,13 @@ def _guess(offer: Offer, total: Resources) -> PutAgent:
         attributes=offer.attributes,
         region=offer.region,
         zone=offer.zone,
+        unavailable_from=offer.unavailable_from,
+        unavailable_until=offer.unavailable_until,
     )
+
+
+def _with_window(info: PutAgent, of: Offer | InverseOffer | PutAgent) -> PutAgent:
+    return replace(info, unavailable_from=of.unavailable_from, unavailable_until=of.unavailable_until)
 
 
 def _at_least(turn: Turn, agent: Agent) -> Resources:
@@ -116,10 +132,10 @@ def _drop(turn: Turn, agent_id: str) -> None:
         if agent.offers:
             turn.call(Decline(offer_ids=tuple(agent.offers), refuse_s=turn.state.settings.refuse_s))
         turn.write(DeactivateAgent(agent_id=agent_id))
-        _reconsider(turn)
+        reconsider(turn)
 
 
-def _reconsider(turn: Turn) -> None:
+def reconsider(turn: Turn) -> None:
     """With another cluster, what was hopeless may not be any more."""
     for job_id in turn.state.waiting:
         turn.state.jobs[job_id].hopeless = False

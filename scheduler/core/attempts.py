@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from scheduler.core import demands, jobs, resting
+from scheduler.core import demands, jobs, maintenance, resting
 from scheduler.core.events import Update
 from scheduler.core.state import Job, LiveAttempt
 from scheduler.core.timers import Kind
@@ -98,6 +98,7 @@ def _end_task_attempt(
     )
     if cause is None:
         ended_at = _to_time(said.ended_at) or turn.now
+        maintenance.note_run(job, live, turn.now)
         after = replace(
             task, state=TaskState.SUCCEEDED, winner_attempt=live.attempt.id, ended_at=ended_at, message=None
         )
@@ -148,11 +149,15 @@ def _retried(turn: Turn, job: Job, live: LiveAttempt, task: PutTask, cause: Caus
 
 def _find_cause(live: LiveAttempt, state: AttemptState, update: Update, said: AttemptReport) -> Cause:
     """Why the attempt did not succeed: as its executor says, else by what Mesos says."""
+    # "DRAIN_AGENT kills count as free retries" (M32).
+    drained = live.drained or (update.reason == "REASON_AGENT_DRAINING" and not live.kills)
     if state is AttemptState.LOST:
-        return Cause.DROPPED if update.observation is Observation.DROPPED else Cause.LOST
-    if state is AttemptState.KILLED:
-        # A kill that nobody here asked for is the platform's: draining an agent "counts as free retries" (M32).
-        return live.overdue or (Cause.KILLED if live.kills else Cause.AGENT)
+        lost = Cause.DRAINED if drained else Cause.LOST
+        return Cause.DROPPED if update.observation is Observation.DROPPED else lost
+    if state is AttemptState.KILLED and not drained:
+        return live.overdue or (Cause.KILLED if live.kills else Cause.AGENT)  # else the kill is the platform's
+    if drained:
+        return Cause.DRAINED
     if said.cause is not None:
         return said.cause
     if update.observation is Observation.ERROR:

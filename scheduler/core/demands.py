@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from scheduler.core import maintenance
 from scheduler.core.state import Agent, Job, State
 from swath.domain.resources import Resources
 from swath.matching.model import AgentView, Demand
+from swath.matching.reasons import Shut
 
 
 def make_demands(state: State) -> list[Demand]:
     """What could start now: a demand for each job and size of task."""
+    if state.is_leaving:
+        return []
     return [demand for job_id in state.waiting for demand in demands_of(state.jobs[job_id])]
 
 
-def make_views(state: State) -> list[AgentView]:
+def make_views(state: State, now: datetime) -> list[AgentView]:
     """The agents as the matcher sees them."""
-    settings = state.settings
-    return [_view(agent, settings.executor_id, settings.executor_resources) for agent in state.agents.values()]
+    return [_view(state, agent, now) for agent in state.agents.values()]
 
 
-def _view(agent: Agent, executor_id: str, executor: Resources) -> AgentView:
+def _view(state: State, agent: Agent, now: datetime) -> AgentView:
+    executor = state.settings.executor_resources
     # "Offers list executor_ids" (transcript 02): the first task on an agent brings its executor along, whose resources
     # the same offers have to cover.
-    there = any(executor_id in offer.executor_ids for offer in agent.offers.values())
-    rests = agent.rests_until is not None
-    offered = bool(agent.offers) and not rests
+    there = any(state.settings.executor_id in offer.executor_ids for offer in agent.offers.values())
+    shut = _find_shut(state, agent)
+    offered = bool(agent.offers) and shut is None
     return AgentView(
         id=agent.info.agent_id,
         free=agent.offered if offered else agent.info.total - agent.use.resources - executor,
@@ -32,8 +38,15 @@ def _view(agent: Agent, executor_id: str, executor: Resources) -> AgentView:
         reserved=executor,
         attributes=agent.info.attributes,
         offered=offered,
-        resting=rests,
+        shut=shut,
+        closes_in_s=maintenance.closes_in_s(agent.info, now),
     )
+
+
+def _find_shut(state: State, agent: Agent) -> Shut | None:
+    if agent.info.deactivated or agent.info.agent_id in state.agent_wishes:
+        return Shut.CORDONED
+    return None if agent.rests_until is None else Shut.RESTING
 
 
 def largest_mem(state: State, job: Job) -> int | None:
@@ -58,7 +71,7 @@ def demands_of(job: Job) -> list[Demand]:
     for index in job.due:
         mem = job.memory_of(index)
         sizes[mem] = sizes.get(mem, 0) + 1
-    base = job.record.resources
+    base, expected_s = job.record.resources, maintenance.expected_s(job)
     if job.pending:
         sizes[base.mem] = sizes.get(base.mem, 0) + job.pending.count
     return [
@@ -70,6 +83,7 @@ def demands_of(job: Job) -> list[Demand]:
             priority=job.record.priority,
             since=job.record.submitted_at,
             constraints=job.record.spec.constraints,
+            expected_s=expected_s,
         )
         for mem, count in sizes.items()
     ]

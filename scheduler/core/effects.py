@@ -10,6 +10,8 @@ from typing import Any
 
 from swath.domain.attempts import Attempt
 from swath.domain.changes import Change
+from swath.domain.resources import Resources
+from swath.domain.wishes import AgentWish
 from swath.store.rows import JobRecord
 
 
@@ -74,6 +76,35 @@ class Reconcile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerInverse:
+    """Say whether agents may be taken away for maintenance."""
+
+    accept: bool
+    offer_ids: tuple[str, ...]
+    refuse_s: float  # until they are asked for again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateFramework:
+    """Have the master offer only what holds one of these amounts (M30)."""
+
+    minimums: tuple[Resources, ...]
+    suppressed: bool  # the call says it anew
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operate:
+    """Have Mesos cordon, drain or reactivate an agent; the answer is an Operated."""
+
+    wish: AgentWish
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Teardown:
+    """Remove the framework from Mesos, which kills all its tasks: on an operator's explicit command only (M4)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ListAgents:
     """Ask the leading master for its agents; the answer is an AgentsListed."""
 
@@ -83,6 +114,7 @@ class StopKind(StrEnum):
 
     STEP_DOWN = "step down"  # another instance is subscribed: do not fight (M5)
     REMOVED = "removed"  # the framework is gone for the master: an operator has to decide
+    ANEW = "anew"  # as an operator has decided: begin again with what the database says
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +125,21 @@ class Stop:
     message: str
 
 
-Call = Accept | Decline | Revive | Suppress | Acknowledge | Kill | Reconcile | ListAgents | Stop
+Call = (
+    Accept
+    | Decline
+    | Revive
+    | Suppress
+    | Acknowledge
+    | Kill
+    | Reconcile
+    | AnswerInverse
+    | UpdateFramework
+    | Operate
+    | Teardown
+    | ListAgents
+    | Stop
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import datetime
 from swath.domain.changes import PutAgent, PutTask
 from swath.domain.resources import Resources
 from swath.domain.states import Observation
+from swath.domain.wishes import Wishes
 from swath.store.rows import JobRecord
 
 
@@ -52,6 +53,25 @@ class Offer:
     attributes: Mapping[str, str] = field(default_factory=dict)
     region: str | None = None
     zone: str | None = None
+    unavailable_from: datetime | None = None  # of the agent's maintenance window, where one is planned
+    unavailable_until: datetime | None = None  # None for a window without an end
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InverseOffer:
+    """The question whether an agent may be taken away for a while."""
+
+    id: str
+    agent_id: str
+    unavailable_from: datetime
+    unavailable_until: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InverseOffered:
+    """New inverse offers; each comes again after its filter, whatever was answered (surprise 46)."""
+
+    offers: tuple[InverseOffer, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,12 +150,40 @@ class LaunchRefused:
     message: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WishesSeen:
+    """What operators want, as far as nobody has carried it out."""
+
+    wishes: Wishes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operated:
+    """What Mesos' operator API said to an Operate."""
+
+    agent_id: str
+    rev: int  # of the wish
+    problem: str | None = None  # why not; None where it did it
+    refused: bool = False  # asking again would change nothing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TornDown:
+    """Mesos has taken our TEARDOWN: nothing of this framework runs any more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FiltersRefused:
+    """The master takes no UPDATE_FRAMEWORK of ours: it offers whatever there is."""
+
+
 Event = (
     Subscribed
     | Disconnected
     | Heartbeat
     | MasterError
     | Offered
+    | InverseOffered
     | Rescinded
     | Update
     | Unstorable
@@ -143,4 +191,8 @@ Event = (
     | JobSeen
     | AgentsListed
     | LaunchRefused
+    | WishesSeen
+    | Operated
+    | TornDown
+    | FiltersRefused
 )

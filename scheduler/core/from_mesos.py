@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scheduler.core.events import (
@@ -13,6 +13,8 @@ from scheduler.core.events import (
     Event,
     Failure,
     Heartbeat,
+    InverseOffer,
+    InverseOffered,
     MasterError,
     Offer,
     Offered,
@@ -27,7 +29,7 @@ from swath.wire.calls import to_resources
 
 Message = Mapping[str, Any]
 
-_ILL_FORMED = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError)  # what reading one may raise
+_ILL_FORMED = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)  # what reading one may raise
 
 
 def to_event(message: Message) -> Event | None:
@@ -83,7 +85,29 @@ def _to_offer(offer: Message) -> Offer:
         attributes=_to_attributes(offer.get("attributes") or ()),
         region=region,
         zone=zone,
+        **_to_window(offer),
     )
+
+
+def _to_inverse_offered(message: Message) -> InverseOffered:
+    offers = message["inverse_offers"].get("inverse_offers") or ()
+    # An inverse offer may be for no agent in particular, says the protocol; Mesos makes none of that kind.
+    return InverseOffered(offers=tuple(_to_inverse_offer(offer) for offer in offers if "agent_id" in offer))
+
+
+def _to_inverse_offer(offer: Message) -> InverseOffer:
+    return InverseOffer(id=offer["id"]["value"], agent_id=offer["agent_id"]["value"], **_to_window(offer))
+
+
+def _to_window(entry: Message) -> dict[str, Any]:
+    """The maintenance window of an offer or inverse offer; empty where there is none."""
+    unavailability = entry.get("unavailability")
+    if not unavailability:
+        return {}
+    begins = datetime.fromtimestamp(unavailability["start"]["nanoseconds"] / 1e9, UTC)
+    duration = unavailability.get("duration")
+    ends = None if duration is None else begins + timedelta(microseconds=duration["nanoseconds"] / 1000)
+    return {"unavailable_from": begins, "unavailable_until": ends}
 
 
 def _to_url(offer: Message) -> str:
@@ -124,7 +148,10 @@ def _to_agent(entry: Message) -> PutAgent:
         attributes=_to_attributes(info.get("attributes") or ()),
         region=region,
         zone=zone,
-        active=bool(entry.get("active", True)) and not entry.get("deactivated", False),
+        # Whoever was deactivated by an operator is not active in Mesos' words, and there all the same (transcript 09d).
+        active=bool(entry.get("active", True)) or bool(entry.get("deactivated", False)),
+        deactivated=bool(entry.get("deactivated", False)),
+        drain=(entry.get("drain_info") or {}).get("state"),
     )
 
 
@@ -155,6 +182,7 @@ def _to_failure(message: Message) -> Failure:
 _CONVERSIONS: Mapping[str, Callable[[Message], Event]] = {
     "SUBSCRIBED": _to_subscribed,
     "OFFERS": _to_offered,
+    "INVERSE_OFFERS": _to_inverse_offered,
     "RESCIND": lambda message: Rescinded(offer_id=message["rescind"]["offer_id"]["value"]),
     "UPDATE": _to_update,
     "FAILURE": _to_failure,

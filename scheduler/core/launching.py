@@ -22,7 +22,7 @@ def place(turn: Turn) -> None:
     offering = turn.state.agents_with_offers()
     if not offering:
         return
-    result = plan(demands.make_views(turn.state), demands.make_demands(turn.state))
+    result = plan(demands.make_views(turn.state, turn.now), demands.make_demands(turn.state))
     launch_plan(turn, result)
     _decline(turn, [agent for agent in offering if agent.rests_until is None], turn.state.settings.refuse_s)
     for agent in offering:

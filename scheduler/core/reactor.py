@@ -8,10 +8,14 @@ from typing import Any
 
 from scheduler.core import (
     agents,
+    filters,
     jobs,
     kills,
     launching,
+    maintenance,
     offers,
+    operators,
+    outside,
     overdue,
     partitions,
     reconciliation,
@@ -26,6 +30,7 @@ from scheduler.core.state import CoreSettings, Limit, State
 from scheduler.core.timers import Key, Kind
 from scheduler.core.turn import Turn
 from swath.domain.states import AttemptState, Desired, TaskState
+from swath.domain.wishes import AgentMode
 from swath.store.rows import Snapshot
 
 
@@ -37,9 +42,18 @@ class Core:
 
     @classmethod
     def load(
-        cls, snapshot: Snapshot, settings: CoreSettings, *, make_id: Callable[[datetime], str], now: datetime
+        cls,
+        snapshot: Snapshot,
+        settings: CoreSettings,
+        *,
+        make_id: Callable[[datetime], str],
+        now: datetime,
+        removed: bool = False,
     ) -> Core:
-        """The core as the database remembers it, disconnected, with every timer set anew."""
+        """The core as the database remembers it, disconnected, with every timer set anew.
+
+        `removed`: the master has said that it removed the framework, and nobody has decided yet what then.
+        """
         revives = Limit(per_s=settings.revives_per_s)
         state = State(settings=settings, make_id=make_id, revives=revives, framework_id=snapshot.framework_id)
         turn = Turn(state, now)
@@ -48,6 +62,7 @@ class Core:
         for record in snapshot.jobs:
             state.jobs[record.id] = jobs.make_job(record)
             jobs.set_timers(turn, state.jobs[record.id])
+        _load_wishes(state, snapshot, removed=removed)
         _load_tasks(turn, snapshot)
         _load_attempts(turn, snapshot)
         for job in state.jobs.values():
@@ -68,9 +83,27 @@ class Core:
         _index_waiting(turn)
         for job in list(turn.touched.values()):
             jobs.settle(turn, job)
+        filters.settle(turn)
         offers.settle(turn)
         why.schedule(turn)
         return turn.make_effects()
+
+
+def _load_wishes(state: State, snapshot: Snapshot, *, removed: bool) -> None:
+    """What holds already. What nobody has carried out yet comes as WishesSeen."""
+    state.agent_wishes = {wish.agent_id: wish for wish in snapshot.agent_wishes if wish.mode is not AgentMode.ACTIVE}
+    if snapshot.framework_wish is not None:
+        state.framework_rev_done = snapshot.framework_wish.observed_rev
+        state.outside = outside.TORN_DOWN if snapshot.framework_wish.torn_down else None
+    if removed:
+        state.outside = state.outside or outside.REMOVED
+
+
+def _on_wishes(turn: Turn, event: ev.WishesSeen) -> None:
+    for wish in event.wishes.agents:
+        operators.on_wish(turn, wish)
+    if event.wishes.framework is not None:
+        outside.on_wish(turn, event.wishes.framework)
 
 
 def _load_tasks(turn: Turn, snapshot: Snapshot) -> None:
@@ -120,6 +153,7 @@ _REACTIONS: Mapping[type, Callable[[Turn, Any], None]] = {
     ev.Heartbeat: subscription.on_heartbeat,
     ev.MasterError: subscription.on_error,
     ev.Offered: offers.on_offered,
+    ev.InverseOffered: maintenance.on_inverse_offered,
     ev.Rescinded: offers.on_rescinded,
     ev.Update: updates.on_update,
     ev.Unstorable: updates.on_unstorable,
@@ -127,6 +161,10 @@ _REACTIONS: Mapping[type, Callable[[Turn, Any], None]] = {
     ev.JobSeen: jobs.on_job_seen,
     ev.AgentsListed: agents.on_listed,
     ev.LaunchRefused: updates.on_launch_refused,
+    ev.WishesSeen: _on_wishes,
+    ev.Operated: operators.on_operated,
+    ev.FiltersRefused: filters.on_refused,
+    ev.TornDown: lambda turn, event: outside.on_torn_down(turn),
 }
 
 _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
@@ -143,4 +181,7 @@ _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
     Kind.REVIVE: lambda turn, key: None,  # the settlement at the end of the turn asks
     Kind.WHY: lambda turn, key: why.refresh(turn),
     Kind.AGENTS: lambda turn, key: agents.list_now(turn),
+    Kind.OPERATE: lambda turn, key: operators.ask(turn, key[0]),
+    Kind.LEAVE: lambda turn, key: outside.proceed(turn),
+    Kind.FILTERS: lambda turn, key: filters.refresh(turn),
 }

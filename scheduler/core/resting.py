@@ -13,7 +13,9 @@ FIRST_REST_S = 30.0
 LONGEST_REST_S = 3600.0
 
 _AGENTS_FAULT = frozenset({Cause.AGENT, Cause.DROPPED})
-_NOBODYS_WORD = frozenset({Cause.LOST, Cause.KILLED, Cause.SPEC})  # they say nothing of how the agent does
+_NOBODYS_WORD = frozenset(
+    {Cause.LOST, Cause.KILLED, Cause.SPEC, Cause.DRAINED}
+)  # they say nothing of how the agent does
 
 
 def on_end(turn: Turn, live: LiveAttempt, cause: Cause | None) -> None:

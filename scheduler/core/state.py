@@ -16,6 +16,7 @@ from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState
+from swath.domain.wishes import AgentWish, FrameworkDesire, FrameworkWish
 from swath.store.rows import JobRecord
 
 
@@ -58,6 +59,7 @@ class Job:
     held_until: datetime | None = None  # not_before, while it lies ahead
     seen_waiting: int = 0  # `waiting` when the last turn ended
     hopeless: bool = False  # as things are, no freed resource would help
+    longest_run_s: float | None = None  # of its attempts that succeeded since this core began
     reason_kind: str = ""  # of the reason that was written last
     reason_at: datetime | None = None  # when it was written
 
@@ -98,6 +100,7 @@ class LiveAttempt:
     unreachable_at: datetime | None = None  # since when, while it is UNREACHABLE
     answered: bool = False  # an update has come for it since the present subscription began
     overdue: Cause | None = None  # why it is killed, where it took too long
+    drained: bool = False  # it is killed because its agent is to be emptied
 
 
 @dataclass(slots=True)
@@ -172,6 +175,7 @@ class State:
     status_at: datetime | None = None  # when the scheduler's own status was written
     connected: bool = False
     master: str | None = None
+    outside: str | None = None  # why the framework is not in Mesos, and is not to be for now
     suppressed: bool = False
     wants_offers: bool = False  # work has come, or resources were freed for it, that no offer has covered yet
     freed: bool = False  # resources were freed in this turn
@@ -184,7 +188,20 @@ class State:
     filtered: dict[str, datetime] = field(default_factory=dict)  # agents of which we refused something, and until when
     timers: Timers = field(default_factory=Timers)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
+    minimums: tuple[Resources, ...] = ()  # what the master offers at least, as told since the subscription began
+    filters_refused: bool = False  # the master of this subscription takes no minimums
+    agent_wishes: dict[str, AgentWish] = field(default_factory=dict)  # agents that are to be other than ACTIVE
+    wishes_under_way: dict[str, AgentWish] = field(default_factory=dict)  # agent -> what Mesos has not done yet
+    wish_tries: dict[str, int] = field(default_factory=dict)  # agent -> how often Mesos was asked in vain
+    framework_wish: FrameworkWish | None = None  # the newest that was heard of
+    framework_rev_done: int = 0  # the `rev` of the last one that was carried out
     returned: dict[str, None] = field(default_factory=dict)  # ended Mesos tasks that were seen alive, the newest last
+
+    @property
+    def is_leaving(self) -> bool:
+        """True while a TEARDOWN is to be made: nothing is launched that it would kill."""
+        wish = self.framework_wish
+        return wish is not None and wish.rev > self.framework_rev_done and wish.desire is not FrameworkDesire.RUN
 
     def find_attempt(self, task_id: str) -> LiveAttempt | None:
         """The live attempt behind a Mesos task."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from scheduler.core import agents, attempts, kills, offers, reconciliation
+from scheduler.core import agents, kills, offers, operators, outside, reconciliation
 from scheduler.core.effects import Stop, StopKind
-from scheduler.core.events import Disconnected, Heartbeat, MasterError, Subscribed, Update
+from scheduler.core.events import Disconnected, Heartbeat, MasterError, Subscribed
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.changes import PutSchedulerStatus, SetFrameworkId
-from swath.domain.states import Observation, next_state
 
 STATUS_S = 10.0  # the heartbeat is written at most so often
 
@@ -23,11 +22,14 @@ def on_subscribed(turn: Turn, event: Subscribed) -> None:
     state.connected, state.master = True, event.master
     # The master may or may not have taken the subscription as suppressed: the next settlement says what holds.
     state.suppressed, state.wants_offers = False, bool(state.waiting)
+    state.minimums, state.filters_refused = (), False  # a SUBSCRIBE names none
     reconciliation.start(turn)
     for live in list(state.attempts.values()):
         if live.kills:
             kills.repeat_kill(turn, live.attempt.id)
     agents.list_soon(turn)
+    operators.on_subscribed(turn)
+    outside.proceed(turn)
     _write_status(turn)
     turn.note("info", "subscribed", framework_id=event.framework_id, master=event.master)
 
@@ -58,20 +60,7 @@ def on_error(turn: Turn, event: MasterError) -> None:
     if "failed over" in text:
         turn.call(Stop(kind=StopKind.STEP_DOWN, message=event.message))
     elif "has been removed" in text:
-        _on_removed(turn, event.message)
-
-
-def _on_removed(turn: Turn, message: str) -> None:
-    """The master has killed everything of this framework. A new one only where the operator has said so beforehand."""
-    if turn.state.settings.register_anew:
-        turn.state.framework_id = None
-        turn.write(SetFrameworkId(framework_id=None))
-        for live in list(turn.state.attempts.values()):
-            lost = Update(
-                task_id=live.attempt.slot_id, observation=Observation.LOST, message="the framework was removed"
-            )
-            attempts.end(turn, live, next_state(live.state, Observation.LOST), lost, None)
-    turn.call(Stop(kind=StopKind.REMOVED, message=message))
+        outside.on_removed(turn, event.message)
 
 
 def _write_status(turn: Turn) -> None:
@@ -84,6 +73,7 @@ def _write_status(turn: Turn) -> None:
             heartbeat_at=turn.now if state.connected else None,
             data={
                 "framework_id": state.framework_id,
+                "outside": state.outside,
                 # What no task can have of an agent: submissions are compared with the rest.
                 "executor": state.settings.executor_resources.to_document(),
             },

@@ -23,6 +23,9 @@ class Kind(StrEnum):
     REVIVE = "revive"  # the next REVIVE is allowed
     WHY = "why"  # the reasons of waiting jobs
     AGENTS = "agents"  # list the agents
+    OPERATE = "operate"  # ask Mesos again for what an operator wants of an agent
+    LEAVE = "leave"  # a TEARDOWN may have been lost
+    FILTERS = "filters"  # the master may offer more than anybody needs
 
 
 Key = tuple[str, int]  # (id of a job or an attempt, index of a task)

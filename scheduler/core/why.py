@@ -11,6 +11,7 @@ from scheduler.core.turn import Turn
 from swath.domain.states import TaskState
 from swath.matching.explain import Cluster
 from swath.matching.model import Leftover
+from swath.matching.plan import keep_for_gpus
 from swath.matching.reasons import Reason
 
 FIRST_S = 0.3  # after a job begins to wait: offers may be on their way
@@ -40,7 +41,8 @@ def refresh(turn: Turn) -> None:
     state = turn.state
     if not state.waiting:
         return
-    cluster = Cluster([(view, None) for view in demands.make_views(state)])
+    views = keep_for_gpus(demands.make_views(state, turn.now), demands.make_demands(state))
+    cluster = Cluster([(view, None) for view in views])
     for job_id in state.waiting:
         job = state.jobs[job_id]
         kind, sentence = _find_reason(turn, job, cluster)
@@ -63,6 +65,8 @@ def resting_reason(job: Job) -> str | None:
 
 def _find_reason(turn: Turn, job: Job, cluster: Cluster) -> tuple[str, str]:
     """The kind of the reason, and its sentence."""
+    if turn.state.outside is not None:
+        return "Outside", turn.state.outside
     if not turn.state.connected:
         return "NotConnected", "the scheduler is not connected to a Mesos master"
     if job.room == 0:

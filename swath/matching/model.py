@@ -8,7 +8,7 @@ from datetime import datetime
 
 from swath.domain.jobs import Constraint
 from swath.domain.resources import Resources
-from swath.matching.reasons import Reason
+from swath.matching.reasons import Reason, Shut
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +24,8 @@ class AgentView:
     reserved: Resources = field(default_factory=Resources)  # what an executor takes of `total` in any case
     attributes: Mapping[str, str] = field(default_factory=dict)
     offered: bool = True
-    resting: bool = False  # takes no tasks for now, for they keep failing there
+    shut: Shut | None = None  # why it takes no tasks for now, whatever is free
+    closes_in_s: float | None = None  # until its maintenance window begins, 0 within it; None where none is known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +39,7 @@ class Demand:
     priority: int = 0  # larger first
     since: datetime  # waiting since; older first within a priority
     constraints: tuple[Constraint, ...] = ()
+    expected_s: float = 0.0  # how long one of them may run: it is not to outlast the start of a window (M32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

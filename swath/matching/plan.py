@@ -5,15 +5,17 @@ The cost grows with (demands) x (agents), not with tasks (DESIGN.md 4.6).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from swath.domain.resources import Resources
-from swath.matching.explain import Cluster
+from swath.matching.explain import Cluster, admits
 from swath.matching.model import AgentView, Demand, Leftover, Placement, Plan
-from swath.matching.reasons import LimitReached
+from swath.matching.reasons import LimitReached, Shut
 
 Ints = npt.NDArray[np.int64]
 
@@ -24,6 +26,7 @@ def plan(agents: Sequence[AgentView], demands: Sequence[Demand]) -> Plan:
     Never places more on an agent than its `free` holds, the executor's share included. A demand that does not fit does not
     hold back those behind it.
     """
+    agents = keep_for_gpus(agents, demands)
     offered = [agent for agent in agents if agent.offered]
     room = _Room(offered)
     running: dict[str, int] = {}  # job -> tasks placed here
@@ -42,6 +45,15 @@ def plan(agents: Sequence[AgentView], demands: Sequence[Demand]) -> Plan:
         placements=tuple(placements),
         leftovers=_explained(Cluster(room.after(agents)), waiting) if waiting else (),
     )
+
+
+def keep_for_gpus(agents: Sequence[AgentView], demands: Sequence[Demand]) -> Sequence[AgentView]:
+    """The agents as they are; "no CPU-only task on GPU agents while GPU demand exists" (MESOS.md, M33)."""
+    if not any(demand.resources.gpus for demand in demands):
+        return agents
+    return [
+        agent if agent.shut or not agent.total.gpus else replace(agent, shut=Shut.KEPT_FOR_GPUS) for agent in agents
+    ]
 
 
 def _order(demand: Demand) -> tuple[int, float, str, int]:
@@ -68,6 +80,8 @@ class _Room:
         self._rows = {agent.id: row for row, agent in enumerate(agents)}
         self._free = to_array([agent.free for agent in agents])
         self._overhead = to_array([agent.overhead for agent in agents])
+        self._shut = [agent.shut for agent in agents]
+        self._closes_in_s = np.array([math.inf if a.closes_in_s is None else a.closes_in_s for a in agents])
 
     def take(self, demand: Demand, allowed: int) -> Ints:
         """Take room for at most `allowed` tasks; returns how many of them on each agent."""
@@ -95,7 +109,9 @@ class _Room:
             count = (available[:, asked] // need[asked]).min(axis=1)
         else:
             count = np.full(len(self._agents), demand.count, dtype=np.int64)
-        count = np.where(fits, np.maximum(count, 0), 0)
+        open_ = np.array([admits(shut, demand) for shut in self._shut], dtype=bool)
+        in_time = self._closes_in_s > demand.expected_s
+        count = np.where(fits & open_ & in_time, np.maximum(count, 0), 0)
         if demand.constraints:
             admitted = [all(rule.admits(agent.attributes) for rule in demand.constraints) for agent in self._agents]
             count = np.where(np.array(admitted, dtype=bool), count, 0)

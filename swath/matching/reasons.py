@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from swath.domain.jobs import Constraint
 
@@ -22,6 +23,13 @@ def to_amount(column: int, value: int) -> str:
 def to_agents(count: int) -> str:
     """ "1 agent", "2 agents"."""
     return f"{count} agent{'' if count == 1 else 's'}"
+
+
+def to_span(seconds: float) -> str:
+    """A duration in its largest sensible unit: "90 s", "45 min", "24 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,17 +108,42 @@ class WaitingForOffers:
         return f"waiting for an offer: {to_agents(self.agents)} with room"
 
 
+class Shut(StrEnum):
+    """Why an agent takes no tasks, in words that follow "not used for now because"."""
+
+    CORDONED = "an operator has cordoned or drained it"
+    RESTING = "attempts kept failing there"
+    KEPT_FOR_GPUS = "its gpus are waited for"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AgentsResting:
-    """What is free is on agents where attempts keep failing by no fault of theirs."""
+class AgentsShut:
+    """What is free is on agents that take no tasks for now."""
 
     agents: int  # of these
+    why: Shut  # of most of them
 
     hopeless = False
 
     def __str__(self) -> str:
         where = f"{to_agents(self.agents)} with room"
-        return f"waiting for resources: {where}, not used for now because attempts kept failing there"
+        return f"waiting for resources: {where}, not used for now because {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WindowNear:
+    """What is free is on agents whose maintenance begins before a task would end."""
+
+    agents: int  # of these
+    expected_s: float
+    closes_in_s: float  # the longest of them
+
+    hopeless = False
+
+    def __str__(self) -> str:
+        where = f"{to_agents(self.agents)} with room"
+        begins = "is under way" if self.closes_in_s <= 0 else f"begins in {to_span(self.closes_in_s)}"
+        return f"waiting for maintenance: a task may take {to_span(self.expected_s)}, and on {where} it {begins}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,4 +156,6 @@ class LimitReached:
         return "as many tasks run as max_running allows"
 
 
-Reason = NoAgents | NoSuchAgent | TooLarge | WaitingForResources | WaitingForOffers | AgentsResting | LimitReached
+Reason = (
+    NoAgents | NoSuchAgent | TooLarge | WaitingForResources | WaitingForOffers | AgentsShut | WindowNear | LimitReached
+)

@@ -154,6 +154,15 @@ def make_update_framework(
     return {"type": "UPDATE_FRAMEWORK", "update_framework": body}
 
 
+def make_offer_filter(minimums: Iterable[Resources]) -> Message:
+    """`OfferFilters`: offer only what holds one of the amounts (transcript 09a)."""
+    quantities = [
+        {"quantities": {name: {"value": value} for name, value in _to_amounts(minimum).items() if value > 0}}
+        for minimum in minimums
+    ]
+    return {"min_allocatable_resources": {"quantities": quantities}}
+
+
 def with_framework_id(message: Mapping[str, Any], framework_id: str) -> Message:
     """The call as it goes out; UPDATE_FRAMEWORK wants the id in the info, too (surprise 34)."""
     complete: Message = {**message, "framework_id": make_id(framework_id)}
@@ -274,17 +283,20 @@ def make_task_info(
 
 def make_resources(resources: Resources, role: str) -> list[Message]:
     """The amounts above zero as unreserved SCALAR resources allocated to `role` (M18)."""
-    amounts = {
+    return [
+        {"name": name, "type": "SCALAR", "scalar": {"value": value}, "allocation_info": {"role": role}}
+        for name, value in _to_amounts(resources).items()
+        if value > 0
+    ]
+
+
+def _to_amounts(resources: Resources) -> dict[str, float]:
+    return {
         "cpus": resources.cpus_m / 1000,
         "mem": resources.mem,
         "disk": resources.disk,
         "gpus": resources.gpus,
     }
-    return [
-        {"name": name, "type": "SCALAR", "scalar": {"value": value}, "allocation_info": {"role": role}}
-        for name, value in amounts.items()
-        if value > 0
-    ]
 
 
 def to_resources(entries: Iterable[Mapping[str, Any]]) -> Resources:

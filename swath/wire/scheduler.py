@@ -172,7 +172,7 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
                 if response.status != 200:
                     text = body.decode("utf-8", "replace")[:1000]
                     return CallResult(outcome=Outcome.FAILED, status=response.status, message=text), {}
-                return CallResult(outcome=Outcome.SENT, status=200), _to_message(body)
+                return CallResult(outcome=Outcome.SENT, status=200), _to_message(body) if body else {}
             finally:
                 connection.close()
         except (OSError, HTTPException, ValueError) as error:

@@ -48,13 +48,14 @@ class Diary:
 
 
 def a_shell(diary: Diary, read_items: Items = lambda job, indices: {}, **more: Any) -> Shell:
-    writer = Writer(role="eo", executor={}, outputs_root="/out", read_items=read_items)
+    writer = Writer(role="eo", framework={}, executor={}, outputs_root="/out", read_items=read_items)
     return Shell(
         store=diary,
         driver=diary,
         fence=diary,
         writer=writer,
         list_agents=lambda: diary.lines.append("list"),
+        operate=lambda wish: diary.lines.append(f"operate {wish.mode}"),
         **{"metrics": Metrics(), **more},
     )
 

@@ -20,6 +20,7 @@ from swath.domain.changes import Change
 from swath.domain.errors import RefusedByDatabaseError
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, JobState
+from swath.domain.wishes import Wishes
 from swath.store.rows import Snapshot
 from swath.wire.calls import Message
 from swath.wire.channel import CallResult
@@ -38,6 +39,9 @@ class Jobs:
         self.reads += 1
         taken, self.changed = self.changed, []
         return taken
+
+    def read_operator_wishes(self) -> Wishes:
+        return Wishes()
 
     def read_failed(self, job_id: str, after: int | None, limit: int) -> tuple[list, int | None]:
         return [], None

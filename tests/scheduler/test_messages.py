@@ -137,7 +137,11 @@ def a_launch(**job: object) -> fx.Launch:
 def a_writer(item: object = None) -> Writer:
     executor = {"executor_id": {"value": "swath-abc"}}
     return Writer(
-        role="eo", executor=executor, outputs_root="/out", read_items=lambda job, indices: dict.fromkeys(indices, item)
+        role="eo",
+        framework={"user": "me", "roles": ["eo"]},
+        executor=executor,
+        outputs_root="/out",
+        read_items=lambda job, indices: dict.fromkeys(indices, item),
     )
 
 

@@ -59,10 +59,16 @@ class Running:
         assert lease.acquire()
         self.scene = Scene(api=self.api, scheduler=self.store, epoch=lease.epoch or 0)
         self.scene.image = self.scene.register(digest="sha256:2", manifest=MANIFEST)
-        writer = Writer(role="eo", executor={}, outputs_root="/out", read_items=self.store.read_items)
+        writer = Writer(role="eo", framework={}, executor={}, outputs_root="/out", read_items=self.store.read_items)
         metrics = Metrics()
         shell = Shell(
-            store=self.store, driver=self.diary, fence=lease, writer=writer, list_agents=lambda: None, metrics=metrics
+            store=self.store,
+            driver=self.diary,
+            fence=lease,
+            writer=writer,
+            list_agents=lambda: None,
+            operate=lambda wish: None,
+            metrics=metrics,
         )
         self.core = self._load()
         self.loop = Loop(

@@ -1,0 +1,57 @@
+"""Maintenance windows: nothing is placed that would outlast a window's start, and inverse offers are answered (M32)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from scheduler.core import agents
+from scheduler.core.effects import AnswerInverse
+from scheduler.core.events import InverseOffer, InverseOffered
+from scheduler.core.specs import timeout_s
+from scheduler.core.state import Job, LiveAttempt, State
+from scheduler.core.turn import Turn
+from swath.domain.changes import PutAgent
+
+ASK_AGAIN_S = 30.0  # "inverse offers come again after their filter even when accepted" (surprise 46)
+_MARGIN = 1.5  # on the longest run so far of a job's tasks
+
+
+def on_inverse_offered(turn: Turn, event: InverseOffered) -> None:
+    """Accept where nothing of ours would still run, decline where something would; what runs on is killed and tried again."""
+    for offer in event.offers:
+        agents.on_window(turn, offer)
+    free = {offer.id: _is_free_in_time(turn.state, offer) for offer in event.offers}
+    for accept in (True, False):
+        offer_ids = tuple(offer_id for offer_id, is_free in free.items() if is_free is accept)
+        if offer_ids:
+            turn.call(AnswerInverse(accept=accept, offer_ids=offer_ids, refuse_s=ASK_AGAIN_S))
+
+
+def note_run(job: Job, live: LiveAttempt, now: datetime) -> None:
+    """An attempt has succeeded: its job's next ones may take about as long."""
+    if live.started_at is not None:
+        job.longest_run_s = max(job.longest_run_s or 0.0, (now - live.started_at).total_seconds())
+
+
+def expected_s(job: Job) -> float:
+    """How long an attempt may run: half as long again as the longest so far; before there is one, as long as it is let."""
+    allowed = timeout_s(job.record)
+    return allowed if job.longest_run_s is None else min(allowed, _MARGIN * job.longest_run_s)
+
+
+def closes_in_s(info: PutAgent, now: datetime) -> float | None:
+    """Seconds until the agent's window begins, 0 within it; None where there is none, or it is over."""
+    if info.unavailable_from is None or (info.unavailable_until is not None and info.unavailable_until <= now):
+        return None
+    return max(0.0, (info.unavailable_from - now).total_seconds())
+
+
+def _is_free_in_time(state: State, offer: InverseOffer) -> bool:
+    mine = (live for live in state.attempts.values() if live.attempt.agent_id == offer.agent_id)
+    return all(_ends_by(state, live) <= offer.unavailable_from for live in mine)
+
+
+def _ends_by(state: State, live: LiveAttempt) -> datetime:
+    job = state.jobs.get(live.attempt.job_id)
+    begun = live.started_at or live.attempt.launched_at
+    return begun if job is None else begun + timedelta(seconds=expected_s(job))
