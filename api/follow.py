@@ -32,10 +32,12 @@ def to_message(event: EventRow) -> ServerSentEvent:
     return ServerSentEvent(data=_to_line(to_event(event)), id=str(event.id), event=event.kind, sep="\n")
 
 
-async def past_events(service: Service, after: int, job_id: str | None) -> AsyncIterator[ServerSentEvent]:
-    """The events after `after` that have happened."""
+async def past_events(
+    service: Service, after: int, job_id: str | None, task: int | None = None
+) -> AsyncIterator[ServerSentEvent]:
+    """The events after `after` that have happened; of one task where it is named."""
     while True:
-        batch = await run_in_threadpool(service.store.read_events, after, job_id=job_id, limit=BATCH)
+        batch = await run_in_threadpool(service.store.read_events, after, job_id=job_id, task=task, limit=BATCH)
         for event in batch:
             yield to_message(event)
         if len(batch) < BATCH:
@@ -51,17 +53,20 @@ async def all_events(service: Service, after: int) -> AsyncIterator[ServerSentEv
                 yield to_message(event)
 
 
-async def job_events(service: Service, after: int, job_id: str) -> AsyncIterator[ServerSentEvent]:
-    """The events of one job after `after`, until it has ended."""
+async def job_events(
+    service: Service, after: int, job_id: str, task: int | None = None
+) -> AsyncIterator[ServerSentEvent]:
+    """The events of one job, or of one of its tasks, after `after`, until the job has ended."""
     with service.observer.following():
         async for batch in service.observer.follow_events(after, job_id):
             for event in batch:
                 after = event.id
-                yield to_message(event)
+                if task is None or event.data.get("task") == task:
+                    yield to_message(event)
             if len(batch) < BATCH and has_ended(await run_in_threadpool(service.store.get_job, job_id)):
                 break
     # what was committed together with the job's end
-    async for message in past_events(service, after, job_id):
+    async for message in past_events(service, after, job_id, task):
         yield message
 
 

@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from api.schemas import ImageDocument, JobDocument, ProblemAnswer
+from api.answers import ProblemAnswer
+from api.schemas import FrameworkDocument, ImageDocument, JobDocument, ModeDocument
 
 _REFERENCE = "#/components/schemas/{model}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(model="ProblemAnswer")}}}
@@ -25,6 +26,9 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
+_MODELS = (JobDocument, ImageDocument, ModeDocument, FrameworkDocument, ProblemAnswer)
+
+
 def body_of(model: str) -> dict[str, Any]:
     """The `openapi_extra` of a route whose body is the JSON document `model`."""
     schema = {"$ref": _REFERENCE.format(model=model)}
@@ -35,9 +39,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """The application's OpenAPI document, made once."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        _, extra = models_json_schema(
-            [(model, "validation") for model in (JobDocument, ImageDocument, ProblemAnswer)], ref_template=_REFERENCE
-        )
+        _, extra = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REFERENCE)
         parts = document.setdefault("components", {})
         parts.setdefault("schemas", {}).update(extra["$defs"])
         parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -23,13 +23,8 @@ def check(service: Service) -> dict[str, str]:
     migrations = _check_schema(str(service.settings.database_url))
     if migrations != "ok":
         return {"database": "ok", "migrations": migrations}
-    status = service.store.cluster_status()
-    stale_after = timedelta(seconds=service.settings.scheduler_stale_s)
-    return {
-        "database": "ok",
-        "migrations": migrations,
-        "scheduler": _check_scheduler(status, service.now(), stale_after),
-    }
+    scheduler = check_scheduler(service, service.store.cluster_status())
+    return {"database": "ok", "migrations": migrations, "scheduler": scheduler}
 
 
 _current: set[str] = set()  # databases that were seen at the newest schema: it never goes back while a service runs
@@ -47,10 +42,11 @@ def _check_schema(url: str) -> str:
     return "ok"
 
 
-def _check_scheduler(status: ClusterRow, now: datetime, stale_after: timedelta) -> str:
+def check_scheduler(service: Service, status: ClusterRow) -> str:
+    """ "ok", or what is wrong with the scheduler, as it said last."""
     if status.heartbeat_at is None:
         return "has never said anything"
-    silent = now - status.heartbeat_at
-    if silent > stale_after:
+    silent = service.now() - status.heartbeat_at
+    if silent > timedelta(seconds=service.settings.scheduler_stale_s):
         return f"has been silent for {silent.total_seconds():.0f} s"
     return "ok" if status.connected else "is not connected to a master"

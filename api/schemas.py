@@ -1,15 +1,27 @@
-"""The documents of the REST API: what may be sent (closed and bounded), and what is answered (for OpenAPI)."""
+"""What may be sent to the REST API: documents that are closed and bounded. What it answers stands in `api.answers`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from swath.domain.jobs import DEFAULT_PRIORITY, LARGEST_ARRAY
+from swath.domain.wishes import AgentMode
 
 LONGEST_TIMEOUT_S = 30 * 24 * 3600
+LONGEST_GRACE_S = 7 * 24 * 3600
 MOST_ENTRIES = 200  # inputs, parameters, labels, constraints of a job
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -164,201 +176,30 @@ class ImageDocument(Sent):
     context: AbsolutePath | None = Field(default=None, description="absolute path of the build context")
 
 
-class Answered(BaseModel):
-    """What the service answers."""
+class ModeDocument(Sent):
+    """What an agent is to do."""
 
-    model_config = ConfigDict(extra="ignore")
+    mode: AgentMode = Field(
+        description="ACTIVE: take tasks. CORDONED: take no new ones. DRAINED: take no new ones, and end what runs there"
+    )
+    max_grace_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=LONGEST_GRACE_S,
+        allow_inf_nan=False,
+        description="with DRAINED: seconds that tasks have to end at most; null for the grace of each",
+    )
+    mark_gone: bool = Field(default=False, description="with DRAINED: the agent is not to come back")
 
-
-class CountsAnswer(Answered):
-    """How many tasks are in which state."""
-
-    total: int
-    pending: int
-    active: int
-    succeeded: int
-    failed: int
-    cancelled: int
-
-
-class JobAnswer(Answered):
-    """A job."""
-
-    id: str
-    name: str
-    project: str
-    user: str | None
-    image: str
-    state: str = Field(description="PENDING, RUNNING, SUCCEEDED, FAILED or CANCELLED")
-    desired: str = Field(description="RUN or CANCELLED")
-    counts: CountsAnswer
-    priority: int
-    resources: dict[str, float]
-    labels: dict[str, str]
-    submitted_at: str
-    started_at: str | None
-    ended_at: str | None
-    why: str | None = Field(description="why it waits, in one sentence")
-    spec: dict[str, Any] = Field(description="as it was submitted; without the array's items")
+    @field_validator("max_grace_s", "mark_gone")
+    @classmethod
+    def _is_of_a_drain(cls, value: Any, info: ValidationInfo) -> Any:
+        if value not in (None, False) and info.data.get("mode") is not AgentMode.DRAINED:
+            raise ValueError("goes with the mode DRAINED alone")
+        return value
 
 
-class AgentRefAnswer(Answered):
-    """An agent, by name."""
+class FrameworkDocument(Sent):
+    """Which framework is meant: whoever ends one has looked at it before."""
 
-    id: str
-    hostname: str
-
-
-class TaskAnswer(Answered):
-    """One element of a job's array."""
-
-    job: str
-    index: int
-    state: str = Field(description="PENDING, ACTIVE, SUCCEEDED, FAILED or CANCELLED")
-    attempts: int
-    item: Any
-    agent: AgentRefAnswer | None
-    cause: str | None
-    exit_code: int | None
-    message: str | None
-    started_at: str | None
-    ended_at: str | None
-    why: str | None
-
-
-class AttemptAnswer(Answered):
-    """One run of a task on an agent."""
-
-    id: str
-    job: str
-    task: int
-    number: int
-    state: str
-    agent: AgentRefAnswer
-    runtime: str | None
-    cause: str | None
-    exit_code: int | None
-    error: str | None = Field(description="name of the image's own error with this exit code")
-    message: str | None
-    resources: dict[str, float]
-    warnings: list[str]
-    launched_at: str
-    started_at: str | None
-    ended_at: str | None
-    usage: dict[str, float]
-
-
-class OutputAnswer(Answered):
-    """One published file."""
-
-    task: int
-    name: str
-    path: str
-    size: int
-    media_type: str | None
-    href: str
-    file: str = Field(description="absolute path on the shared file system")
-
-
-class JobPage(Answered):
-    """Jobs, the newest first."""
-
-    items: list[JobAnswer]
-    next: str | None = Field(description="cursor of the next page")
-
-
-class TaskPage(Answered):
-    """Tasks by index."""
-
-    items: list[TaskAnswer]
-    next: str | None
-
-
-class AttemptList(Answered):
-    """Attempts by number."""
-
-    items: list[AttemptAnswer]
-
-
-class OutputPage(Answered):
-    """Outputs by task."""
-
-    items: list[OutputAnswer]
-    next: str | None
-
-
-class ImageAnswer(Answered):
-    """An image version."""
-
-    name: str
-    version: str
-    digest: str
-    reference: str | None
-    image_id: str | None
-    context: str | None
-    manifest: dict[str, Any]
-    swath_manifest: dict[str, Any] | None
-    state: str = Field(description="ACTIVE or RETIRED")
-    created_at: str
-    registered_at: str
-
-
-class ImagePage(Answered):
-    """Image versions."""
-
-    items: list[ImageAnswer]
-    next: str | None
-
-
-class AgentAnswer(Answered):
-    """An agent."""
-
-    id: str
-    hostname: str
-    url: str
-    resources: dict[str, float]
-    attributes: dict[str, str]
-    region: str | None
-    zone: str | None
-    active: bool
-    first_seen: str
-    last_seen: str
-
-
-class AgentList(Answered):
-    """Agents by host name."""
-
-    items: list[AgentAnswer]
-
-
-class ClusterAnswer(Answered):
-    """The cluster."""
-
-    connected: bool = Field(description="whether the scheduler is subscribed to a master")
-    master: str | None
-    heartbeat_at: str | None
-    framework_id: str | None
-    leader: str | None
-    agents: int
-    resources: dict[str, float]
-    open_jobs: int
-    open_attempts: int
-    scheduler: dict[str, Any]
-
-
-class ErrorEntry(Answered):
-    """One thing that is wrong."""
-
-    path: str = Field(description="JSON pointer into the body; query:NAME, header:NAME or path:NAME elsewhere")
-    message: str
-
-
-class ProblemAnswer(Answered):
-    """A problem document (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    errors: list[ErrorEntry] | None = None
+    framework_id: Line | None = Field(description="the present one, as GET /v1/scheduler tells it")

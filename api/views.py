@@ -7,7 +7,17 @@ from typing import Any
 from urllib.parse import quote
 
 from swath.domain.states import TaskState
-from swath.store.rows import AgentRow, AttemptRow, ClusterRow, EventRow, ImageRow, JobRow, OutputRow, TaskRow
+from swath.store.rows import (
+    AgentRow,
+    AttemptRow,
+    ClusterRow,
+    EventRow,
+    ImageRow,
+    JobRow,
+    OutputRow,
+    Running,
+    TaskRow,
+)
 
 Document = dict[str, Any]
 
@@ -99,6 +109,7 @@ def to_attempt(row: AttemptRow) -> Document:
         "launched_at": to_time(row.launched_at),
         "started_at": to_time(row.started_at),
         "ended_at": to_time(row.ended_at),
+        "unreachable_at": to_time(row.unreachable_at),
         "usage": dict(row.report.get("usage") or {}),
     }
 
@@ -151,6 +162,18 @@ def to_agent(row: AgentRow) -> Document:
         "active": row.active,
         "first_seen": to_time(row.first_seen),
         "last_seen": to_time(row.last_seen),
+        "attempts": row.attempts,
+        "mode": row.mode.value,
+        "mode_pending": row.mode_pending,
+        "mode_message": row.mode_message,
+        "mode_user": row.mode_user,
+        "mode_at": to_time(row.mode_at),
+        "max_grace_s": row.max_grace_s,
+        "mark_gone": row.mark_gone,
+        "deactivated": row.deactivated,
+        "drain": row.drain,
+        "unavailable_from": to_time(row.unavailable_from),
+        "unavailable_until": to_time(row.unavailable_until),
     }
 
 
@@ -168,6 +191,44 @@ def to_cluster(row: ClusterRow) -> Document:
         "open_attempts": row.open_attempts,
         "scheduler": dict(row.data),
     }
+
+
+def to_scheduler(row: ClusterRow, running: Running, health: str) -> Document:
+    """The scheduler."""
+    wish = row.framework_wish
+    return {
+        "health": health,
+        "connected": row.connected,
+        "master": row.master,
+        "heartbeat_at": to_time(row.heartbeat_at),
+        "leader": row.leader,
+        "epoch": row.epoch,
+        "lease_expires_at": to_time(row.lease_expires_at),
+        "framework_id": row.framework_id,
+        "torn_down": wish is not None and wish.torn_down,
+        "wish": _to_wish(row),
+        "running": _to_running(running),
+        "open_jobs": row.open_jobs,
+        "figures": dict(row.data),
+    }
+
+
+def to_framework(row: ClusterRow, running: Running) -> Document:
+    """The framework, what is wanted of it, and what there is to kill."""
+    return {"framework_id": row.framework_id, "wish": _to_wish(row), "running": _to_running(running)}
+
+
+def _to_wish(row: ClusterRow) -> Document | None:
+    wish = row.framework_wish
+    if wish is None:
+        return None
+    pending = wish.rev != wish.observed_rev
+    told = {"user": row.framework_wish_user, "at": to_time(row.framework_wish_at)}
+    return {"desire": wish.desire.value, "pending": pending, **told}
+
+
+def _to_running(running: Running) -> Document:
+    return {"attempts": running.attempts, "jobs": running.jobs, "agents": running.agents}
 
 
 def _to_agent_ref(agent_id: str | None, hostname: str | None) -> Document | None:

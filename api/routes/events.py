@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
@@ -14,6 +15,7 @@ from api.follow import all_events, has_ended, job_events, job_progress, past_eve
 from api.openapi import PROBLEMS
 from api.pages import JobId, check_job_id
 from api.service import Injected, Service
+from swath.domain.jobs import LARGEST_ARRAY
 
 router = APIRouter(prefix="/v1", tags=["events"], responses=PROBLEMS)
 
@@ -46,6 +48,7 @@ async def follow_job(
     after: EventId = None,
     last_event_id: LastEventId = None,
     follow: Follow = True,
+    task: Annotated[int | None, Query(ge=0, lt=LARGEST_ARRAY, description="only events of this task")] = None,
     progress: Annotated[
         bool, Query(description="send the job's document whenever it changes, instead of events")
     ] = False,
@@ -55,9 +58,10 @@ async def follow_job(
     if progress:
         return _to_response(service, job_progress(service, job_id))
     since = _latest(after, last_event_id) or 0
-    if has_ended(job) and not await run_in_threadpool(service.store.read_events, since, job_id=job_id, limit=1):
+    read = partial(service.store.read_events, since, job_id=job_id, task=task, limit=1)
+    if has_ended(job) and not await run_in_threadpool(read):
         return Response(status_code=204)  # "Clients will stop reconnecting if told to with a 204" (HTML, 9.2)
-    messages = job_events(service, since, job_id) if follow else past_events(service, since, job_id)
+    messages = job_events(service, since, job_id, task) if follow else past_events(service, since, job_id, task)
     return _to_response(service, messages)
 
 

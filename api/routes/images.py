@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 
+from api.answers import ImageAnswer, ImagePage
 from api.images import to_registration
 from api.openapi import PROBLEMS, body_of
 from api.pages import Cursor, Filter, Limit, from_cursor, to_cursor
 from api.parsing import parse
-from api.schemas import ImageAnswer, ImageDocument, ImagePage
+from api.schemas import ImageDocument
 from api.service import Body, Injected, Service
 from api.views import to_image
 from swath.domain.errors import InvalidInputError, NotFoundError

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from api.answers import JobAnswer, JobPage
 from api.openapi import PROBLEMS, body_of
 from api.pages import Cursor, Filter, JobId, Limit, check_job_id, from_cursor, to_cursor
 from api.parsing import parse
-from api.schemas import JobAnswer, JobDocument, JobPage
+from api.schemas import JobDocument
 from api.service import Body, Injected
 from api.submission import admit
 from api.views import to_job

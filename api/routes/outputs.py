@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
+from api.answers import OutputPage
 from api.downloads import find_download, to_response
 from api.openapi import PROBLEMS
 from api.pages import Cursor, JobId, Limit, TaskIndex, check_job_id, from_cursor, to_cursor
-from api.schemas import OutputPage
 from api.service import Injected, Service
 from api.views import to_output
 from swath.domain.errors import InvalidInputError, NotFoundError

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from api.answers import AttemptList, TaskAnswer, TaskPage
 from api.openapi import PROBLEMS
 from api.pages import Cursor, JobId, Limit, TaskIndex, check_job_id, from_cursor, to_cursor
-from api.schemas import AttemptList, TaskAnswer, TaskPage
 from api.service import Injected
 from api.views import to_attempt, to_task
 from swath.domain.errors import InvalidInputError

@@ -123,10 +123,15 @@ class ApiStore:
         with self._database.read() as session:
             return outputs.list_outputs(session, job_id, index, after, limit)
 
-    def read_events(self, after: int, *, job_id: str | None = None, limit: int = 1000) -> list[EventRow]:
-        """At most `limit` events with an id above `after`, in order; none that becomes visible later has a smaller id."""
+    def read_events(
+        self, after: int, *, job_id: str | None = None, task: int | None = None, limit: int = 1000
+    ) -> list[EventRow]:
+        """At most `limit` events with an id above `after`, in order; none that becomes visible later has a smaller id.
+
+        Those of one `task` are searched among those of its job.
+        """
         with self._database.read() as session:
-            return events.read_events(session, after, job_id, limit)
+            return events.read_events(session, after, job_id, task, limit)
 
     def last_event_id(self) -> int:
         """The id of the newest event; 0 when there is none."""

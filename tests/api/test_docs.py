@@ -12,6 +12,7 @@ import pytest
 from api.errors import ANSWERS
 from api.schemas import JobDocument
 from api.settings import Settings
+from swath.domain.changes import SetFrameworkId
 from swath.domain.ranges import Ranges
 from swath.domain.states import JobState, TaskState
 from tests.api.serving import Api, make_settings, serving
@@ -67,7 +68,9 @@ def variables(api: Api, scene: Scene, agent_url: str, tmp_path: Path) -> dict[st
         a_task(failed, 0, TaskState.FAILED),
         figures(failed, JobState.FAILED, Ranges.of(0), failed=1, ended_at=NOW),
     )
+    scene.apply(SetFrameworkId(framework_id="framework-1"))
     names = {"JOB": ended.id, "FAILED": failed.id, "WAITING": waiting.id, "SCENE": (tmp_path / "stdout").as_uri()}
+    names |= {"AGENT": "agent-1", "FRAMEWORK": "framework-1"}
     return {**names, "SWATH_URL": api.url, "TOKEN": api.http.headers["authorization"].removeprefix("Bearer ")}
 
 

@@ -1,0 +1,267 @@
+"""What the REST API answers, for its OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Answered(BaseModel):
+    """What the service answers."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class CountsAnswer(Answered):
+    """How many tasks are in which state."""
+
+    total: int
+    pending: int
+    active: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class JobAnswer(Answered):
+    """A job."""
+
+    id: str
+    name: str
+    project: str
+    user: str | None
+    image: str
+    state: str = Field(description="PENDING, RUNNING, SUCCEEDED, FAILED or CANCELLED")
+    desired: str = Field(description="RUN or CANCELLED")
+    counts: CountsAnswer
+    priority: int
+    resources: dict[str, float]
+    labels: dict[str, str]
+    submitted_at: str
+    started_at: str | None
+    ended_at: str | None
+    why: str | None = Field(description="why it waits, in one sentence")
+    spec: dict[str, Any] = Field(description="as it was submitted; without the array's items")
+
+
+class AgentRefAnswer(Answered):
+    """An agent, by name."""
+
+    id: str
+    hostname: str
+
+
+class TaskAnswer(Answered):
+    """One element of a job's array."""
+
+    job: str
+    index: int
+    state: str = Field(description="PENDING, ACTIVE, SUCCEEDED, FAILED or CANCELLED")
+    attempts: int
+    item: Any
+    agent: AgentRefAnswer | None
+    cause: str | None
+    exit_code: int | None
+    message: str | None
+    started_at: str | None
+    ended_at: str | None
+    why: str | None
+
+
+class AttemptAnswer(Answered):
+    """One run of a task on an agent."""
+
+    id: str
+    job: str
+    task: int
+    number: int
+    state: str
+    agent: AgentRefAnswer
+    runtime: str | None
+    cause: str | None
+    exit_code: int | None
+    error: str | None = Field(description="name of the image's own error with this exit code")
+    message: str | None
+    resources: dict[str, float]
+    warnings: list[str]
+    launched_at: str
+    started_at: str | None
+    ended_at: str | None
+    unreachable_at: str | None = Field(
+        description="since when nobody heard of it, the last time that it was UNREACHABLE"
+    )
+    usage: dict[str, float]
+
+
+class OutputAnswer(Answered):
+    """One published file."""
+
+    task: int
+    name: str
+    path: str
+    size: int
+    media_type: str | None
+    href: str
+    file: str = Field(description="absolute path on the shared file system")
+
+
+class JobPage(Answered):
+    """Jobs, the newest first."""
+
+    items: list[JobAnswer]
+    next: str | None = Field(description="cursor of the next page")
+
+
+class TaskPage(Answered):
+    """Tasks by index."""
+
+    items: list[TaskAnswer]
+    next: str | None
+
+
+class AttemptList(Answered):
+    """Attempts by number."""
+
+    items: list[AttemptAnswer]
+
+
+class OutputPage(Answered):
+    """Outputs by task."""
+
+    items: list[OutputAnswer]
+    next: str | None
+
+
+class ImageAnswer(Answered):
+    """An image version."""
+
+    name: str
+    version: str
+    digest: str
+    reference: str | None
+    image_id: str | None
+    context: str | None
+    manifest: dict[str, Any]
+    swath_manifest: dict[str, Any] | None
+    state: str = Field(description="ACTIVE or RETIRED")
+    created_at: str
+    registered_at: str
+
+
+class ImagePage(Answered):
+    """Image versions."""
+
+    items: list[ImageAnswer]
+    next: str | None
+
+
+class AgentAnswer(Answered):
+    """An agent."""
+
+    id: str
+    hostname: str
+    url: str
+    resources: dict[str, float]
+    attributes: dict[str, str]
+    region: str | None
+    zone: str | None
+    active: bool = Field(description="whether the master has it")
+    first_seen: str
+    last_seen: str
+    attempts: int = Field(description="those on it that have not ended")
+    mode: str = Field(description="what operators want of it: ACTIVE, CORDONED or DRAINED")
+    mode_pending: bool = Field(description="whether the scheduler has still to take that in")
+    mode_message: str | None = Field(description="what Mesos had against it")
+    mode_user: str | None = Field(description="who wanted it last")
+    mode_at: str | None
+    max_grace_s: float | None
+    mark_gone: bool
+    deactivated: bool = Field(description="whether it is kept from offering anything, by whomever")
+    drain: str | None = Field(description="DRAINING or DRAINED, as the master says")
+    unavailable_from: str | None = Field(description="when its next maintenance window begins")
+    unavailable_until: str | None = Field(description="null for a window without an end")
+
+
+class AgentList(Answered):
+    """Agents by host name."""
+
+    items: list[AgentAnswer]
+
+
+class ClusterAnswer(Answered):
+    """The cluster."""
+
+    connected: bool = Field(description="whether the scheduler is subscribed to a master")
+    master: str | None
+    heartbeat_at: str | None
+    framework_id: str | None
+    leader: str | None
+    agents: int
+    resources: dict[str, float]
+    open_jobs: int
+    open_attempts: int
+    scheduler: dict[str, Any]
+
+
+class RunningAnswer(Answered):
+    """What has not ended, in numbers."""
+
+    attempts: int
+    jobs: int = Field(description="those that the attempts belong to")
+    agents: int = Field(description="those that the attempts are on")
+
+
+class WishAnswer(Answered):
+    """What operators want of the framework."""
+
+    desire: str = Field(description="RUN, TEARDOWN or RESET")
+    pending: bool = Field(description="whether the scheduler has still to carry it out")
+    user: str | None
+    at: str | None
+
+
+class SchedulerAnswer(Answered):
+    """The scheduler, and what an end of its framework would kill."""
+
+    health: str = Field(description='"ok", or what is wrong in words')
+    connected: bool = Field(description="whether it is subscribed to a master")
+    master: str | None
+    heartbeat_at: str | None
+    leader: str | None = Field(description="which instance leads, or led last")
+    epoch: int = Field(description="how often the lead has changed")
+    lease_expires_at: str | None
+    framework_id: str | None
+    torn_down: bool = Field(
+        description="whether the framework has left Mesos by an operator's wish, and waits for a reset"
+    )
+    wish: WishAnswer | None
+    running: RunningAnswer
+    open_jobs: int
+    figures: dict[str, Any] = Field(description="what the scheduler says of itself")
+
+
+class FrameworkAnswer(Answered):
+    """A wish that was taken down, and what it will kill."""
+
+    framework_id: str | None
+    wish: WishAnswer
+    running: RunningAnswer
+
+
+class ErrorEntry(Answered):
+    """One thing that is wrong."""
+
+    path: str = Field(description="JSON pointer into the body; query:NAME, header:NAME or path:NAME elsewhere")
+    message: str
+
+
+class ProblemAnswer(Answered):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[ErrorEntry] | None = None
