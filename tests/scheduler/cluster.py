@@ -53,8 +53,8 @@ class Cluster:
         self.wait_until(lambda: ports.exists() and ports.stat().st_mtime_ns != before, 20)
         return self
 
-    def start_scheduler(self, name: str = "scheduler", **environment: str) -> Cluster:
-        """Start the scheduler (again); under another `name` one more."""
+    def start_scheduler(self, name: str = "scheduler", *, root: Path = ROOT, **environment: str) -> Cluster:
+        """Start the scheduler (again); under another `name` one more, of the version whose checkout is `root`."""
         port = json.loads((self.directory / "local" / "ports.json").read_text())["master"]
         executor = {**HERE, "SWATH_PROCESS_RUNTIME": "1", "SWATH_DOCKER": "off", "SWATH_INPUT_ROOTS": "/"}
         settings = {
@@ -65,16 +65,23 @@ class Cluster:
             "SWATH_EXECUTOR_ENV": json.dumps(executor),
             "SWATH_LEASE_S": "3",
         }
-        self._start("scheduler", [], settings | environment, name)
+        self._start("scheduler", [], settings | environment, name, root)
         return self
 
-    def _start(self, program: str, arguments: list[str], environment: dict[str, str], name: str | None = None) -> None:
+    def _start(
+        self,
+        program: str,
+        arguments: list[str],
+        environment: dict[str, str],
+        name: str | None = None,
+        root: Path = ROOT,
+    ) -> None:
         name = name or program
         with (self.directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", program, *arguments],
-                cwd=ROOT,
-                env={**os.environ, **HERE, **environment},
+                cwd=root,
+                env={**os.environ, **HERE, "PYTHONPATH": str(root), **environment},
                 stdout=log,
                 stderr=log,
             )

@@ -1,0 +1,1 @@
+"""Several real programs at once, and what breaks between them."""

@@ -1,0 +1,251 @@
+"""Several schedulers on one PostgreSQL: one leads, whatever happens to the others (DESIGN.md 1; MESOS.md, M6)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from swath.domain.states import AttemptState, JobState
+from swath.store.leadership import Leadership
+from swath.store.schema import SCRIPTS, read_history
+from tests.integration.evidence import Diary, find_contradictions, find_debts
+from tests.integration.slow_wire import SlowWire
+from tests.scheduler.cluster import ROOT, Cluster
+
+pytestmark = pytest.mark.postgres
+
+LEASE_S = 2
+TURNS = ("leading", "leadership_lost", "standing_by", "stepped_down", "schema_unknown")
+NAMES = ("one", "two", "three")
+
+
+class Availability:
+    """A cluster with several schedulers."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        self.cluster = Cluster(directory, url=url, cpus=8, interval_s=0.2)
+        self.cluster.start_local()
+        self.diary = Diary(directory / "diary")
+        self.leadership = Leadership(self.cluster.database)
+        self.stopped: set[str] = set()
+
+    def start(self, *names: str, root: Path = ROOT, **environment: str) -> Availability:
+        """Start schedulers of the version under `root`; the first one leads before the others begin."""
+        settings = {"SWATH_LEASE_S": str(LEASE_S), "SWATH_LOG_FORMAT": "json"} | environment
+        for name in names:
+            self.cluster.start_scheduler(name, root=root, **settings)
+            self.wait(lambda name=name: set(TURNS) & set(self.events(name)))
+        return self
+
+    def leader(self) -> str | None:
+        """The scheduler that the database says leads."""
+        term = self.leadership.find()
+        if term is None or term.holder is None:
+            return None
+        pid = int(term.holder.rsplit(":", 2)[1])
+        return next((name for name, process in self.cluster.processes.items() if process.pid == pid), "a former one")
+
+    def wait(self, condition: Callable[[], bool], timeout_s: float = 40) -> None:
+        self.cluster.wait_until(condition, timeout_s)
+
+    def log(self, name: str) -> str:
+        """What a scheduler has logged."""
+        return (self.cluster.directory / f"{name}.log").read_text()
+
+    def events(self, name: str) -> list[str]:
+        """The same, by the names of the events."""
+        return [json.loads(line)["event"] for line in self.log(name).splitlines() if line.startswith("{")]
+
+    def is_leading(self, name: str) -> bool:
+        """By its own account: it has begun to lead, and has not been told otherwise since."""
+        turns = [event for event in self.events(name) if event in TURNS]
+        return turns[-1:] == ["leading"]
+
+    def freeze(self, name: str) -> None:
+        self.stopped.add(name)
+        self.cluster.processes[name].send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        while self.stopped:
+            self.cluster.processes[self.stopped.pop()].send_signal(signal.SIGCONT)
+
+    def submit(self, size: int, seconds: float = 0, *, cpus: float = 0.05) -> str:
+        context = self.cluster.directory / "context"
+        context.mkdir(exist_ok=True)
+        (context / "run.sh").write_text(self.diary.script(seconds))
+        return self.cluster.submit(self.cluster.register("appends", "sh run.sh", str(context)), size, cpus=cpus)
+
+    def counts(self, job_id: str) -> tuple[int, int]:
+        counts = self.cluster.store.get_job(job_id).counts
+        return counts.active, counts.succeeded
+
+    def prove(self, job_id: str, size: int) -> None:
+        """Each task has run exactly once, and everybody agrees that it has."""
+        job = self.cluster.wait(job_id, 60)
+        assert (job.state, job.counts.succeeded) == (JobState.SUCCEEDED, size)
+        assert self.diary.count("begin") == self.diary.count("end") == dict.fromkeys(range(size), 1)
+        ran = {line.index: line.attempt for line in self.diary.read()}
+        tasks = self.cluster.store.list_tasks(job_id, limit=size).items
+        assert {task.index: task.winner_attempt for task in tasks} == ran
+        for task in tasks:
+            others = [row for row in self.cluster.store.list_attempts(job_id, task.index) if row.id != ran[task.index]]
+            assert {row.state for row in others} <= {AttemptState.LOST}, "a second attempt was alive"
+        assert find_contradictions(self.cluster.database) == []
+        self.wait(lambda: not find_debts(self.cluster.directory / "local"), 20)
+
+    def close(self) -> None:
+        self.thaw()
+        self.cluster.close()
+
+
+@pytest.fixture
+def ha(tmp_path: Path, postgres_database: str) -> Iterator[Availability]:
+    made = Availability(tmp_path, postgres_database)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize("schedulers", [2, 3])
+def test_m06_a_killed_leader_is_replaced_and_nothing_runs_twice(ha: Availability, schedulers: int):
+    """kill -9 in the middle of a burst of launches: within a second another leads, and every task runs once."""
+    ha.start(*NAMES[:schedulers])
+    job_id = ha.submit(150)
+    ha.wait(lambda: sum(ha.counts(job_id)) > 20)
+    os.kill(ha.cluster.processes["one"].pid, signal.SIGKILL)
+    killed_at = time.monotonic()
+    ha.wait(lambda: any(ha.is_leading(name) for name in NAMES[1:schedulers]))
+    assert time.monotonic() - killed_at < 5
+    ha.prove(job_id, 150)
+    assert [name for name in NAMES[1:schedulers] if ha.is_leading(name)] == [ha.leader()]
+
+
+MOMENTS = {
+    "idle": lambda active, succeeded: True,
+    "launching": lambda active, succeeded: active > 5,
+    "updating": lambda active, succeeded: succeeded > 30,
+}
+
+
+@pytest.mark.parametrize(("moment", "schedulers"), [("idle", 2), ("launching", 2), ("launching", 3), ("updating", 2)])
+def test_m06_a_leader_that_hangs_and_comes_back_leads_no_more(ha: Availability, moment: str, schedulers: int):
+    """SIGSTOP for longer than its lease, then SIGCONT: one leads in the end, and every task runs once."""
+    ha.start(*NAMES[:schedulers])
+    ha.wait(lambda: "subscribed" in ha.events("one"))
+    job_id = ha.submit(150) if moment != "idle" else ""
+    ha.wait(lambda: not job_id or MOMENTS[moment](*ha.counts(job_id)))
+    ha.freeze("one")
+    job_id = job_id or ha.submit(150)
+    ha.wait(lambda: any(ha.is_leading(name) for name in NAMES[1:schedulers]))
+    ha.wait(lambda: ha.counts(job_id)[1] > 60)
+    ha.thaw()
+    ha.wait(lambda: not ha.is_leading("one"))
+    ha.prove(job_id, 150)
+    assert [name for name in NAMES[:schedulers] if ha.is_leading(name)] == [ha.leader()] != ["one"]
+
+
+def test_m06_a_launch_of_a_stopped_leader_that_arrives_late_is_refused(ha: Availability):
+    """Its ACCEPT has left it and stands in a buffer while another takes over: the master refuses the old stream's id."""
+    master = json.loads((ha.cluster.directory / "local" / "ports.json").read_text())["master"]
+    wire = SlowWire(master)
+    try:
+        ha.start("one", SWATH_MASTER=f"127.0.0.1:{wire.port}")
+        ha.start("two")
+        wire.keep_back(b'"ACCEPT"')
+        job_id = ha.submit(5)
+        assert wire.caught.wait(30)
+        ha.freeze("one")
+        assert {row.state for row in ha.cluster.store.list_attempts(job_id, 0)} == {AttemptState.LAUNCHING}
+        assert ha.cluster.wait(job_id, 60).counts.succeeded == 5
+        wire.release()
+        ha.wait(lambda: bool(wire.answers))
+        assert wire.answers[0].startswith(b"HTTP/1.1 400")
+        ha.thaw()
+        ha.wait(lambda: not ha.is_leading("one"))
+        ha.prove(job_id, 5)
+        assert [row.state for row in ha.cluster.store.list_attempts(job_id, 0)] == [
+            AttemptState.LOST,
+            AttemptState.SUCCEEDED,
+        ]
+        assert ha.leader() == "two"
+    finally:
+        wire.close()
+
+
+def test_m06_a_leader_that_is_told_to_stop_hands_over_at_once(ha: Availability):
+    """SIGTERM releases the lease: the standby leads within about a second, and tasks run on."""
+    ha.start("one", "two", SWATH_LEASE_S="30")
+    job_id = ha.submit(4, 3)
+    ha.wait(lambda: len(ha.diary.read()) == 4)
+    ha.cluster.processes["one"].send_signal(signal.SIGTERM)
+    told_at = time.monotonic()
+    ha.wait(lambda: ha.is_leading("two"))
+    taken_s = time.monotonic() - told_at
+    assert ha.cluster.processes.pop("one").wait(20) == 0
+    ha.prove(job_id, 4)
+    assert taken_s < 2
+
+
+def a_newer_version(directory: Path) -> Path:
+    """A checkout of this version with one more migration."""
+    for name in ("swath", "scheduler", "migrations"):
+        shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (directory / "migrations" / "versions" / "newer.py").write_text(
+        "from alembic import op\nimport sqlalchemy as sa\n"
+        f"revision = 'newer'\ndown_revision = '{read_history(SCRIPTS)[1]}'\n"
+        "def upgrade():\n    op.add_column('agents', sa.Column('newer', sa.Text(), nullable=True))\n"
+        "def downgrade():\n    op.drop_column('agents', 'newer')\n"
+    )
+    return directory
+
+
+def migrate(version: Path, url: str) -> None:
+    """What an operator runs, in a version's checkout."""
+    environment = {**os.environ, "PYTHONPATH": str(version), "SWATH_DATABASE_URL": url}
+    subprocess.run([sys.executable, "-m", "swath.store.migrate"], cwd=version, env=environment, check=True, timeout=60)
+
+
+def test_an_upgrade_by_stop_migrate_start_disturbs_no_task(ha: Availability, tmp_path: Path):
+    """Tasks run on while there is no scheduler and while the schema changes; the new version takes them over."""
+    newer = a_newer_version(tmp_path / "newer")
+    ha.start("one", "two")
+    job_id = ha.submit(6, 8)
+    ha.wait(lambda: len(ha.diary.read()) == 6)
+    for name in ("two", "one"):
+        assert ha.cluster.stop(name) == 0
+    migrate(newer, ha.cluster.url)
+    ha.start("three", root=newer)
+    assert len(ha.diary.read()) == 6
+    ha.prove(job_id, 6)
+    ha.cluster.stop("three")
+
+
+def test_m06_a_scheduler_that_does_not_know_the_schema_says_what_to_run_and_does_not_lead(
+    ha: Availability, tmp_path: Path
+):
+    """A newer one waits for the migration; an older one, deposed by it in the middle of a job, does nothing more."""
+    newer = a_newer_version(tmp_path / "newer")
+    ha.start("one", "two")
+    ha.start("three", root=newer)
+    assert "leading" not in ha.events("three")
+    assert "stop all schedulers, then run `python -m swath.store.migrate` of this version" in ha.log("three")
+    job_id = ha.submit(40, 1, cpus=0.5)
+    ha.wait(lambda: ha.counts(job_id)[1] > 5)
+    migrate(newer, ha.cluster.url)
+    ha.wait(lambda: ha.is_leading("three"))
+    ha.wait(lambda: all("schema_unknown" in ha.events(name) for name in ("one", "two")))
+    assert "start that version's scheduler instead of this one" in ha.log("one")
+    assert not ha.is_leading("one")
+    ha.prove(job_id, 40)
+    assert ha.leader() == "three"
+    ha.cluster.stop("three")
