@@ -16,6 +16,7 @@ from swath.domain.changes import (
     ChangeAttempt,
     ChangeJob,
     DeactivateAgent,
+    ObserveAgentWish,
     PutAgent,
     PutTask,
     TellOfEnded,
@@ -94,7 +95,7 @@ def _key(change: Change) -> object:
             return PutTask, change.job_id, change.index
         case ChangeJob():
             return ChangeJob, change.job_id
-        case PutAgent() | DeactivateAgent():
+        case PutAgent() | DeactivateAgent() | ObserveAgentWish():
             return type(change), change.agent_id
         case _:
             return type(change)

@@ -163,16 +163,19 @@ def test_every_task_is_either_placed_or_explained(agents: list[AgentView], deman
 
 @given(agents, demands)
 def test_no_waiting_task_would_still_fit(agents: list[AgentView], demands: list[Demand]):
-    """The matcher is work-conserving: what is left over fits nowhere that was offered."""
+    """The matcher is work-conserving: what is left over fits nowhere that was offered, but where GPUs are kept for others."""
     result = plan(agents, demands)
     free = {agent.id: agent.free - agent.overhead for agent in agents if agent.offered}
+    kept = {agent.id for agent in agents if agent.total.gpus} if any(d.resources.gpus for d in demands) else set()
     for placement in result.placements:
         free[placement.agent] -= placement.demand.resources.scaled(placement.count)
     admits = {agent.id: agent.attributes for agent in agents}
     for leftover in result.leftovers:
         rules = leftover.demand.constraints
         assert not any(
-            leftover.demand.resources.fits_in(room) and all(rule.admits(admits[name]) for rule in rules)
+            leftover.demand.resources.fits_in(room)
+            and all(rule.admits(admits[name]) for rule in rules)
+            and (leftover.demand.resources.gpus or name not in kept)
             for name, room in free.items()
         )
 

@@ -19,6 +19,8 @@ from swath.domain.changes import (
     ChangeAttempt,
     ChangeJob,
     DeactivateAgent,
+    ObserveAgentWish,
+    ObserveFrameworkWish,
     PutAgent,
     PutSchedulerStatus,
     PutTask,
@@ -26,6 +28,7 @@ from swath.domain.changes import (
     TellOfEnded,
 )
 from swath.domain.states import JobState, TaskState, is_terminal
+from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish
 from swath.store.rows import JobRecord, Snapshot
 from swath.store.types import to_json
 
@@ -79,6 +82,8 @@ class MemoryStore:
         self.agents: dict[str, PutAgent] = {}
         self.events: list[AddEvent] = []
         self.status: PutSchedulerStatus | None = None
+        self.agent_wishes: dict[str, AgentWish] = {}
+        self.framework_wish: FrameworkWish | None = None
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Write everything."""
@@ -121,6 +126,14 @@ class MemoryStore:
                 if (told := self.attempts.get(change.slot_id)) is not None:
                     data = {**change.data, "task": told.task_index, "attempt": told.id}
                     self.events.append(AddEvent(job_id=told.job_id, kind=change.kind, data=data))
+            case ObserveAgentWish():
+                if (wish := self.agent_wishes.get(change.agent_id)) is not None:
+                    observed = max(wish.observed_rev, change.rev)
+                    self.agent_wishes[change.agent_id] = replace(wish, observed_rev=observed)
+            case ObserveFrameworkWish():
+                if self.framework_wish is not None:
+                    seen = {"observed_rev": change.rev, "torn_down": change.torn_down}
+                    self.framework_wish = replace(self.framework_wish, **seen)
             case PutSchedulerStatus():
                 self.status = change
 
@@ -136,6 +149,12 @@ class MemoryStore:
             tasks=[task for task in self.tasks.values() if task.state in (TaskState.PENDING, TaskState.ACTIVE)],
             attempts=[attempt for attempt in self.attempts.values() if not is_terminal(attempt.state)],
             agents=list(self.agents.values()),
+            agent_wishes=[
+                wish
+                for wish in self.agent_wishes.values()
+                if wish.mode is not AgentMode.ACTIVE or wish.rev != wish.observed_rev
+            ],
+            framework_wish=self.framework_wish,
         )
 
     def check_counts(self) -> None:

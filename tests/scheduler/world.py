@@ -12,7 +12,7 @@ from scheduler.core import events as ev
 from scheduler.core.reactor import Core
 from scheduler.core.state import CoreSettings
 from swath.domain.attempts import Attempt, AttemptReport
-from swath.domain.changes import PutAgent, PutTask
+from swath.domain.changes import Change, PutAgent, PutTask
 from swath.domain.ids import make_ulid
 from swath.domain.jobs import JobSpec
 from swath.domain.ranges import Ranges
@@ -85,10 +85,12 @@ def a_job(name: str = "j1", size: int = 1, *, cpus: float = 1, mem: int = 100, *
 class World:
     """The core, its database, its time, and all calls that it has made."""
 
-    def __init__(self, settings: CoreSettings = SETTINGS) -> None:
+    def __init__(self, settings: CoreSettings = SETTINGS, **more: Any) -> None:
+        """`more` replaces some of the settings."""
         self.now = NOON
         self.store = MemoryStore()
-        self.settings = settings
+        self.settings = replace(settings, **more)
+        self.changes: tuple[Change, ...] = ()  # of the last turn
         self.calls: list[fx.Call] = []
         self.recent: tuple[fx.Call, ...] = ()
         self.wake_at: datetime | None = None
@@ -98,8 +100,8 @@ class World:
         self._open: dict[str, ev.Offer] = {}  # offers that the master has made and not got back
         self.core = self._load()
 
-    def _load(self) -> Core:
-        return Core.load(self.store.load(), self.settings, make_id=self._make_id, now=self.now)
+    def _load(self, *, removed: bool = False) -> Core:
+        return Core.load(self.store.load(), self.settings, make_id=self._make_id, now=self.now, removed=removed)
 
     def _make_id(self, at: datetime) -> str:
         self._ids += 1
@@ -113,7 +115,7 @@ class World:
         effects = self.core.handle(events, self.now)
         self.store.apply(effects.changes)
         self._check_offers(effects.calls)
-        self.recent = effects.calls
+        self.recent, self.changes = effects.calls, effects.changes
         self.calls += effects.calls
         self.wake_at = effects.wake_at
         return self
@@ -132,9 +134,9 @@ class World:
                 for offer_id in call.offer_ids:
                     del self._open[offer_id]
 
-    def restart(self) -> World:
+    def restart(self, **more: Any) -> World:
         """Kill the scheduler, and start it again on what it had committed."""
-        self.core = self._load()
+        self.core = self._load(**more)
         return self
 
     def subscribe(self) -> World:
@@ -166,6 +168,10 @@ class World:
             PutAgent(agent_id=name, hostname=name, url=f"http://{name}:5051", total=total) for name in agents or ("a1",)
         ]
         return self.happen(ev.AgentsListed(agents=tuple(listed)))
+
+    def list_agents_as(self, info: PutAgent, **more: Any) -> World:
+        """The master lists one agent, with something else about it."""
+        return self.happen(ev.AgentsListed(agents=(replace(info, **more),)))
 
     def an_offer(self, agent: str = "a1", cpus: float = 4, mem: int = 8192, **more: Any) -> ev.Offer:
         """An offer with an id of its own."""

@@ -1,0 +1,318 @@
+"""Cordoned and drained agents (M32), and a framework that leaves Mesos (M4, M5)."""
+
+from __future__ import annotations
+
+import queue
+from typing import Any
+
+import pytest
+
+from scheduler.core import effects as fx
+from scheduler.core import events as ev
+from scheduler.core import outside
+from scheduler.operating import AgentOperator, to_answer, to_call
+from swath.domain.changes import ObserveAgentWish, ObserveFrameworkWish
+from swath.domain.retries import Cause
+from swath.domain.states import AttemptState, Desired, JobState, TaskState
+from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, Wishes
+from swath.wire.channel import CallResult, Outcome
+from tests.scheduler.world import World, a_job
+
+
+def want(world: World, mode: AgentMode, rev: int = 1, agent: str = "a1", **more: Any) -> AgentWish:
+    """An operator wants something of an agent."""
+    wish = AgentWish(agent_id=agent, mode=mode, rev=rev, **more)
+    world.happen(ev.WishesSeen(wishes=Wishes(agents=(wish,))))
+    return wish
+
+
+def desire(world: World, desire: FrameworkDesire, rev: int = 1) -> FrameworkWish:
+    """An operator wants something of the framework."""
+    wish = FrameworkWish(desire=desire, rev=rev)
+    world.happen(ev.WishesSeen(wishes=Wishes(framework=wish)))
+    return wish
+
+
+def written(world: World, kind: type) -> list[Any]:
+    """The changes of a kind in the last turn."""
+    return [change for change in world.changes if isinstance(change, kind)]
+
+
+# Agents
+
+
+def test_m32_nothing_is_launched_on_a_cordoned_agent_and_what_runs_runs_on():
+    """The offer is declined in the turn in which the wish is heard, before Mesos has answered."""
+    world = World()
+    attempt_id = world.running(a_job(size=2, max_running=1))
+    wish = want(world, AgentMode.CORDONED)
+    assert world.lately(fx.Operate) == [fx.Operate(wish=wish)]
+    world.say(attempt_id, "FINISHED").offer()
+    assert len(world.launched()) == 1
+    assert world.called(fx.Kill) == []
+    world.offer(agent="a2")
+    assert [attempt.agent_id for attempt in world.launched()] == ["a1", "a2"]
+
+
+def test_m32_an_agent_that_is_active_again_is_asked_for_its_offers():
+    """What it offered meanwhile was refused for long: a REVIVE drops that filter."""
+    world = World().subscribe().submit(a_job()).list_agents()
+    want(world, AgentMode.DRAINED)
+    world.offer()
+    assert world.launched() == []
+    world.advance(1)
+    want(world, AgentMode.ACTIVE, rev=2)
+    assert len(world.lately(fx.Revive)) == 1
+    world.offer()
+    assert len(world.launched()) == 1
+
+
+def test_m32_a_drained_task_is_tried_again_for_free_and_its_agent_is_not_blamed():
+    """REASON_AGENT_DRAINING: cause DRAINED, no failure, and no rest for the agent however often it happens."""
+    world = World()
+    attempt_id = world.running(a_job(retry={"max_attempts": 1}))
+    want(world, AgentMode.DRAINED)
+    world.say(attempt_id, "KILLED", reason="REASON_AGENT_DRAINING").advance(2).offer(agent="a2")
+    assert world.details(attempt_id)["cause"] is Cause.DRAINED
+    assert world.task().failures == 0
+    assert [attempt.agent_id for attempt in world.launched()] == ["a1", "a2"]
+    assert world.core.state.agents["a1"].bad_ends == 0
+
+
+def test_m32_a_task_that_a_user_cancelled_on_a_draining_agent_was_killed():
+    """The user's kill counts: the task is cancelled, not tried again."""
+    world = World()
+    attempt_id = world.running()
+    world.desire("j1", desired=Desired.CANCELLED)
+    world.say(attempt_id, "KILLED", reason="REASON_AGENT_DRAINING")
+    assert world.details(attempt_id)["cause"] is Cause.KILLED
+    assert world.job().state is JobState.CANCELLED
+
+
+def test_m32_marked_gone_the_tasks_of_a_drained_agent_are_lost_for_free():
+    """Surprise 19: with mark_gone the executor's KILLING arrives as GONE_BY_OPERATOR."""
+    world = World()
+    attempt_id = world.running(a_job(retry={"max_attempts": 1}))
+    want(world, AgentMode.DRAINED, mark_gone=True)
+    world.say(attempt_id, "GONE_BY_OPERATOR", reason="REASON_AGENT_DRAINING").advance(2).offer(agent="a2")
+    assert world.attempt(attempt_id).state is AttemptState.LOST
+    assert len(world.launched()) == 2
+
+
+def test_m32_where_mesos_refuses_to_drain_we_end_our_own_tasks():
+    """Without the right to drain: nothing is launched, ours are killed for free, and the wish says what Mesos said."""
+    world = World()
+    attempt_id = world.running(a_job(retry={"max_attempts": 1}))
+    want(world, AgentMode.DRAINED)
+    world.happen(ev.Operated(agent_id="a1", rev=1, problem="Mesos answered 403: no", refused=True))
+    assert world.lately(fx.Kill) == [fx.Kill(task_id=attempt_id, agent_id="a1")]
+    assert written(world, ObserveAgentWish) == [
+        ObserveAgentWish(agent_id="a1", rev=1, message="Mesos answered 403: no")
+    ]
+    world.say(attempt_id, "KILLED").advance(2).offer(agent="a2")
+    assert world.details(attempt_id)["cause"] is Cause.DRAINED
+    assert len(world.launched()) == 2
+
+
+def test_m32_a_wish_that_did_not_arrive_is_told_again_later_and_later_and_after_each_subscription():
+    """No answer, a 503: nothing is observed until Mesos has done it."""
+    world = World().subscribe().list_agents()
+    want(world, AgentMode.CORDONED)
+    for wait_s in (1, 2, 4):
+        world.happen(ev.Operated(agent_id="a1", rev=1, problem="time-out"))
+        assert written(world, ObserveAgentWish) == []
+        world.advance(wait_s - 0.1)
+        asked = len(world.called(fx.Operate))
+        world.advance(0.2)
+        assert len(world.called(fx.Operate)) == asked + 1
+    world.happen(ev.Disconnected(reason="cut")).subscribe()
+    assert len(world.lately(fx.Operate)) == 1
+    world.happen(ev.Operated(agent_id="a1", rev=1))
+    assert written(world, ObserveAgentWish) == [ObserveAgentWish(agent_id="a1", rev=1)]
+
+
+def test_m32_an_answer_to_an_earlier_wish_changes_nothing():
+    """Drain, and undrain before Mesos has answered: the first answer settles nothing."""
+    world = World().subscribe().list_agents()
+    want(world, AgentMode.DRAINED)
+    want(world, AgentMode.ACTIVE, rev=2)
+    world.happen(ev.Operated(agent_id="a1", rev=1))
+    assert written(world, ObserveAgentWish) == []
+    world.happen(ev.Operated(agent_id="a1", rev=2))
+    assert written(world, ObserveAgentWish) == [ObserveAgentWish(agent_id="a1", rev=2)]
+
+
+def test_m32_a_cordon_outlives_the_scheduler():
+    """The next one knows before it is offered anything, and asks Mesos where the one before had no answer."""
+    world = World()
+    world.running(a_job(size=2, max_running=2))
+    wish = want(world, AgentMode.CORDONED)
+    world.store.agent_wishes["a1"] = wish
+    world.restart().subscribe().offer()
+    assert len(world.launched()) == 2, "both were launched before the cordon"
+    world.happen(ev.WishesSeen(wishes=Wishes(agents=(wish,))))
+    assert world.lately(fx.Operate) == [fx.Operate(wish=wish)]
+
+
+def test_m32_an_agent_that_another_operator_deactivated_stays_known():
+    """`active: false, deactivated: true` in the master's list (transcript 09d): it is there, and takes nothing."""
+    world = World().subscribe().submit(a_job()).list_agents()
+    (info,) = world.store.agents.values()
+    world.list_agents_as(info, deactivated=True, drain="DRAINING")
+    assert world.store.agents["a1"].drain == "DRAINING"
+    world.advance(3)
+    assert "an operator has cordoned or drained it" in str(world.job().wait_reason)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        (AgentMode.DRAINED, "DRAIN_AGENT"),
+        (AgentMode.CORDONED, "DEACTIVATE_AGENT"),
+        (AgentMode.ACTIVE, "REACTIVATE_AGENT"),
+    ],
+)
+def test_m32_each_mode_has_its_operator_call(mode: AgentMode, kind: str):
+    """Surprise 20: a grace period is {"seconds": whole}."""
+    call = to_call(AgentWish(agent_id="a1", mode=mode, rev=1, max_grace_s=90.0, mark_gone=True))
+    assert call["type"] == kind
+    if mode is AgentMode.DRAINED:
+        body = {"agent_id": {"value": "a1"}, "mark_gone": True, "max_grace_period": {"seconds": 90}}
+        assert call["drain_agent"] == body
+
+
+@pytest.mark.parametrize(
+    ("result", "answer"),
+    [
+        (CallResult(outcome=Outcome.SENT, status=200), (None, False)),
+        (CallResult(outcome=Outcome.FAILED, status=400, message="Agent is not deactivated"), (None, True)),
+        (CallResult(outcome=Outcome.FAILED, status=403, message="no"), ("Mesos answered 403: no", True)),
+        (CallResult(outcome=Outcome.FAILED, status=503, message="wait"), ("Mesos answered 503: wait", False)),
+        (CallResult(outcome=Outcome.FAILED, message="TimeoutError"), ("TimeoutError", False)),
+    ],
+)
+def test_m32_an_answer_is_done_refused_or_worth_another_try(result: CallResult, answer: tuple):
+    """An agent that is active already is as it should be."""
+    told = to_answer(AgentWish(agent_id="a1", mode=AgentMode.ACTIVE, rev=3), result)
+    assert (told.problem, told.refused, told.rev) == (*answer, 3)
+
+
+def test_m32_the_thread_of_operator_calls_outlives_what_a_call_raises():
+    """The wish is answered with what went wrong, and the next one is served."""
+    answers: queue.SimpleQueue[ev.Operated] = queue.SimpleQueue()
+
+    class Broken:
+        calls = 0
+
+        def query(self, message: dict) -> tuple[CallResult, dict]:
+            self.calls += 1
+            if self.calls == 1:
+                raise RuntimeError("broken")
+            return CallResult(outcome=Outcome.SENT, status=200), {}
+
+    operator = AgentOperator(Broken(), answers.put)
+    operator.start()
+    for rev in (1, 2):
+        operator.operate(AgentWish(agent_id="a1", mode=AgentMode.CORDONED, rev=rev))
+    heard = [answers.get(timeout=5) for _ in range(2)]
+    operator.stop()
+    assert [(answer.rev, answer.problem) for answer in heard] == [(1, "broken"), (2, None)]
+
+
+# The framework
+
+
+def test_m04_a_teardown_is_made_only_on_an_operators_wish_and_leaves_mesos():
+    """The attempts are LOST for free, the framework id is forgotten, and the core stops to begin anew outside."""
+    world = World()
+    attempt_id = world.running(a_job(size=3, retry={"max_attempts": 1}))
+    assert world.called(fx.Teardown) == []
+    desire(world, FrameworkDesire.TEARDOWN)
+    assert len(world.lately(fx.Teardown)) == 1
+    world.offer(agent="a2")
+    assert all(attempt.agent_id == "a1" for attempt in world.launched()), "nothing is launched to be killed"
+    world.happen(ev.TornDown())
+    assert world.attempt(attempt_id).state is AttemptState.LOST
+    assert world.store.framework_id is None
+    assert written(world, ObserveFrameworkWish) == [ObserveFrameworkWish(rev=1, torn_down=True)]
+    assert world.lately(fx.Stop)[0].kind is fx.StopKind.ANEW
+    assert world.task().state is TaskState.PENDING
+    assert world.task().failures == 0
+
+
+def test_m04_a_teardown_that_was_not_taken_is_sent_again():
+    """After a while, and after each subscription."""
+    world = World().subscribe()
+    desire(world, FrameworkDesire.TEARDOWN)
+    world.advance(11)
+    assert len(world.called(fx.Teardown)) == 2
+    world.happen(ev.Disconnected(reason="cut")).advance(60)
+    assert len(world.called(fx.Teardown)) == 2
+    world.subscribe()
+    assert len(world.called(fx.Teardown)) == 3
+
+
+def test_m04_a_teardown_whose_scheduler_died_is_known_by_the_masters_word():
+    """The next one subscribes, hears that the framework is gone, and writes down what the operator wanted."""
+    world = World()
+    world.running()
+    wish = desire(world, FrameworkDesire.TEARDOWN)
+    world.restart().happen(ev.WishesSeen(wishes=Wishes(framework=wish)))
+    world.happen(ev.MasterError(message="Framework has been removed"))
+    assert written(world, ObserveFrameworkWish) == [ObserveFrameworkWish(rev=1, torn_down=True)]
+    assert world.lately(fx.Stop)[0].kind is fx.StopKind.ANEW
+
+
+def test_m04_outside_of_mesos_jobs_are_taken_in_and_wait_with_a_reason():
+    """Nothing is launched until a RESET, which takes effect at once, for there is nothing to tear down."""
+    world = World()
+    world.store.framework_wish = FrameworkWish(desire=FrameworkDesire.TEARDOWN, rev=1, observed_rev=1, torn_down=True)
+    world.restart().submit(a_job()).advance(1)
+    assert world.job().wait_reason == outside.TORN_DOWN
+    desire(world, FrameworkDesire.RESET, rev=2)
+    assert written(world, ObserveFrameworkWish) == [ObserveFrameworkWish(rev=2, torn_down=False)]
+    assert world.lately(fx.Stop)[0].kind is fx.StopKind.ANEW
+    assert world.called(fx.Teardown) == []
+
+
+def test_m05_a_reset_tears_down_what_the_master_still_knows():
+    """Under another id nobody could end what runs under the old one."""
+    world = World()
+    world.running()
+    desire(world, FrameworkDesire.RESET)
+    assert len(world.lately(fx.Teardown)) == 1
+    world.happen(ev.TornDown())
+    assert written(world, ObserveFrameworkWish) == [ObserveFrameworkWish(rev=1, torn_down=False)]
+    assert world.store.framework_id is None
+
+
+def test_m05_a_removed_framework_waits_for_its_operator():
+    """The id is kept until somebody decides; jobs say why they wait; a RESET forgets it."""
+    world = World()
+    attempt_id = world.running()
+    world.happen(ev.MasterError(message="Framework has been removed"))
+    assert world.lately(fx.Stop)[0].kind is fx.StopKind.REMOVED
+    assert world.store.framework_id == "f1"
+    world.restart(removed=True).submit(a_job("j2")).advance(1)
+    assert world.job("j2").wait_reason == outside.REMOVED
+    desire(world, FrameworkDesire.RESET)
+    assert world.store.framework_id is None
+    assert world.attempt(attempt_id).state is AttemptState.LOST
+
+
+def test_m05_registering_anew_by_policy_asks_nobody():
+    """SWATH_REGISTER_ANEW=1."""
+    world = World(register_anew=True)
+    attempt_id = world.running()
+    world.happen(ev.MasterError(message="Framework has been removed"))
+    assert world.lately(fx.Stop)[0].kind is fx.StopKind.ANEW
+    assert world.store.framework_id is None
+    assert world.attempt(attempt_id).state is AttemptState.LOST
+
+
+def test_m05_a_wish_seen_twice_is_carried_out_once():
+    """The database is read at every notification."""
+    world = World().subscribe()
+    wish = desire(world, FrameworkDesire.TEARDOWN)
+    world.happen(ev.WishesSeen(wishes=Wishes(framework=wish)))
+    assert len(world.called(fx.Teardown)) == 1
