@@ -5,7 +5,9 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cache
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from scheduler.core.events import (
     AgentsListed,
@@ -37,13 +39,36 @@ def to_event(message: Message) -> Event | None:
 
     Raises WireError for one without the fields that it must have.
     """
-    convert = _CONVERSIONS.get(message.get("type", ""))
+    kind = message.get("type")
+    convert = _CONVERSIONS.get(kind) if isinstance(kind, str) else None
     if convert is None:
         return None
     try:
-        return convert(message)
+        event = convert(message)
+        for part in (event, *(event.offers if isinstance(event, Offered) else ())):
+            _check_fields(part)
+        return event
     except _ILL_FORMED as error:
         raise WireError(f"a {message['type']} event cannot be understood: {error!r}") from error
+
+
+def _check_fields(event: Any) -> None:
+    """Raise TypeError where a field is not of its type: no list where an id should be gets into the core."""
+    for name, hint in _find_plain_fields(type(event)):  # type: ignore[arg-type]  # a type can be hashed
+        if not isinstance(value := getattr(event, name), hint):
+            raise TypeError(f"{name} is {value!r:.100}")
+
+
+@cache
+def _find_plain_fields(kind: type) -> tuple[tuple[str, Any], ...]:
+    """The fields that `isinstance` can judge, with their types; parameterised ones it cannot."""
+    hints = get_type_hints(kind).items()
+    return tuple((name, hint) for name, hint in hints if all(get_origin(part) is None for part in _find_parts(hint)))
+
+
+def _find_parts(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, else the type itself."""
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
 
 
 def to_agents(answer: Message, asked_at: datetime) -> AgentsListed:

@@ -27,7 +27,7 @@ class Decoder:
             if self._length is None:
                 end = buffer.find(b"\n", position, position + _LONGEST_HEADER + 1)
                 if end < 0:
-                    self._check_unfinished_header(len(buffer) - position)
+                    self._check_unfinished_header(bytes(buffer[position : position + _LONGEST_HEADER + 1]))
                     break
                 self._length = self._to_length(bytes(buffer[position:end]))
                 position = end + 1
@@ -43,9 +43,10 @@ class Decoder:
         """True between two records: the stream may end here."""
         return self._length is None and not self._buffer
 
-    def _check_unfinished_header(self, size: int) -> None:
-        if size > _LONGEST_HEADER:
-            raise WireError(f"RecordIO: {size} bytes where the length of a record should be")
+    def _check_unfinished_header(self, header: bytes) -> None:
+        """Not to wait for a newline that may never come."""
+        if header and (len(header) > _LONGEST_HEADER or not header.isdigit()):
+            raise WireError(f"RecordIO: {header!r} where the length of a record should be")
 
     def _to_length(self, header: bytes) -> int:
         if not header.isdigit():

@@ -199,16 +199,16 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
                 return
         elif kind == "ERROR":
             # The master ends the subscription (M5). By the longest wait, whoever decides can stop the driver first.
-            logger.error("Mesos: %s", event.get("error", {}).get("message"))
             self._subscriber.slow_down()
+            logger.error("Mesos: %s", event.get("error"))
         self._consume(event)
 
     def _take_subscribed(self, event: Message) -> bool:
         """False for one that cannot be used: without it the stream is worth nothing, and the next one may be better."""
         framework_id = find_framework_id(event)
         if framework_id is None:
-            logger.error("a SUBSCRIBED without a framework id: %r", event)
             self._subscriber.drop("a SUBSCRIBED event without a framework id")
+            logger.error("a SUBSCRIBED without a framework id: %r", event)
             return False
         self._on_subscribed(framework_id, find_heartbeat_s(event) or _HEARTBEAT_S)
         return True

@@ -39,7 +39,7 @@ def test_a_master_is_host_and_port(text, endpoint):
     assert parse_endpoint(str(endpoint)) == endpoint
 
 
-def test_a_list_goes_round():
+def test_m11_a_list_goes_round():
     """Each attempt takes the next one."""
     masters = make_masters("a:1, b:2,c")
     assert [str(masters.find()) for _ in range(4)] == ["a:1", "b:2", "c:5050", "a:1"]
@@ -64,7 +64,7 @@ def test_a_setting_that_names_no_master_is_refused(setting):
         (None, None),
     ],
 )
-def test_a_redirect_names_an_endpoint_or_nothing(location, endpoint):
+def test_m11_a_redirect_names_an_endpoint_or_nothing(location, endpoint):
     """`//host:port/path` is what Mesos sends."""
     assert find_redirect_target(location) == endpoint
 
@@ -133,7 +133,7 @@ def announce(client, endpoint):
 
 
 @pytest.mark.zookeeper
-def test_the_leader_is_found_and_followed_through_everything(zookeeper):
+def test_m11_the_leader_is_found_and_followed_through_everything(zookeeper):
     """Server not up yet, path missing, a first leader, other nodes beside it, its end, and ZooKeeper's own restart (M11)."""
     masters = ZooKeeperMasters(f"127.0.0.1:{zookeeper.port}", "/mesos")
     leaders, changed = [], threading.Condition()
@@ -178,7 +178,7 @@ def test_the_leader_is_found_and_followed_through_everything(zookeeper):
 
 
 @pytest.mark.zookeeper
-def test_a_driver_moves_to_the_new_leader(zookeeper):
+def test_m11_a_driver_moves_to_the_new_leader(zookeeper):
     """The stream of the old one is dropped when another leads."""
     zookeeper.start()
     client = zookeeper.client()

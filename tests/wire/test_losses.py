@@ -1,0 +1,155 @@
+"""Every way to lose a master, or never to get one: a back-off with jitter, and the driver comes back (M9, M10)."""
+
+import socket
+import struct
+
+import pytest
+
+from tests.wire.certificates import Authority
+from tests.wire.standin import HEARTBEAT, SUBSCRIBED, Recorder, StandIn, answer, cut, end, hold, replay, write
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nMesos-Stream-Id: s\r\n\r\n"
+ERROR = {"type": "ERROR", "error": {"message": "Framework failed over"}}
+QUICK = {"type": "SUBSCRIBED", "subscribed": {"framework_id": {"value": "f-1"}, "heartbeat_interval_seconds": 0.004}}
+
+
+def reset(exchange):
+    """What a crashed host's kernel says."""
+    exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    exchange.connection.close()
+
+
+def say_nothing(exchange):
+    exchange.server.standin.released.wait()
+
+
+class Jitter(Recorder):
+    """A source of chance that always says the least, and keeps count of who asks."""
+
+    def __call__(self):
+        super().__call__("asked")
+        return 0.0
+
+
+LOSSES = {
+    "reset": reset,
+    "EOF": write(b""),
+    "500": answer(500),
+    "502 of a proxy": answer(502, "<html>"),
+    "503": answer(503, "Master has not finished recovery"),
+    "400": answer(400, "no"),
+    "no answer": say_nothing,
+    "garbage for HTTP": write(b"\x00\xff garbage\r\n\r\n"),
+    "garbage for a chunk": replay(HEAD + b"zz\r\n"),
+    "garbage for a record": replay(HEAD + b"5\r\nhello\r\n"),
+    "cut": cut(SUBSCRIBED),
+    "ended": end(SUBSCRIBED, HEARTBEAT),
+    "no heartbeat": hold(QUICK),
+    "no framework id": hold({"type": "SUBSCRIBED", "subscribed": {}}),
+    "redirect into nothing": answer(307, Location="//127.0.0.1:1/api/v1/scheduler"),
+    "redirect to nowhere": answer(307),
+}
+
+
+@pytest.mark.parametrize("behaviour", LOSSES.values(), ids=LOSSES)
+def test_m10_each_loss_is_followed_by_a_wait_with_jitter_and_another_subscribe(drivers, behaviour):
+    """Three times the same loss, a draw of chance for each, then a master that serves."""
+    jitter = Jitter()
+    last = {"type": "SUBSCRIBED", "subscribed": {"framework_id": {"value": "the last"}}}
+    standin = StandIn(behaviour, behaviour, behaviour, hold(last))
+    driver, recorder, watcher = drivers.start(standin, random=jitter, timeout_s=0.1)
+    for _ in range(3):
+        assert watcher.losses.next()
+        assert jitter.next()
+    while recorder.until("SUBSCRIBED") != last:
+        pass
+    assert driver.connected
+
+
+@pytest.mark.parametrize("masters", ["127.0.0.1:1", "no-such-host.invalid", "a..b", "[::1]:1"])
+def test_m10_where_nobody_listens_each_attempt_waits_with_jitter(drivers, masters):
+    """Refused, unknown to the DNS, no name at all, IPv6."""
+    jitter = Jitter()
+    _, _, watcher = drivers.start(masters=masters, random=jitter)
+    assert all(watcher.losses.next() and jitter.next() for _ in range(3))
+
+
+def test_m10_a_refused_certificate_waits_with_jitter(drivers, tmp_path):
+    """TLS failures are losses like others."""
+    ours, theirs, jitter = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs"), Jitter()
+    standin = StandIn(hold(SUBSCRIBED), tls=theirs.serve(theirs.sign("master")))
+    _, _, watcher = drivers.start(standin, tls=ours.options(), random=jitter)
+    assert all(watcher.losses.next() and jitter.next() for _ in range(3))
+
+
+def test_m10_a_redirect_loop_waits_with_jitter(drivers):
+    """Five redirects in a row are followed at once; the sixth is a loop."""
+    standin, jitter = StandIn(), Jitter()
+    standin.behaviours.append(answer(307, Location=f"//{standin.address}/"))
+    drivers.start(standin, random=jitter)
+    assert jitter.next()
+    before = len(standin.subscribes)
+    assert jitter.next()
+    assert before >= 6
+    assert len(standin.subscribes) >= 12
+
+
+@pytest.mark.parametrize(
+    "behaviour", [answer(401), answer(403, "no entry"), end(SUBSCRIBED, ERROR)], ids=["401", "403", "ERROR"]
+)
+def test_m12_what_trying_again_does_not_mend_waits_long_and_with_jitter(drivers, behaviour):
+    """Between half of the longest wait and all of it: one SUBSCRIBE, one draw, and the driver waits."""
+    jitter, standin = Jitter(), StandIn(behaviour)
+    driver, _, _ = drivers.start(standin, random=jitter)
+    assert jitter.next()
+    assert driver._subscriber._wakeup.wait(0.1) is False
+    assert len(standin.subscribes) == 1
+
+
+def test_m9_the_watchdog_counts_bytes_and_not_events(drivers):
+    """A record that takes longer to arrive than five heartbeats keeps the stream: bytes come all the while."""
+    offers = b'{"type":"OFFERS","offers":{"offers":[' + b" " * 400 + b"]}}"
+
+    def trickle(exchange):
+        exchange.open_stream()
+        exchange.write_event(QUICK)
+        record = b"%d\n%b" % (len(offers), offers)
+        for start in range(0, len(record), 10):
+            exchange.write_chunk(record[start : start + 10])
+            exchange.server.standin.released.wait(0.004)
+        exchange.write_event(SUBSCRIBED)  # with the usual interval: this stream stays
+        exchange.server.standin.released.wait()
+
+    standin = StandIn(trickle)
+    _, recorder, _ = drivers.start(standin)
+    kinds = [recorder.next()["type"] for _ in range(3)]
+    assert kinds == ["SUBSCRIBED", "OFFERS", "SUBSCRIBED"]
+    assert len(standin.subscribes) == 1
+
+
+@pytest.mark.parametrize("interval", [None, 0, -1, "15", 1e300, float("nan"), [], True])
+def test_m9_an_interval_that_no_clock_could_keep_is_read_as_mesos_own(drivers, interval):
+    """The watchdog has 15 s, or what a number between 0 and an hour says."""
+    event = {
+        "type": "SUBSCRIBED",
+        "subscribed": {"framework_id": {"value": "f"}, "heartbeat_interval_seconds": interval},
+    }
+    driver, recorder, _ = drivers.start(StandIn(hold(event)))
+    recorder.until("SUBSCRIBED")
+    assert driver.heartbeat_interval_s == (1.0 if interval is True else 15.0)
+    assert driver.connected
+
+
+def test_a_driver_says_when_it_heard_of_its_master(drivers):
+    """None before and after; seconds by its own clock in between."""
+    now = [100.0]
+    standin = StandIn(hold(SUBSCRIBED))
+    driver, recorder, watcher = drivers.start(standin, clock=lambda: now[0])
+    recorder.until("SUBSCRIBED")
+    assert driver.last_heard_s == 0.0
+    now[0] = 107.5
+    assert driver.last_heard_s == 7.5
+    driver.stop()
+    driver.join(5)
+    assert driver.last_heard_s is None
+    assert watcher.subscriptions == 1
