@@ -33,7 +33,7 @@ class Lease:
     """This process's claim on the leadership.
 
     What keeps a stopped leader from doing harm is the epoch, in the database; the lease says when somebody else may try, and
-    until when this process need not ask (docs/adr: what is fenced, and by what).
+    until when this process need not ask (docs/adr/0010).
     """
 
     def __init__(
