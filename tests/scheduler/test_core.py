@@ -33,14 +33,14 @@ def test_a_job_runs_from_submission_to_success():
     world.store.check_counts()
 
 
-def test_an_attempt_is_in_the_database_before_its_accept_leaves():
+def test_m15_an_attempt_is_in_the_database_before_its_accept_leaves():
     """M15: the turn that makes the ACCEPT also writes the attempt, and changes are committed before calls are made."""
     world = World().subscribe().submit(a_job()).offer()
     accept = world.lately(fx.Accept)[0]
     assert world.attempt(accept.launches[0].attempt.id).state is AttemptState.LAUNCHING
 
 
-def test_all_offers_of_an_agent_go_into_one_accept():
+def test_m17_all_offers_of_an_agent_go_into_one_accept():
     """M17: two offers of one agent are merged for a task that needs both."""
     world = World().subscribe().submit(a_job(cpus=5))
     world.happen(ev.Offered(offers=(world.an_offer(cpus=3), world.an_offer(cpus=3))))
@@ -48,7 +48,7 @@ def test_all_offers_of_an_agent_go_into_one_accept():
     assert len(accept.offer_ids) == 2
 
 
-def test_many_tasks_go_into_one_accept_and_leave_room_for_the_executor():
+def test_m17_many_tasks_go_into_one_accept_and_leave_room_for_the_executor():
     """Of four cpus 3.9 are for tasks where the executor is not there yet."""
     world = World().subscribe().submit(a_job(size=10)).offer()
     (accept,) = world.lately(fx.Accept)
@@ -61,7 +61,7 @@ def test_an_executor_that_runs_already_takes_no_further_room():
     assert len(world.lately(fx.Accept)[0].launches) == 4
 
 
-def test_an_offer_that_nothing_can_use_is_declined_at_once_and_for_long():
+def test_m29_an_offer_that_nothing_can_use_is_declined_at_once_and_for_long():
     """M29."""
     world = World().subscribe().submit(a_job(cpus=64)).offer()
     (decline,) = world.lately(fx.Decline)
@@ -69,7 +69,7 @@ def test_an_offer_that_nothing_can_use_is_declined_at_once_and_for_long():
     assert world.core.state.agents_with_offers() == []
 
 
-def test_a_rescinded_offer_is_not_used():
+def test_m17_a_rescinded_offer_is_not_used():
     """An offer that comes and goes in one batch leads to no launch."""
     world = World().subscribe().submit(a_job())
     offer = world.an_offer()
@@ -77,7 +77,7 @@ def test_a_rescinded_offer_is_not_used():
     assert world.called(fx.Accept) == []
 
 
-def test_the_framework_id_is_written_when_it_is_first_heard():
+def test_m01_the_framework_id_is_written_when_it_is_first_heard():
     """M1: in the turn of SUBSCRIBED, before anything is launched."""
     world = World().subscribe()
     assert world.store.framework_id == "f1"
@@ -90,7 +90,7 @@ def test_the_status_tells_what_the_executor_takes_of_an_agent():
     assert world.store.status.data["executor"] == {"cpus": 0.1, "mem": 128, "disk": 0, "gpus": 0}
 
 
-def test_offers_are_suppressed_while_nothing_is_runnable_and_revived_for_work():
+def test_m28_offers_are_suppressed_while_nothing_is_runnable_and_revived_for_work():
     """M28."""
     world = World().subscribe()
     assert world.lately(fx.Suppress)
@@ -100,7 +100,7 @@ def test_offers_are_suppressed_while_nothing_is_runnable_and_revived_for_work():
     assert world.lately(fx.Suppress)
 
 
-def test_freed_resources_are_asked_for_at_once_while_work_waits():
+def test_m28_freed_resources_are_asked_for_at_once_while_work_waits():
     """M28: REVIVE in the turn of the terminal update, without waiting for the master's tick."""
     world = World()
     attempt_id = world.running(a_job(size=10))
@@ -108,7 +108,7 @@ def test_freed_resources_are_asked_for_at_once_while_work_waits():
     assert world.lately(fx.Revive)
 
 
-def test_revives_are_at_most_five_a_second_in_the_long_run():
+def test_m28_revives_are_at_most_five_a_second_in_the_long_run():
     """A token bucket: a burst is granted, then one each 200 ms."""
     world = World().subscribe().submit(a_job(size=100)).offer(cpus=64)
     world.advance(60)

@@ -73,7 +73,7 @@ def test_m06_a_step_of_the_clock_ends_no_lease():
     assert lease.is_current
 
 
-def test_a_second_scheduler_waits_until_the_first_lets_go():
+def test_m06_a_second_scheduler_waits_until_the_first_lets_go():
     """One leads, the other stands by; a release hands over at once."""
     row, clock = FakeLeadership(), [NOON]
     first, second = a_lease(row, clock, "one"), a_lease(row, clock, "two")

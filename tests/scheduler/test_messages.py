@@ -43,7 +43,7 @@ OFFER = {
 }
 
 
-def test_an_offer_is_read_without_what_is_reserved():
+def test_m18_an_offer_is_read_without_what_is_reserved():
     """M18: reserved resources are not for tasks that ask for unreserved ones."""
     event = to_event({"type": "OFFERS", "offers": {"offers": [OFFER]}})
     assert isinstance(event, ev.Offered)
@@ -145,7 +145,7 @@ def a_writer(item: object = None) -> Writer:
     )
 
 
-def test_an_accept_carries_the_attempt_spec_and_its_time_out():
+def test_m37_an_accept_carries_the_attempt_spec_and_its_time_out():
     """AttemptSpec in `data`, max_completion_time (M37), kill_policy (M36), allocation_info (M18)."""
     launch = a_launch(timeout_s=60)
     accept = fx.Accept(agent_id="a1", offer_ids=("o1", "o2"), launches=(launch,), refuse_s=600)
@@ -209,8 +209,8 @@ def test_the_executor_id_changes_with_the_executor_and_only_with_it():
     assert name(executor_env={"A": "1", "B": "2"}) == name(executor_env={"B": "2", "A": "1"})
 
 
-def test_the_framework_survives_a_disconnect_and_knows_partitions():
-    """M2, M3, M35: a week's failover time-out, checkpointing, the three capabilities."""
+def test_m23_the_framework_knows_partitions():
+    """M23, M35: the capabilities that let Mesos say UNREACHABLE, GONE and KILLING."""
     info = settings().make_framework()
     assert info["failover_timeout"] >= 7 * 86400
     assert info["checkpoint"] is True

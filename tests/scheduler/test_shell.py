@@ -16,7 +16,7 @@ from tests.scheduler.world import NOON, World, a_job
 ACK = fx.Acknowledge(agent_id="a", task_id="t", uuid="u")
 
 
-def test_changes_are_committed_before_any_call():
+def test_m15_changes_are_committed_before_any_call():
     """DESIGN.md 1: commit, then speak."""
     diary = Diary()
     a_shell(diary).perform(fx.Effects(changes=(WRITE, WRITE), calls=(ACK, fx.ListAgents())), NOON)
@@ -30,7 +30,7 @@ def test_a_revive_does_not_wait_for_the_commit():
     assert diary.lines == ["REVIVE", "commit 1 in epoch 7", "ACKNOWLEDGE"]
 
 
-def test_without_a_commit_nothing_is_acknowledged():
+def test_m20_without_a_commit_nothing_is_acknowledged():
     """An outage of the database: the agent keeps the update and sends it again."""
     diary = Diary()
     diary.store_error = StoreUnavailableError("away")
@@ -39,7 +39,7 @@ def test_without_a_commit_nothing_is_acknowledged():
     assert diary.lines == []
 
 
-def test_without_the_lease_nothing_is_written_or_said():
+def test_m06_without_the_lease_nothing_is_written_or_said():
     """M6."""
     diary = Diary()
     diary.fence_error = LeadershipLostError("gone")
@@ -48,7 +48,7 @@ def test_without_the_lease_nothing_is_written_or_said():
     assert diary.lines == []
 
 
-def test_the_next_subscription_is_suppressed_when_this_one_is():
+def test_m28_the_next_subscription_is_suppressed_when_this_one_is():
     """M28: subscribe suppressed when idle."""
     diary = Diary()
     shell = a_shell(diary)

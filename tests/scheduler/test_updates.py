@@ -16,7 +16,7 @@ from swath.domain.states import AttemptState, Desired, JobState, Observation, Ta
 from tests.scheduler.world import World, a_job
 
 
-def test_an_update_with_a_uuid_is_acknowledged_in_the_turn_that_writes_it():
+def test_m20_an_update_with_a_uuid_is_acknowledged_in_the_turn_that_writes_it():
     """M20: the acknowledgement is a call, and calls follow the commit."""
     world = World()
     attempt_id = world.running()
@@ -25,7 +25,7 @@ def test_an_update_with_a_uuid_is_acknowledged_in_the_turn_that_writes_it():
     assert world.attempt(attempt_id).state is AttemptState.RUNNING
 
 
-def test_an_update_without_a_uuid_is_never_acknowledged():
+def test_m20_an_update_without_a_uuid_is_never_acknowledged():
     """Surprise 14: what the master made has none."""
     world = World()
     attempt_id = world.running()
@@ -33,7 +33,7 @@ def test_an_update_without_a_uuid_is_never_acknowledged():
     assert world.lately(fx.Acknowledge) == []
 
 
-def test_a_repeated_update_is_acknowledged_again_and_changes_nothing():
+def test_m21_a_repeated_update_is_acknowledged_again_and_changes_nothing():
     """Surprise 12: each pending update comes twice, with the same uuid."""
     world = World()
     attempt_id = world.running()
@@ -43,7 +43,7 @@ def test_a_repeated_update_is_acknowledged_again_and_changes_nothing():
     assert len(world.store.events) == written
 
 
-def test_a_repeated_terminal_update_is_acknowledged_again_and_nothing_is_killed():
+def test_m21_a_repeated_terminal_update_is_acknowledged_again_and_nothing_is_killed():
     """The attempt has left the memory by then."""
     world = World()
     attempt_id = world.running()
@@ -52,7 +52,7 @@ def test_a_repeated_terminal_update_is_acknowledged_again_and_nothing_is_killed(
     assert world.called(fx.Kill) == []
 
 
-def test_an_unknown_task_that_runs_is_killed_and_acknowledged():
+def test_m21_an_unknown_task_that_runs_is_killed_and_acknowledged():
     """M21."""
     world = World().subscribe()
     world.say("stranger", "RUNNING")
@@ -60,7 +60,7 @@ def test_an_unknown_task_that_runs_is_killed_and_acknowledged():
     assert len(world.lately(fx.Acknowledge)) == 1
 
 
-def test_an_ended_attempt_that_comes_back_is_killed():
+def test_m21_an_ended_attempt_that_comes_back_is_killed():
     """M23: two runs must not go on side by side."""
     world = World()
     attempt_id = world.running()
@@ -70,13 +70,13 @@ def test_an_ended_attempt_that_comes_back_is_killed():
 
 
 @pytest.mark.parametrize("observation", ["UNKNOWN", "GONE", "UNREACHABLE", "FINISHED"])
-def test_an_unknown_task_that_does_not_run_for_certain_is_left_alone(observation: str):
+def test_m21_an_unknown_task_that_does_not_run_for_certain_is_left_alone(observation: str):
     """A KILL of it would be answered with the same again, for ever."""
     world = World().subscribe().say("stranger", observation, uuid=None)
     assert world.called(fx.Kill) == []
 
 
-def test_an_error_about_a_duplicate_id_does_not_end_the_running_attempt():
+def test_m19_an_error_about_a_duplicate_id_does_not_end_the_running_attempt():
     """Surprise 15: it carries the id of the task that runs on."""
     world = World()
     attempt_id = world.running()
@@ -86,7 +86,7 @@ def test_an_error_about_a_duplicate_id_does_not_end_the_running_attempt():
     assert world.job().state is JobState.RUNNING
 
 
-def test_an_error_of_a_launch_fails_the_task_without_another_try():
+def test_m19_an_error_of_a_launch_fails_the_task_without_another_try():
     """M19: the specification is wrong."""
     world = World().subscribe().submit(a_job()).offer()
     attempt_id = world.launched()[0].id
@@ -101,7 +101,7 @@ def test_an_error_of_a_launch_fails_the_task_without_another_try():
         "Total resources cpus:0.6 required by task and its executor is more than available cpus:0.5",
     ],
 )
-def test_an_error_that_is_our_own_doing_is_tried_again_for_free(message: str):
+def test_m19_an_error_that_is_our_own_doing_is_tried_again_for_free(message: str):
     """M19: an executor came or went between the offer and the launch."""
     world = World().subscribe().submit(a_job(retry={"max_attempts": 1})).offer()
     world.say(world.launched()[0].id, "ERROR", uuid=None, source="SOURCE_MASTER", message=message).advance(2).offer()
@@ -109,7 +109,7 @@ def test_an_error_that_is_our_own_doing_is_tried_again_for_free(message: str):
     assert world.task().failures == 0
 
 
-def test_a_dropped_launch_is_tried_again_for_free():
+def test_m19_a_dropped_launch_is_tried_again_for_free():
     """REASON_INVALID_OFFERS: it never started (surprise 41)."""
     world = World().subscribe().submit(a_job(retry={"max_attempts": 1})).offer()
     world.say(world.launched()[0].id, "DROPPED", uuid=None, source="SOURCE_MASTER", reason="REASON_INVALID_OFFERS")
@@ -117,7 +117,7 @@ def test_a_dropped_launch_is_tried_again_for_free():
     assert [attempt.number for attempt in world.launched()] == [1, 2]
 
 
-def test_a_lost_task_is_tried_again_although_we_are_partition_aware():
+def test_m23_a_lost_task_is_tried_again_although_we_are_partition_aware():
     """Surprise 16: agents that unregister still give TASK_LOST."""
     world = World()
     attempt_id = world.running()
@@ -126,7 +126,7 @@ def test_a_lost_task_is_tried_again_although_we_are_partition_aware():
     assert len(world.launched()) == 2
 
 
-def test_a_reconciled_end_without_a_report_waits_for_the_real_update():
+def test_m22_a_reconciled_end_without_a_report_waits_for_the_real_update():
     """M22: the outputs are in the update that the agent still holds."""
     world = World()
     attempt_id = world.running()
@@ -136,7 +136,7 @@ def test_a_reconciled_end_without_a_report_waits_for_the_real_update():
     assert world.details(attempt_id)["output_dir"] == "/out/1"
 
 
-def test_reconciliation_never_erases_what_was_reported():
+def test_m22_reconciliation_never_erases_what_was_reported():
     """M22: updates of a reconciliation carry no data."""
     world = World()
     attempt_id = world.running()
@@ -144,7 +144,7 @@ def test_reconciliation_never_erases_what_was_reported():
     assert world.details(attempt_id)["sandbox"] == "/s"
 
 
-def test_a_kill_that_nobody_asked_for_is_tried_again_for_free():
+def test_m32_a_kill_that_nobody_asked_for_is_tried_again_for_free():
     """Draining an agent kills its tasks (M32)."""
     world = World()
     attempt_id = world.running(a_job(retry={"max_attempts": 1}))
@@ -213,7 +213,7 @@ def test_an_attempt_that_stages_for_more_than_an_hour_is_killed_and_tried_again_
 # Reconciliation
 
 
-def test_after_subscribing_every_open_attempt_is_asked_for_with_its_agent():
+def test_m25_after_subscribing_every_open_attempt_is_asked_for_with_its_agent():
     """M24, M25."""
     world = World()
     attempt_id = world.running()
@@ -221,7 +221,7 @@ def test_after_subscribing_every_open_attempt_is_asked_for_with_its_agent():
     assert world.called(fx.Reconcile)[-1].tasks == ((attempt_id, "a1"),)
 
 
-def test_an_attempt_without_an_answer_is_asked_for_again_later_and_later():
+def test_m24_an_attempt_without_an_answer_is_asked_for_again_later_and_later():
     """Truncated exponential back-off, until it is answered (M24)."""
     world = World()
     attempt_id = world.running()
@@ -232,7 +232,7 @@ def test_an_attempt_without_an_answer_is_asked_for_again_later_and_later():
     assert len(world.called(fx.Reconcile)) == asked
 
 
-def test_an_attempt_without_an_answer_is_asked_for_for_days():
+def test_m24_an_attempt_without_an_answer_is_asked_for_for_days():
     """A round a minute: the thousandth is as good as the tenth."""
     world = World()
     world.running()
@@ -240,7 +240,7 @@ def test_an_attempt_without_an_answer_is_asked_for_for_days():
     assert len(world.called(fx.Reconcile)) > 1100
 
 
-def test_many_attempts_are_asked_for_in_batches_of_a_thousand():
+def test_m27_many_attempts_are_asked_for_in_batches_of_a_thousand():
     """M27: the next batch follows when the last is answered, or after a second."""
     world = World().subscribe().submit(a_job(size=2500, cpus=0.01, mem=1)).offer(cpus=64, mem=64_000)
     world.restart().subscribe().advance(0)
@@ -252,13 +252,13 @@ def test_many_attempts_are_asked_for_in_batches_of_a_thousand():
     assert [len(call.tasks) for call in world.called(fx.Reconcile)] == [1000, 1000, 500]
 
 
-def test_every_twelve_minutes_the_master_is_asked_for_all_it_knows():
+def test_m24_every_twelve_minutes_the_master_is_asked_for_all_it_knows():
     """The implicit reconciliation finds orphans (M24)."""
     world = World().subscribe().advance(1500)
     assert [call.tasks for call in world.called(fx.Reconcile)].count(()) == 2
 
 
-def test_a_launch_without_any_update_is_asked_for_and_replaced_only_when_it_is_gone():
+def test_m16_a_launch_without_any_update_is_asked_for_and_replaced_only_when_it_is_gone():
     """M16: 202 means queued, nothing more."""
     world = World().subscribe().submit(a_job()).offer().advance(31)
     attempt_id = world.launched()[0].id
@@ -269,7 +269,7 @@ def test_a_launch_without_any_update_is_asked_for_and_replaced_only_when_it_is_g
     assert len(world.launched()) == 2
 
 
-def test_the_kill_of_a_cancelled_job_survives_a_restart():
+def test_m36_the_kill_of_a_cancelled_job_survives_a_restart():
     """The wish is in the database, so the kill is repeated by whoever comes next."""
     world = World()
     attempt_id = world.running()
@@ -291,13 +291,13 @@ def test_a_disconnected_core_makes_no_calls():
     assert world.store.status.connected is False
 
 
-def test_a_framework_that_failed_over_steps_down():
+def test_m05_a_framework_that_failed_over_steps_down():
     """M5: another instance took over; do not fight."""
     world = World().subscribe().happen(ev.MasterError(message="Framework failed over"))
     assert world.lately(fx.Stop)[0].kind is fx.StopKind.STEP_DOWN
 
 
-def test_a_removed_framework_stops_and_keeps_its_id_unless_told_otherwise():
+def test_m05_a_removed_framework_stops_and_keeps_its_id_unless_told_otherwise():
     """M5: register anew only by policy."""
     world = World().subscribe().happen(ev.MasterError(message="Framework has been removed"))
     assert world.lately(fx.Stop)[0].kind is fx.StopKind.REMOVED
@@ -320,7 +320,7 @@ ACTIONS = st.lists(
 
 @settings(deadline=None)
 @given(ACTIONS)
-def test_no_order_of_events_raises_regresses_an_ended_attempt_or_miscounts(actions: list[tuple]):
+def test_m21_no_order_of_events_raises_regresses_an_ended_attempt_or_miscounts(actions: list[tuple]):
     """Whatever comes in whatever order: the store refuses nothing, ended stays ended, and counts equal rows."""
     world = World().submit(a_job(size=4, retry={"max_attempts": 2, "backoff_s": 1}, max_running=3))
     ended: dict[str, AttemptState] = {}

@@ -146,3 +146,19 @@ def test_a_value_that_no_database_holds_fails_its_attempt_alone(running: Running
     states = [running.api.list_attempts(job.id, index)[0].state for index in (0, 1)]
     assert states == [AttemptState.FAILED, AttemptState.SUCCEEDED]
     assert running.diary.lines.count("ACKNOWLEDGE") == 2
+
+
+def test_m40_every_ended_task_stays_in_the_history_however_many_there_are(running: Running):
+    """Mesos keeps its last 1,000 completed tasks of a framework; of 1,200 of ours, each can be asked for afterwards."""
+    job = running.scene.submit(array=a_range(1200))
+    running.go(Signal.DESIRED, ev.Subscribed(framework_id="f"))
+    while launched := running.offer():
+        running.go(*(an_update(attempt_id, Observation.FINISHED, AttemptReport()) for attempt_id in launched))
+    assert running.api.get_job(job.id).counts.succeeded == 1200
+    ended = [running.api.list_attempts(job.id, index)[0] for index in (0, 600, 1199)]
+    assert {attempt.state for attempt in ended} == {AttemptState.SUCCEEDED}
+    lines, after = [], 0
+    while page := running.api.read_events(after, job_id=job.id):
+        lines += [event for event in page if event.kind == "task.state" and event.data["state"] == "SUCCEEDED"]
+        after = page[-1].id
+    assert len(lines) == 1200

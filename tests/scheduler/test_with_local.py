@@ -102,7 +102,7 @@ def test_a_job_survives_the_death_of_a_program(cluster: Cluster, tmp_path: Path,
         assert {len(cluster.store.list_attempts(job_id, index)) for index in range(6)} == {1}
 
 
-def test_a_scheduler_that_is_told_to_stop_leaves_its_tasks_running(cluster: Cluster, tmp_path: Path):
+def test_m04_a_scheduler_that_is_told_to_stop_leaves_its_tasks_running(cluster: Cluster, tmp_path: Path):
     """SIGTERM disconnects without TEARDOWN (M4); the next scheduler takes over under the same framework id."""
     image = cluster.register("naps", SLEEPER, a_script(tmp_path, "import time; time.sleep(2)"))
     job_id = cluster.submit(image)
