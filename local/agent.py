@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from local.agent_checkpoint import replay, take_snapshot
+from local.agent_drain import end_drain, on_drain
 from local.agent_environment import make_directory
 from local.agent_executors import (
     end_overdue,
@@ -26,6 +27,7 @@ from local.messages import (
     AgentEvent,
     AgentRegistered,
     Call,
+    DrainAgent,
     FrameworkSubscribed,
     KillTask,
     MasterChanged,
@@ -81,7 +83,7 @@ class Agent:
                 return on_started(state, event.container_id, event.pid, event.mark)
             case ProcessExited():
                 effects = on_exited(settings, state, event.container_id, event.status, now)
-                return effects + self._finish_recovery(now) + stop_when_empty(state)
+                return effects + self._finish_recovery(now) + end_drain(state) + stop_when_empty(state)
             case StreamClosed():
                 return self._on_stream_closed(event.stream)
             case AgentAccepted():
@@ -99,6 +101,8 @@ class Agent:
                 return self._on_start(event.alive, now)
             case MasterChanged():
                 return self._on_master_changed()
+            case DrainAgent():
+                return on_drain(settings, state, event, now)
             case ReconcileTasks():
                 return on_reconcile_tasks(settings, state, event, now)
             case ShutdownAgent():
@@ -163,7 +167,8 @@ class Agent:
         effects: list[AgentEffect] = []
         if not self.state.known_to_master:
             effects.append(Record(record={"k": "agent", "id": self.state.agent_id}))
-        self.state.recovering_until = now + self.settings.reregistration_timeout_s
+        # Nothing to wait for where nothing ran (transcripts 04e, 04i).
+        self.state.recovering_until = now + (self.settings.reregistration_timeout_s if self.state.executors else 0.0)
         for container_id, executor in list(self.state.executors.items()):
             if container_id not in alive:
                 effects += on_exited(self.settings, self.state, container_id, None, now)

@@ -30,6 +30,8 @@ def replay(records: Iterable[Json]) -> AgentState | None:
 
 def _apply(state: AgentState, record: Json) -> None:
     match record["k"]:
+        case "drain":
+            state.drain = record["config"]
         case "framework":
             state.frameworks[record["info"]["id"]["value"]] = record["info"]
         case "removed":
@@ -91,6 +93,8 @@ def take_snapshot(state: AgentState) -> list[Json]:
     """The fewest records that `replay` turns into the same state."""
     kept = [framework_id for framework_id in state.frameworks if state.is_checkpointed(framework_id)]
     records: list[Json] = [{"k": "agent", "id": state.agent_id}]
+    if state.drain is not None:
+        records.append({"k": "drain", "config": state.drain})
     records += [{"k": "framework", "info": state.frameworks[framework_id]} for framework_id in kept]
     for executor in state.executors.values():
         if executor.framework_id in kept:

@@ -31,6 +31,10 @@ def on_run_task(settings: AgentSettings, state: AgentState, message: RunTask, no
     framework_id = info["framework_id"]["value"]
     effects: list[AgentEffect] = []
     state.removed.discard(framework_id)
+    if state.drain is not None:
+        # Nobody launches on a draining agent, so it must have been reactivated.
+        state.drain = None
+        effects.append(Record(record={"k": "drain", "config": None}))
     if framework_id not in state.frameworks:
         state.frameworks[framework_id] = message.framework_info
         effects += _record(state, framework_id, {"k": "framework", "info": message.framework_info})

@@ -9,7 +9,7 @@ from typing import Any
 from local.agent import Agent
 from local.agent_state import Executor, Phase, Task
 from local.resources import Bundle, from_wire, role_of, sum_bundles
-from local.state_parts import AGENT_CAPABILITIES, attributes_of, task_document, task_state
+from local.state_parts import AGENT_CAPABILITIES, attributes_of, task_document, task_state, update_fields
 from local.statuses import VERSION, format_duration, is_terminal
 
 Json = dict[str, Any]
@@ -159,7 +159,9 @@ def get_tasks(agent: Agent) -> Json:
     queued = {info["task_id"]["value"] for e in agent.state.executors.values() for info in e.queued}
     found: dict[str, list[Json]] = {"queued_tasks": [], "launched_tasks": [], "terminated_tasks": []}
     for task in agent.state.tasks.values():
-        document = task_document(task.info, task.framework_id, task.state, _statuses(task))
+        statuses = _statuses(task)
+        document = task_document(task.info, task.framework_id, task.state, statuses)
+        document |= update_fields(statuses[-1]) if statuses else {}
         kind = "terminated" if is_terminal(task.state) else "queued" if task.task_id in queued else "launched"
         found[f"{kind}_tasks"].append(document)
     return {"pending_tasks": [], **found, "completed_tasks": []}

@@ -85,6 +85,7 @@ class AgentState:
     known_to_master: bool = False  # whether it was ever registered
     registered: bool = False  # whether it is registered now
     recovering_until: float | None = None
+    drain: Json | None = None  # DrainConfig, while the agent drains
     leaving: bool = False  # its executors are being ended, and it does not register any more
     stopped: bool = False
     frameworks: dict[str, Json] = field(default_factory=dict)  # framework id -> FrameworkInfo

@@ -27,6 +27,7 @@ def on_executor_status(state: AgentState, executor: Executor, status: Json, now:
     task = state.tasks.get((executor.framework_id, status["task_id"]["value"]))
     status = status | {"agent_id": {"value": state.agent_id}}
     status.setdefault("timestamp", now)
+    status = to_drained(state, status)
     if task is None or task.container_id != executor.container_id:
         # Goes on to the scheduler, but is not stored and never acknowledged to the executor (surprise 2).
         return _to_master(state, executor.framework_id, status, status["state"])
@@ -39,6 +40,18 @@ def on_executor_status(state: AgentState, executor: Executor, status: Json, now:
     status["container_status"] = make_container_status(executor)
     stored, forwarded = _store(state, task, status, now)
     return stored + acknowledged + forwarded
+
+
+def to_drained(state: AgentState, status: Json) -> Json:
+    """What a draining agent makes of a task's KILLING and KILLED.
+
+    Where the agent is to be gone afterwards, both become TASK_GONE_BY_OPERATOR, which ends the task for the master at the
+    first of the two (surprise 19; as Mesos' slave.cpp does).
+    """
+    if state.drain is None or status["state"] not in ("TASK_KILLING", "TASK_KILLED"):
+        return status
+    status = status | {"reason": "REASON_AGENT_DRAINING"}
+    return status | {"state": "TASK_GONE_BY_OPERATOR"} if state.drain["mark_gone"] else status
 
 
 def make_container_status(executor: Executor) -> Json:
@@ -69,6 +82,7 @@ def make_own_update(
         executor_id=task.executor_id,
         uuid=settings.make_update_uuid(),
     )
+    status = to_drained(state, status)
     stored, forwarded = _store(state, task, status, now)
     return stored + forwarded
 

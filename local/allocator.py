@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from local.master_state import Agent, Framework, MasterState, Offer, rescind, send
+from local.master_state import Agent, Framework, MasterState, Offer, rescind, rescind_inverse, send
 from local.messages import MasterEffect
 from local.resources import EMPTY, Bundle, sum_bundles, to_thousandths
 from local.statuses import has_capability
+from local.windows import ask, find_unavailability
 
 Json = dict[str, Any]
 DEFAULT_REFUSE_S = 5.0
@@ -23,13 +24,17 @@ def refuse(state: MasterState, offer: Offer, bundle: Bundle, filters: Json | Non
     refuse_seconds 0 = no filter, so the next tick offers again; negative = the default; the filter ends at the first
     tick after max(refuse_seconds, allocation interval).
     """
-    refuse_s = (filters or {}).get("refuse_seconds", DEFAULT_REFUSE_S)
+    until = find_filter_end(state, filters, now)
+    if until is None or not bundle:
+        return
+    state.filters.setdefault((offer.framework_id, offer.role, offer.agent_id), []).append((bundle, until))
+
+
+def find_filter_end(state: MasterState, filters: Json | None, now: float) -> float | None:
+    refuse_s: float = (filters or {}).get("refuse_seconds", DEFAULT_REFUSE_S)
     if refuse_s < 0:
         refuse_s = DEFAULT_REFUSE_S
-    if refuse_s == 0 or not bundle:
-        return
-    until = now + min(max(refuse_s, state.interval_s), LONGEST_REFUSE_S)
-    state.filters.setdefault((offer.framework_id, offer.role, offer.agent_id), []).append((bundle, until))
+    return None if refuse_s == 0 else now + min(max(refuse_s, state.interval_s), LONGEST_REFUSE_S)
 
 
 def clear_filters(state: MasterState, framework_id: str, roles: Iterable[str] | None = None) -> None:
@@ -120,12 +125,12 @@ def _by_share(state: MasterState, frameworks: Sequence[Framework]) -> list[tuple
     return sorted(candidates, key=rank)
 
 
-def allocate(state: MasterState, now: float, agents: Iterable[Agent] | None = None) -> list[MasterEffect]:
+def allocate(state: MasterState, now: float, agents: Collection[Agent] | None = None) -> list[MasterEffect]:
     """Offer what is free. A held offer does not grow: freed resources come as a further offer (surprise 38)."""
     made: dict[str, list[Offer]] = {}
     for agent in state.agents.values() if agents is None else agents:
         bundle = agent.available
-        if not agent.connected or not bundle:
+        if not bundle or not state.is_active(agent):
             continue
         offer = _find_taker(state, agent, bundle, now)
         if offer is not None:
@@ -136,18 +141,23 @@ def allocate(state: MasterState, now: float, agents: Iterable[Agent] | None = No
     for framework_id, offers in made.items():
         event = {"type": "OFFERS", "offers": {"offers": [to_document(state, offer) for offer in offers]}}
         effects += send(state.frameworks[framework_id], event)
-    return effects
+    return effects + ask(state, now, state.agents.values() if agents is None else agents)
 
 
 def find_next_expiry(state: MasterState) -> float | None:
     """Offers expire in the order in which they were made."""
-    return next((offer.expires_at for offer in state.offers.values()), None)
+    first = next((offer.expires_at for offer in state.offers.values()), None)
+    inverse = next((offer.expires_at for offer in state.inverse_offers.values()), None)
+    return min((at for at in (first, inverse) if at is not None), default=None)
 
 
 def rescind_expired(state: MasterState, now: float) -> list[MasterEffect]:
     """--offer_timeout: no filter is set, so the same resources are offered again at the next tick (surprise 40)."""
-    expired = [offer for offer in state.offers.values() if offer.expires_at is not None and offer.expires_at <= now]
-    return rescind(state, expired)
+    if state.offer_timeout_s is None:
+        return []
+    inverse = [o for o in state.inverse_offers.values() if o.expires_at is not None and o.expires_at <= now]
+    expired = [o for o in state.offers.values() if o.expires_at is not None and o.expires_at <= now]
+    return rescind(state, expired) + rescind_inverse(state, inverse)
 
 
 def _find_taker(state: MasterState, agent: Agent, bundle: Bundle, now: float) -> Offer | None:
@@ -159,11 +169,9 @@ def _find_taker(state: MasterState, agent: Agent, bundle: Bundle, now: float) ->
             and _meets_constraints(framework, role, agent)
             and not _is_filtered(state, (framework.framework_id, role, agent.agent_id), bundle, now)
         ):
-            offer_id = f"{state.master_id}-O{state.offer_count}"
-            state.offer_count += 1
             framework.chosen[role] = framework.chosen.get(role, 0) + 1
             return Offer(
-                offer_id=offer_id,
+                offer_id=state.make_offer_id(),
                 framework_id=framework.framework_id,
                 agent_id=agent.agent_id,
                 role=role,
@@ -193,6 +201,9 @@ def to_document(state: MasterState, offer: Offer) -> Json:
     }
     if agent.info.get("attributes"):
         document["attributes"] = agent.info["attributes"]
+    unavailability = find_unavailability(state, agent)
+    if unavailability is not None:
+        document["unavailability"] = unavailability
     executors = [{"value": executor} for framework, executor in agent.executors if framework == offer.framework_id]
     if executors:
         document["executor_ids"] = executors

@@ -14,6 +14,8 @@ Json = dict[str, Any]
 _NEEDS_BODY = {
     "ACCEPT": "accept",
     "DECLINE": "decline",
+    "ACCEPT_INVERSE_OFFERS": "accept_inverse_offers",
+    "DECLINE_INVERSE_OFFERS": "decline_inverse_offers",
     "KILL": "kill",
     "SHUTDOWN": "shutdown",
     "ACKNOWLEDGE": "acknowledge",

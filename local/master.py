@@ -7,8 +7,10 @@ from typing import Any
 
 from local.allocator import allocate, clear_filters, find_next_expiry, rescind_expired
 from local.master_agents import on_registered
+from local.master_drain import settle_drains
 from local.master_launch import on_accept, on_decline
 from local.master_losses import find_next_loss, lose_overdue, on_gone, on_unregistered
+from local.master_maintenance import on_inverse_answer
 from local.master_operator import on_operator_call
 from local.master_state import HEARTBEAT_S, Framework, MasterState
 from local.master_subscribe import (
@@ -82,10 +84,14 @@ class Master:
             next_tick=now + interval_s,
             ping_timeout_s=agent_ping_timeout_s,
             offer_timeout_s=offer_timeout_s,
-            recovered_agents={info["id"]["value"]: info for info in recovered_agents},
+            recovered_agents={info["id"]["value"]: info | {"checkpoint": True} for info in recovered_agents},
         )
 
     def handle(self, event: MasterEvent, now: float) -> list[MasterEffect]:
+        effects = self._handle(event, now)
+        return effects + settle_drains(self.state, now) if self.state.drains else effects
+
+    def _handle(self, event: MasterEvent, now: float) -> list[MasterEffect]:
         match event:
             case StatusUpdated():
                 return on_status(self.state, event, now)
@@ -174,7 +180,7 @@ def _on_suppress(state: MasterState, framework: Framework, call: Json, now: floa
 
 
 def _ignore(state: MasterState, framework: Framework, call: Json, now: float) -> list[MasterEffect]:
-    """REQUEST, and the calls about inverse offers and operations, of which there are none here."""
+    """REQUEST, and the calls about operations, of which there are none here."""
     return [Respond(status=202)]
 
 
@@ -190,4 +196,6 @@ _CALLS: dict[str, Callable[[MasterState, Framework, Json, float], list[MasterEff
     "RECONCILE": on_reconcile,
     "MESSAGE": on_message,
     "UPDATE_FRAMEWORK": on_update_framework,
+    "ACCEPT_INVERSE_OFFERS": on_inverse_answer,
+    "DECLINE_INVERSE_OFFERS": on_inverse_answer,
 }

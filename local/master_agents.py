@@ -11,16 +11,17 @@ from local.master_state import (
     Framework,
     MasterState,
     Task,
+    note_status,
     occupy,
     release,
     remove_executor,
     send,
     take_back,
 )
-from local.master_tasks import note_status
 from local.messages import (
     AgentAccepted,
     AgentRegistered,
+    DrainAgent,
     FrameworkSubscribed,
     MasterEffect,
     ReconcileTasks,
@@ -31,6 +32,7 @@ from local.messages import (
 )
 from local.resources import from_wire, role_of
 from local.statuses import is_terminal, make_status, make_update_event
+from local.windows import is_down
 
 Json = dict[str, Any]
 
@@ -41,6 +43,8 @@ def on_registered(state: MasterState, event: AgentRegistered, now: float) -> lis
     if agent_id in state.gone:
         # "Refusing to register agent that was marked gone": it shuts down (transcript 05).
         return [ToAgent(agent_id=agent_id, message=ShutdownAgent(message="Agent has been marked gone"))]
+    if is_down(state, event.agent_info):
+        return [ToAgent(agent_id=agent_id, message=ShutdownAgent(message="Machine is 'DOWN'"))]
     known = state.agents.get(agent_id)
     welcome = _find_welcome(state, agent_id)
     state.recovered_agents.pop(agent_id, None)
@@ -53,15 +57,18 @@ def on_registered(state: MasterState, event: AgentRegistered, now: float) -> lis
         registered_at=known.registered_at if known else now,
         reregistered_at=now if event.again else None,
     )
-    missing = _forget(state, known, event) if known is not None else []
+    old = _forget(state, known) if known is not None else {}
     state.agents[agent_id] = agent
     effects = _add_frameworks(state, event, now)
     _add_executors(state, event, agent)
-    effects += _add_tasks(state, event, agent, now, welcome if event.again else None)
+    effects += _add_tasks(state, event, agent, old, now, welcome if event.again else None)
+    missing = [task for task in old.values() if not task.released]
     for task in missing:
         _add_missing(state, agent, task)
     effects.append(ToAgent(agent_id=agent_id, message=AgentAccepted()))
     effects += _ask_for(state, agent, missing)
+    if agent_id in state.drains:
+        effects.append(ToAgent(agent_id=agent_id, message=DrainAgent(config=state.drains[agent_id].config)))
     effects += [ToAgent(agent_id=agent_id, message=kill) for kill in (known.kept_kills if known else ())]
     for framework in state.frameworks.values():
         if framework.stream is not None:
@@ -79,22 +86,19 @@ def _find_welcome(state: MasterState, agent_id: str) -> str | None:
     return None if known else "Unknown agent reregistered"
 
 
-def _forget(state: MasterState, agent: Agent, event: AgentRegistered) -> list[Task]:
-    """What the agent reports from now on replaces what was known of it; -> live tasks that it does not report."""
+def _forget(state: MasterState, agent: Agent) -> dict[tuple[str, str], Task]:
+    """What the agent reports from now on replaces what was known of it; -> the tasks, by framework and task id."""
     for offer in [o for o in state.offers.values() if o.agent_id == agent.agent_id]:
         take_back(state, offer)
-    reported = {(task.framework_id, task.info["task_id"]["value"]) for task in event.tasks}
-    missing: list[Task] = []
+    old: dict[tuple[str, str], Task] = {}
     for framework in state.frameworks.values():
         for _, executor_id in [k for k in agent.executors if k[0] == framework.framework_id]:
             remove_executor(state, framework, agent.agent_id, executor_id)
         for task in state.tasks_of(framework, agent.agent_id):
             if not task.released:
                 release(state, framework, agent.agent_id, role_of(task.info), task.bundle)
-                if (framework.framework_id, task.task_id) not in reported:
-                    missing.append(task)
-            del framework.tasks[task.task_id]
-    return missing
+            old[(framework.framework_id, task.task_id)] = framework.tasks.pop(task.task_id)
+    return old
 
 
 def _add_missing(state: MasterState, agent: Agent, task: Task) -> None:
@@ -136,7 +140,12 @@ def _add_executors(state: MasterState, event: AgentRegistered, agent: Agent) -> 
 
 
 def _add_tasks(
-    state: MasterState, event: AgentRegistered, agent: Agent, now: float, welcome: str | None
+    state: MasterState,
+    event: AgentRegistered,
+    agent: Agent,
+    old: dict[tuple[str, str], Task],
+    now: float,
+    welcome: str | None,
 ) -> list[MasterEffect]:
     effects: list[MasterEffect] = []
     for reported in event.tasks:
@@ -144,7 +153,13 @@ def _add_tasks(
         if framework is None:
             continue
         task = _make_task(reported, agent)
-        framework.unreachable.pop(task.task_id, None)
+        _keep_history(
+            task, old.pop((task.framework_id, task.task_id), None), framework.unreachable.pop(task.task_id, None)
+        )
+        if reported.forwarded is not None:
+            update = task.update
+            note_status(task, reported.forwarded)
+            task.update = update
         framework.tasks[task.task_id] = task
         if not task.released:
             occupy(state, framework, agent.agent_id, role_of(task.info), task.bundle)
@@ -153,8 +168,16 @@ def _add_tasks(
     return effects
 
 
+def _keep_history(task: Task, known: Task | None, unreachable: Task | None) -> None:
+    """A task that was given up comes back as its agent knows it, without what the master had said meanwhile."""
+    if known is not None:
+        task.statuses, task.update = known.statuses, known.update
+    elif unreachable is not None:
+        task.statuses = [status for status in unreachable.statuses if "uuid" in status]
+
+
 def _make_task(reported: ReportedTask, agent: Agent) -> Task:
-    task = Task(
+    return Task(
         info=reported.info,
         framework_id=reported.framework_id,
         agent_id=agent.agent_id,
@@ -164,9 +187,6 @@ def _make_task(reported: ReportedTask, agent: Agent) -> Task:
         forwarded="TASK_STAGING",
         released=is_terminal(reported.state),
     )
-    if reported.forwarded is not None:
-        note_status(task, reported.forwarded)
-    return task
 
 
 def _tell_return(task: Task, welcome: str, now: float) -> Json:

@@ -11,13 +11,13 @@ from local.master_state import (
     MasterState,
     Task,
     complete,
+    note_status,
     remove_executor,
     remove_task,
-    rescind,
+    rescind_agent,
     send,
     set_task_state,
 )
-from local.master_tasks import note_status
 from local.messages import AgentGone, AgentUnregistered, MasterEffect, ShutdownAgent
 from local.statuses import make_status, make_update_event
 
@@ -53,7 +53,7 @@ def on_gone(state: MasterState, event: AgentGone, now: float) -> list[MasterEffe
     for framework in state.frameworks.values():
         if not framework.info.get("checkpoint", False):
             effects += _lose_everything_of(state, framework, agent, loss, now)
-    return effects + rescind(state, _offers_of(state, agent))
+    return effects + rescind_agent(state, agent.agent_id)
 
 
 def find_next_loss(state: MasterState) -> float | None:
@@ -90,6 +90,8 @@ def mark_gone(state: MasterState, agent_id: str, now: float) -> list[MasterEffec
     if agent_id in state.gone:
         return []
     state.gone[agent_id] = now
+    state.drains.pop(agent_id, None)
+    state.deactivated.discard(agent_id)
     state.recovered_agents.pop(agent_id, None)
     agent = state.agents.get(agent_id)
     if agent is not None:
@@ -111,16 +113,12 @@ def remove_agent(state: MasterState, agent: Agent, loss: Loss, now: float) -> li
     effects: list[MasterEffect] = []
     for framework in state.frameworks.values():
         effects += _lose_everything_of(state, framework, agent, loss, now)
-    effects += rescind(state, _offers_of(state, agent))
+    effects += rescind_agent(state, agent.agent_id)
     del state.agents[agent.agent_id]
     failure: Json = {"type": "FAILURE", "failure": {"agent_id": {"value": agent.agent_id}}}
     for framework in state.frameworks.values():
         effects += send(framework, failure)
     return effects
-
-
-def _offers_of(state: MasterState, agent: Agent) -> list[Any]:
-    return [offer for offer in state.offers.values() if offer.agent_id == agent.agent_id]
 
 
 def _lose_everything_of(

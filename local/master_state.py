@@ -29,6 +29,7 @@ class Task:
     forwarded: str  # newest that was sent to the scheduler
     uuid: str | None = None  # of the newest update
     statuses: list[Json] = field(default_factory=list)
+    update: Json | None = None  # the newest that an agent sent while the master knew the task
     released: bool = False  # whether its resources are free again
 
     @property
@@ -117,6 +118,35 @@ class Offer:
     expires_at: float | None = None  # by --offer_timeout
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InverseOffer:
+    """A question to one framework: may its resources on an agent go for a maintenance window?"""
+
+    offer_id: str
+    framework_id: str
+    agent_id: str
+    expires_at: float | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Drain:
+    """What DRAIN_AGENT asked for, and how far it is."""
+
+    config: Json  # DrainConfig: max_grace_period (as a DurationInfo) where given, mark_gone
+    since: float
+    drained: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class Maintenance:
+    """The schedule of windows, which machines are down, and what schedulers answered to inverse offers."""
+
+    windows: list[Json] = field(default_factory=list)
+    down: list[Json] = field(default_factory=list)  # MachineIDs
+    answers: dict[tuple[str, str], Json] = field(default_factory=dict)  # (agent id, framework id) -> status
+    filters: dict[tuple[str, str], float] = field(default_factory=dict)  # (agent id, framework id) -> until
+
+
 @dataclass(kw_only=True, slots=True)
 class MasterState:
     """Everything; the functions of master_*.py and allocator.py change it."""
@@ -137,6 +167,10 @@ class MasterState:
     offer_timeout_s: float | None = None
     unreachable: dict[str, float] = field(default_factory=dict)  # agent id -> since when
     gone: dict[str, float] = field(default_factory=dict)
+    deactivated: set[str] = field(default_factory=set)  # agent ids; they outlive an agent's restart
+    drains: dict[str, Drain] = field(default_factory=dict)
+    maintenance: Maintenance = field(default_factory=Maintenance)
+    inverse_offers: dict[str, InverseOffer] = field(default_factory=dict)
     filters: dict[tuple[str, str, str], list[tuple[Bundle, float]]] = field(default_factory=dict)
     framework_count: int = 0
     offer_count: int = 0
@@ -155,6 +189,15 @@ class MasterState:
 
     def offers_of(self, framework_id: str) -> Iterator[Offer]:
         return (offer for offer in list(self.offers.values()) if offer.framework_id == framework_id)
+
+    def make_offer_id(self) -> str:
+        """Offers and inverse offers are counted together."""
+        self.offer_count += 1
+        return f"{self.master_id}-O{self.offer_count - 1}"
+
+    def is_active(self, agent: Agent) -> bool:
+        """Whether it may be offered."""
+        return agent.connected and agent.agent_id not in self.deactivated
 
     def tell_agent(self, agent_id: str, message: MasterMessage) -> list[MasterEffect]:
         """Lost while the agent's connection is broken, but for KILL, which is kept (surprise 24)."""
@@ -188,6 +231,31 @@ def take_back(state: MasterState, offer: Offer) -> None:
         agent.offered = agent.offered - offer.bundle
 
 
+def take_back_all(state: MasterState, framework_id: str) -> None:
+    """In silence: the framework is away, or is told in another way."""
+    for offer in state.offers_of(framework_id):
+        take_back(state, offer)
+    for inverse in [o for o in state.inverse_offers.values() if o.framework_id == framework_id]:
+        del state.inverse_offers[inverse.offer_id]
+
+
+def rescind_agent(state: MasterState, agent_id: str) -> list[MasterEffect]:
+    """All offers of an agent, and the questions about it."""
+    effects = rescind(state, [offer for offer in state.offers.values() if offer.agent_id == agent_id])
+    inverse = [offer for offer in state.inverse_offers.values() if offer.agent_id == agent_id]
+    return effects + rescind_inverse(state, inverse)
+
+
+def rescind_inverse(state: MasterState, offers: Iterable[InverseOffer]) -> list[MasterEffect]:
+    effects: list[MasterEffect] = []
+    for offer in list(offers):
+        del state.inverse_offers[offer.offer_id]
+        body = {"inverse_offer_id": {"value": offer.offer_id}}
+        event = {"type": "RESCIND_INVERSE_OFFER", "rescind_inverse_offer": body}
+        effects += send(state.frameworks[offer.framework_id], event)
+    return effects
+
+
 def rescind(state: MasterState, offers: Iterable[Offer]) -> list[MasterEffect]:
     """The offers end, and their schedulers are told."""
     effects: list[MasterEffect] = []
@@ -209,6 +277,16 @@ def release(state: MasterState, framework: Framework, agent_id: str, role: str, 
     if agent is not None:
         agent.used = agent.used - bundle
     framework.used_by_role[role] = framework.used_by_role.get(role, EMPTY) - bundle
+
+
+def note_status(task: Task, status: Json) -> None:
+    """The newest status of each state stays (Mesos' updateTask)."""
+    task.forwarded, task.uuid = status["state"], status.get("uuid")
+    if task.uuid is not None:
+        task.update = status
+    if task.statuses and task.statuses[-1]["state"] == status["state"]:
+        task.statuses.pop()
+    task.statuses.append(status)
 
 
 def set_task_state(state: MasterState, framework: Framework, task: Task, newest: str) -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from local.allocator import allocate, clear_filters
-from local.master_state import HEARTBEAT_S, Framework, MasterState, remove_executor, remove_task, send, take_back
+from local.master_state import (
+    HEARTBEAT_S,
+    Framework,
+    MasterState,
+    Task,
+    note_status,
+    remove_executor,
+    remove_task,
+    send,
+    take_back,
+    take_back_all,
+)
 from local.messages import (
     CloseStream,
     FrameworkSubscribed,
@@ -16,6 +27,7 @@ from local.messages import (
     ShutdownFramework,
 )
 from local.names import find_framework_change_problem, find_framework_problem, find_suppressed_problem
+from local.statuses import make_status
 
 Json = dict[str, Any]
 HEARTBEAT: Json = {"type": "HEARTBEAT"}
@@ -96,8 +108,7 @@ def _fail_over(state: MasterState, framework: Framework, info: Json, now: float)
     if framework.recovered:
         kept = {}
     effects = _change_info(state, framework, info | kept)
-    for offer in state.offers_of(framework.framework_id):
-        take_back(state, offer)
+    take_back_all(state, framework.framework_id)
     if framework.stream is not None:
         effects += [_make_error(framework.stream, "Framework failed over"), CloseStream(stream=framework.stream)]
     framework.reregistered_at = now
@@ -142,8 +153,7 @@ def on_disconnect(state: MasterState, stream: str, now: float) -> list[MasterEff
         return []
     framework.stream = None
     clear_filters(state, framework.framework_id)
-    for offer in state.offers_of(framework.framework_id):
-        take_back(state, offer)
+    take_back_all(state, framework.framework_id)
     timeout = framework.info.get("failover_timeout", 0.0)
     if timeout <= 0:
         return remove_framework(state, framework, now)
@@ -156,13 +166,27 @@ def on_teardown(state: MasterState, framework: Framework, call: Json, now: float
     return [Respond(status=202), *remove_framework(state, framework, now)]
 
 
+def _make_removed(framework: Framework, task: Task, now: float) -> Json:
+    """For the operator's eyes only: there is no scheduler to tell."""
+    return make_status(
+        task.task_id,
+        "TASK_KILLED",
+        source="SOURCE_MASTER",
+        reason="REASON_FRAMEWORK_REMOVED",
+        message=f"Framework {framework.framework_id} removed",
+        timestamp=now,
+        agent_id=task.agent_id,
+    )
+
+
 def remove_framework(state: MasterState, framework: Framework, now: float) -> list[MasterEffect]:
     effects = state.tell_agents(ShutdownFramework(framework_id=framework.framework_id))
-    for offer in state.offers_of(framework.framework_id):
-        take_back(state, offer)
+    take_back_all(state, framework.framework_id)
     clear_filters(state, framework.framework_id)
     for task in list(framework.tasks.values()):
-        task.state = task.state if task.released else "TASK_KILLED"
+        if not task.released:
+            note_status(task, _make_removed(framework, task, now))
+            task.state = "TASK_KILLED"
         remove_task(state, framework, task)
     for agent in state.agents.values():
         for framework_id, executor_id in list(agent.executors):

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.master_state import Framework, MasterState, Task, remove_executor, remove_task, send, set_task_state
+from local.master_state import (
+    Framework,
+    MasterState,
+    Task,
+    note_status,
+    remove_executor,
+    remove_task,
+    send,
+    set_task_state,
+)
 from local.messages import (
     ExecutorExited,
     ExecutorGone,
@@ -32,14 +41,6 @@ def on_status(state: MasterState, update: StatusUpdated, now: float) -> list[Mas
         note_status(task, update.status)
         set_task_state(state, framework, task, update.latest_state)
     return send(framework, make_update_event(update.status))
-
-
-def note_status(task: Task, status: Json) -> None:
-    """The newest status of each state stays (Mesos' updateTask)."""
-    task.forwarded, task.uuid = status["state"], status.get("uuid")
-    if task.statuses and task.statuses[-1]["state"] == status["state"]:
-        task.statuses.pop()
-    task.statuses.append(status)
 
 
 def on_acknowledge(state: MasterState, framework: Framework, call: Json, now: float) -> list[MasterEffect]:

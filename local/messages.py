@@ -218,8 +218,16 @@ class ReconcileTasks:
     tasks: tuple[tuple[Json, Json], ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrainAgent:
+    """Kill all tasks. DrainConfig: max_grace_period (a DurationInfo) where given, mark_gone."""
+
+    config: Json
+
+
 MasterMessage = (
     AgentAccepted
+    | DrainAgent
     | ReconcileTasks
     | ShutdownAgent
     | RunTask

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from local import agent_json, state_json
+from local import agent_json, master_maintenance, state_json
 from local.agent import Agent
 from local.calls import CallError, read_operator_call
 from local.files import FilesApi
@@ -143,8 +143,8 @@ _MASTER_CALLS: dict[str, Callable[[MasterState, float], Json | None]] = {
     "GET_ROLES": lambda state, now: state_json.get_roles(state),
     "GET_MASTER": lambda state, now: state_json.get_master(state),
     "GET_OPERATIONS": lambda state, now: {},
-    "GET_MAINTENANCE_STATUS": lambda state, now: {"status": {}},
-    "GET_MAINTENANCE_SCHEDULE": lambda state, now: {"schedule": {}},
+    "GET_MAINTENANCE_STATUS": lambda state, now: master_maintenance.get_status(state),
+    "GET_MAINTENANCE_SCHEDULE": lambda state, now: master_maintenance.get_schedule(state),
 }
 _AGENT_CALLS: dict[str, Callable[[Agent, float], Json | None]] = {
     "GET_HEALTH": lambda agent, now: {"healthy": True},

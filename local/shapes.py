@@ -274,6 +274,7 @@ _OPERATION: Shape = {
         }
     ),
 }
+_INVERSE_OFFERS: Shape = {"inverse_offer_ids": Field(_ID, repeated=True), "filters": Field(_FILTERS)}
 _ROLES: Shape = {"roles": Field(text, repeated=True)}
 SCHEDULER_CALLS = [
     "SUBSCRIBE",
@@ -313,6 +314,8 @@ SCHEDULER_CALL: Shape = {
         }
     ),
     "decline": Field({"offer_ids": Field(_ID, repeated=True), "filters": Field(_FILTERS)}),
+    "accept_inverse_offers": Field(_INVERSE_OFFERS),
+    "decline_inverse_offers": Field(_INVERSE_OFFERS),
     "revive": Field(_ROLES),
     "kill": Field({"task_id": Field(_ID, required=True), "agent_id": Field(_ID), "kill_policy": Field(_KILL_POLICY)}),
     "shutdown": Field({"executor_id": Field(_ID, required=True), "agent_id": Field(_ID, required=True)}),

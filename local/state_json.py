@@ -16,6 +16,7 @@ from local.state_parts import (
     nanoseconds,
     task_document,
     task_state,
+    update_fields,
 )
 from local.statuses import VERSION
 
@@ -71,8 +72,8 @@ def get_agents(state: MasterState) -> Json:
 def _agent_document(state: MasterState, agent: Agent) -> Json:
     document: Json = {
         "agent_info": agent.info,
-        "active": agent.connected,
-        "deactivated": False,
+        "active": state.is_active(agent),
+        "deactivated": agent.agent_id in state.deactivated,
         "version": VERSION,
         "pid": f"slave(1)@127.0.0.1:{agent.port}",
         "registered_time": nanoseconds(agent.registered_at),
@@ -87,7 +88,15 @@ def _agent_document(state: MasterState, agent: Agent) -> Json:
     if offers:
         document["offered_resources"] = _wire_by_role(_offered(offers), ranges_first=True)
     document["capabilities"] = [{"type": name} for name in AGENT_CAPABILITIES]
-    return document
+    return document | _drain_document(state, agent)
+
+
+def _drain_document(state: MasterState, agent: Agent) -> Json:
+    drain = state.drains.get(agent.agent_id)
+    if drain is None:
+        return {}
+    info = {"state": "DRAINED" if drain.drained else "DRAINING", "config": drain.config}
+    return {"drain_info": info, "estimated_drain_start_time": nanoseconds(float(int(drain.since)))}
 
 
 def get_frameworks(state: MasterState) -> Json:
@@ -131,7 +140,9 @@ def get_tasks(state: MasterState) -> Json:
 
 
 def _task_document(task: Task) -> Json:
-    return task_document(task.info, task.framework_id, task.state, task.statuses)
+    return task_document(task.info, task.framework_id, task.state, task.statuses) | (
+        update_fields(task.update) if task.update else {}
+    )
 
 
 def get_executors(state: MasterState) -> Json:
@@ -173,7 +184,7 @@ def get_master(state: MasterState) -> Json:
 
 def make_state(state: MasterState) -> Json:
     pid = f"master@{state.hostname}:{state.port}"
-    active = sum(agent.connected for agent in state.agents.values())
+    active = sum(state.is_active(agent) for agent in state.agents.values())
     return {
         "version": VERSION,
         "start_time": state.started_at,
@@ -210,8 +221,9 @@ def _slave(state: MasterState, agent: Agent) -> Json:
         "offered_resources": agent.offered.to_state(),
         "reserved_resources": {},
         "unreserved_resources": agent.total.to_state(),
-        "active": agent.connected,
-        "deactivated": False,
+        "active": state.is_active(agent),
+        "deactivated": agent.agent_id in state.deactivated,
+        **_drain_document(state, agent),
         "version": VERSION,
         "capabilities": list(AGENT_CAPABILITIES),
     }

@@ -58,12 +58,14 @@ def task_document(info: Json, framework_id: str, state: str, statuses: Sequence[
     }
     if statuses:
         document["statuses"] = [_status_document(status) for status in statuses]
-        if "uuid" in statuses[-1]:
-            document["status_update_state"] = statuses[-1]["state"]
-            document["status_update_uuid"] = statuses[-1]["uuid"]
     if "labels" in info:
         document["labels"] = info["labels"]
     return document
+
+
+def update_fields(status: Json) -> Json:
+    """What a v1 Task says of the newest update of its agent."""
+    return {"status_update_state": status["state"], "status_update_uuid": status["uuid"]}
 
 
 def _status_document(status: Json) -> Json:

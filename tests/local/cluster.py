@@ -24,6 +24,7 @@ from local.messages import (
     SendEvent,
     Started,
     StartProcess,
+    StopAgent,
     Timer,
     ToAgent,
     ToMaster,
@@ -109,6 +110,8 @@ class Cluster:
                 return [(self.master, effect.message)]
             case Record():
                 self.journals[at.state.agent_id].append(json.loads(json.dumps(effect.record)))
+            case StopAgent():
+                self.down.append(at.state.agent_id)
             case StartProcess():
                 self.pids[effect.container_id] = 1000 + len(self.pids)
                 pid = self.pids[effect.container_id]
@@ -158,9 +161,8 @@ class Cluster:
         if "executor kill -9 while the agent is down" in text or "no such process" in text:
             self.dead_executors = True
         if "before the agent starts again" in text or text == "agent 2 starts":
-            for agent_id in self.down:
+            for agent_id in list(self.down):
                 self.restart_agent(agent_id)
-            self.down.clear()
         stopped = re.fullmatch(r"agent (\d+) stopped: SIGKILL", text)
         if stopped:
             self.lose_agent(self.ports[self.master.state.port + int(stopped[1])])
@@ -175,6 +177,7 @@ class Cluster:
 
     def restart_agent(self, agent_id: str) -> None:
         """Only the checkpoint survives, and the executors do unless the recording says otherwise."""
+        self.down.remove(agent_id)
         settings = self.agents[agent_id].settings
         state = replay(self.journals[agent_id])
         assert state is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ Json = dict[str, Any]
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _OFFER = re.compile(_UUID + r"-O\d+")
 _NAMED = re.compile(rf"container '({_UUID}|made-\d+)'")
-_IGNORED = {"timestamp", "executor_pid", "registered_time", "reregistered_time", "unreachable_time"}
+_TIMES = {"registered_time", "reregistered_time", "unreachable_time", "estimated_drain_start_time"}
+_IGNORED = {"timestamp", "executor_pid"} | _TIMES
 _TRANSLATED = {"uuid"}
 
 
@@ -70,6 +72,26 @@ def subject_of(event: Json) -> tuple[str, ...]:
         return ("TASK", body["task"]["task_id"]["value"])
     body = body["status"] if kind == "UPDATE" else body
     return ("TASK", body["task_id"]["value"]) if "task_id" in body else (kind,)
+
+
+def to_sorted(document: Any, without: Container[tuple[str, str]] = ()) -> Any:
+    """Lists of agents and tasks in the order of their ids, for Mesos keeps them in hash tables; without some subjects."""
+    if isinstance(document, dict):
+        return {name: to_sorted(value, without) for name, value in document.items()}
+    if not isinstance(document, list) or any(_identify(entry) is None for entry in document):
+        return document
+    kept = [entry for entry in document if _identify(entry) not in without]
+    return sorted((to_sorted(entry, without) for entry in kept), key=_identify)
+
+
+def _identify(entry: Any) -> tuple[str, str] | None:
+    """None for what is neither an agent nor a task."""
+    if isinstance(entry, dict) and "task_id" in entry and "name" in entry:
+        return ("TASK", entry["task_id"]["value"])
+    info = entry.get("agent_info", entry) if isinstance(entry, dict) else {}
+    if "hostname" in info and "id" in info:
+        return ("AGENT", info["id"]["value"])
+    return None
 
 
 class Names:

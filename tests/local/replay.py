@@ -14,6 +14,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from local.agent_state import Phase
 from local.calls import CallError, read_executor_call, read_operator_call, read_scheduler_call
 from local.master_operator import CALLS
 from local.messages import (
@@ -24,19 +25,23 @@ from local.messages import (
     Respond,
     StreamClosed,
 )
+from local.operator_api import answer_master
+from local.replies import Reply
 
 from .cluster import Cluster
-from .recording import Difference, Names, is_starting, subject_of
+from .recording import Difference, Names, is_starting, subject_of, to_sorted
 
 Json = dict[str, Any]
+COMPARED_DOCUMENTS = {"GET_AGENTS", "GET_TASKS", "GET_MAINTENANCE_STATUS", "GET_MAINTENANCE_SCHEDULE"}
 EARLY_S = 0.01  # an offer was made a little before the recorder wrote it down, and so its time-out seems to come early
 
 
 class Replay(Cluster):
     """One folder against one master and as many agents as appear in it."""
 
-    def __init__(self, folder: Path, *, racy: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, *, racy: tuple[str, ...] = (), unsettled: tuple[float, ...] = ()) -> None:
         super().__init__(folder)
+        self.unsettled = unsettled  # times of documents that came while the recorded agent was at work on something
         self.racy = {("TASK", task_id) for task_id in racy}  # of which the recording shows one outcome of two
         self.names = Names()
         self.cut: set[str] = set()
@@ -60,6 +65,8 @@ class Replay(Cluster):
                 self.on_close(file, row)
             elif "comment" in row:
                 self.on_comment(row["comment"])
+                if row["comment"] == "executor exits 0 after SHUTDOWN":
+                    self.end_executors_of(file)
         self.check_left_over()
         return self.compared
 
@@ -110,7 +117,6 @@ class Replay(Cluster):
         port = int(dict(row["request_headers"])["Host"].split(":")[1])
         agent_id = self.ports[port]
         if agent_id in self.down:
-            self.down.remove(agent_id)
             self.restart_agent(agent_id)
         agent = self.agents[agent_id]
         try:
@@ -126,8 +132,11 @@ class Replay(Cluster):
             self.shared.setdefault(key, []).append(self.answer.stream)
 
     def on_operator_call(self, row: Json) -> None:
-        """Calls that change something; of the others, the documents are compared elsewhere."""
-        if row["method"] != "POST" or not isinstance(row["request"], dict) or row["request"].get("type") not in CALLS:
+        """Calls that change something, and what the master then tells of its agents, tasks and maintenance."""
+        kind = row["request"].get("type") if isinstance(row["request"], dict) else None
+        if kind in COMPARED_DOCUMENTS and f":{self.master.state.port}" in dict(row["request_headers"])["Host"]:
+            self.compare_document(row)
+        if kind not in CALLS:
             return
         try:
             body = json.dumps(self.names.translate(row["request"])).encode()
@@ -135,6 +144,14 @@ class Replay(Cluster):
         except CallError as error:
             self.answer = Respond(status=400, text=str(error))
         self.compare_answer(row)
+
+    def compare_document(self, row: Json) -> None:
+        reply = answer_master(self.master, "POST", row["path"], {}, json.dumps(row["request"]).encode(), self.now)
+        assert isinstance(reply, Reply)
+        if row["t"] not in self.unsettled:
+            recorded, ours = (to_sorted(document, self.racy) for document in (row["body"], json.loads(reply.body)))
+            self.names.match(recorded, ours, f"at {row['t']} {row['label']}")
+            self.compared += 1
 
     def compare_answer(self, row: Json) -> None:
         status = int(row["status"].split()[1])
@@ -176,6 +193,8 @@ class Replay(Cluster):
         if event["type"] == "OFFERS":
             for offer in event["offers"]["offers"]:
                 self.start_agent(offer["agent_id"]["value"], offer["url"]["address"]["port"])
+                if offer["agent_id"]["value"] in self.down:
+                    self.restart_agent(offer["agent_id"]["value"])
             self.flatten(stream)
             wanted = {offer["agent_id"]["value"] for offer in event["offers"]["offers"]}
             if not wanted <= {e["agent_id"]["value"] for e in self.streams.get(stream, ()) if "hostname" in e}:
@@ -184,6 +203,8 @@ class Replay(Cluster):
             for offer in event["offers"]["offers"]:
                 self.compare(stream, offer, row["t"])
             return
+        if event["type"] == "INVERSE_OFFERS" and all("inverse_offers" not in e for e in self.streams.get(stream, ())):
+            self.tick()
         if event["type"] == "RESCIND":
             self.advance(row["t"] + EARLY_S)
         if event["type"] == "FAILURE" and "executor_id" in event["failure"]:
@@ -203,6 +224,14 @@ class Replay(Cluster):
             if executor.executor_id == failure["executor_id"]["value"]:
                 event = ProcessExited(container_id=executor.container_id, status=failure["status"])
                 self.feed(agent, event)
+
+    def end_executors_of(self, file: str) -> None:
+        """Those that wrote to this file and were told to shut down."""
+        streams = {stream for (name, _), stream in self.current.items() if name == file}
+        for agent in self.agents.values():
+            for executor in list(agent.state.executors.values()):
+                if executor.stream in streams and executor.phase is Phase.TERMINATING:
+                    self.feed(agent, ProcessExited(container_id=executor.container_id, status=0))
 
     def compare(self, stream: str, recorded: Json, t: float) -> None:
         """The first of ours about the same thing must be equal."""

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from local.processes import is_alive, read_mark
 
@@ -207,3 +208,25 @@ def test_a_work_directory_serves_one_local_only(local: LocalProcess, tmp_path: P
 
     assert main(["--port", "0", "--agent-port", "0", "--work-dir", str(local.work_dir)]) == 1
     assert main(["--end-executors", "--work-dir", str(local.work_dir)]) == 1
+
+
+def test_an_operator_drains_an_agent_over_http(local: LocalProcess) -> None:
+    """The task is told to end, GET_AGENTS says so, and the agent is offered again once it is reactivated."""
+    scheduler = SchedulerClient(local.port)
+    offer = scheduler.wait_for_offer()
+    scheduler.launch(offer, make_task("t", offer["agent_id"]["value"], make_executor()))
+    scheduler.wait_for_status("t", "TASK_RUNNING")
+
+    def operate(kind: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        status, _, answer = request(local.port, "POST", "/api/v1", {"type": kind, kind.lower(): body})
+        return status, json.loads(answer or b"{}")
+
+    body = {"agent_id": offer["agent_id"]}
+    assert operate("DRAIN_AGENT", body) == (200, {})
+    assert scheduler.wait_for_status("t", "TASK_KILLED")["reason"] == "REASON_AGENT_DRAINING"
+    agent = operate("GET_AGENTS", {})[1]["get_agents"]["agents"][0]
+    assert (agent["active"], agent["deactivated"], agent["drain_info"]["config"]) == (False, True, {"mark_gone": False})
+    seen = len(scheduler.events)
+    assert operate("REACTIVATE_AGENT", body) == (200, {})
+    scheduler.wait_for_offer(after=seen)
+    scheduler.close()

@@ -26,6 +26,12 @@ FOLDERS: dict[str, dict[str, Any]] = {
     "08-bad-launches": {},
     "09a-offers-filters": {},
     "09b-offer-timeout-rescind": {},
+    "09c-maintenance-inverse-offers": {},
+    "09d-drain-deactivate": {},
+    "09e-drain-variants": {
+        # GET_AGENTS 26 ms after a TASK_KILLED that the recorded agent took 85 ms for; ours has sent it on.
+        "unsettled": (4.3019,),
+    },
     "10-kill-teardown-failover-timeout": {
         # A KILL right behind its ACCEPT: the real agent had not delivered the task yet, ours has.
         "racy": ("d1",),

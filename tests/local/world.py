@@ -124,6 +124,12 @@ class World:
         self.parted.discard(agent_id)
         self.feed(self.agents[agent_id], MasterChanged())
 
+    def start_again(self, agent_id: str = "M-S0") -> None:
+        """The agent's process starts, from its checkpoint alone; none of its executors lives."""
+        state = replay(self.journals[agent_id])
+        assert state is not None
+        self._start_agent(agent_id, state)
+
     def operate(self, kind: str, **body: Any) -> Respond:
         self.feed(self.master, OperatorCall(call={"type": kind, kind.lower(): body}))
         assert isinstance(self.answer, Respond)
