@@ -58,3 +58,10 @@ def programs(var: Path) -> dict[int, str]:
         if "python" in words[0] and words[1:2] == ["-m"] and ours:
             found[pid] = words[2]
     return found
+
+
+def peak_resident_mb(pid: int) -> float:
+    """The most resident memory that a process has had so far, in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(peak) * 1024 / 1e6

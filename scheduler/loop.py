@@ -150,6 +150,7 @@ class Loop:
             now = self._clock()
             effects = self._core.handle(events, now)
             self._wake_at = effects.wake_at
+            self._metrics.outstanding.set(effects.outstanding)
             events = self._shell.perform(effects, now)
             if not events:
                 break

@@ -36,6 +36,11 @@ class Metrics:
         self.restarts = count("core_restarts", "Times that the core was loaded from the database")
         self.commit_s = measure("commit_seconds", "Time of one transaction")
         self.turn_s = measure("turn_seconds", "Time of one turn, its transaction and calls included")
+        self.outstanding = Gauge(
+            "swath_scheduler_reconciliation_outstanding",
+            "Answers that the explicit reconciliation under way still waits for",
+            registry=self.registry,
+        )
         self.leading = Gauge("swath_scheduler_leading", "1 while this instance leads", registry=self.registry)
 
     def count_events(self, events: Iterable[ev.Event]) -> None:

@@ -159,3 +159,4 @@ class Effects:
     calls: tuple[Call, ...] = ()
     notes: tuple[Note, ...] = ()
     wake_at: datetime | None = None  # the next time at which something is due
+    outstanding: int = 0  # answers that the explicit reconciliation under way still waits for

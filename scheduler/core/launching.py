@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import groupby
 
 from scheduler.core import demands, jobs, offers, why
@@ -13,44 +15,91 @@ from swath.domain.attempts import Attempt
 from swath.domain.changes import AddAttempt, PutTask
 from swath.domain.resources import Resources
 from swath.domain.states import TaskState
-from swath.matching.model import Placement, Plan
+from swath.matching.model import Placement
 from swath.matching.plan import plan
+
+LAUNCHES = (
+    1000  # in one turn, or a few more: a bound on the size of its transaction, and on how long the lease has to wait
+)
+HOLD_S = 5.0  # offers that are left for the next turn are never held for longer (M29)
 
 
 def place(turn: Turn) -> None:
-    """Use every offer at hand now: launch on it or decline it. None is ever held (M29)."""
+    """Use every offer at hand: launch on it or decline it, now, or where there is too much to launch in the next turns."""
     offering = turn.state.agents_with_offers()
     if not offering:
+        turn.state.held_since = None
         return
     result = plan(demands.make_views(turn.state, turn.now), demands.make_demands(turn.state))
-    launch_plan(turn, result)
-    _decline(turn, [agent for agent in offering if agent.rests_until is None], turn.state.settings.refuse_s)
-    for agent in offering:
-        if agent.rests_until is not None:
-            _decline(turn, [agent], (agent.rests_until - turn.now).total_seconds())
-        agent.offers.clear()
+    first, later = _divide(result.placements)
+    wanted = {placement.agent for placement in later}
+    launch_plan(turn, first, wanted)
+    held = wanted if _may_hold(turn, wanted) else set()
+    _decline(turn, [agent for agent in offering if agent.info.agent_id not in held], wanted)
     why.note_leftovers(turn, result.leftovers)
 
 
-def _decline(turn: Turn, agents: list[Agent], refuse_s: float) -> None:
-    unused = tuple(offer_id for agent in agents for offer_id in agent.offers)
-    if unused:
-        turn.call(Decline(offer_ids=unused, refuse_s=refuse_s))
+def _divide(placements: tuple[Placement, ...]) -> tuple[list[Placement], list[Placement]]:
+    """What to launch now, the first demands first, and what in another turn."""
+    first: list[Placement] = []
+    later: list[Placement] = []
+    room = LAUNCHES
+    for placement in placements:
+        now = min(room, placement.count)
+        room -= now
+        if now:
+            first.append(replace(placement, count=now))
+        if now < placement.count:
+            later.append(placement)
+    return first, later
+
+
+def _may_hold(turn: Turn, wanted: set[str]) -> bool:
+    """Have the next turn begin at once where offers are `wanted` for it; False when turns have left some for too long."""
+    state = turn.state
+    since = state.held_since or turn.now
+    allowed = bool(wanted) and (turn.now - since).total_seconds() <= HOLD_S
+    state.held_since = since if allowed else None
+    if allowed:
+        turn.set_timer(Kind.PLACE, 0)
+    return allowed
+
+
+def _decline(turn: Turn, agents: list[Agent], wanted: set[str]) -> None:
+    """Give back what is left of their offers; one DECLINE for all that are refused for as long."""
+    unused: dict[float, list[str]] = {}
     for agent in agents:
         if agent.offers:
+            refuse_s = _choose_refuse_s(turn, agent, wanted)
+            unused.setdefault(refuse_s, []).extend(agent.offers)
             offers.note_filter(turn, agent.info.agent_id, refuse_s)
+            agent.offers.clear()
+    for refuse_s, offer_ids in unused.items():
+        turn.call(Decline(offer_ids=tuple(offer_ids), refuse_s=refuse_s))
 
 
-def launch_plan(turn: Turn, result: Plan) -> None:
-    """Launch the placements, agent by agent, as far as the offers at hand really cover them."""
-    by_agent = sorted(result.placements, key=lambda placement: placement.agent)
-    for agent_id, placements in groupby(by_agent, key=lambda placement: placement.agent):
+def _choose_refuse_s(turn: Turn, agent: Agent, wanted: set[str]) -> float:
+    """As long as the agent rests; not at all (until the next tick) where something only waits for its turn."""
+    if agent.info.agent_id in wanted:
+        return 0.0
+    rests = agent.rests_until
+    return turn.state.settings.refuse_s if rests is None else (rests - turn.now).total_seconds()
+
+
+def launch_plan(turn: Turn, placements: Iterable[Placement], wanted: set[str]) -> None:
+    """Launch the placements, agent by agent, as far as the offers at hand really cover them.
+
+    What is left of agents that are `wanted` for more is not refused.
+    """
+    by_agent = sorted(placements, key=lambda placement: placement.agent)
+    for agent_id, group in groupby(by_agent, key=lambda placement: placement.agent):
         agent = turn.state.agents.get(agent_id)
         if agent is not None and agent.offers:
-            _launch_on(turn, agent, list(placements))
+            refuse_s = 0.0 if agent_id in wanted else turn.state.settings.refuse_s
+            _launch_on(turn, agent, list(group), refuse_s)
 
 
-def _launch_on(turn: Turn, agent: Agent, placements: list[Placement]) -> None:
+def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: float) -> None:
     """Verify the placements against the agent's offers as they are now, and launch what they cover."""
     settings = turn.state.settings
     there = any(settings.executor_id in offer.executor_ids for offer in agent.offers.values())
@@ -68,12 +117,12 @@ def _launch_on(turn: Turn, agent: Agent, placements: list[Placement]) -> None:
             agent_id=agent.info.agent_id,
             offer_ids=tuple(agent.offers),
             launches=tuple(launches),
-            refuse_s=settings.refuse_s,
+            refuse_s=refuse_s,
         )
         turn.call(accept)
         agent.offers.clear()
-        if left != Resources():
-            offers.note_filter(turn, agent.info.agent_id, settings.refuse_s)
+        if refuse_s and left != Resources():
+            offers.note_filter(turn, agent.info.agent_id, refuse_s)
 
 
 def _take(job: Job, mem: int, count: int) -> list[int]:

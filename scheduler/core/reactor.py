@@ -178,6 +178,7 @@ _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
     Kind.DEADLINE: lambda turn, key: jobs.on_deadline(turn, key[0]),
     Kind.EXPLICIT: lambda turn, key: reconciliation.step(turn),
     Kind.PERIODIC: lambda turn, key: reconciliation.on_period(turn),
+    Kind.PLACE: lambda turn, key: None,  # every turn places
     Kind.REVIVE: lambda turn, key: None,  # the settlement at the end of the turn asks
     Kind.WHY: lambda turn, key: why.refresh(turn),
     Kind.AGENTS: lambda turn, key: agents.list_now(turn),

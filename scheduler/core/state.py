@@ -163,6 +163,11 @@ class Reconciliation:
     unanswered: set[str] = field(default_factory=set)  # of earlier batches of this round
     round: int = 0
 
+    @property
+    def outstanding(self) -> int:
+        """How many answers are still to come."""
+        return len(self.queue) + len(self.asked) + len(self.unanswered)
+
 
 @dataclass(slots=True)
 class State:
@@ -185,6 +190,7 @@ class State:
     slots: dict[str, str] = field(default_factory=dict)  # Mesos task id -> the attempt that runs in it
     agents: dict[str, Agent] = field(default_factory=dict)
     uses: dict[str, Use] = field(default_factory=dict)  # of the agents that are known or have live attempts
+    held_since: datetime | None = None  # when offers began to be left for the turns after
     filtered: dict[str, datetime] = field(default_factory=dict)  # agents of which we refused something, and until when
     timers: Timers = field(default_factory=Timers)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)

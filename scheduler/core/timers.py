@@ -20,6 +20,7 @@ class Kind(StrEnum):
     DEADLINE = "deadline"
     EXPLICIT = "explicit"  # the next batch of the explicit reconciliation
     PERIODIC = "periodic"  # the implicit reconciliation
+    PLACE = "place"  # offers were left for this turn
     REVIVE = "revive"  # the next REVIVE is allowed
     WHY = "why"  # the reasons of waiting jobs
     AGENTS = "agents"  # list the agents

@@ -81,6 +81,7 @@ class Turn:
             calls=tuple(self._calls),
             notes=tuple(self._notes),
             wake_at=self.state.timers.next_at,
+            outstanding=self.state.reconciliation.outstanding,
         )
 
 

@@ -172,7 +172,8 @@ def test_an_update_of_a_running_attempt_that_the_database_refuses_counts_by_its_
 
 def test_a_retry_of_very_many_tasks_is_taken_in_by_slices():
     """Each turn writes a bounded number of rows; the wish counts as fulfilled with the last."""
-    world = World().subscribe().submit(a_job(size=2500, cpus=0.001, mem=1, retry={"max_attempts": 1})).offer()
+    world = World().subscribe().submit(a_job(size=2500, cpus=0.001, mem=1, retry={"max_attempts": 1}))
+    world.offer().offer().offer()
     world.happen(*(world.an_update(attempt.id, "FAILED") for attempt in world.launched()))
     world.store.jobs["j1"] = replace(world.job(), desired_rev=2, retry_rev=1)
 

@@ -242,7 +242,9 @@ def test_m24_an_attempt_without_an_answer_is_asked_for_for_days():
 
 def test_m27_many_attempts_are_asked_for_in_batches_of_a_thousand():
     """M27: the next batch follows when the last is answered, or after a second."""
-    world = World().subscribe().submit(a_job(size=2500, cpus=0.01, mem=1)).offer(cpus=64, mem=64_000)
+    world = World().subscribe().submit(a_job(size=2500, cpus=0.01, mem=1))
+    for agent in ("a1", "a2", "a3"):
+        world.offer(agent, cpus=64, mem=64_000)
     world.restart().subscribe().advance(0)
     (first,) = world.called(fx.Reconcile)
     assert len(first.tasks) == 1000
@@ -360,3 +362,14 @@ def _act(world: World, action: tuple) -> None:
             world.happen(ev.Disconnected(reason="test"))
         case ("subscribe",):
             world.subscribe()
+
+
+def test_m24_the_answers_that_are_still_to_come_are_counted():
+    """For whoever watches a failover: none is missing once each attempt has been heard of."""
+    world = World()
+    world.running(a_job(size=3))
+    world.restart().subscribe()
+    assert world.core.handle([], world.now).outstanding == 3
+    for attempt in world.launched():
+        world.say(attempt.id, "RUNNING", uuid=None, reason="REASON_RECONCILIATION", source="SOURCE_MASTER")
+    assert world.core.handle([], world.now).outstanding == 0

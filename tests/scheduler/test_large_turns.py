@@ -1,0 +1,85 @@
+"""A cluster that could take thousands of tasks at once gets them turn by turn: transactions and the lease have bounds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from scheduler.core import effects as fx
+from scheduler.core import events as ev
+from scheduler.core.launching import HOLD_S, LAUNCHES
+from scheduler.core.state import CoreSettings
+from swath.domain.states import Desired
+from tests.scheduler.world import SETTINGS, World, a_job
+
+SMALL = {"cpus": 0.01, "mem": 1}
+
+
+def a_large_world(tasks: int, agents: int, settings: CoreSettings = SETTINGS) -> World:
+    """So many small tasks, and offers of agents that each have room for 400 of them."""
+    world = World(settings).subscribe().submit(a_job(size=tasks, **SMALL))
+    offers = tuple(world.an_offer(f"a{number}", cpus=4.1) for number in range(agents))
+    return world.happen(ev.Offered(offers=offers))
+
+
+def test_one_turn_launches_no_more_than_its_bound():
+    """The rest waits for the turns after, which come at once."""
+    world = a_large_world(3000, 10)
+    assert len(world.launched()) == LAUNCHES
+    assert world.wake_at == world.now
+
+
+def test_the_next_turns_launch_the_rest_on_the_same_offers():
+    """Nothing is declined meanwhile: these offers are used in their turn."""
+    world = a_large_world(3000, 10)
+    assert not world.called(fx.Decline)
+    world.happen()
+    world.happen()
+    assert len(world.launched()) == 3000
+    assert len({attempt.task_index for attempt in world.launched()}) == 3000
+
+
+def test_what_is_left_of_an_agent_that_is_wanted_for_more_is_not_refused():
+    """One agent takes part of its tasks: the next tick offers the rest of it again."""
+    world = World().subscribe().submit(a_job(size=3000, **SMALL)).offer(cpus=64)
+    (accept,) = world.called(fx.Accept)
+    assert (len(accept.launches), accept.refuse_s) == (LAUNCHES, 0)
+    assert not world.core.state.filtered
+    world.offer(cpus=54, executor_ids=frozenset({SETTINGS.executor_id}))
+    assert len(world.launched()) == 2 * LAUNCHES
+
+
+def test_m29_offers_that_wait_for_their_turn_are_given_back_in_time():
+    """Turns may take long: what is held for more than a few seconds is declined, to be offered again at the next tick."""
+    world = a_large_world(10_000, 30)
+    world.now += timedelta(seconds=HOLD_S + 1)
+    world.happen()
+    (decline,) = world.called(fx.Decline)
+    assert decline.refuse_s == 0
+    assert not world.core.state.agents_with_offers()
+    assert world.core.state.held_since is None
+
+
+def test_m17_an_offer_that_waits_for_its_turn_can_be_rescinded():
+    """It is not used then."""
+    world = a_large_world(2500, 10)
+    void = [offer_id for agent in world.core.state.agents.values() for offer_id in agent.offers]
+    world.happen(*(ev.Rescinded(offer_id=offer_id) for offer_id in void))
+    assert len(world.launched()) == LAUNCHES
+
+
+def test_offers_are_not_held_for_work_that_is_cancelled():
+    """They are refused as any that nobody needs."""
+    world = a_large_world(3000, 10)
+    world.desire("j1", desired=Desired.CANCELLED)
+    (decline,) = world.called(fx.Decline)
+    assert decline.refuse_s == SETTINGS.refuse_s
+    assert world.core.state.held_since is None
+
+
+def test_what_has_priority_is_launched_first():
+    """The bound cuts off the jobs that come last."""
+    world = World().subscribe()
+    world.submit(a_job("later", size=3000, priority=10, **SMALL)).submit(a_job("first", size=500, priority=90, **SMALL))
+    world.happen(ev.Offered(offers=tuple(world.an_offer(f"a{number}", cpus=4.1) for number in range(10))))
+    jobs = [attempt.job_id for attempt in world.launched()]
+    assert (jobs.count("first"), jobs.count("later")) == (500, LAUNCHES - 500)
