@@ -63,7 +63,8 @@ class Timeline:
     def agent_settings(self, number: int, t: float) -> Json:
         """Arguments of AgentSettings, apart from info."""
         flags = self.agent_flags(number, t)
-        return {ours: to_seconds(flags[name]) for name, ours in _AGENT_DURATIONS.items() if name in flags}
+        settings: Json = {ours: to_seconds(flags[name]) for name, ours in _AGENT_DURATIONS.items() if name in flags}
+        return settings | {"cleans_up": flags.get("recover") == "cleanup"}
 
     def attributes(self, number: int, t: float) -> list[Json]:
         return parse_attributes(self.agent_flags(number, t).get("attributes", ""))
