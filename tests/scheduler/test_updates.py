@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from swath.domain.attempts import AttemptReport
 from swath.domain.retries import Cause
-from swath.domain.states import AttemptState, Desired, JobState, Observation, TaskState, is_terminal
+from swath.domain.states import AttemptState, Desired, JobState, TaskState
 from tests.scheduler.world import World, a_job
 
 
@@ -304,64 +302,6 @@ def test_m05_a_removed_framework_stops_and_keeps_its_id_unless_told_otherwise():
     world = World().subscribe().happen(ev.MasterError(message="Framework has been removed"))
     assert world.lately(fx.Stop)[0].kind is fx.StopKind.REMOVED
     assert world.store.framework_id == "f1"
-
-
-# Any order
-
-ACTIONS = st.lists(
-    st.one_of(
-        st.tuples(st.just("say"), st.integers(0, 5), st.sampled_from(list(Observation)), st.booleans()),
-        st.tuples(st.just("offer"), st.floats(0.1, 6), st.booleans()),
-        st.tuples(st.just("refuse"), st.integers(0, 5)),
-        st.tuples(st.just("advance"), st.sampled_from([0.1, 1, 15, 1000])),
-        st.tuples(st.sampled_from(["restart", "cancel", "retry", "disconnect", "subscribe", "list", "fail"])),
-    ),
-    max_size=40,
-)
-
-
-@settings(deadline=None)
-@given(ACTIONS)
-def test_m21_no_order_of_events_raises_regresses_an_ended_attempt_or_miscounts(actions: list[tuple]):
-    """Whatever comes in whatever order: the store refuses nothing, ended stays ended, and counts equal rows."""
-    world = World().submit(a_job(size=4, retry={"max_attempts": 2, "backoff_s": 1}, max_running=3))
-    ended: dict[str, AttemptState] = {}
-    for action in actions:
-        _act(world, action)
-        world.store.check_counts()
-        for attempt in world.store.attempts.values():
-            assert ended.get(attempt.id, attempt.state) is attempt.state
-            if is_terminal(attempt.state):
-                ended[attempt.id] = attempt.state
-        assert world.job().counts.active <= 3
-
-
-def _act(world: World, action: tuple) -> None:
-    launched = world.launched()
-    match action:
-        case ("say", number, observation, with_uuid) if launched:
-            told = {} if with_uuid else {"uuid": None}
-            world.say(launched[number % len(launched)].id, observation, **told)
-        case ("offer", cpus, is_warm) if world.core.state.connected:
-            world.offer(cpus=cpus, executor_ids=frozenset({world.settings.executor_id} if is_warm else ()))
-        case ("refuse", number) if launched:
-            world.happen(ev.LaunchRefused(attempt_id=launched[number % len(launched)].id, message="no words"))
-        case ("list",):
-            world.happen(ev.AgentsListed(agents=()))
-        case ("fail",):
-            world.happen(ev.Failure(agent_id="a1"))
-        case ("advance", seconds):
-            world.advance(seconds)
-        case ("restart",):
-            world.restart().happen()
-        case ("cancel",) if world.job().ended_at is None:
-            world.desire("j1", desired=Desired.CANCELLED)
-        case ("retry",) if world.job().desired is Desired.RUN and world.job().counts.failed:
-            world.desire("j1", retry_rev=world.job().retry_rev + 1)
-        case ("disconnect",):
-            world.happen(ev.Disconnected(reason="test"))
-        case ("subscribe",):
-            world.subscribe()
 
 
 def test_m24_the_answers_that_are_still_to_come_are_counted():
