@@ -118,9 +118,11 @@ def test_m38_no_operation_is_ever_made_so_none_has_to_be_acknowledged_or_reconci
 
 
 def test_m39_many_calls_of_a_turn_are_few_messages():
-    """3,000 attempts are asked for in three RECONCILEs, a second apart; 100 tasks are launched by one ACCEPT."""
-    world = World().subscribe().submit(a_job(size=3000, cpus=0.001, mem=1)).offer(cpus=8)
-    assert len(world.called(fx.Accept)) == 1
+    """3,000 attempts are launched by three ACCEPTs, and asked for in three RECONCILEs, a second apart."""
+    world = World().subscribe().submit(a_job(size=3000, cpus=0.001, mem=1))
+    for agent in ("a1", "a2", "a3"):
+        world.offer(agent, cpus=8)
+    assert [len(accept.launches) for accept in world.called(fx.Accept)] == [1000, 1000, 1000]
     world.happen(ev.Disconnected(reason="cut")).subscribe().advance(0.5)
     assert [len(call.tasks) for call in world.called(fx.Reconcile)] == [1000]
     world.advance(2)
