@@ -9,7 +9,15 @@ from typing import Any
 from local.agent import Agent
 from local.agent_state import Executor, Phase, Task
 from local.resources import Bundle, from_wire, role_of, sum_bundles
-from local.state_parts import AGENT_CAPABILITIES, attributes_of, task_document, task_state, update_fields
+from local.state_parts import (
+    AGENT_CAPABILITIES,
+    attributes_of,
+    full_by_reservation,
+    resources_by_reservation,
+    task_document,
+    task_state,
+    update_fields,
+)
 from local.statuses import VERSION, format_duration, is_terminal
 
 Json = dict[str, Any]
@@ -43,10 +51,8 @@ def make_state(agent: Agent) -> Json:
         "hostname": settings.hostname,
         "capabilities": list(AGENT_CAPABILITIES),
         "resources": total.to_state(),
-        "reserved_resources": {},
-        "unreserved_resources": total.to_state(),
-        "reserved_resources_full": {},
-        "unreserved_resources_full": total.to_wire(),
+        **resources_by_reservation(total),
+        **full_by_reservation(total),
         "reserved_resources_allocated": {},
         "unreserved_resources_allocated": _used(agent).to_state(),
         "resource_providers": [],

@@ -8,7 +8,7 @@ from typing import Any
 
 from local.master_state import Agent, Framework, MasterState, Offer, rescind, rescind_inverse, send
 from local.messages import MasterEffect
-from local.resources import EMPTY, Bundle, sum_bundles, to_thousandths
+from local.resources import EMPTY, Bundle, Form, sum_bundles, to_thousandths
 from local.statuses import has_capability
 from local.windows import ask, find_unavailability
 
@@ -57,6 +57,7 @@ def _is_filtered(state: MasterState, key: tuple[str, str, str], bundle: Bundle, 
 
 def _is_allocatable(framework: Framework, role: str, bundle: Bundle) -> bool:
     """The role's own minimum (FrameworkInfo.offer_filters), else Mesos' --min_allocatable_resources."""
+    bundle = bundle.flatten()
     own = framework.info.get("offer_filters", {}).get(role, {}).get("min_allocatable_resources")
     if own is None:
         return bundle.scalars.get("cpus", 0) >= _LEAST_CPUS or bundle.scalars.get("mem", 0) >= _LEAST_MEM
@@ -102,7 +103,7 @@ def _by_share(state: MasterState, frameworks: Sequence[Framework]) -> list[tuple
     candidates = [(framework, role) for framework in frameworks for role in framework.roles]
     if len(candidates) < 2:
         return candidates
-    total = sum_bundles(agent.total for agent in state.agents.values())
+    total = sum_bundles(agent.total for agent in state.agents.values()).flatten()
     held: dict[tuple[str, str], Bundle] = {}  # of (framework id, role)
     for framework in state.frameworks.values():
         for role, bundle in framework.used_by_role.items():
@@ -112,6 +113,7 @@ def _by_share(state: MasterState, frameworks: Sequence[Framework]) -> list[tuple
         held[key] = held.get(key, EMPTY) + offer.bundle
 
     def share(bundle: Bundle) -> float:
+        bundle = bundle.flatten()
         return max((bundle.scalars.get(name, 0) / amount for name, amount in total.scalars.items()), default=0.0)
 
     def rank(candidate: tuple[Framework, str]) -> tuple[float, int, str, float, int, str]:
@@ -132,11 +134,11 @@ def allocate(state: MasterState, now: float, agents: Collection[Agent] | None = 
         bundle = agent.available
         if not bundle or not state.is_active(agent):
             continue
-        offer = _find_taker(state, agent, bundle, now)
-        if offer is not None:
+        while bundle and (offer := _find_taker(state, agent, bundle, now)) is not None:
             state.offers[offer.offer_id] = offer
-            agent.offered = agent.offered + bundle
+            agent.offered = agent.offered + offer.bundle
             made.setdefault(offer.framework_id, []).append(offer)
+            bundle = bundle - offer.bundle  # what is reserved for others
     effects: list[MasterEffect] = []
     for framework_id, offers in made.items():
         event = {"type": "OFFERS", "offers": {"offers": [to_document(state, offer) for offer in offers]}}
@@ -160,11 +162,25 @@ def rescind_expired(state: MasterState, now: float) -> list[MasterEffect]:
     return rescind(state, expired) + rescind_inverse(state, inverse)
 
 
-def _find_taker(state: MasterState, agent: Agent, bundle: Bundle, now: float) -> Offer | None:
+def _is_remote(state: MasterState, framework: Framework, agent: Agent) -> bool:
+    """Agents of another region than the master's are only for those who are REGION_AWARE (M34, transcript 11)."""
+    here, there = (region_of(info) for info in (state.domain, agent.info.get("domain")))
+    return None not in (here, there) and here != there and not has_capability(framework.info, "REGION_AWARE")
+
+
+def region_of(domain: Json | None) -> str | None:
+    region: Json = (domain or {}).get("fault_domain", {}).get("region", {})
+    return region.get("name")
+
+
+def _find_taker(state: MasterState, agent: Agent, free: Bundle, now: float) -> Offer | None:
     subscribed = [framework for framework in state.frameworks.values() if framework.stream is not None]
     for framework, role in _by_share(state, subscribed):
+        bundle = free.for_role(role)
         if (
-            role not in framework.suppressed
+            bundle
+            and role not in framework.suppressed
+            and not _is_remote(state, framework, agent)
             and _is_allocatable(framework, role, bundle)
             and _meets_constraints(framework, role, agent)
             and not _is_filtered(state, (framework.framework_id, role, agent.agent_id), bundle, now)
@@ -186,7 +202,9 @@ def to_document(state: MasterState, offer: Offer) -> Json:
     agent = state.agents[offer.agent_id]
     hostname = agent.info["hostname"]
     # Frameworks without MULTI_ROLE see no allocation (transcript 06).
-    multi_role = has_capability(state.frameworks[offer.framework_id].info, "MULTI_ROLE")
+    info = state.frameworks[offer.framework_id].info
+    multi_role = has_capability(info, "MULTI_ROLE")
+    form: Form = "reservations" if has_capability(info, "RESERVATION_REFINEMENT") else "role"
     document: Json = {
         "id": {"value": offer.offer_id},
         "framework_id": {"value": offer.framework_id},
@@ -197,8 +215,10 @@ def to_document(state: MasterState, offer: Offer) -> Json:
             "address": {"hostname": hostname, "ip": "127.0.0.1", "port": agent.port},
             "path": "/slave(1)",
         },
-        "resources": offer.bundle.to_wire(allocated=offer.role if multi_role else None, ranges_first=True),
+        "resources": offer.bundle.to_wire(allocated=offer.role if multi_role else None, form=form, ranges_first=True),
     }
+    if "domain" in agent.info:
+        document["domain"] = agent.info["domain"]
     if agent.info.get("attributes"):
         document["attributes"] = agent.info["attributes"]
     unavailability = find_unavailability(state, agent)

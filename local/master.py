@@ -71,6 +71,7 @@ class Master:
         interval_s: float = 1.0,
         agent_ping_timeout_s: float = 75.0,
         offer_timeout_s: float | None = None,
+        domain: Json | None = None,
         recovered_agents: Iterable[Json] = (),
         hostname: str = "127.0.0.1",
     ) -> None:
@@ -81,6 +82,7 @@ class Master:
             make_uuid=make_uuid,
             started_at=now,
             interval_s=interval_s,
+            domain=domain,
             next_tick=now + interval_s,
             ping_timeout_s=agent_ping_timeout_s,
             offer_timeout_s=offer_timeout_s,

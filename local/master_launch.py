@@ -16,7 +16,6 @@ from local.resources import (
     format_resources,
     format_thousandths,
     from_wire,
-    reservation_of,
     sum_bundles,
     to_thousandths,
 )
@@ -163,7 +162,7 @@ def _fill_in(framework: Framework, offer: Offer, task: Json) -> Json:
 
     def fill(resources: list[Json]) -> list[Json]:
         allocation = {"allocation_info": {"role": offer.role}}
-        return [allocation | {k: v for k, v in r.items() if (k, v) != ("role", "*")} for r in resources]
+        return [allocation | _to_refined(resource) for resource in resources]
 
     task = task | {"resources": fill(task.get("resources", []))}
     if "executor" in task:
@@ -173,6 +172,17 @@ def _fill_in(framework: Framework, offer: Offer, task: Json) -> Json:
             executor["resources"] = fill(executor["resources"])
         task["executor"] = executor
     return task
+
+
+def _to_refined(resource: Json) -> Json:
+    """Executors see reservations, never roles, whichever form the framework speaks."""
+    role = resource.get("role", "*")
+    plain = {name: value for name, value in resource.items() if name != "role"}
+    return (
+        plain
+        if role == "*" or "reservations" in resource
+        else plain | {"reservations": [{"type": "STATIC", "role": role}]}
+    )
 
 
 def _find_task_problem(framework: Framework, agent: Agent, task: Json) -> str | None:
@@ -237,7 +247,7 @@ def _find_resource_problem(resources: list[Json]) -> str | None:
 
 
 def _find_total_problem(left: Bundle, role: str, wanted: list[Json]) -> str | None:
-    foreign = any(r["allocation_info"].get("role") != role or reservation_of(r) for r in wanted)
+    foreign = any(r["allocation_info"].get("role") != role for r in wanted)
     if not foreign and left.contains(from_wire(wanted)):
         return None
     available = format_resources(left.to_wire(allocated=role, ranges_first=True))

@@ -157,6 +157,7 @@ class MasterState:
     make_uuid: Callable[[], str]
     started_at: float
     interval_s: float
+    domain: Json | None  # DomainInfo
     next_tick: float
     agents: dict[str, Agent] = field(default_factory=dict)
     recovered_agents: dict[str, Json] = field(default_factory=dict)  # known, and not back yet
@@ -176,6 +177,7 @@ class MasterState:
     offer_count: int = 0
 
     def master_info(self) -> Json:
+        domain = {} if self.domain is None else {"domain": self.domain}
         return {
             "id": self.master_id,
             "ip": 16777343,  # 127.0.0.1 in network byte order, read as a little-endian number
@@ -185,6 +187,7 @@ class MasterState:
             "version": VERSION,
             "address": {"hostname": self.hostname, "ip": self.hostname, "port": self.port},
             "capabilities": [{"type": "AGENT_UPDATE"}, {"type": "AGENT_DRAINING"}, {"type": "QUOTA_V2"}],
+            **domain,
         }
 
     def offers_of(self, framework_id: str) -> Iterator[Offer]:

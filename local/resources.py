@@ -1,19 +1,24 @@
-"""Mesos resources with exact arithmetic: scalars in thousandths (Mesos' own precision), ranges as intervals."""
+"""Mesos resources with exact arithmetic: scalars in thousandths (Mesos' own precision), ranges as intervals.
+
+What is statically reserved for a role is an amount of its own: `cpus(eo)` beside `cpus`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Json = dict[str, Any]
 Interval = tuple[int, int]  # both ends belong to it
+# How a reservation is written: "role": "eo" (frameworks without RESERVATION_REFINEMENT), "reservations": [..], or both.
+Form = Literal["role", "reservations", "both"]
 _ORDER = {"cpus": 0, "mem": 1, "disk": 2, "gpus": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An amount of resources of one role. Zero amounts are left out, so that equality is equality of amounts."""
+    """Amounts of resources. Zero amounts are left out, so that equality is equality of amounts."""
 
     scalars: Mapping[str, int] = field(default_factory=dict)  # name -> thousandths
     ranges: Mapping[str, tuple[Interval, ...]] = field(default_factory=dict)  # name -> disjoint, sorted
@@ -46,36 +51,95 @@ class Bundle:
         return all(not subtract(intervals, self.ranges.get(name, ())) for name, intervals in other.ranges.items())
 
     def amount(self, name: str) -> float:
-        return self.scalars.get(name, 0) / 1000
+        """Of a scalar, with what is reserved of it."""
+        return self.flatten().scalars.get(name, 0) / 1000
 
-    def to_wire(
-        self, *, allocated: str | None = None, role: str | None = "*", ranges_first: bool = False
-    ) -> list[Json]:
-        """The v1 JSON form. Offers list ranges first, agents last (as recorded)."""
-        tail: Json = {}
-        if role is not None:
-            tail["role"] = role
-        if allocated is not None:
-            tail["allocation_info"] = {"role": allocated}
-        scalars = [
-            {"name": name, "type": "SCALAR", "scalar": {"value": self.scalars[name] / 1000}, **tail}
-            for name in sorted(self.scalars, key=lambda name: (_ORDER.get(name, 9), name))
-        ]
+    def flatten(self) -> Bundle:
+        """Without the difference between reserved and unreserved."""
+        return self if not self.reserved else sum_bundles(self.by_role().values())
+
+    @property
+    def reserved(self) -> bool:
+        return any(key.endswith(")") for key in (*self.scalars, *self.ranges))
+
+    def for_role(self, role: str) -> Bundle:
+        """What a role may be offered: the unreserved, and what is reserved for it or a role above it."""
+        if not self.reserved:
+            return self
+        parts = self.by_role()
+        mine = [owner for owner in parts if owner == "*" or role == owner or role.startswith(f"{owner}/")]
+        return Bundle(
+            {key: value for key, value in self.scalars.items() if _owner(key) in mine},
+            {key: value for key, value in self.ranges.items() if _owner(key) in mine},
+        )
+
+    def by_role(self) -> dict[str, Bundle]:
+        """By the role for which it is reserved, `*` for the rest; the names are plain."""
+        found: dict[str, Bundle] = {"*": EMPTY}
+        for key, amount in self.scalars.items():
+            owner = _owner(key)
+            found[owner] = found.get(owner, EMPTY) + Bundle({_name(key): amount}, {})
+        for key, pieces in self.ranges.items():
+            owner = _owner(key)
+            found[owner] = found.get(owner, EMPTY) + Bundle({}, {_name(key): pieces})
+        return found
+
+    def to_wire(self, *, allocated: str | None = None, form: Form = "role", ranges_first: bool = False) -> list[Json]:
+        """The v1 JSON form. Offers list ranges first, agents what is reserved last (as recorded)."""
+        allocation = {} if allocated is None else {"allocation_info": {"role": allocated}}
+
+        def show(key: str, value: Json) -> Json:
+            return {"name": _name(key), **value, **_show_reservation(_owner(key), form), **allocation}
+
+        scalars = {
+            key: show(key, {"type": "SCALAR", "scalar": {"value": self.scalars[key] / 1000}})
+            for key in sorted(self.scalars, key=lambda key: (_ORDER.get(_name(key), 9), key))
+        }
         ranges = [
-            {"name": name, "type": "RANGES", "ranges": {"range": [{"begin": a, "end": b} for a, b in pieces]}, **tail}
-            for name, pieces in sorted(self.ranges.items())
+            show(key, {"type": "RANGES", "ranges": {"range": [{"begin": a, "end": b} for a, b in pieces]}})
+            for key, pieces in sorted(self.ranges.items())
         ]
-        return ranges + scalars if ranges_first else scalars + ranges
+        reserved = [shown for key, shown in scalars.items() if key.endswith(")")]
+        usual = [shown for key, shown in scalars.items() if key in _ORDER]
+        others = [shown for key, shown in scalars.items() if key not in _ORDER and not key.endswith(")")]
+        return ranges + reserved + usual + others if ranges_first else usual + ranges + others + reserved
 
     def to_state(self) -> Json:
-        """The form that /state uses."""
-        found: Json = {name: self.amount(name) for name in ("disk", "mem", "gpus", "cpus")}
-        found |= {name: value / 1000 for name, value in self.scalars.items() if name not in found}
-        found |= {name: format_intervals(pieces) for name, pieces in self.ranges.items()}
+        """The form that /state uses, whatever is reserved."""
+        flat = self.flatten()
+        found: Json = {name: flat.amount(name) for name in ("disk", "mem", "gpus", "cpus")}
+        found |= {name: value / 1000 for name, value in flat.scalars.items() if name not in found}
+        found |= {name: format_intervals(pieces) for name, pieces in flat.ranges.items()}
         return found
 
 
 EMPTY = Bundle()
+
+
+def _name(key: str) -> str:
+    return key.partition("(")[0]
+
+
+def _owner(key: str) -> str:
+    return key.partition("(")[2].rstrip(")") or "*"
+
+
+def _make_key(resource: Json) -> str:
+    """The name, and for whom it is reserved; what is reserved in another way than statically is nowhere to be had."""
+    name, role = str(resource["name"]), resource.get("role", "*")
+    reservations = resource.get("reservations", [])
+    if len(reservations) == 1 and reservations[0].get("type") == "STATIC":
+        return f"{name}({reservations[0].get('role', '')})"
+    if reservations:
+        return name + reservation_of(resource)
+    return name if role == "*" else f"{name}({role})"
+
+
+def _show_reservation(owner: str, form: Form) -> Json:
+    shown: Json = {} if form == "reservations" else {"role": owner}
+    if owner != "*" and form != "role":
+        shown["reservations"] = [{"type": "STATIC", "role": owner}]
+    return shown
 
 
 def _bundle(scalars: Mapping[str, int], ranges: Mapping[str, tuple[Interval, ...]]) -> Bundle:
@@ -113,7 +177,7 @@ def from_wire(resources: Iterable[Json]) -> Bundle:
     """Duplicate entries are added up (transcripts, surprise 42)."""
     total = EMPTY
     for resource in resources:
-        name = resource["name"]
+        name = _make_key(resource)
         if resource.get("type") == "RANGES":
             pieces = tuple((int(r["begin"]), int(r["end"])) for r in resource.get("ranges", {}).get("range", []))
             total = total + _bundle({}, {name: merge(pieces)})

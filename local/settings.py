@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ Json = dict[str, Any]
 _MIB = 1024 * 1024
 _KEPT_MEM = 1024  # MiB that stay with the operating system, as Mesos leaves
 PORTS = (31000, 32000)
+_RANGES = re.compile(r"\[\d+-\d+(,\d+-\d+)*\]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +50,7 @@ def make_agent_info(settings: Settings, port: int) -> Json:
     info: Json = {
         "hostname": "127.0.0.1",
         "port": port,
-        "resources": _make_bundle(settings).to_wire(role=None),
+        "resources": _make_bundle(settings).to_wire(form="reservations"),
     }
     attributes = parse_attributes(settings.attributes)
     return info | {"attributes": attributes} if attributes else info
@@ -67,9 +69,9 @@ def _make_bundle(settings: Settings) -> Bundle:
 
 
 def parse_attributes(text: str) -> list[Json]:
-    """`name:value` pairs, split by ';' or ','. Numbers are scalars, all else is text without blanks (surprise 31)."""
+    """`name:value` pairs, split by ';': numbers, `[1-5,9-10]`, or text, which loses its blanks (surprise 31)."""
     attributes: list[Json] = []
-    for pair in filter(None, (part.strip() for part in text.replace(",", ";").split(";"))):
+    for pair in filter(None, (part.strip() for part in text.split(";"))):
         name, colon, value = pair.partition(":")
         if not (name and colon and value):
             raise ValueError(f"attribute '{pair}' is not of the form name:value")
@@ -78,6 +80,12 @@ def parse_attributes(text: str) -> list[Json]:
 
 
 def _make_attribute(name: str, value: str) -> Json:
+    if value.startswith("{"):
+        raise ValueError(f"attribute '{name}' is a set, which Mesos has none of")
+    if _RANGES.fullmatch(value):
+        pairs = [part.split("-") for part in value[1:-1].split(",")]
+        pieces = [{"begin": int(begin), "end": int(end)} for begin, end in pairs]
+        return {"name": name, "type": "RANGES", "ranges": {"range": pieces}}
     try:
         return {"name": name, "type": "SCALAR", "scalar": {"value": float(value)}}
     except ValueError:

@@ -13,7 +13,9 @@ from local.state_parts import (
     AGENT_CAPABILITIES,
     attributes_of,
     command_of,
+    full_by_reservation,
     nanoseconds,
+    resources_by_reservation,
     task_document,
     task_state,
     update_fields,
@@ -46,7 +48,11 @@ def _wire_by_role(parts: Iterator[tuple[str, Bundle]], *, ranges_first: bool = F
     totals: dict[str, Bundle] = {}
     for role, bundle in parts:
         totals[role] = totals.get(role, EMPTY) + bundle
-    return [r for role, bundle in totals.items() for r in bundle.to_wire(allocated=role, ranges_first=ranges_first)]
+    return [
+        r
+        for role, bundle in totals.items()
+        for r in bundle.to_wire(allocated=role, form="both", ranges_first=ranges_first)
+    ]
 
 
 def _offers(state: MasterState, *, agent_id: str | None = None, framework_id: str | None = None) -> list[Offer]:
@@ -80,7 +86,7 @@ def _agent_document(state: MasterState, agent: Agent) -> Json:
     }
     if agent.reregistered_at is not None:
         document["reregistered_time"] = nanoseconds(agent.reregistered_at)
-    document["total_resources"] = agent.total.to_wire()
+    document["total_resources"] = agent.total.to_wire(form="both")
     allocated = _wire_by_role(_holdings(state, agent_id=agent.agent_id))
     if allocated:
         document["allocated_resources"] = allocated
@@ -219,8 +225,7 @@ def _slave(state: MasterState, agent: Agent) -> Json:
         "resources": agent.total.to_state(),
         "used_resources": agent.used.to_state(),
         "offered_resources": agent.offered.to_state(),
-        "reserved_resources": {},
-        "unreserved_resources": agent.total.to_state(),
+        **resources_by_reservation(agent.total),
         "active": state.is_active(agent),
         "deactivated": agent.agent_id in state.deactivated,
         **_drain_document(state, agent),
@@ -234,8 +239,7 @@ def make_slaves(state: MasterState) -> Json:
     slaves = []
     for agent in state.agents.values():
         full = {
-            "reserved_resources_full": {},
-            "unreserved_resources_full": agent.total.to_wire(),
+            **full_by_reservation(agent.total),
             "used_resources_full": _wire_by_role(_holdings(state, agent_id=agent.agent_id)),
             "offered_resources_full": _wire_by_role(
                 _offered(_offers(state, agent_id=agent.agent_id)), ranges_first=True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from local.resources import Bundle, role_of
+from local.resources import Bundle, format_intervals, role_of
 
 Json = dict[str, Any]
 AGENT_CAPABILITIES = (
@@ -20,6 +20,24 @@ AGENT_CAPABILITIES = (
 )
 
 
+def resources_by_reservation(total: Bundle) -> Json:
+    """What /state and /slaves say of an agent's resources, apart from their sum."""
+    parts = total.by_role()
+    return {
+        "reserved_resources": {role: part.to_state() for role, part in parts.items() if role != "*"},
+        "unreserved_resources": parts["*"].to_state(),
+    }
+
+
+def full_by_reservation(total: Bundle) -> Json:
+    wire = total.to_wire(form="both")
+    roles = dict.fromkeys(resource["role"] for resource in wire if resource["role"] != "*")
+    return {
+        "reserved_resources_full": {role: [r for r in wire if r["role"] == role] for role in roles},
+        "unreserved_resources_full": [r for r in wire if r["role"] == "*"],
+    }
+
+
 def nanoseconds(at: float) -> Json:
     return {"nanoseconds": int(at * 1e9)}
 
@@ -28,6 +46,10 @@ def attributes_of(info: Json) -> Json:
     """AgentInfo's attributes as /state shows them."""
     found: Json = {}
     for attribute in info.get("attributes", ()):
+        if "ranges" in attribute:
+            pieces = [(piece["begin"], piece["end"]) for piece in attribute["ranges"]["range"]]
+            found[attribute["name"]] = format_intervals(pieces)
+            continue
         part = attribute.get("scalar") or attribute.get("text") or {}
         found[attribute["name"]] = part.get("value")
     return found

@@ -140,7 +140,8 @@ class Cluster:
         if agent_id in self.agents:
             return
         number, t = port - self.master.state.port, self.now - T0
-        info: Json = {"hostname": "127.0.0.1", "port": port, "resources": RESOURCES}
+        info: Json = {"hostname": "127.0.0.1", "port": port, "resources": self.timeline.resources(number, t)}
+        info |= self.timeline.domain(number, t)
         attributes = self.timeline.attributes(number, t)
         if attributes:
             info["attributes"] = attributes

@@ -13,7 +13,7 @@ _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _OFFER = re.compile(_UUID + r"-O\d+")
 _NAMED = re.compile(rf"container '({_UUID}|made-\d+)'")
 _TIMES = {"registered_time", "reregistered_time", "unreachable_time", "estimated_drain_start_time"}
-_IGNORED = {"timestamp", "executor_pid"} | _TIMES
+_IGNORED = {"timestamp", "executor_pid", "start_time", "elected_time"} | _TIMES
 _TRANSLATED = {"uuid"}
 
 
@@ -101,10 +101,12 @@ class Names:
         self.known: dict[str, str] = {}  # recorded -> ours
 
     def translate(self, value: Any) -> Any:
-        text = json.dumps(value)
-        for recorded, ours in self.known.items():
-            text = text.replace(json.dumps(recorded)[1:-1], ours)
-        return json.loads(text)
+        """All names at once, for our name of one may be the recorded name of another."""
+        if not self.known:
+            return value
+        known = {json.dumps(recorded)[1:-1]: ours for recorded, ours in self.known.items()}
+        pattern = "|".join(re.escape(recorded) for recorded in sorted(known, key=len, reverse=True))
+        return json.loads(re.sub(pattern, lambda found: known[found.group()], json.dumps(value)))
 
     def match(self, recorded: Any, ours: Any, path: str) -> None:
         if isinstance(recorded, dict) and isinstance(ours, dict):

@@ -32,7 +32,9 @@ from .cluster import Cluster
 from .recording import Difference, Names, is_starting, subject_of, to_sorted
 
 Json = dict[str, Any]
-COMPARED_DOCUMENTS = {"GET_AGENTS", "GET_TASKS", "GET_MAINTENANCE_STATUS", "GET_MAINTENANCE_SCHEDULE"}
+COMPARED_DOCUMENTS = {
+    f"GET_{name}" for name in ("AGENTS", "MASTER", "MAINTENANCE_SCHEDULE", "MAINTENANCE_STATUS", "TASKS")
+}
 EARLY_S = 0.01  # an offer was made a little before the recorder wrote it down, and so its time-out seems to come early
 
 

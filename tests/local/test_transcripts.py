@@ -42,6 +42,7 @@ FOLDERS: dict[str, dict[str, Any]] = {
         "racy": ("d1",),
     },
     "10b-kill-only-task-of-starting-executor": {},
+    "11-attributes-domains-ports": {},
     "12-files-api-operator-api": {},
     "16-several-offers-of-one-agent": {},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,17 @@ def _split(text: str) -> dict[str, str]:
     return {name: value.strip() for name, value in re.findall(r"--(\w+)=(.*?)(?= --\w+=|$)", text)}
 
 
+def _make_resource(name: str, value: str) -> Json:
+    name, _, role = name.rstrip(")").partition("(")
+    resource: Json = {"name": name}
+    if value.startswith("["):
+        pieces = [piece.split("-") for piece in value.strip("[]").split(",")]
+        resource |= {"type": "RANGES", "ranges": {"range": [{"begin": int(a), "end": int(b)} for a, b in pieces]}}
+    else:
+        resource |= {"type": "SCALAR", "scalar": {"value": float(value)}}
+    return resource | ({"reservations": [{"type": "STATIC", "role": role}]} if role else {})
+
+
 @dataclass(kw_only=True)
 class Timeline:
     """Flags of the master, and of each agent's starts: (number, seconds, flags)."""
@@ -52,6 +64,8 @@ class Timeline:
         settings: Json = {"interval_s": to_seconds(self.master.get("allocation_interval", "1secs"))}
         timeout = to_seconds(self.master.get("agent_ping_timeout", "15secs"))
         settings["agent_ping_timeout_s"] = timeout * int(self.master.get("max_agent_ping_timeouts", 5))
+        if "domain" in self.master:
+            settings["domain"] = json.loads(self.master["domain"])
         if "offer_timeout" in self.master:
             settings["offer_timeout_s"] = to_seconds(self.master["offer_timeout"])
         return settings
@@ -65,6 +79,15 @@ class Timeline:
         flags = self.agent_flags(number, t)
         settings: Json = {ours: to_seconds(flags[name]) for name, ours in _AGENT_DURATIONS.items() if name in flags}
         return settings | {"cleans_up": flags.get("recover") == "cleanup"}
+
+    def resources(self, number: int, t: float) -> list[Json]:
+        """As AgentInfo has them."""
+        parts = (part.rpartition(":")[::2] for part in self.agent_flags(number, t)["resources"].split(";"))
+        return [_make_resource(name, value) for name, value in parts if value != "0"]
+
+    def domain(self, number: int, t: float) -> Json:
+        flags = self.agent_flags(number, t)
+        return {"domain": json.loads(flags["domain"])} if "domain" in flags else {}
 
     def attributes(self, number: int, t: float) -> list[Json]:
         return parse_attributes(self.agent_flags(number, t).get("attributes", ""))
