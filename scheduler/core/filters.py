@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from scheduler.core import demands
 from scheduler.core.effects import UpdateFramework
 from scheduler.core.events import FiltersRefused
+from scheduler.core.state import State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.resources import Resources
@@ -20,9 +21,7 @@ def settle(turn: Turn) -> None:
     state = turn.state
     if not state.connected or state.filters_refused:
         return
-    touched = (turn.state.jobs.get(job_id) for job_id in turn.touched)
-    fresh = [demand.resources for job in touched if job is not None for demand in demands.demands_of(job)]
-    if state.minimums and not all(_covers(state.minimums, need) for need in fresh):
+    if state.minimums and any(_is_missed(state, job_id) for job_id in turn.touched):
         refresh(turn)
     elif state.waiting and state.timers.find(Kind.FILTERS) is None:
         turn.set_timer(Kind.FILTERS, GROW_S)
@@ -58,6 +57,15 @@ def find_minimums(needs: Iterable[Resources]) -> tuple[Resources, ...]:
     columns = zip(*(need.as_tuple() for need in least), strict=True)
     cpus_m, mem, disk, gpus = map(min, columns)
     return (Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus),)
+
+
+def _is_missed(state: State, job_id: str) -> bool:
+    """True when the master would not offer what some task of the job could use."""
+    job = state.jobs.get(job_id)
+    # Tasks grow and never shrink: where the job's own figure is covered, all of its tasks are.
+    if job is None or _covers(state.minimums, job.record.resources):
+        return False
+    return not all(_covers(state.minimums, demand.resources) for demand in demands.demands_of(job))
 
 
 def _covers(minimums: Iterable[Resources], need: Resources) -> bool:
