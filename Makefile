@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test check bench lock vendor clean
+.PHONY: help install demo up down test check bench simulate simulate-nightly lock vendor clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed  ## make .venv from the lock
 
@@ -39,6 +39,13 @@ check: install  ## lint, types, architecture, lock freshness
 
 bench: install  ## measure speeds and sizes, printed as JSON
 	$(BIN)/python -m benchmarks
+
+SEEDS ?= 100
+simulate: install  ## hours of faults on a virtual clock: SEEDS=100 fresh ones, SEEDS=0-999 these, SEEDS=s:12345 that one
+	$(BIN)/python -m tests.simulation $(SEEDS)
+
+simulate-nightly: install  ## 10,000 fresh seeds, to the end whatever fails (some hours)
+	$(BIN)/python -m tests.simulation 10000 --keep-going
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	./vendor/lock.sh --upgrade && images/eo-base/lock.sh && deploy/lock.sh

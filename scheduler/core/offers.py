@@ -12,11 +12,13 @@ from scheduler.core.turn import Turn
 def on_offered(turn: Turn, event: Offered) -> None:
     """Keep the offers until the end of this turn, where all of them are used or declined."""
     for offer in event.offers:
-        agents.on_offer(turn, offer)
+        if turn.state.is_new_offer(offer.id):
+            agents.on_offer(turn, offer)
 
 
 def on_rescinded(turn: Turn, event: Rescinded) -> None:
-    """The offer is void (M17)."""
+    """The offer is void (M17), even where this comes before it."""
+    turn.state.is_new_offer(event.offer_id)
     for agent in turn.state.agents_with_offers():
         agent.offers.pop(event.offer_id, None)
 

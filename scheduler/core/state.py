@@ -19,6 +19,8 @@ from swath.domain.states import AttemptState, Desired, JobCounts, JobState
 from swath.domain.wishes import AgentWish, FrameworkDesire, FrameworkWish
 from swath.store.rows import JobRecord
 
+_OFFERS_HEARD = 20_000  # ids that a repeated OFFERS event could name
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CoreSettings:
@@ -184,6 +186,7 @@ class State:
     suppressed: bool = False
     wants_offers: bool = False  # work has come, or resources were freed for it, that no offer has covered yet
     freed: bool = False  # resources were freed in this turn
+    heard_offers: dict[str, None] = field(default_factory=dict)  # ids of the newest offers, used or void by now
     jobs: dict[str, Job] = field(default_factory=dict)
     waiting: dict[str, None] = field(default_factory=dict)  # jobs with tasks that could start
     attempts: dict[str, LiveAttempt] = field(default_factory=dict)
@@ -253,6 +256,15 @@ class State:
         use = self.uses.get(agent_id)
         if use is not None and not use.attempts and agent_id not in self.agents:
             del self.uses[agent_id]
+
+    def is_new_offer(self, offer_id: str) -> bool:
+        """False for an offer that was heard of before: "an offer is used once" (M17), however often it is told."""
+        if offer_id in self.heard_offers:
+            return False
+        self.heard_offers[offer_id] = None
+        if len(self.heard_offers) > _OFFERS_HEARD:
+            del self.heard_offers[next(iter(self.heard_offers))]
+        return True
 
     def agents_with_offers(self) -> list[Agent]:
         """The agents that offer something now."""

@@ -45,8 +45,9 @@ def refresh(turn: Turn) -> None:
     cluster = Cluster([(view, None) for view in views])
     for job_id in state.waiting:
         job = state.jobs[job_id]
-        kind, sentence = _find_reason(turn, job, cluster)
-        _put(turn, job, kind, sentence)
+        if job.waiting:  # it may have been cancelled, or started, in this very turn
+            kind, sentence = _find_reason(turn, job, cluster)
+            _put(turn, job, kind, sentence)
     turn.set_timer(Kind.WHY, max(AGAIN_S, len(state.waiting) / JOBS_PER_S))
 
 

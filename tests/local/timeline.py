@@ -77,8 +77,7 @@ class Timeline:
     def agent_settings(self, number: int, t: float) -> Json:
         """Arguments of AgentSettings, apart from info."""
         flags = self.agent_flags(number, t)
-        settings: Json = {ours: to_seconds(flags[name]) for name, ours in _AGENT_DURATIONS.items() if name in flags}
-        return settings | {"cleans_up": flags.get("recover") == "cleanup"}
+        return {ours: to_seconds(flags[name]) for name, ours in _AGENT_DURATIONS.items() if name in flags}
 
     def resources(self, number: int, t: float) -> list[Json]:
         """As AgentInfo has them."""

@@ -77,6 +77,23 @@ def test_m17_a_rescinded_offer_is_not_used():
     assert world.called(fx.Accept) == []
 
 
+def test_m17_an_offer_that_is_told_twice_is_used_once():
+    """A repeated OFFERS event would make an ACCEPT of an offer that is gone."""
+    world = World().subscribe().submit(a_job(size=10))
+    offer = world.an_offer()
+    world.happen(ev.Offered(offers=(offer,))).happen(ev.Offered(offers=(offer,)))
+    assert len(world.called(fx.Accept)) == 1
+    assert world.called(fx.Decline) == []
+
+
+def test_m17_an_offer_whose_rescission_comes_first_is_not_used():
+    """Events may overtake each other; the offer is void either way."""
+    world = World().subscribe().submit(a_job())
+    offer = world.an_offer()
+    world.happen(ev.Rescinded(offer_id=offer.id)).happen(ev.Offered(offers=(offer,)))
+    assert world.called(fx.Accept) == []
+
+
 def test_m01_the_framework_id_is_written_when_it_is_first_heard():
     """M1: in the turn of SUBSCRIBED, before anything is launched."""
     world = World().subscribe()
@@ -265,6 +282,14 @@ def test_a_waiting_job_says_why():
     """The sentence has the numbers, first with the agents' totals from the master's list."""
     world = World().subscribe().submit(a_job(mem=64 * 1024)).offer(mem=48 * 1024 + 128).advance(1)
     assert world.job().wait_reason == "needs 64 GiB memory; largest agent has 48 GiB"
+
+
+def test_a_job_that_is_cancelled_when_its_reason_is_due_needs_none():
+    """Both come in one turn: there is nothing left to explain."""
+    world = World().subscribe().submit(a_job(mem=64 * 1024)).offer().advance(1)
+    world.now += timedelta(seconds=30)
+    world.desire("j1", desired=Desired.CANCELLED)
+    assert (world.job().state, world.job().wait_reason) == (JobState.CANCELLED, None)
 
 
 def test_a_job_of_a_disconnected_scheduler_says_why():

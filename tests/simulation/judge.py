@@ -1,0 +1,298 @@
+"""What must hold after every step. Whoever breaks it stops the run with a Violation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from executor.events import Order
+from local.master import Master
+from local.messages import OpenStream, Respond
+from local.resources import EMPTY, Bundle, from_wire
+from local.statuses import is_terminal as is_terminal_text
+from swath.domain.changes import Change, ChangeAttempt, ChangeJob, PutTask
+from swath.domain.states import (
+    ENDED_JOB,
+    ENDED_TASK,
+    AttemptState,
+    Desired,
+    JobState,
+    Observation,
+    TaskState,
+    is_terminal,
+    next_state,
+)
+from swath.wire.calls import Message
+
+if TYPE_CHECKING:
+    from tests.simulation.agents import AgentHost
+    from tests.simulation.executor import SimExecutor
+    from tests.simulation.process import SchedulerProcess
+    from tests.simulation.world import World
+
+ZOMBIE_S = 1500.0  # an ended attempt that runs on is found by the next implicit reconciliation but one at the latest
+
+
+class Violation(AssertionError):
+    """Something that must never happen did."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One attempt in an executor's hands."""
+
+    executor: SimExecutor
+    job_id: str
+    index: int
+    begun_at: float
+    zombie_since: float | None = None
+
+
+class Judge:
+    """Sees everything, and compares."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._runs: dict[str, Run] = {}  # attempts that run, wherever
+        self._begun: set[str] = set()  # attempts that ever ran
+        self._published: dict[str, str] = {}
+        self._tasks: dict[tuple[str, int], PutTask] = {}
+        self._job_states: dict[str, tuple[JobState, int]] = {}
+        self._used_offers: dict[str, str] = {}
+        self._updates: dict[str, Message] = {}  # uuid -> status, as the scheduler was told
+        self.doubles = 0  # tasks that ran twice at a time, where that may be
+
+    def _fail(self, text: str) -> None:
+        raise Violation(f"at {self._world.timeline.now:.6f} s: {text}")
+
+    def _check(self, condition: object, text: str) -> None:
+        if not condition:
+            self._fail(text)
+
+    # The database
+
+    def on_commit(self, changes: Sequence[Change]) -> None:
+        """Ended is ended; counters are those of the rows; a winner is what the database says it is."""
+        jobs: dict[str, None] = {}
+        for change in changes:
+            match change:
+                case PutTask():
+                    self._check_task(change)
+                    jobs[change.job_id] = None
+                case ChangeJob():
+                    self._check_job_state(change)
+                    jobs[change.job_id] = None
+                case ChangeAttempt() if is_terminal(change.state):
+                    jobs[self._world.database.attempts[change.attempt_id].job_id] = None
+        for job_id in jobs:
+            self._check_counts(job_id)
+
+    def _check_task(self, task: PutTask) -> None:
+        key = (task.job_id, task.index)
+        before, self._tasks[key] = self._tasks.get(key), task
+        if before is not None and before.state in ENDED_TASK and before.state is not task.state:
+            job = self._world.database.jobs[task.job_id]
+            again = task.state in (TaskState.PENDING, TaskState.ACTIVE)
+            retried = before.state is TaskState.FAILED and again and job.retry_rev > 0
+            self._check(retried, f"task {key} was {before.state} and is {task.state}")
+        if before is not None and before.winner_attempt is not None:
+            self._check(before.winner_attempt == task.winner_attempt, f"task {key} has another winner")
+        if task.state is TaskState.SUCCEEDED:
+            self._check_winner(task)
+
+    def _check_winner(self, task: PutTask) -> None:
+        winner = self._world.database.attempts.get(task.winner_attempt or "")
+        self._check(winner is not None, f"task {task.job_id} {task.index} has succeeded without an attempt")
+        if winner is not None:
+            mine = (winner.job_id, winner.task_index) == (task.job_id, task.index)
+            self._check(mine and winner.state is AttemptState.SUCCEEDED, f"{winner.id} has not won {task.index}")
+            directory = self._world.database.details[winner.id].get("output_dir")
+            known = directory is not None and directory == self._published.get(winner.id)
+            self._check(known, f"the output of {winner.id} is {directory}, which it has not published")
+
+    def _check_job_state(self, job: ChangeJob) -> None:
+        record = self._world.database.jobs[job.job_id]
+        before, rev = self._job_states.get(job.job_id, (JobState.PENDING, 0))
+        self._job_states[job.job_id] = (job.state, record.retry_rev)
+        if before in ENDED_JOB and before is not job.state:
+            self._check(record.retry_rev > rev, f"job {job.job_id} was {before} and is {job.state}")
+
+    def _check_counts(self, job_id: str) -> None:
+        """Tasks without a row wait, or have ended all together."""
+        database = self._world.database
+        job, rows = database.jobs[job_id], database.rows[job_id]
+        of: dict[TaskState, int] = dict.fromkeys(TaskState, 0)
+        for task in rows.values():
+            of[task.state] += 1
+        counts, rowless = job.counts, job.size - len(rows)
+        told = (counts.pending, counts.failed, counts.cancelled)
+        there = (of[TaskState.PENDING], of[TaskState.FAILED], of[TaskState.CANCELLED])
+        extra = tuple(said - found for said, found in zip(told, there, strict=True))
+        self._check(counts.total == job.size == sum((*told, counts.active, counts.succeeded)), f"{job_id} lost tasks")
+        self._check(job.pending.count == rowless, f"job {job_id}: {job.pending.count} pending, {rowless} without a row")
+        same = counts.active == of[TaskState.ACTIVE] and counts.succeeded == of[TaskState.SUCCEEDED]
+        fits = extra in ((rowless, 0, 0), (0, rowless, 0), (0, 0, rowless))
+        self._check(same and fits, f"job {job_id} counts {counts} where its rows are {of} and {rowless} have none")
+        live = database.live.get(job_id, ())
+        self._check(len(live) == counts.active, f"job {job_id} counts {counts.active} active and has {sorted(live)}")
+
+    # Calls
+
+    def on_event(self, message: Message) -> None:
+        """A scheduler is told something."""
+        status = message.get("update", {}).get("status")
+        if status is not None and status.get("uuid"):
+            self._updates[status["uuid"]] = status
+
+    def on_call(self, process: SchedulerProcess, message: Message) -> None:
+        """A scheduler says something: nothing that is not written."""
+        match message["type"]:
+            case "ACCEPT":
+                self._use_offers(process, message["accept"]["offer_ids"])
+                for task in message["accept"]["operations"][0]["launch"]["task_infos"]:
+                    self._check_written(task["task_id"]["value"])
+            case "DECLINE":
+                self._use_offers(process, message["decline"]["offer_ids"])
+            case "ACKNOWLEDGE":
+                self._check_acknowledged(message["acknowledge"]["uuid"])
+            case "KILL":
+                self._check_kill(message["kill"]["task_id"]["value"])
+            case "TEARDOWN":
+                self._fail("a TEARDOWN that nobody asked for")
+
+    def _use_offers(self, process: SchedulerProcess, offer_ids: Sequence[Message]) -> None:
+        for entry in offer_ids:
+            offer_id = entry["value"]
+            earlier = self._used_offers.get(offer_id)
+            self._check(earlier is None, f"{process} uses offer {offer_id}, which {earlier} has used")
+            self._used_offers[offer_id] = str(process)
+
+    def _check_written(self, attempt_id: str) -> None:
+        self._check(attempt_id in self._world.database.attempts, f"{attempt_id} is launched before it is written")
+
+    def _check_acknowledged(self, uuid: str) -> None:
+        """What is acknowledged is never told again: it has to be in the database."""
+        status = self._updates[uuid]
+        attempt = self._world.database.attempts.get(status["task_id"]["value"])
+        if attempt is None or is_terminal(attempt.state) or attempt.state is AttemptState.UNREACHABLE:
+            return
+        observation = Observation(status["state"].removeprefix("TASK_"))
+        if observation is Observation.ERROR:
+            return
+        after = next_state(attempt.state, observation)
+        self._check(
+            after is attempt.state,
+            f"{observation} of {attempt.id} is acknowledged, which is written as {attempt.state}",
+        )
+
+    def _check_kill(self, attempt_id: str) -> None:
+        database = self._world.database
+        attempt = database.attempts.get(attempt_id)
+        if attempt is None or is_terminal(attempt.state):
+            return
+        job = database.jobs[attempt.job_id]
+        old = (self._world.timeline.moment() - attempt.launched_at).total_seconds() > 2000
+        drained = attempt.agent_id in database.agent_wishes
+        wanted = job.desired is Desired.CANCELLED or old or drained
+        self._check(wanted, f"{attempt_id} is killed, and nobody wants that")
+
+    def on_answer(self, process: SchedulerProcess, message: Message, answer: Respond | OpenStream | None) -> None:
+        """The master has taken a call, or not. What it takes of an attempt that has ended would run it again."""
+        if message["type"] == "ACCEPT" and isinstance(answer, Respond) and answer.status < 300:
+            for task in message["accept"]["operations"][0]["launch"]["task_infos"]:
+                attempt = self._world.database.attempts[task["task_id"]["value"]]
+                self._check(not is_terminal(attempt.state), f"{process} launches {attempt.id}, which has ended")
+
+    # The master and the agents
+
+    def on_master(self, master: Master) -> None:
+        """No agent is promised or used beyond what it has."""
+        for agent in master.state.agents.values():
+            held = agent.used + agent.offered
+            self._check(agent.total.contains(held), f"the master has overcommitted {agent.agent_id}: {held}")
+
+    def on_agent(self, host: AgentHost) -> None:
+        """What runs on an agent fits on it."""
+        if host.machine is None:
+            return
+        state, total = host.machine.state, EMPTY
+        for executor in state.executors.values():
+            total = total + self._bundle(executor.info)
+        for task in state.tasks.values():
+            if not is_terminal_text(task.state):
+                total = total + self._bundle(task.info)
+        self._check(host.total.contains(total), f"{host.agent_id} is overcommitted: {total}")
+
+    def _bundle(self, info: Message) -> Bundle:
+        return from_wire(info["resources"])
+
+    # The executors
+
+    def on_begin(self, executor: SimExecutor, order: Order) -> None:
+        """An attempt begins to run: once, and alone unless the other one was lost sight of."""
+        attempt_id, job_id, index = order.spec.attempt, order.spec.job, order.spec.task
+        self._check_written(attempt_id)
+        self._check(attempt_id not in self._begun, f"{attempt_id} runs a second time")
+        for other_id, run in self._runs.items():
+            if (run.job_id, run.index) == (job_id, index):
+                self._check_double(attempt_id, other_id, run)
+        self._begun.add(attempt_id)
+        self._runs[attempt_id] = Run(executor=executor, job_id=job_id, index=index, begun_at=self._world.timeline.now)
+
+    def _check_double(self, attempt_id: str, other_id: str, run: Run) -> None:
+        other = self._world.database.attempts[other_id]
+        parted = run.executor.host.parted_at >= run.begun_at
+        self._check(
+            other.state is AttemptState.LOST and parted,
+            f"{attempt_id} begins while {other_id} runs on {run.executor.host.agent_id}, which is written as {other.state}",
+        )
+        self.doubles += 1
+
+    def on_end(self, executor: SimExecutor, attempt_id: str) -> None:
+        """An attempt runs no more."""
+        self._runs.pop(attempt_id, None)
+
+    def on_publish(self, attempt_id: str, directory: str) -> None:
+        """An attempt has put its outputs in their place."""
+        self._published[attempt_id] = directory
+
+    # Now and then
+
+    def look_around(self) -> None:
+        """What has ended must not run on for ever where it can be reached."""
+        now = self._world.timeline.now
+        for attempt_id, run in self._runs.items():
+            ended = is_terminal(self._world.database.attempts[attempt_id].state)
+            if not ended or not run.executor.host.is_connected or not self._world.is_led:
+                run.zombie_since = None
+            elif run.zombie_since is None:
+                run.zombie_since = now
+            elif now - run.zombie_since > ZOMBIE_S:
+                self._fail(f"{attempt_id} has ended and runs on {run.executor} since {run.zombie_since:.0f} s")
+
+    def at_the_end(self) -> None:
+        """Nothing that was accepted is lost, and everything has come to an end."""
+        database = self._world.database
+        for job in database.jobs.values():
+            self._check(
+                job.state in ENDED_JOB, f"job {job.id} is {job.state} at the end: {job.counts} {job.wait_reason}"
+            )
+            self._check(job.desired_rev == job.observed_rev, f"a wish about {job.id} was never heard")
+            self._check_counts(job.id)
+        open_ones = [attempt.id for attempt in database.attempts.values() if not is_terminal(attempt.state)]
+        self._check(not open_ones, f"open attempts at the end: {open_ones}")
+        self._check(not self._runs, f"these run on at the end: {self._describe_runs()}")
+
+    def _describe_runs(self) -> dict[str, Any]:
+        return {name: f"{run.executor} since {run.begun_at:.0f}" for name, run in self._runs.items()}
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing is left to be done."""
+        database = self._world.database
+        return (
+            not self._runs
+            and all(job.state in ENDED_JOB and job.desired_rev == job.observed_rev for job in database.jobs.values())
+            and not any(database.live.values())
+        )

@@ -1,0 +1,334 @@
+"""One process of the scheduler: the real shell, loop and lease around the real core (scheduler/program.py)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from scheduler.core.effects import StopKind
+from scheduler.core.from_mesos import to_agents
+from scheduler.core.reactor import Core
+from scheduler.lease import Lease
+from scheduler.loop import BATCH, POLL_S, Inbox, Item, Loop, Signal
+from scheduler.metrics import Metrics
+from scheduler.operating import to_answer, to_call
+from scheduler.program import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, STANDBY_S
+from scheduler.shell import StoppedError
+from swath.domain.backoff import back_off_s
+from swath.domain.errors import LeadershipLostError, StoreUnavailableError
+from swath.domain.ids import make_ulid
+from swath.domain.wishes import AgentWish
+from swath.wire.channel import CallResult, Outcome
+from tests.simulation.database import StorePort
+from tests.simulation.driver import SimDriver
+from tests.simulation.network import LATENCY_S
+from tests.simulation.timeline import Fiber, Killed, Planned
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+LEASE_S = 15.0
+
+
+class MasterLink:
+    """The way from one scheduler's machine to the master."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self._random = world.random(f"link {name}")
+        self.cut = False
+        self.silent = False  # cut, and nobody is told: only time-outs show it
+
+    def draw_latency_s(self) -> float:
+        """One way."""
+        return self._random.uniform(*LATENCY_S)
+
+
+class SimInbox(Inbox):
+    """The loop's queue, waiting on virtual time."""
+
+    def __init__(self, process: SchedulerProcess) -> None:
+        self._items: list[Item] = []
+        self._process = process
+
+    def put(self, item: Item) -> None:
+        """From the timeline."""
+        self._items.append(item)
+        self._process.wake()
+
+    def take(self, timeout_s: float) -> list[Item]:
+        """From the scheduler's own thread."""
+        if not self._items and timeout_s > 0:
+            self._process.sleep(timeout_s, f"{self._process} wakes", may_wake=True)
+        taken, self._items = self._items[:BATCH], self._items[BATCH:]
+        return taken
+
+
+class SchedulerProcess:
+    """From its start to its end, by whichever means."""
+
+    def __init__(self, world: World, name: str, number: int, link: MasterLink) -> None:
+        self.world = world
+        self.name = f"{name}.{number}"
+        self.link = link
+        self.dead = False  # killed: whatever it still tries comes to nothing
+        self.epoch: int | None = None
+        self.offset_us = 0  # how fast its clock is
+        self.paused_until_us = 0
+        self.driver: SimDriver | None = None
+        self.doom: tuple[str, float] | None = None  # a place in its code, and for how long it stops there (0: for ever)
+        self._inbox = SimInbox(self)
+        self._stopping = False
+        self._waiting = False
+        self._failures = 0
+        self._listing = False
+        self._wake: Planned | None = None
+        self._deferred: list[Callable[[], None]] = []
+        self._store = StorePort(self)
+        self._ids = world.random(f"ids {self.name}")
+        self._metrics = Metrics()
+        self._lease = Lease(
+            self._store,
+            lease_s=LEASE_S,
+            clock=self.clock,
+            uptime=lambda: world.timeline.now,
+            holder=self.name,
+        )
+        self.fiber = Fiber(self._main, self.name)
+        self._plan_wake(0.0, f"{self.name} starts")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clock(self) -> datetime:
+        """What its machine shows."""
+        return self.world.timeline.moment(self.offset_us)
+
+    @property
+    def ended(self) -> bool:
+        """True when there is no such process any more."""
+        return self.dead or self.fiber.ended
+
+    # Blocking, on its own thread
+
+    def sleep(self, seconds: float, label: str, *, may_wake: bool = False) -> None:
+        """Let virtual time pass."""
+        if self.dead:
+            raise Killed
+        self._waiting = may_wake
+        self._plan_wake(seconds, label)
+        self.fiber.block()
+        self._waiting = False
+
+    def reach(self, place: str) -> None:
+        """A boundary between two effects: where faults may wait for it."""
+        if self.dead:
+            raise Killed
+        if self.doom is None or self.doom[0] != place:
+            return
+        pause_s, self.doom = self.doom[1], None
+        if not pause_s:
+            self.world.note(f"{self} is killed {place}")
+            self._die()
+            raise Killed
+        self.world.note(f"{self} stops {place} for {pause_s:.1f} s")
+        self.pause(pause_s)
+        self.sleep(0.0, f"{self} goes on")
+
+    # From the timeline
+
+    def wake(self) -> None:
+        """Something is in its inbox."""
+        if self._waiting and self._wake is not None:
+            self._waiting = False
+            self._wake.cancel()
+            self._plan_wake(0.0, f"{self} is woken")
+
+    def _plan_wake(self, seconds: float, label: str) -> None:
+        self._wake = self.world.timeline.after(seconds, label, self._resume)
+
+    def _resume(self) -> None:
+        if self.dead:
+            return
+        left_us = self.paused_until_us - self.world.timeline.now_us
+        if left_us > 0:
+            self._plan_wake(left_us / 1e6, f"{self} goes on")
+        else:
+            self.fiber.resume()
+
+    def defer(self, act: Callable[[], None]) -> None:
+        """Its other threads' work: now, or once a stopped process runs again."""
+        if self.dead:
+            return
+        left_us = self.paused_until_us - self.world.timeline.now_us
+        if left_us <= 0 and not self._deferred:
+            act()
+            return
+        self._deferred.append(act)
+        if len(self._deferred) == 1:
+            self.world.timeline.after(left_us / 1e6, f"{self} catches up", self._catch_up)
+
+    def _catch_up(self) -> None:
+        left_us = self.paused_until_us - self.world.timeline.now_us
+        if left_us > 0:
+            self.world.timeline.after(left_us / 1e6, f"{self} catches up", self._catch_up)
+            return
+        deferred, self._deferred = self._deferred, []
+        for act in deferred:
+            if not self.dead:
+                act()
+
+    def pause(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT after `seconds`."""
+        self.paused_until_us = max(self.paused_until_us, self.world.timeline.now_us + int(seconds * 1e6))
+
+    def kill(self) -> None:
+        """kill -9."""
+        if not self.ended:
+            self._die()
+            self.fiber.resume(Killed())
+
+    def _die(self) -> None:
+        self.dead = True
+        if self._wake is not None:
+            self._wake.cancel()
+        if self.driver is not None:
+            self.driver.stop()
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        self._stopping = True
+        self._inbox.put(Signal.STOP)
+
+    # The program
+
+    def _main(self) -> None:
+        try:
+            while not self._stopping:
+                wait_s = self._serve()
+                self.sleep(0.0 if self._stopping else wait_s, f"{self} tries again", may_wake=True)
+        finally:
+            if not self.dead:
+                with suppress(StoreUnavailableError):
+                    self._lease.release()
+
+    def _serve(self) -> float:
+        """scheduler.program.Scheduler._serve."""
+        begun = self.world.timeline.now
+        try:
+            if self._lease.acquire():
+                self._lead()
+        except StoppedError as error:
+            if error.stop.kind is StopKind.REMOVED:
+                raise
+            return self._back_off(error, self.world.timeline.now - begun)
+        except LeadershipLostError as error:
+            self.world.note(f"{self} has lost the leadership: {error}")
+        except StoreUnavailableError as error:
+            return self._back_off(error, self.world.timeline.now - begun)
+        return STANDBY_S
+
+    def _back_off(self, error: Exception, lived_s: float) -> float:
+        self.world.note(f"{self} begins anew: {error}")
+        self._failures = 1 if lived_s > LONGEST_BACKOFF_S else self._failures + 1
+        return back_off_s(FIRST_BACKOFF_S, self._failures - 1, longest_s=LONGEST_BACKOFF_S)
+
+    def _lead(self) -> None:
+        """scheduler.program.Scheduler._lead."""
+        self.epoch = self._lease.epoch
+        self._inbox = SimInbox(self)
+        if self._stopping:
+            return
+        core = self._load()
+        world = self.world
+        self.driver = SimDriver(
+            self,
+            on_event=self._inbox.put,
+            framework=world.framework,
+            framework_id=core.state.framework_id,
+            suppressed=() if core.state.waiting else (world.role,),
+            may_subscribe=lambda: self._lease.is_current,
+        )
+        shell = world.make_shell(
+            store=self._store,
+            driver=self.driver,
+            fence=self._lease,
+            writer=world.make_writer(self._store.read_items),
+            list_agents=self._list_agents,
+            operate=self._operate,
+            metrics=self._metrics,
+            clock=lambda: world.timeline.now,
+        )
+        loop = Loop(
+            core=core,
+            load=self._load,
+            shell=shell,
+            jobs=self._store,
+            inbox=self._inbox,
+            lease=self._lease,
+            metrics=self._metrics,
+            prune=lambda now: 0,
+            clock=self.clock,
+        )
+        try:
+            self.driver.start()
+            self._poll(self._inbox)
+            loop.run()
+        finally:
+            self.epoch = None
+            self.driver.stop()
+
+    def _load(self) -> Core:
+        return self.world.load_core(self._store.load(), self._make_id, self.clock())
+
+    def _make_id(self, at: datetime) -> str:
+        return make_ulid(at, self._ids.randbytes(10))
+
+    # What the other threads do
+
+    def _poll(self, inbox: SimInbox) -> None:
+        """scheduler.loop.Watch."""
+        if inbox is self._inbox and not self.ended and self.epoch is not None:
+            self.world.timeline.after(POLL_S, f"{self} polls", lambda: self._poll(inbox))
+            self.defer(lambda: inbox.put(Signal.DESIRED))
+
+    def notify(self) -> None:
+        """The database has news."""
+        self.defer(lambda: self._inbox.put(Signal.DESIRED))
+
+    def _list_agents(self) -> None:
+        """scheduler.listing.AgentLister."""
+        if self._listing or self.driver is None or not self.driver.connected:
+            return
+        self._listing = True
+        asked_at, inbox = self.clock(), self._inbox
+
+        def answer() -> None:
+            self._listing = False
+            document = (
+                None if self.link.cut or self.world.mishaps.strikes("list lost") else self.world.master.list_agents()
+            )
+            if document is not None:
+                latency_s = self.link.draw_latency_s()
+                listed = to_agents(document, asked_at)
+                self.world.timeline.after(latency_s, f"agents of {self}", lambda: self.defer(lambda: inbox.put(listed)))
+
+        self.world.timeline.after(self.link.draw_latency_s(), f"GET_AGENTS of {self}", answer)
+
+    def _operate(self, wish: AgentWish) -> None:
+        """scheduler.operating.AgentOperator."""
+        inbox, driver = self._inbox, self.driver
+
+        def ask() -> None:
+            connected = driver is not None and driver.connected and not self.link.cut
+            result = CallResult(outcome=Outcome.NOT_CONNECTED, message="the framework is not subscribed")
+            if connected and not self.world.mishaps.strikes("operator lost"):
+                result = self.world.master.operate(json.dumps(to_call(wish)).encode())
+            answer = to_answer(wish, result)
+            self.world.note(f"{wish.mode} of {wish.agent_id}: {answer.problem or 'done'}")
+            latency_s = self.link.draw_latency_s()
+            self.world.timeline.after(latency_s, f"answer to {self}", lambda: self.defer(lambda: inbox.put(answer)))
+
+        self.world.timeline.after(self.link.draw_latency_s(), f"operator call of {self}", ask)

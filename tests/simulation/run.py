@@ -1,0 +1,112 @@
+"""Runs seeds, and says of each that fails how to see it again."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import secrets
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from tests.simulation.sabotage import SABOTAGES
+from tests.simulation.world import World
+
+PROCESSES = 2
+LARGEST = 2**53
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What became of a seed."""
+
+    seed: int
+    digest: str  # of everything that happened
+    virtual_s: float
+    tasks: int
+    faults: int
+    cpu_s: float
+    error: str | None = None  # what was violated, or what raised, with the way there
+    story: str = ""  # the last things that happened
+
+    @property
+    def replay(self) -> str:
+        """The command that does the same again."""
+        return f"make simulate SEEDS=s:{self.seed}"
+
+    def __str__(self) -> str:
+        if self.error is None:
+            return f"seed {self.seed}: {self.tasks} tasks, {self.faults} faults, {self.virtual_s:.0f} s in {self.cpu_s:.1f} s"
+        return f"seed {self.seed} FAILED: {self.error}\n{self.story}\nreplay it with: {self.replay}"
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds of "100" (so many fresh ones), "0-999" (a range, its end included) or "s:12345" (that one)."""
+    if text.startswith("s:"):
+        return [int(text[2:])]
+    first, dash, last = text.partition("-")
+    return list(range(int(first), int(last) + 1)) if dash else draw_seeds(int(text))
+
+
+def draw_seeds(count: int) -> list[int]:
+    """Seeds that nobody has seen, from the operating system."""
+    return [secrets.randbelow(LARGEST) for _ in range(count)]
+
+
+def run_seed(seed: int, sabotage: str = "", trace: Path | None = None) -> Result:
+    """One hour of that seed, in this process."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    begun = time.process_time()
+    gc.disable()  # what is left over goes at the end, at once
+    try:
+        with trace.open("w") if trace else _nowhere() as out:
+            return _run(SABOTAGES[sabotage](seed, out), begun)
+    finally:
+        gc.enable()
+        gc.collect()
+
+
+class _nowhere:
+    """A file that is none."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
+def _run(world: World, begun: float) -> Result:
+    error, story = None, ""
+    try:
+        world.run()
+    except Exception as problem:
+        error = f"{type(problem).__name__}: {problem}\n{''.join(traceback.format_tb(problem.__traceback__)[-3:])}"
+        story = "\n".join(world.trace.last)
+    return Result(
+        seed=world.seed,
+        digest=world.trace.digest,
+        virtual_s=world.timeline.now,
+        tasks=world.users.accepted,
+        faults=world.faults.done,
+        cpu_s=time.process_time() - begun,
+        error=error,
+        story=story,
+    )
+
+
+def run_seeds(seeds: Iterable[int], sabotage: str = "", processes: int = PROCESSES) -> Iterator[Result]:
+    """All of them side by side, each as it ends."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        futures = [pool.submit(run_seed, seed, sabotage) for seed in seeds]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)

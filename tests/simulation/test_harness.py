@@ -1,0 +1,75 @@
+"""The simulation itself: it is the same every time, and sees what it is there to see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.run import parse_seeds, run_seed
+from tests.simulation.timeline import Fiber, Killed, Timeline
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_seed_does_the_same_in_another_process_with_another_hash_seed():
+    """The trace of everything that happens has the same hash: what failed once can be seen again."""
+    command = [sys.executable, "-m", "tests.simulation", "s:7"]
+    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    output = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == f"trace {run_seed(7).digest}"
+
+
+def test_seeds_are_counted_ranged_or_named():
+    """The three forms of SEEDS."""
+    assert parse_seeds("3-6") == [3, 4, 5, 6]
+    assert parse_seeds("s:12345") == [12345]
+    drawn = parse_seeds("20")
+    assert len(set(drawn)) == 20
+    assert drawn != parse_seeds("20")
+
+
+def test_things_happen_in_the_order_of_their_times_and_of_their_planning():
+    """And what was cancelled does not."""
+    timeline, said = Timeline(), []
+    timeline.after(2.0, "c", lambda: said.append("c"))
+    timeline.after(1.0, "a", lambda: said.append("a"))
+    timeline.after(1.0, "b", lambda: said.append("b"))
+    timeline.after(1.5, "x", lambda: said.append("x")).cancel()
+    while timeline.step(5_000_000):
+        pass
+    assert (said, timeline.now) == (["a", "b", "c"], 5.0)
+
+
+def test_a_fiber_runs_only_while_it_is_resumed_and_dies_where_it_blocks():
+    """The real loop blocks; the timeline goes on."""
+    said: list[str] = []
+
+    def run() -> None:
+        said.append("begun")
+        fiber.block()
+        said.append("woken")
+        try:
+            fiber.block()
+        except Exception:
+            said.append("caught")
+
+    fiber = Fiber(run, "test")
+    for _ in range(2):
+        fiber.resume()
+    fiber.resume(Killed())
+    assert said == ["begun", "woken"]
+    assert fiber.ended
+
+
+def test_what_a_fiber_dies_of_is_raised_where_it_was_resumed():
+    """A bug in the scheduler ends the run."""
+
+    def run() -> None:
+        raise ValueError("bug")
+
+    with pytest.raises(ValueError, match="bug"):
+        Fiber(run, "test").resume()

@@ -1,0 +1,129 @@
+"""Virtual time: what is to happen when, and programs that wait for it. Nothing here looks at a real clock."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 6, 1, 12, tzinfo=UTC)
+MICRO = 1_000_000
+
+
+class Planned:
+    """Something that will happen, unless it is cancelled before."""
+
+    __slots__ = ("act", "label")
+
+    def __init__(self, label: str, act: Callable[[], None]) -> None:
+        self.label = label
+        self.act: Callable[[], None] | None = act
+
+    def cancel(self) -> None:
+        """It will not happen."""
+        self.act = None
+
+
+class Timeline:
+    """Time in whole microseconds, so that no sum depends on rounding; equal times go by the order of planning."""
+
+    def __init__(self) -> None:
+        self.now_us = 0
+        self._heap: list[tuple[int, int, Planned]] = []
+        self._count = 0
+
+    @property
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return self.now_us / MICRO
+
+    @property
+    def unix(self) -> float:
+        """Seconds since 1970, as Mesos counts."""
+        return START.timestamp() + self.now_us / MICRO
+
+    def moment(self, offset_us: int = 0) -> datetime:
+        """The time as a clock shows it that is `offset_us` fast."""
+        return START + timedelta(microseconds=self.now_us + offset_us)
+
+    def after(self, seconds: float, label: str, act: Callable[[], None]) -> Planned:
+        """Plan `act`; a part of a microsecond counts as a whole one."""
+        return self.at_us(self.now_us + max(0, -int(-seconds * MICRO // 1)), label, act)
+
+    def at_us(self, when_us: int, label: str, act: Callable[[], None]) -> Planned:
+        """Plan `act` for `when_us`, or for now where that has passed."""
+        planned = Planned(label, act)
+        self._count += 1
+        heapq.heappush(self._heap, (max(when_us, self.now_us), self._count, planned))
+        return planned
+
+    def step(self, until_us: int) -> Planned | None:
+        """Let the next thing happen that is due by `until_us`; None when there is none, and it is `until_us` then."""
+        while self._heap and self._heap[0][0] <= until_us:
+            when_us, _, planned = heapq.heappop(self._heap)
+            if (act := planned.act) is None:
+                continue
+            self.now_us = when_us
+            planned.act = None
+            act()
+            return planned
+        self.now_us = max(self.now_us, until_us)
+        return None
+
+
+class Killed(BaseException):
+    """kill -9: no `except Exception` sees it."""
+
+
+class Fiber:
+    """A program that blocks, on a thread of its own. It and whoever resumes it never run at the same time."""
+
+    def __init__(self, run: Callable[[], None], name: str) -> None:
+        self._run = run
+        self._turn = threading.Lock()
+        self._back = threading.Lock()
+        self._turn.acquire()
+        self._back.acquire()
+        self._error: BaseException | None = None
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self.ended = False
+
+    def resume(self, error: BaseException | None = None) -> None:
+        """Let it run until it blocks again or ends; `error` is raised where it had blocked. Raises what it dies of."""
+        if self.ended:
+            return
+        self._error = error
+        if self._thread.ident is None:
+            self._thread.start()
+        self._turn.release()
+        self._back.acquire()
+        if self.ended:
+            self._thread.join()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def block(self) -> None:
+        """On its own thread: let the others go on until it is resumed."""
+        self._back.release()
+        self._wait()
+
+    def _wait(self) -> None:
+        self._turn.acquire()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _main(self) -> None:
+        try:
+            self._wait()
+            self._run()
+        except Killed:
+            pass
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self.ended = True
+            self._back.release()

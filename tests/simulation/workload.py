@@ -1,0 +1,108 @@
+"""Jobs as users submit, cancel and retry them during the hour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from swath.domain.ids import make_ulid
+from swath.domain.states import ENDED_JOB
+from swath.store.rows import ImageRow, JobRecord
+from tests.scheduler.world import IMAGE, MANIFEST, a_job
+from tests.simulation.timeline import START
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+LAST_SUBMISSION_S = 2400.0
+LEAST_TASKS = 300
+
+_INTERFACE = {
+    "command": "true",
+    "inputs": {"json": [{"name": "INDEX", "type": "integer", "required": False}]},
+    "outputs": {"files": [{"name": "RESULT", "pattern": "*.txt", "multiple": True, "required": False}]},
+}
+_ERRORS = [{"code": 3, "name": "bad-data", "title": "Bad data", "category": "data"}]
+
+
+def make_image() -> ImageRow:
+    """An image whose exit code 3 means bad data."""
+    job = {**MANIFEST["job"], "interface": _INTERFACE, "errors": _ERRORS}
+    return replace(IMAGE, manifest={**MANIFEST, "job": job})
+
+
+def draw_sizes(random: Random) -> list[int]:
+    """Tasks of each job: some single ones, some arrays, 300 in all at least."""
+    sizes = [1, 1]
+    while sum(sizes) < LEAST_TASKS:
+        sizes.append(random.choice((1, 2, 5, 10, 20, 40, 60)))
+    random.shuffle(sizes)
+    return sizes
+
+
+def draw_job(random: Random, size: int, at_s: float, image: ImageRow) -> JobRecord:
+    """A job submitted at `at_s`."""
+    submitted = START + timedelta(seconds=at_s)
+    spec: dict[str, Any] = {
+        "priority": random.choice((10, 50, 50, 90)),
+        "timeout_s": random.choice((120, 300, 900)),
+        "retry": {"max_attempts": random.choice((1, 2, 3, 3)), "backoff_s": random.choice((1, 10, 30))},
+    }
+    if random.random() < 0.3:
+        spec["max_running"] = random.randint(1, 8)
+    if random.random() < 0.15:
+        spec["not_before"] = (submitted + timedelta(seconds=random.uniform(10, 600))).isoformat()
+    if random.random() < 0.15:
+        spec["deadline"] = (submitted + timedelta(seconds=random.uniform(120, 2400))).isoformat()
+    job_id = make_ulid(submitted, random.randbytes(10))
+    cpus, mem = random.choice((0.1, 0.5, 1, 2)), random.choice((64, 256, 1024, 2048))
+    return replace(a_job(job_id, size, cpus=cpus, mem=mem, **spec), image=image, submitted_at=submitted)
+
+
+class Users:
+    """What is wanted, and when."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._random = world.random("users")
+        self._image = make_image()
+        self.accepted = 0
+        for size in draw_sizes(self._random):
+            at_s = self._random.uniform(0.0, LAST_SUBMISSION_S) if self._random.random() < 0.7 else 1.0
+            record = draw_job(self._random, size, at_s, self._image)
+            world.timeline.after(at_s, f"submission of {record.id}", lambda record=record: self._submit(record))
+
+    def _submit(self, record: JobRecord) -> None:
+        world, random = self._world, self._random
+        world.database.submit(record)
+        self.accepted += record.size
+        world.notify()
+        if random.random() < 0.15:
+            delay_s = random.uniform(0.0, 600.0)
+            world.timeline.after(delay_s, f"cancellation of {record.id}", lambda: self._cancel(record.id))
+        if random.random() < 0.5:
+            self._plan_retry(record.id, 2)
+
+    def _cancel(self, job_id: str) -> None:
+        if self._world.database.request_cancel(job_id):
+            self._world.note(f"job {job_id} is to be cancelled")
+            self._world.notify()
+
+    def _plan_retry(self, job_id: str, left: int) -> None:
+        """Whoever wants the failed tasks again looks at the job now and then, whether it has ended or not."""
+        delay_s = self._random.uniform(60.0, 900.0)
+        self._world.timeline.after(delay_s, f"a look at {job_id}", lambda: self._retry(job_id, left))
+
+    def _retry(self, job_id: str, left: int) -> None:
+        world = self._world
+        job = world.database.jobs[job_id]
+        if world.timeline.now > LAST_SUBMISSION_S + 900 or (job.state in ENDED_JOB and not job.counts.failed):
+            return
+        if job.counts.failed and world.database.request_retry(job_id, world.timeline.moment()):
+            world.note(f"job {job_id} is to be retried")
+            world.notify()
+            left -= 1
+        if left:
+            self._plan_retry(job_id, left)
