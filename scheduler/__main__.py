@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import closing
 from types import FrameType
 
-from prometheus_client import start_http_server
 from pydantic import ValidationError
 
 from scheduler import logs
+from scheduler.http import make_app, serve
 from scheduler.metrics import Metrics
 from scheduler.program import Scheduler
 from scheduler.settings import Settings
@@ -33,9 +34,15 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    if settings.http_port:
-        start_http_server(settings.http_port, addr="127.0.0.1", registry=metrics.registry)
-    return scheduler.run()
+    if not settings.http_port:
+        return scheduler.run()
+    try:
+        server = serve(settings.http_port, make_app(metrics.registry, metrics.readiness.check))
+    except OSError as error:
+        sys.stderr.write(f"scheduler: port {settings.http_port}: {error}\n")
+        return EXIT_USAGE
+    with closing(server.socket):
+        return scheduler.run()
 
 
 if __name__ == "__main__":

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import Protocol
 
 import structlog
@@ -16,6 +13,7 @@ import structlog
 from scheduler.core import events as ev
 from scheduler.core.from_mesos import to_event
 from scheduler.core.reactor import Core
+from scheduler.inbox import Inbox, Item, Signal, Unread
 from scheduler.lease import Lease
 from scheduler.metrics import Metrics
 from scheduler.shell import Shell
@@ -28,21 +26,10 @@ from swath.wire.calls import Message
 
 log = structlog.get_logger()
 
-BATCH = 2000  # events handled in one turn at most: a bound on the size of a transaction
 SLICE = 2000  # failed tasks of a job that one turn makes wait again at most, for the same reason
 PRUNE_S = 3600.0  # between deletions of old events and keys
 PRUNE_AGAIN_S = 10.0  # while there is more to delete
 POLL_S = 10.0  # a lost notification costs at most this (DESIGN.md 1)
-
-
-class Signal(Enum):
-    """What may stand in the queue beside events."""
-
-    DESIRED = "jobs have changed"
-    STOP = "stop"
-
-
-Item = Message | ev.Event | Signal | Exception  # an exception is what a thread died of: the loop dies of it, too
 
 
 class Jobs(Protocol):
@@ -53,26 +40,6 @@ class Jobs(Protocol):
     def read_operator_wishes(self) -> Wishes: ...
 
     def read_failed(self, job_id: str, after: int | None, limit: int) -> tuple[list[PutTask], int | None]: ...
-
-
-class Inbox:
-    """The queue. Any thread puts, the loop takes all there is: what gathers while a commit runs is the next batch."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
-
-    def put(self, item: Item) -> None:
-        """Never blocks, so that the stream is read promptly (MESOS.md, M14)."""
-        self._queue.put(item)
-
-    def take(self, timeout_s: float) -> list[Item]:
-        """Wait for the first item, without any delay once there is one; [] when the time is up."""
-        items: list[Item] = []
-        with suppress(queue.Empty):
-            items.append(self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait())
-            while len(items) < BATCH:
-                items.append(self._queue.get_nowait())
-        return items
 
 
 class Loop:
@@ -135,6 +102,9 @@ class Loop:
 
     def _turn(self, items: list[Item]) -> None:
         begun = time.perf_counter()
+        for item in items:
+            if isinstance(item, Unread):
+                self._shell.decline(item.offer_ids)
         events = list(self._to_events(items))
         self._metrics.count_events(events)
         try:
@@ -191,7 +161,7 @@ class Loop:
             if isinstance(item, dict):
                 if (event := _convert(item)) is not None:
                     yield event
-            elif not isinstance(item, Signal | Exception):
+            elif not isinstance(item, Signal | Unread | Exception):
                 yield item
 
     def _to_seen(self, record: JobRecord) -> ev.JobSeen:

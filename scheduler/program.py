@@ -12,9 +12,10 @@ import structlog
 
 from scheduler.core.effects import StopKind
 from scheduler.core.reactor import Core
+from scheduler.inbox import Inbox, Signal
 from scheduler.lease import RENEWALS, Lease
 from scheduler.listing import AgentLister
-from scheduler.loop import Inbox, Loop, Signal, Watch
+from scheduler.loop import Loop, Watch
 from scheduler.metrics import Metrics
 from scheduler.operating import AgentOperator
 from scheduler.settings import Settings
@@ -30,6 +31,7 @@ from swath.store.leadership import Leadership
 from swath.store.notification import Listener
 from swath.store.scheduling import SchedulerStore
 from swath.store.schema import Schema
+from swath.wire.calls import Message
 from swath.wire.scheduler import SchedulerDriver
 
 log = structlog.get_logger()
@@ -106,11 +108,13 @@ class Scheduler:
         try:
             self._schema.check()
             if not self._lease.acquire():
+                self._metrics.readiness.on_standby()
                 self._say("standing_by", holder=self._lease.holder)
                 return
             self._schema.check()
         except SchemaError as error:
             self._release()
+            self._metrics.readiness.on_failed(str(error))
             self._say("schema_unknown", reason=str(error))
             return
         self._said = ""
@@ -171,8 +175,7 @@ class Scheduler:
             metrics=self._metrics,
             prune=store.prune,
         )
-        self._metrics.restarts.inc()
-        self._metrics.leading.set(1)
+        self._metrics.on_leading(driver, core.state.outside)
         log.info("leading", holder=self._lease.holder, epoch=self._lease.epoch, jobs=len(core.state.jobs))
         try:
             for part in (lister, operator, watch):
@@ -184,7 +187,7 @@ class Scheduler:
             if not self._stopped:
                 loop.run()
         finally:
-            self._metrics.leading.set(0)
+            self._metrics.on_led()
             for part in (driver, lister, operator, watch):
                 part.stop()
             if self._stopped:  # nothing goes out any more: the next one need not wait for a thread's end
@@ -194,8 +197,14 @@ class Scheduler:
     def _make_driver(self, core: Core, inbox: Inbox) -> SchedulerDriver:
         """The driver, subscribing under the framework id that the database has, and suppressed when nothing waits (M28)."""
         settings = self._settings
+
+        def receive(message: Message) -> None:
+            self._metrics.pending.on_event(message)
+            inbox.put(message)
+
         driver = SchedulerDriver(
-            on_event=inbox.put,
+            on_event=receive,
+            observer=self._metrics,
             framework_info=settings.make_framework(),
             masters=settings.master,
             credential=settings.make_credential(),
@@ -208,6 +217,7 @@ class Scheduler:
 
     def _back_off(self, error: Exception, lived_s: float) -> float:
         """Seconds to wait after a failure."""
+        self._metrics.readiness.on_failed(f"{type(error).__name__}: {error}")
         if isinstance(error, StoreUnavailableError):
             log.error("database_unavailable", reason=str(error))
         else:

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 _AHEAD = (fx.UpdateFramework, fx.Revive)  # calls that go out before the commit
 
+UNREAD_REFUSE_S = 5.0  # for offers that came faster than they could be looked at: come again later
 RESUBSCRIBE_S = 10.0  # at most one new subscription in so many seconds because calls fail
 
 
@@ -105,6 +106,15 @@ class Shell:
         self._do_the_rest(effects.calls)
         heard, self._heard = self._heard, []
         return [*self._writer.take_refused(), *heard]
+
+    def decline(self, offer_ids: tuple[str, ...]) -> None:
+        """Give back offers that the core has never seen; nothing has to be committed for that."""
+        self._fence.check()
+        call = fx.Decline(offer_ids=offer_ids, refuse_s=UNREAD_REFUSE_S)
+        message = self._writer.write(call)
+        self._send([(call, message)] if message is not None else [])
+        self._metrics.unread_offers.inc(len(offer_ids))
+        log.warning("offers_declined_unread", offers=len(offer_ids))
 
     def _commit(self, changes: Sequence[Change], now: datetime) -> None:
         if not changes:

@@ -12,8 +12,9 @@ import pytest
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from scheduler.core.reactor import Core
+from scheduler.inbox import Inbox, Signal
 from scheduler.listing import AgentLister
-from scheduler.loop import SLICE, Inbox, Loop, Signal, Watch
+from scheduler.loop import SLICE, Loop, Watch
 from scheduler.metrics import Metrics
 from swath.domain.attempts import AttemptReport
 from swath.domain.changes import Change

@@ -12,8 +12,9 @@ import pytest
 from scheduler.core import events as ev
 from scheduler.core.reactor import Core
 from scheduler.core.state import CoreSettings
+from scheduler.inbox import Inbox, Item, Signal
 from scheduler.lease import Lease
-from scheduler.loop import Inbox, Item, Loop, Signal
+from scheduler.loop import Loop
 from scheduler.metrics import Metrics
 from scheduler.shell import Shell
 from scheduler.to_mesos import Writer

@@ -145,7 +145,7 @@ def test_a_standby_takes_over_from_a_leader_that_was_killed(cluster: Cluster, tm
 
 
 def test_the_counters_can_be_read_over_http(tmp_path: Path):
-    """Prometheus finds launches, updates and acknowledgements on loopback; the same port answers /healthz."""
+    """Prometheus finds launches, updates and acknowledgements on loopback; the same port answers /healthz and /readyz."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     cluster = Cluster(tmp_path)
@@ -156,8 +156,12 @@ def test_the_counters_can_be_read_over_http(tmp_path: Path):
             text = answer.read().decode()
         assert "swath_scheduler_launches_total 3.0" in text
         assert "swath_scheduler_acknowledgements_total 6.0" in text
-        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
-            assert answer.status == 200
+        assert 'swath_scheduler_calls_total{call="ACCEPT",outcome="SENT"}' in text
+        assert 'swath_scheduler_call_seconds_count{call="ACKNOWLEDGE"} 6.0' in text
+        assert "swath_scheduler_oldest_unacknowledged_update_seconds 0.0" in text
+        for path in ("healthz", "readyz"):
+            with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
+                assert answer.status == 200
     finally:
         cluster.close()
 
