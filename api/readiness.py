@@ -7,6 +7,7 @@ from datetime import timedelta
 import structlog
 
 from api.service import Service
+from api.views import to_time
 from swath.domain.errors import SwathError
 from swath.store.rows import ClusterRow
 
@@ -44,9 +45,23 @@ def _check_schema(url: str) -> str:
 
 def check_scheduler(service: Service, status: ClusterRow) -> str:
     """ "ok", or what is wrong with the scheduler, as it said last."""
-    if status.heartbeat_at is None:
-        return "has never said anything"
-    silent = service.now() - status.heartbeat_at
+    if status.framework_wish is not None and status.framework_wish.torn_down:
+        return "has left Mesos, as an operator wished: `swath scheduler reset-framework` lets it begin anew"
+    if not status.connected:
+        return _why_not_connected(service, status)
+    silent = service.now() - (status.heartbeat_at or status.lease_expires_at or service.now())
     if silent > timedelta(seconds=service.settings.scheduler_stale_s):
         return f"has been silent for {silent.total_seconds():.0f} s"
-    return "ok" if status.connected else "is not connected to a master"
+    return "ok"
+
+
+def _why_not_connected(service: Service, status: ClusterRow) -> str:
+    """That nobody schedules at all weighs more than what the last one said."""
+    if not status.said:
+        return "has never said anything"
+    if status.leader is None or status.lease_expires_at is None:
+        return "does not run"
+    if status.lease_expires_at < service.now():
+        return f"does not run: {status.leader} led until {to_time(status.lease_expires_at)}"
+    outside = status.data.get("outside")
+    return f"is outside of Mesos: {outside}" if outside else "is not connected to a master"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from swath.domain.retries import RetryPolicy
 from swath.domain.states import TaskState
 from swath.store.rows import (
     AgentRow,
@@ -82,12 +83,21 @@ def to_task(row: TaskRow, job: JobRow, now: datetime) -> Document:
 
 
 def why_task(row: TaskRow, job: JobRow, now: datetime) -> str | None:
-    """Why the task is not running, in one sentence; None when it runs or has ended."""
+    """Why the task is not running for certain, in one sentence; None when it runs or has ended."""
+    if row.unreachable_at is not None:
+        return _why_unreachable(row, job, row.unreachable_at)
     if row.state is not TaskState.PENDING:
         return None
     if row.retry_at is not None and row.retry_at > now:  # after that it waits as any other does
         return f"attempt {row.attempts} ended by {row.cause}; the next one may start at {to_time(row.retry_at)}"
     return _why_job(job)
+
+
+def _why_unreachable(row: TaskRow, job: JobRow, since: datetime) -> str:
+    said = (job.spec.get("retry") or {}).get("unreachable_s")
+    until = since + timedelta(seconds=RetryPolicy().unreachable_s if said is None else said)
+    who = f"attempt {row.attempts} may be running: its agent {row.hostname or row.agent_id} does not answer"
+    return f"{who} since {to_time(since)}; unless it does, the attempt is replaced at {to_time(until)}"
 
 
 def to_attempt(row: AttemptRow) -> Document:

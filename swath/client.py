@@ -20,31 +20,29 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import quote, urlsplit
 
 import httpx
 
-from swath.documents import Attempt, Event, Job, Output, Task, has_text_items, with_hrefs
+from swath.answers import ERRORS, PROBLEM_TYPE, parse_messages, to_error
+from swath.documents import (
+    Agent,
+    Attempt,
+    Event,
+    Job,
+    Output,
+    Scheduler,
+    Task,
+    has_text_items,
+    with_hrefs,
+)
 from swath.domain import errors
 from swath.domain.states import ENDED_JOB
 
-PROBLEM_TYPE = "urn:swath:problem:"
-ERRORS: Mapping[str, type[errors.SwathError]] = MappingProxyType(
-    {
-        "malformed": errors.InvalidInputError,
-        "invalid-input": errors.InvalidInputError,
-        "cannot-run": errors.CannotRunError,
-        "not-found": errors.NotFoundError,
-        "conflict": errors.ConflictError,
-        "too-large": errors.TooLargeError,
-        "unauthorized": errors.UnauthorizedError,
-        "forbidden": errors.ForbiddenError,
-        "store-unavailable": errors.StoreUnavailableError,
-        "agent-unreachable": errors.AgentUnreachableError,
-    }
-)
+__all__ = ["ERRORS", "PROBLEM_TYPE", "Client", "parse_messages", "to_error"]
+
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _RETRY_DELAYS_S = (0.1, 0.5, 2.0)  # after a connection that broke; only for requests that may be said twice
 _STREAM_TRIES = 15  # to open a broken stream again, a quarter of a minute in all
@@ -197,14 +195,19 @@ class Client:
 
     # Events, images, cluster
 
-    def events(self, job_id: str | None = None, *, after: int | None = None, follow: bool = True) -> Iterator[Event]:
-        """What happened since event `after`, to one job (until it has ended) or to all; without `follow`, only what is past."""
+    def events(
+        self, job_id: str | None = None, *, task: int | None = None, after: int | None = None, follow: bool = True
+    ) -> Iterator[Event]:
+        """What happened since event `after`, to all jobs, or to one or one task of it until the job has ended.
+
+        Without `follow`, only what is past.
+        """
         url = "/v1/events" if job_id is None else f"/v1/jobs/{quote(job_id, safe='')}/events"
         failures = _STREAM_TRIES - _FIRST_TRIES
         while True:
             heard = False
             try:
-                for name, data in self._messages(url, _given(after=after, follow=str(follow).lower())):
+                for name, data in self._messages(url, _given(task=task, after=after, follow=str(follow).lower())):
                     if name:
                         event = cast(Event, data)
                         after, failures, heard = event["id"], 0, True
@@ -232,9 +235,34 @@ class Client:
         """What the cluster has, uses and runs."""
         return dict(self._ask("GET", "/v1/cluster"))
 
-    def agents(self) -> list[dict[str, Any]]:
-        """The agents that are there."""
-        return list(self._ask("GET", "/v1/agents")["items"])
+    # Operators
+
+    def agents(self) -> list[Agent]:
+        """The agents that were ever seen, by host name."""
+        return cast(list[Agent], self._ask("GET", "/v1/agents")["items"])
+
+    def agent(self, name: str) -> Agent:
+        """One agent, by its id or by a host name that it alone has."""
+        return cast(Agent, self._ask("GET", f"/v1/agents/{quote(name, safe='')}"))
+
+    def set_agent_mode(
+        self, name: str, mode: str, *, max_grace_s: float | None = None, mark_gone: bool = False
+    ) -> Agent:
+        """Say that an agent is to be ACTIVE, CORDONED or DRAINED; it is `mode_pending` until the scheduler has acted."""
+        document = {"mode": mode, "max_grace_s": max_grace_s, "mark_gone": mark_gone}
+        return cast(Agent, self._ask("PUT", f"/v1/agents/{quote(name, safe='')}/mode", json=document))
+
+    def scheduler(self) -> Scheduler:
+        """Who leads, how it stands with Mesos, and what an end of the framework would kill."""
+        return cast(Scheduler, self._ask("GET", "/v1/scheduler"))
+
+    def tear_down(self, framework_id: str | None) -> dict[str, Any]:
+        """Have the framework, which must be the present one, leave Mesos: every attempt is killed."""
+        return self._ask("POST", "/v1/scheduler/teardown", json={"framework_id": framework_id})
+
+    def reset_framework(self, framework_id: str | None) -> dict[str, Any]:
+        """Begin anew in place of the framework, which must be the present one: what it runs is killed and tried again."""
+        return self._ask("POST", "/v1/scheduler/reset-framework", json={"framework_id": framework_id})
 
     # The wire
 
@@ -250,7 +278,7 @@ class Client:
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         """One answered request; said again where the connection broke and saying it twice does no harm."""
-        repeatable = method == "GET" or "Idempotency-Key" in (arguments.get("headers") or {})
+        repeatable = method in ("GET", "PUT") or "Idempotency-Key" in (arguments.get("headers") or {})
         for delay_s in (*_RETRY_DELAYS_S, None) if repeatable else (None,):
             try:
                 response = self._http.request(method, path, **arguments)
@@ -324,39 +352,6 @@ class Client:
 
     def _unreachable(self, error: Exception) -> errors.InternalError:
         return errors.InternalError(f"the API at {self.url} does not answer ({error}); is it running?")
-
-
-def parse_messages(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
-    """The (event, JSON data) pairs of server-sent event lines; a comment, the service's heartbeat, is ("", None)."""
-    name = "message"
-    data: list[str] = []
-    for line in lines:
-        if line.startswith(":"):
-            yield "", None
-        elif line:
-            field, _, value = line.partition(":")
-            if field == "event":
-                name = value.removeprefix(" ")
-            elif field == "data":
-                data.append(value.removeprefix(" "))
-        elif data:
-            yield name, json.loads("\n".join(data))
-            name, data = "message", []
-
-
-def to_error(response: httpx.Response) -> errors.SwathError:
-    """The domain's error of an answer that is no success."""
-    try:
-        problem = response.json()
-        kind = str(problem.get("type", "")).removeprefix(PROBLEM_TYPE)
-        text = str(problem.get("detail") or problem.get("title") or "")
-    except (ValueError, AttributeError):
-        problem, kind, text = {}, "", response.text[:200]
-    error = ERRORS.get(kind, errors.InternalError)
-    if issubclass(error, errors.InvalidInputError):
-        found = [errors.Problem(entry["path"], entry["message"]) for entry in problem.get("errors") or ()]
-        return error(found or [errors.Problem("", text)])
-    return error(text if kind in ERRORS else f"the API answered {response.status_code}: {text}")
 
 
 def _locate(url: str | None, token: str | None) -> tuple[str, str | None]:

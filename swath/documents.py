@@ -83,6 +83,7 @@ class Attempt(TypedDict):
     launched_at: str
     started_at: str | None
     ended_at: str | None
+    unreachable_at: str | None  # since when nobody heard of it, the last time that it was UNREACHABLE
     usage: dict[str, float]
 
 
@@ -106,6 +107,68 @@ class Event(TypedDict):
     at: str
     kind: str
     data: dict[str, Any]
+
+
+class Agent(TypedDict):
+    """An agent, what is on it, and what operators want of it."""
+
+    id: str
+    hostname: str
+    url: str
+    resources: dict[str, float]
+    attributes: dict[str, str]
+    region: str | None
+    zone: str | None
+    active: bool  # the master has it
+    first_seen: str
+    last_seen: str
+    attempts: int  # those on it that have not ended
+    mode: str  # what is wanted: ACTIVE, CORDONED or DRAINED
+    mode_pending: bool  # the scheduler has not carried that out yet
+    mode_message: str | None  # what Mesos had against it
+    mode_user: str | None  # who wanted it last
+    mode_at: str | None
+    max_grace_s: float | None
+    mark_gone: bool
+    deactivated: bool  # it is kept from offering anything, by whomever
+    drain: str | None  # DRAINING or DRAINED, as the master says
+    unavailable_from: str | None  # of its next maintenance window
+    unavailable_until: str | None
+
+
+class Running(TypedDict):
+    """What has not ended, in numbers."""
+
+    attempts: int
+    jobs: int
+    agents: int
+
+
+class Wish(TypedDict):
+    """What operators want of the framework."""
+
+    desire: str  # RUN, TEARDOWN or RESET
+    pending: bool
+    user: str | None
+    at: str | None
+
+
+class Scheduler(TypedDict):
+    """The scheduler, and what an end of its framework would kill."""
+
+    health: str  # "ok", or what is wrong in words
+    connected: bool
+    master: str | None
+    heartbeat_at: str | None
+    leader: str | None
+    epoch: int
+    lease_expires_at: str | None
+    framework_id: str | None
+    torn_down: bool
+    wish: Wish | None
+    running: Running
+    open_jobs: int
+    figures: dict[str, Any]
 
 
 def has_text_items(job: Mapping[str, Any]) -> bool:

@@ -21,6 +21,10 @@ COLOURS = {
     "CANCELLED": "magenta",
     "KILLED": "magenta",
     "LOST": "red",
+    "UNREACHABLE": "yellow",
+    "DRAINING": "yellow",
+    "DRAINED": "magenta",
+    "CORDONED": "magenta",
 }
 
 

@@ -29,14 +29,14 @@ MEANINGS = MappingProxyType(
         Exit.OK: "done; a job that was waited for has succeeded",
         Exit.JOB_FAILED: "the job that was waited for has failed",
         Exit.USAGE: "the command line is wrong",
-        Exit.NOT_FOUND: "no such job, task, image, output or file",
-        Exit.REFUSED: "the request is invalid or refused; saying it again changes nothing",
+        Exit.NOT_FOUND: "no such job, task, image, agent, output or file",
+        Exit.REFUSED: "the request is invalid or refused, by the cluster or by you; saying it again changes nothing",
         Exit.UNREACHABLE: "the cluster does not answer or cannot serve now; trying again may help",
         Exit.JOB_CANCELLED: "the job that was waited for was cancelled",
         Exit.SICK: "`swath doctor` found something sick, or `swath up` did not become ready",
         Exit.FAULT: "a fault in swath itself; SWATH_DEBUG=1 shows where",
-        Exit.TIMED_OUT: "the job has not ended within --timeout",
-        Exit.INTERRUPTED: "interrupted by Ctrl-C; a job that was waited for runs on",
+        Exit.TIMED_OUT: "what was waited for has not ended within --timeout",
+        Exit.INTERRUPTED: "interrupted by Ctrl-C; what was waited for goes on",
     }
 )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from swath.cli.attempts import show_task
 from swath.cli.console import amounts, between, duration, print_fields, print_json, print_table, say, when
 from swath.cli.options import AsJson, JobId, Limit, open_client, resolve_job
 from swath.client import Client
@@ -55,9 +56,16 @@ def _job_row(job: Job) -> tuple[Any, ...]:
     return (job["id"], job["name"], job["image"], job["state"], *numbers, when(job["submitted_at"]), job["why"] or "")
 
 
-def show(job_id: JobId, as_json: AsJson = False) -> None:
-    """Show one job: its state, its counts, why it waits, what failed."""
+def show(
+    job_id: JobId,
+    index: Annotated[int | None, typer.Argument(metavar="[INDEX]", help="Index of one task.", min=0)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one job: its state, its counts, why it waits, what failed; or one of its tasks and every attempt of it."""
     with open_client() as client:
+        if index is not None:
+            show_task(client, resolve_job(client, job_id), index, as_json)
+            return
         job = client.job(resolve_job(client, job_id))
         if as_json:
             print_json(job)

@@ -10,7 +10,21 @@ import typer
 from typer.core import TyperGroup
 
 import swath
-from swath.cli import cluster, completion, demo, doctor, images, jobs, logs, outputs, submit, up
+from swath.cli import (
+    agents,
+    cluster,
+    completion,
+    demo,
+    doctor,
+    history,
+    images,
+    jobs,
+    logs,
+    outputs,
+    scheduler,
+    submit,
+    up,
+)
 from swath.cli.console import err, say
 from swath.cli.exits import Exit, exit_for, table
 from swath.domain.errors import InvalidInputError
@@ -66,7 +80,7 @@ app = typer.Typer(
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (up, demo, submit, jobs, logs, outputs, images, cluster, doctor, completion):
+for part in (up, demo, submit, jobs, history, logs, outputs, images, cluster, agents, scheduler, doctor, completion):
     part.add_commands(app)
 
 

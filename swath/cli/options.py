@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated
 
 import typer
@@ -18,6 +19,8 @@ Limit = Annotated[int, typer.Option("--limit", "-n", help="Show at most so many.
 Timeout = Annotated[
     float | None, typer.Option("--timeout", help="Stop waiting after so many seconds (exit code 9).", min=0)
 ]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def open_client() -> Client:
@@ -50,6 +53,14 @@ def resolve_job(client: Client, job_id: str) -> str:
     if not newest:
         raise NotFoundError("there is no job yet; `swath submit` makes one")
     return newest[0]["id"]
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Seconds of "90", "90s", "5m", "2h" or "1d"; raises typer.BadParameter."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "s")
+    if not re.fullmatch(r"\d{1,9}(\.\d+)?", number, re.ASCII):
+        raise typer.BadParameter(f"must look like 90, 5m or 1h, is {text!r}", param_hint=option)
+    return float(number) * _SECONDS[unit]
 
 
 def parse_pair(text: str, what: str) -> tuple[str, str]:

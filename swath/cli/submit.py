@@ -53,6 +53,12 @@ def submit(
     max_running: Annotated[int | None, typer.Option(help="So many tasks at a time.", rich_help_panel=_RULES)] = None,
     max_attempts: Annotated[int | None, typer.Option(help="Attempts of a task.", rich_help_panel=_RULES)] = None,
     task_timeout: Annotated[int | None, typer.Option(help="Seconds of an attempt.", rich_help_panel=_RULES)] = None,
+    unreachable_wait: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds until an attempt whose agent is silent is replaced (300).", min=0, rich_help_panel=_RULES
+        ),
+    ] = None,
     constraint: Annotated[
         list[str] | None, typer.Option(help="ATTRIBUTE=VALUE[,VALUE] of the agent.", rich_help_panel=_RULES)
     ] = None,
@@ -86,7 +92,7 @@ def submit(
         priority=priority,
         max_running=max_running,
         timeout_s=task_timeout,
-        retry=None if max_attempts is None else {"max_attempts": max_attempts},
+        retry=_options(max_attempts=max_attempts, unreachable_s=unreachable_wait),
         constraints=[parse_constraint(word) for word in constraint or ()],
         not_before=not_before,
         may_wait=may_wait or None,

@@ -72,6 +72,7 @@ def cluster_status(session: Session) -> ClusterRow:
     agents, *sums = session.execute(select(func.count(), *columns).where(Agent.active)).one()
     cpus_m, mem, disk, gpus = map(int, sums)  # PostgreSQL sums integers to decimals
     return ClusterRow(
+        said=status is not None,
         connected=status is not None and status.connected,
         master=status.master if status else None,
         heartbeat_at=status.heartbeat_at if status else None,

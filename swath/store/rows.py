@@ -107,6 +107,7 @@ class TaskRow:
     hostname: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    unreachable_at: datetime | None = None  # since when its live attempt is UNREACHABLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +197,7 @@ class AgentRow:
 class ClusterRow:
     """How the cluster is doing, as its scheduler said last."""
 
+    said: bool  # a scheduler has said anything at all
     connected: bool
     master: str | None
     heartbeat_at: datetime | None

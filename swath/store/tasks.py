@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
@@ -9,14 +10,14 @@ from sqlalchemy.orm import Session
 
 from swath.domain.errors import NotFoundError
 from swath.domain.ranges import Ranges
-from swath.domain.states import ENDED_JOB, Desired, TaskState
+from swath.domain.states import ENDED_JOB, AttemptState, Desired, TaskState
 from swath.store.inputs import read_items
 from swath.store.jobs import to_resources
 from swath.store.models import Agent, Attempt, Job, Task
 from swath.store.rows import AttemptRow, Page, TaskRow
 from swath.store.types import AnyRow
 
-_TASK = tuple(name for name in TaskRow.__slots__ if name != "item")
+_TASK = tuple(name for name in TaskRow.__slots__ if name not in ("item", "unreachable_at"))
 _ATTEMPT = tuple(name for name in AttemptRow.__slots__ if name not in ("agent_url", "resources", "outputs", "report"))
 
 
@@ -32,7 +33,10 @@ def list_tasks(
     indices = sorted({*launched, *never})[: limit + 1]
     items = read_items(session, job_id, job.spec, indices[:limit])
     waiting = _find_waiting(job)
-    tasks = [_to_task(job, waiting, index, launched.get(index), items[index]) for index in indices[:limit]]
+    silent = _find_unreachable(session, job_id, list(launched.values()))
+    tasks = [
+        _to_task(job, waiting, index, launched.get(index), items[index], silent.get(index)) for index in indices[:limit]
+    ]
     return Page(items=tasks, next=tasks[-1].index if len(indices) > limit else None)
 
 
@@ -41,7 +45,9 @@ def get_task(session: Session, job_id: str, index: int) -> TaskRow:
     job = _get_job(session, job_id)
     _check_index(job, index)
     row = session.get(Task, (job_id, index))
-    return _to_task(job, _find_waiting(job), index, row, read_items(session, job_id, job.spec, [index])[index])
+    silent = _find_unreachable(session, job_id, [row] if row else [])
+    item = read_items(session, job_id, job.spec, [index])[index]
+    return _to_task(job, _find_waiting(job), index, row, item, silent.get(index))
 
 
 def get_item(session: Session, job_id: str, index: int) -> Any:
@@ -134,10 +140,24 @@ def _find_gaps(session: Session, job: AnyRow, last: int, limit: int) -> list[tup
     return [span for span in [head, *((start, end) for start, end in found)] if span[0] < span[1]]
 
 
-def _to_task(job: AnyRow, waiting: Ranges, index: int, row: Task | None, item: Any) -> TaskRow:
+def _find_unreachable(session: Session, job_id: str, tasks: list[Task]) -> dict[int, datetime]:
+    """Since when the live attempts of those tasks that nobody hears of are UNREACHABLE."""
+    active = [task.index for task in tasks if task.state is TaskState.ACTIVE]
+    if not active:
+        return {}
+    of_job = (Attempt.job_id == job_id, Attempt.task_index >= min(active), Attempt.task_index <= max(active))
+    query = select(Attempt.task_index, Attempt.unreachable_at).where(
+        *of_job, Attempt.state == AttemptState.UNREACHABLE, Attempt.unreachable_at.is_not(None)
+    )
+    return {index: at for index, at in session.execute(query) if at is not None}
+
+
+def _to_task(
+    job: AnyRow, waiting: Ranges, index: int, row: Task | None, item: Any, unreachable_at: datetime | None
+) -> TaskRow:
     if row is None:
         return TaskRow(job_id=job.id, index=index, state=_never_launched_state(job, waiting, index), item=item)
-    return TaskRow(**{name: getattr(row, name) for name in _TASK}, item=item)
+    return TaskRow(**{name: getattr(row, name) for name in _TASK}, item=item, unreachable_at=unreachable_at)
 
 
 def _to_attempt(row: Attempt, agent_url: str | None) -> AttemptRow:

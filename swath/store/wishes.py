@@ -118,7 +118,7 @@ def _is_carried_out(agent: models.Agent, mode: AgentMode, row: models.AgentWish 
         return False
     if mode is AgentMode.ACTIVE:
         return not agent.deactivated and agent.drain is None
-    return mode is AgentMode.CORDONED or agent.drain is not None
+    return mode is AgentMode.CORDONED or agent.drain is not None or not agent.active
 
 
 def _check_framework(

@@ -10,7 +10,7 @@ import pytest
 
 from swath.client import Client
 from swath.domain import errors
-from swath.domain.changes import AddEvent, ChangeAttempt
+from swath.domain.changes import AddEvent, ChangeAttempt, SetFrameworkId
 from swath.domain.ranges import Ranges
 from swath.domain.states import AttemptState, JobState
 from swath.store.rows import JobRow
@@ -232,6 +232,29 @@ def test_past_events_and_the_catalogue_are_plain_lists(client: Client, scene: Sc
     assert [agent["id"] for agent in client.agents()] == ["agent-1"]
     assert client.cluster()["agents"] == 1
     assert client.attempts(job.id) == []
+
+
+def test_operators_ask_by_the_client_too(client: Client, scene: Scene) -> None:
+    """Modes of agents, and the end of the framework that is named."""
+    scene.apply(an_agent(), SetFrameworkId(framework_id="f-1"))
+    asked = client.set_agent_mode("host-1", "DRAINED", max_grace_s=5, mark_gone=True)
+    assert asked == client.agent("agent-1") == client.agents()[0]
+    assert (asked["mode"], asked["mode_pending"], asked["max_grace_s"]) == ("DRAINED", True, 5)
+    with pytest.raises(errors.NotFoundError, match="nobody"):
+        client.set_agent_mode("nobody", "ACTIVE")
+
+    assert client.scheduler()["framework_id"] == "f-1"
+    with pytest.raises(errors.ConflictError, match="f-1"):
+        client.tear_down("f-0")
+    assert client.tear_down("f-1")["wish"]["desire"] == "TEARDOWN"
+    assert client.reset_framework("f-1")["wish"]["desire"] == "RESET"
+
+
+def test_the_history_of_one_task_is_asked_for(client: Client, scene: Scene) -> None:
+    """What is of other tasks is left out."""
+    job = scene.submit(array=a_range(2))
+    scene.apply(*(AddEvent(job_id=job.id, kind="task.state", data={"task": index}) for index in (0, 1)))
+    assert [event["data"] for event in client.events(job.id, task=1, follow=False)] == [{"task": 1}]
 
 
 def test_cancel_and_retry_are_asked_for(client: Client, scene: Scene) -> None:

@@ -15,10 +15,12 @@ from swath.domain.changes import (
     PutSchedulerStatus,
     SetFrameworkId,
 )
-from swath.domain.states import AttemptState
+from swath.domain.states import AttemptState, TaskState
 from swath.domain.wishes import AgentMode, FrameworkDesire
+from swath.store.database import Database
+from swath.store.leadership import Leadership
 from tests.api.serving import Api
-from tests.store.build import NOW, Scene, a_range, an_agent
+from tests.store.build import NOW, Scene, a_range, a_task, an_agent
 
 
 def set_mode(api: Api, agent: str = "agent-1", **document: Any) -> Any:
@@ -149,20 +151,27 @@ def test_the_scheduler_shows_what_its_end_would_kill(both_api: Api, cluster: Sce
     shown = both_api.get("/v1/scheduler").json()
 
     assert (shown["health"], shown["connected"], shown["master"]) == ("ok", True, "10.0.0.1:5050")
-    assert (shown["leader"], shown["epoch"], shown["lease_expires_at"]) == ("first", 1, "2026-01-01T12:01:00.000Z")
+    assert (shown["leader"], shown["epoch"], shown["lease_expires_at"]) == ("first", 1, "2035-12-30T12:00:00.000Z")
     assert (shown["framework_id"], shown["torn_down"], shown["wish"]) == ("f-1", False, None)
     assert (shown["running"], shown["open_jobs"]) == ({"attempts": 3, "jobs": 2, "agents": 1}, 2)
     assert shown["figures"] == {"wire": {}}
 
 
-def test_a_scheduler_that_is_silent_is_said_to_be(both_api: Api, cluster: Scene) -> None:
-    """Never heard of, silent for long, or away from its master."""
+def test_a_scheduler_that_is_silent_is_said_to_be(both_api: Api, cluster: Scene, database: Database) -> None:
+    """Never heard of, silent for long, away from its master or for good, or not even running."""
     health = lambda: both_api.get("/v1/scheduler").json()["health"]  # noqa: E731
     assert health() == "has never said anything"
     cluster.apply(PutSchedulerStatus(connected=True, heartbeat_at=NOW))
     assert "silent" in health()
-    cluster.apply(PutSchedulerStatus(connected=False, heartbeat_at=datetime.now(UTC)))
+    cluster.apply(PutSchedulerStatus(connected=False))
     assert health() == "is not connected to a master"
+    cluster.apply(PutSchedulerStatus(connected=False, data={"outside": "Mesos has removed the framework"}))
+    assert health() == "is outside of Mesos: Mesos has removed the framework"
+    leadership = Leadership(database)
+    epoch = leadership.acquire("first", NOW, lease_s=60) or 0
+    assert health() == "does not run: first led until 2026-01-01T12:01:00.000Z"
+    leadership.release(epoch, NOW)
+    assert health() == "does not run"
 
 
 def test_m04_a_teardown_takes_an_operators_word_and_the_frameworks_name(both_api: Api, cluster: Scene) -> None:
@@ -192,7 +201,8 @@ def test_what_was_torn_down_can_only_be_reset(both_api: Api, cluster: Scene) -> 
     """A second teardown is a conflict; a reset is taken down, and done when the scheduler says so."""
     ask(both_api, "teardown")
     cluster.apply(ObserveFrameworkWish(rev=1, torn_down=True))
-    assert both_api.get("/v1/scheduler").json()["torn_down"] is True
+    shown = both_api.get("/v1/scheduler").json()
+    assert (shown["torn_down"], "reset-framework" in shown["health"]) == (True, True)
     assert ask(both_api, "teardown").status_code == 409
 
     assert ask(both_api, "reset-framework").json()["wish"]["desire"] == "RESET"
@@ -210,6 +220,26 @@ def test_m23_an_attempt_shows_since_when_it_is_unreachable(both_api: Api, cluste
 
     (attempt,) = both_api.get(f"/v1/jobs/{job.id}/tasks/0/attempts").json()["items"]
     assert (attempt["state"], attempt["unreachable_at"]) == ("RUNNING", "2026-01-01T12:00:00.000Z")
+
+
+def test_m23_a_task_says_why_nobody_knows_whether_it_runs(both_api: Api, cluster: Scene) -> None:
+    """Who is silent, since when, and when another attempt begins, by the job's policy; the other tasks wait for nothing."""
+    job = cluster.submit(array=a_range(2), retry={"unreachable_s": 90})
+    silent, _ = cluster.launch(job, 0), cluster.launch(job, 1)
+    cluster.apply(
+        a_task(job, 0, TaskState.ACTIVE, hostname="host-1"),
+        ChangeAttempt(attempt_id=silent, state=AttemptState.UNREACHABLE, unreachable_at=NOW),
+    )
+    first, second = both_api.get(f"/v1/jobs/{job.id}/tasks").json()["items"]
+    assert first["why"] == (
+        "attempt 1 may be running: its agent host-1 does not answer since 2026-01-01T12:00:00.000Z;"
+        " unless it does, the attempt is replaced at 2026-01-01T12:01:30.000Z"
+    )
+    assert second["why"] is None
+    assert both_api.get(f"/v1/jobs/{job.id}/tasks/0").json()["why"] == first["why"]
+
+    cluster.apply(ChangeAttempt(attempt_id=silent, state=AttemptState.RUNNING))
+    assert both_api.get(f"/v1/jobs/{job.id}/tasks/0").json()["why"] is None
 
 
 @pytest.mark.parametrize("follow", ["true", "false"])

@@ -81,16 +81,100 @@ def a_task(index: int, state: str, **changes: Any) -> dict[str, Any]:
     return document | changes
 
 
+def an_agent(**changes: Any) -> dict[str, Any]:
+    """An agent as the API shows it."""
+    document = {
+        "id": "a1",
+        "hostname": "node-7",
+        "url": "http://node-7:5051",
+        "resources": {"cpus": 8, "mem": 16384, "disk": 50000, "gpus": 0},
+        "attributes": {"rack": "b"},
+        "region": None,
+        "zone": None,
+        "active": True,
+        "first_seen": "2026-01-01T00:00:00Z",
+        "last_seen": "2026-01-01T00:00:00Z",
+        "attempts": 0,
+        "mode": "ACTIVE",
+        "mode_pending": False,
+        "mode_message": None,
+        "mode_user": None,
+        "mode_at": None,
+        "max_grace_s": None,
+        "mark_gone": False,
+        "deactivated": False,
+        "drain": None,
+        "unavailable_from": None,
+        "unavailable_until": None,
+    }
+    return document | changes
+
+
+def a_scheduler(**changes: Any) -> dict[str, Any]:
+    """The scheduler as the API shows it."""
+    document = {
+        "health": "ok",
+        "connected": True,
+        "master": "10.0.0.1:5050",
+        "heartbeat_at": "2026-01-01T00:00:00Z",
+        "leader": "scheduler-1",
+        "epoch": 3,
+        "lease_expires_at": "2026-01-01T00:00:10Z",
+        "framework_id": "f-1",
+        "torn_down": False,
+        "wish": None,
+        "running": {"attempts": 3, "jobs": 2, "agents": 1},
+        "open_jobs": 4,
+        "figures": {"framework_id": "f-1", "executor": {"cpus": 0.1, "mem": 64}},
+    }
+    return document | changes
+
+
+def an_attempt(number: int, state: str, **changes: Any) -> dict[str, Any]:
+    """An attempt of task 0 as the API shows it."""
+    document = {
+        "id": f"attempt-{number}",
+        "job": JOB_ID,
+        "task": 0,
+        "number": number,
+        "state": state,
+        "agent": {"id": f"a{number}", "hostname": f"node-{number}"},
+        "runtime": "docker",
+        "cause": None,
+        "exit_code": None,
+        "error": None,
+        "message": None,
+        "resources": {"cpus": 1},
+        "warnings": [],
+        "launched_at": "2026-01-01T00:00:00Z",
+        "started_at": "2026-01-01T00:00:01Z",
+        "ended_at": None,
+        "unreachable_at": None,
+        "usage": {},
+    }
+    return document | changes
+
+
 class StandIn:
     """What the API answers, and what it was asked."""
 
     def __init__(self) -> None:
-        self.answers: dict[tuple[str, str], tuple[int, Any]] = {}
+        self.answers: dict[tuple[str, str], list[tuple[int, Any]]] = {}
         self.asked: list[tuple[str, str, Any]] = []  # method, path with query, document
 
     def answer(self, method: str, path: str, document: Any, status: int = 200) -> None:
         """Answer `method path` (without its query) with a document, or with text as it is."""
-        self.answers[(method, path)] = (status, document)
+        self.answers[(method, path)] = [(status, document)]
+
+    def answer_in_turn(self, method: str, path: str, *documents: Any) -> None:
+        """Answer with one document after the other, and with the last one ever after."""
+        self.answers[(method, path)] = [(200, document) for document in documents]
+
+    def next_answer(self, method: str, path: str) -> tuple[int, Any]:
+        """What to say now; without a word, that there is nothing."""
+        nothing = (404, {"type": "urn:swath:problem:not-found", "detail": f"there is no {path}"})
+        answers = self.answers.get((method, path), [nothing])
+        return answers.pop(0) if len(answers) > 1 else answers[0]
 
     def refuse(self, method: str, path: str, status: int, kind: str, detail: str, errors: Any = ()) -> None:
         """Answer with a problem document."""
@@ -111,15 +195,14 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             stand_in.asked.append((self.command, self.path, json.loads(body) if body else None))
-            nothing = (404, {"type": "urn:swath:problem:not-found", "detail": f"there is no {self.path}"})
-            status, document = stand_in.answers.get((self.command, urlsplit(self.path).path), nothing)
+            status, document = stand_in.next_answer(self.command, urlsplit(self.path).path)
             data = (document if isinstance(document, str) else json.dumps(document)).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = answer
+        do_GET = do_POST = do_PUT = answer
 
         def log_message(self, *_: Any) -> None:
             """Tests are quiet."""

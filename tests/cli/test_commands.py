@@ -12,7 +12,7 @@ from typer.testing import Result
 
 from swath.cli.supervisor import own_reference
 from swath.cli.var import Var
-from tests.cli.conftest import IMAGE, JOB_ID, StandIn, a_job, a_task
+from tests.cli.conftest import IMAGE, JOB_ID, StandIn, a_job, a_scheduler, a_task, an_agent, an_attempt
 
 Swath = Callable[..., Result]
 
@@ -43,6 +43,17 @@ def test_jobs_are_listed_with_the_filters_that_were_asked_for(api: StandIn, swat
         ("images", "show", "ndvi"),
         ("cluster",),
         ("agents",),
+        ("agents", "list"),
+        ("agents", "show", "a1"),
+        ("agents", "drain", "a1", "--yes"),
+        ("agents", "drain", "a1", "--yes", "--wait"),
+        ("agents", "undrain", "a1"),
+        ("agents", "cordon", "a1"),
+        ("agents", "uncordon", "a1"),
+        ("scheduler", "status"),
+        ("scheduler", "teardown", "--yes"),
+        ("scheduler", "reset-framework", "--yes"),
+        ("show", JOB_ID, "0"),
         ("wait", JOB_ID),
         ("submit", "ndvi", "SCENE=/a.tif"),
         ("submit", "ndvi", "SCENE=/a.tif", "--wait"),
@@ -61,7 +72,15 @@ def test_json_on_stdout_is_json_and_nothing_else(api: StandIn, swath: Swath, wor
     api.answer("GET", "/v1/images", {"items": [IMAGE], "next": None})
     api.answer("GET", "/v1/images/ndvi", IMAGE)
     api.answer("GET", "/v1/cluster", {"resources": {"total": {"cpus": 2, "mem": 4}}, "scheduler": {"connected": True}})
-    api.answer("GET", "/v1/agents", {"items": []})
+    api.answer("GET", f"{path}/tasks/0", a_task(0, "SUCCEEDED"))
+    api.answer("GET", f"{path}/tasks/0/attempts", {"items": [an_attempt(1, "SUCCEEDED")]})
+    drained = an_agent(mode="DRAINED", drain="DRAINED", deactivated=True)
+    api.answer("GET", "/v1/agents", {"items": [drained]})
+    api.answer("GET", "/v1/agents/a1", drained)
+    api.answer("PUT", "/v1/agents/a1/mode", drained, 202)
+    api.answer("GET", "/v1/scheduler", a_scheduler())
+    for name in ("teardown", "reset-framework"):
+        api.answer("POST", f"/v1/scheduler/{name}", {"framework_id": "f-1"}, 202)
     api.answer("POST", "/v1/jobs", a_job(), 201)
     done = swath(*words, "--json")
     assert done.exit_code == 0, done.output
@@ -75,6 +94,7 @@ def test_submit_sends_what_the_words_say(api: StandIn, swath: Swath, tmp_path: P
     api.answer("GET", "/v1/images/ndvi", IMAGE)
     api.answer("POST", "/v1/jobs", a_job("PENDING"), 201)
     options = ("--mem", "2G", "--cpus", "0.5", "--max-attempts", "2", "--label", "a=b", "--project", "forest")
+    options += ("--unreachable-wait", "60")
     done = swath("submit", "ndvi", "--over", f"SCENE={tmp_path}/*.tif", *options)
     assert done.stdout == JOB_ID + "\n"
     assert api.asked[-1][2] == {
@@ -84,7 +104,7 @@ def test_submit_sends_what_the_words_say(api: StandIn, swath: Swath, tmp_path: P
         "project": "forest",
         "labels": {"a": "b"},
         "resources": {"cpus": 0.5, "mem": 2048.0},
-        "retry": {"max_attempts": 2},
+        "retry": {"max_attempts": 2, "unreachable_s": 60.0},
     }
 
 
@@ -189,6 +209,12 @@ def test_without_a_cluster_the_exit_code_is_5_and_the_hint_is_up(
         ("images", "register"),
         ("jobs", "--wat"),
         ("submit", "true", "--cpus", "nan"),
+        ("submit", "true", "--unreachable-wait", "-1"),
+        ("agents", "drain"),
+        ("agents", "drain", "a1", "--max-grace", "soon", "--yes"),
+        ("agents", "drain", "a1", "--max-grace", "-5m", "--yes"),
+        ("agents", "nonsense"),
+        ("scheduler", "nonsense"),
         ("submit", "true", "--idempotency-key", "é"),
     ],
 )
