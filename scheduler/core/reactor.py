@@ -33,6 +33,8 @@ from swath.domain.states import AttemptState, Desired, TaskState
 from swath.domain.wishes import AgentMode
 from swath.store.rows import Snapshot
 
+DUE = 2000  # timers handled in one turn at most: a cut network makes those of all attempts due in the same moment
+
 
 class Core:
     """The scheduler's mind. Not thread-safe; when anything raises it is thrown away and loaded again (crash-only)."""
@@ -76,7 +78,7 @@ class Core:
         turn = Turn(self.state, now)
         for event in events:
             _REACTIONS[type(event)](turn, event)
-        for kind, key in self.state.timers.take_due(now):
+        for kind, key in self.state.timers.take_due(now, DUE):
             _DUE[kind](turn, key)
         _index_waiting(turn)
         launching.place(turn)

@@ -71,10 +71,10 @@ class Timers:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def take_due(self, now: datetime) -> list[tuple[Kind, Key]]:
-        """What is due, in order; each is told once."""
+    def take_due(self, now: datetime, most: int) -> list[tuple[Kind, Key]]:
+        """What is due, in order, at most `most` of it; each is told once."""
         due: list[tuple[Kind, Key]] = []
-        while (at := self.next_at) is not None and at <= now:
+        while len(due) < most and (at := self.next_at) is not None and at <= now:
             _, kind, key = heapq.heappop(self._heap)
             del self._at[(kind, key)]
             due.append((kind, key))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from swath.domain.attempts import AttemptReport
+from swath.domain.changes import ChangeAttempt
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, JobState, TaskState
 from tests.scheduler.world import World, a_job
@@ -131,3 +132,18 @@ def test_m23_an_unreachable_attempt_that_nobody_asked_about_again_keeps_its_firs
         world.say(attempt_id, "UNREACHABLE", uuid=None).advance(90)
     world.offer()
     assert world.attempt(attempt_id).state is AttemptState.LOST
+
+
+def test_m23_a_partition_of_very_many_attempts_is_written_by_slices():
+    """6,000 waits that end in the same moment are some transactions, one turn after the other."""
+    world = World().subscribe().submit(a_job(size=6000, cpus=0.001, mem=1))
+    for agent in ("a1", "a2", "a3", "a4", "a5", "a6"):
+        world.offer(agent, cpus=8)
+    gone = [world.an_update(attempt.id, "UNREACHABLE", uuid=None) for attempt in world.launched()]
+    world.happen(*gone)
+    world.now += timedelta(seconds=301)
+    slices = []
+    while lost := [attempt for attempt in world.happen().changes if isinstance(attempt, ChangeAttempt)]:
+        slices.append(len(lost))
+    assert sum(slices) == 6000
+    assert max(slices) <= 2000

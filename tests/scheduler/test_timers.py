@@ -13,8 +13,8 @@ def test_a_timer_set_again_is_told_once_and_at_the_later_time():
     timers = Timers()
     for seconds in (1, 5):
         timers.set(Kind.RETRY, NOON + timedelta(seconds=seconds), ("j1", 0))
-    assert timers.take_due(NOON + timedelta(seconds=4)) == []
-    assert timers.take_due(NOON + timedelta(seconds=5)) == [(Kind.RETRY, ("j1", 0))]
+    assert timers.take_due(NOON + timedelta(seconds=4), 100) == []
+    assert timers.take_due(NOON + timedelta(seconds=5), 100) == [(Kind.RETRY, ("j1", 0))]
     assert timers.next_at is None
 
 
@@ -26,5 +26,13 @@ def test_cleared_timers_do_not_pile_up():
         if number >= 10:
             timers.clear(Kind.DEADLINE, (f"j{number}", 0))
     assert len(timers) <= 2 * 10 + 64 + 1
-    due = timers.take_due(NOON + timedelta(days=3650))
+    due = timers.take_due(NOON + timedelta(days=3650), 100)
     assert [key for _, (key, _) in due] == [f"j{number}" for number in range(9, -1, -1)]
+
+
+def test_no_more_is_told_at_once_than_was_asked_for():
+    """The rest is due still, and told the next time."""
+    timers = Timers()
+    for number in range(5):
+        timers.set(Kind.DOUBT, NOON, (f"a{number}", 0))
+    assert [len(timers.take_due(NOON, 2)) for _ in range(4)] == [2, 2, 1, 0]
