@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test check bench simulate simulate-nightly lock vendor clean
+.PHONY: help install demo up down test check bench simulate simulate-nightly soak lock vendor clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -46,6 +46,11 @@ simulate: install  ## hours of faults on a virtual clock: SEEDS=100 fresh ones, 
 
 simulate-nightly: install  ## 10,000 fresh seeds, to the end whatever fails (some hours)
 	$(BIN)/python -m tests.simulation 10000 --keep-going
+
+MINUTES ?= 10
+TASKS ?= 5000
+soak: install  ## kill and stop real processes at random under 5,000 tasks (MINUTES=10 TASKS=5000 SEED=)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --tasks $(TASKS) $(if $(SEED),--seed $(SEED))
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	./vendor/lock.sh --upgrade && images/eo-base/lock.sh && deploy/lock.sh

@@ -34,9 +34,10 @@ class Diary:
 
     def script(self, seconds: float = 0) -> str:
         """A shell script for a task with an INDEX. `>>` opens for appending, so lines of many processes never mix."""
-        return "\n".join([self._say("begin"), f"sleep {seconds}" if seconds else "", self._say("end"), ""])
+        return "\n".join([self.say("begin"), f"sleep {seconds}" if seconds else "", self.say("end"), ""])
 
-    def _say(self, word: str) -> str:
+    def say(self, word: str) -> str:
+        """The command that appends a line."""
         return f'echo "{word} $INDEX $SWATH_ATTEMPT" >> {self.path}'
 
     def read(self) -> list[Line]:

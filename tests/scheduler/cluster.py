@@ -33,10 +33,18 @@ class Cluster:
     """Programs are started by name, and may be killed by name."""
 
     def __init__(
-        self, directory: Path, *, url: str | None = None, cpus: float = 4, mem: int = 4096, interval_s: float = 1.0
+        self,
+        directory: Path,
+        *,
+        url: str | None = None,
+        cpus: float = 4,
+        mem: int = 4096,
+        interval_s: float = 1.0,
+        agents: int = 1,
     ) -> None:
+        """`cpus` and `mem` are each agent's."""
         self.directory = directory
-        self.cpus, self.mem, self.interval_s = cpus, mem, interval_s
+        self.cpus, self.mem, self.interval_s, self.agents = cpus, mem, interval_s, agents
         self.url = url or f"sqlite:///{directory}/swath.db"
         upgrade(self.url)
         self.database = Database(self.url)
@@ -48,6 +56,7 @@ class Cluster:
         ports = self.directory / "local" / "ports.json"
         before = ports.stat().st_mtime_ns if ports.exists() else 0
         amounts = ["--cpus", str(self.cpus), "--mem", str(self.mem), "--disk", "10000"]
+        amounts += ["--agents", str(self.agents)]
         where = ["--port", "0", "--agent-port", "0", "--work-dir", str(self.directory / "local")]
         self._start("local", [*where, *amounts, "--allocation-interval", str(self.interval_s)], {})
         self.wait_until(lambda: ports.exists() and ports.stat().st_mtime_ns != before, 20)
@@ -94,10 +103,14 @@ class Cluster:
 
     def kill_executors(self) -> int:
         """kill -9 every executor of this cluster; returns how many there were."""
-        mine = [process for process in psutil.process_iter() if self._is_executor(process)]
+        mine = self.find_executors()
         for process in mine:
             process.kill()
         return len(mine)
+
+    def find_executors(self) -> list[psutil.Process]:
+        """The executors of this cluster that live."""
+        return [process for process in psutil.process_iter() if self._is_executor(process)]
 
     def _is_executor(self, process: psutil.Process) -> bool:
         try:
