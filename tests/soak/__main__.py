@@ -6,6 +6,7 @@ import argparse
 import json
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -40,15 +41,24 @@ def main() -> int:
         console.print(ABSENT)
         return 2
     directory = Path(tempfile.mkdtemp(prefix="swath-soak-", dir=given.directory))
-    directory.chmod(0o755)  # PostgreSQL's user goes through
-    (directory / "postgres").mkdir()
-    server = Server(programs, directory / "postgres", fsync=False)
-    server.start()
-    try:
-        report = Soak(directory, server, seed=given.seed, minutes=given.minutes, tasks=given.tasks).run()
-    finally:
-        server.stop("immediate")
+    with tempfile.TemporaryDirectory(
+        prefix="swath-soak-postgres-"
+    ) as data:  # PostgreSQL's user may not enter every other
+        server = Server(programs, Path(data), fsync=False)
+        server.start()
+        try:
+            report = Soak(directory, server, seed=given.seed, minutes=given.minutes, tasks=given.tasks).run()
+            if report["problems"]:
+                _dump(programs, server, directory / "database.sql")
+        finally:
+            server.stop("immediate")
+            shutil.copy(Path(data) / "log", directory / "postgres.log")
     return _tell(report, directory, given)
+
+
+def _dump(programs: Path, server: Server, path: Path) -> None:
+    url = server.url.replace("+psycopg", "")
+    subprocess.run([programs / "pg_dump", "--inserts", "--file", path, url], check=False)
 
 
 def _parse() -> argparse.Namespace:
@@ -180,7 +190,7 @@ def _tell(report: dict[str, Any], directory: Path, given: argparse.Namespace) ->
         )
     if failed or given.keep:
         (directory / "report.json").write_text(json.dumps(report))
-        console.print(f"logs, sandboxes and database: {directory}")
+        console.print(f"logs, outputs, sandboxes and database: {directory}")
     else:
         shutil.rmtree(directory, ignore_errors=True)
     return 1 if failed else 0
