@@ -58,6 +58,7 @@ class Agent:
     connected: bool = True
     unreachable_at: float | None = None  # when a broken connection makes it unreachable
     used: Bundle = EMPTY
+    used_by_role: dict[str, Bundle] = field(default_factory=dict)
     offered: Bundle = EMPTY
     kept_kills: list[KillTask] = field(default_factory=list)  # while the connection is broken
     executors: dict[tuple[str, str], Executor] = field(default_factory=dict)  # (framework id, executor id)
@@ -272,6 +273,7 @@ def rescind(state: MasterState, offers: Iterable[Offer]) -> list[MasterEffect]:
 def occupy(state: MasterState, framework: Framework, agent_id: str, role: str, bundle: Bundle) -> None:
     agent = state.agents[agent_id]
     agent.used = agent.used + bundle
+    agent.used_by_role[role] = agent.used_by_role.get(role, EMPTY) + bundle
     framework.used_by_role[role] = framework.used_by_role.get(role, EMPTY) + bundle
 
 
@@ -279,6 +281,7 @@ def release(state: MasterState, framework: Framework, agent_id: str, role: str, 
     agent = state.agents.get(agent_id)
     if agent is not None:
         agent.used = agent.used - bundle
+        agent.used_by_role[role] = agent.used_by_role.get(role, EMPTY) - bundle
     framework.used_by_role[role] = framework.used_by_role.get(role, EMPTY) - bundle
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from local.allocator import to_document
@@ -25,26 +25,10 @@ from local.statuses import VERSION
 Json = dict[str, Any]
 
 
-# --- what is used, by role ------------------------------------------------------------------------------------------
+# --- what is used or offered, by role ---------------------------------------------------------------------------------
 
 
-def _holdings(
-    state: MasterState, *, agent_id: str | None = None, framework_id: str | None = None
-) -> Iterator[tuple[str, Bundle]]:
-    """(role, bundle) of every executor and every task that holds resources."""
-    for agent in state.agents.values():
-        if agent_id in (None, agent.agent_id):
-            for (owner, _), executor in agent.executors.items():
-                if framework_id in (None, owner):
-                    yield role_of(executor.info), executor.bundle
-    for framework in state.frameworks.values():
-        if framework_id in (None, framework.framework_id):
-            for task in framework.tasks.values():
-                if agent_id in (None, task.agent_id) and not task.released:
-                    yield role_of(task.info), task.bundle
-
-
-def _wire_by_role(parts: Iterator[tuple[str, Bundle]], *, ranges_first: bool = False) -> list[Json]:
+def _wire_by_role(parts: Iterable[tuple[str, Bundle]], *, ranges_first: bool = False) -> list[Json]:
     totals: dict[str, Bundle] = {}
     for role, bundle in parts:
         totals[role] = totals.get(role, EMPTY) + bundle
@@ -55,12 +39,12 @@ def _wire_by_role(parts: Iterator[tuple[str, Bundle]], *, ranges_first: bool = F
     ]
 
 
-def _offers(state: MasterState, *, agent_id: str | None = None, framework_id: str | None = None) -> list[Offer]:
-    return [
-        offer
-        for offer in state.offers.values()
-        if agent_id in (None, offer.agent_id) and framework_id in (None, offer.framework_id)
-    ]
+def _offers_by_agent(state: MasterState) -> Mapping[str, list[Offer]]:
+    """Once for all agents: there may be thousands of both."""
+    found: dict[str, list[Offer]] = defaultdict(list)
+    for offer in state.offers.values():
+        found[offer.agent_id].append(offer)
+    return found
 
 
 def _offered(offers: list[Offer]) -> Iterator[tuple[str, Bundle]]:
@@ -71,11 +55,12 @@ def _offered(offers: list[Offer]) -> Iterator[tuple[str, Bundle]]:
 
 
 def get_agents(state: MasterState) -> Json:
-    agents = [_agent_document(state, agent) for agent in state.agents.values()]
+    offers = _offers_by_agent(state)
+    agents = [_agent_document(state, agent, offers.get(agent.agent_id, [])) for agent in state.agents.values()]
     return {"agents": agents, "recovered_agents": list(state.recovered_agents.values())}
 
 
-def _agent_document(state: MasterState, agent: Agent) -> Json:
+def _agent_document(state: MasterState, agent: Agent, offers: list[Offer]) -> Json:
     document: Json = {
         "agent_info": agent.info,
         "active": state.is_active(agent),
@@ -87,10 +72,9 @@ def _agent_document(state: MasterState, agent: Agent) -> Json:
     if agent.reregistered_at is not None:
         document["reregistered_time"] = nanoseconds(agent.reregistered_at)
     document["total_resources"] = agent.total.to_wire(form="both")
-    allocated = _wire_by_role(_holdings(state, agent_id=agent.agent_id))
+    allocated = _wire_by_role(agent.used_by_role.items())
     if allocated:
         document["allocated_resources"] = allocated
-    offers = _offers(state, agent_id=agent.agent_id)
     if offers:
         document["offered_resources"] = _wire_by_role(_offered(offers), ranges_first=True)
     document["capabilities"] = [{"type": name} for name in AGENT_CAPABILITIES]
@@ -123,10 +107,10 @@ def _framework_document(state: MasterState, framework: Framework) -> Json:
     }
     if framework.unregistered_at:
         document["unregistered_time"] = nanoseconds(framework.unregistered_at)
-    offers = _offers(state, framework_id=framework.framework_id)
+    offers = list(state.offers_of(framework.framework_id))
     if offers:
         document["offers"] = [to_document(state, offer) for offer in offers]
-    allocated = _wire_by_role(_holdings(state, framework_id=framework.framework_id))
+    allocated = _wire_by_role(framework.used_by_role.items())
     if allocated:
         document["allocated_resources"] = allocated
     if offers:
@@ -236,14 +220,12 @@ def _slave(state: MasterState, agent: Agent) -> Json:
 
 def make_slaves(state: MasterState) -> Json:
     """/slaves: as in /state, and the resources in full."""
-    slaves = []
+    slaves, offers = [], _offers_by_agent(state)
     for agent in state.agents.values():
         full = {
             **full_by_reservation(agent.total),
-            "used_resources_full": _wire_by_role(_holdings(state, agent_id=agent.agent_id)),
-            "offered_resources_full": _wire_by_role(
-                _offered(_offers(state, agent_id=agent.agent_id)), ranges_first=True
-            ),
+            "used_resources_full": _wire_by_role(agent.used_by_role.items()),
+            "offered_resources_full": _wire_by_role(_offered(offers.get(agent.agent_id, [])), ranges_first=True),
         }
         slaves.append(_slave(state, agent) | full)
     return {"slaves": slaves, "recovered_slaves": list(state.recovered_agents.values())}
@@ -257,7 +239,7 @@ def make_frameworks(state: MasterState) -> Json:
 
 
 def _framework(state: MasterState, framework: Framework) -> Json:
-    info, offers = framework.info, _offers(state, framework_id=framework.framework_id)
+    info, offers = framework.info, list(state.offers_of(framework.framework_id))
     offered = sum_bundles(offer.bundle for offer in offers)
     return {
         "id": framework.framework_id,

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     register_anew: bool = False  # take a new framework id after the master has removed the old one
     log_format: Literal["console", "json"] = "console"
     http_port: int = 0  # of the metrics, on loopback; 0 for none
-    lease_s: float = Field(default=15.0, gt=1)  # of the leadership
+    lease_s: float = Field(default=10.0, gt=1)  # of the leadership: a take-over may have to wait so long
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
