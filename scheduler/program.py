@@ -38,6 +38,7 @@ log = structlog.get_logger()
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
+GOOD_LIFE_S = 10.0  # of a core: whatever ends it after that is a new failure, not the same one again
 JOIN_S = 5.0  # for the driver's thread to end
 STANDBY_S = (
     0.5  # between two looks at the lead: a standby takes over so soon after a release, or a death on its own host
@@ -226,7 +227,7 @@ class Scheduler:
 
     def _count_failure(self, lived_s: float) -> float:
         """Seconds to wait, longer each time unless the core had lived well."""
-        self._failures = 1 if lived_s > LONGEST_BACKOFF_S else self._failures + 1
+        self._failures = 1 if lived_s > GOOD_LIFE_S else self._failures + 1
         return back_off_s(FIRST_BACKOFF_S, self._failures - 1, longest_s=LONGEST_BACKOFF_S)
 
 

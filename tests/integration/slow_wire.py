@@ -21,6 +21,8 @@ class SlowWire:
         self._kept: bytes | None = None  # what a request must contain to be kept back
         self._released = threading.Event()
         self.caught = threading.Event()  # something is being kept back
+        self._doomed: tuple[bytes, bool] | None = None  # what a request must contain, and whether it still passes
+        self.lost = 0  # requests that broke their connection
         self.answers: list[bytes] = []  # the first bytes that came back on connections whose request was kept back
         self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -33,6 +35,10 @@ class SlowWire:
     def release(self) -> None:
         """Let what was kept back go on to the target."""
         self._released.set()
+
+    def lose(self, words: bytes, *, answer_only: bool) -> None:
+        """The next request with `words` in it breaks its connection: it never arrives, or it does and its answer is lost."""
+        self._doomed = (words, answer_only)
 
     def stall(self) -> None:
         """Nothing passes, and nobody is told: the cable is out."""
@@ -74,27 +80,49 @@ class SlowWire:
         target.settimeout(None)
         with self._lock:
             self._sockets |= {client, target}
-        was_kept = threading.Event()
-        back = threading.Thread(target=self._pump, args=(target, client, was_kept, False), daemon=True)
+        was_kept, is_doomed = threading.Event(), threading.Event()
+        back = threading.Thread(target=self._pump_back, args=(target, client, was_kept, is_doomed), daemon=True)
         back.start()
-        self._pump(client, target, was_kept, True)
+        self._pump(client, target, was_kept, is_doomed)
         back.join()
         with self._lock:
             self._sockets -= {client, target}
         client.close()
         target.close()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, was_kept: threading.Event, is_request: bool) -> None:
+    def _pump(
+        self, client: socket.socket, target: socket.socket, was_kept: threading.Event, is_doomed: threading.Event
+    ) -> None:
         with suppress(OSError):
-            while data := source.recv(CHUNK):
-                if is_request and self._kept is not None and self._kept in data:
+            while data := client.recv(CHUNK):
+                if self._kept is not None and self._kept in data:
                     self._kept = None
                     was_kept.set()
                     self.caught.set()
                     self._released.wait()
-                elif not is_request and was_kept.is_set():
-                    self.answers.append(data)
+                if self._doomed is not None and self._doomed[0] in data:
+                    (_, passes), self._doomed = self._doomed, None
+                    is_doomed.set()
+                    self.lost += 1
+                    if not passes:
+                        break
                 self._open.wait()
-                sink.sendall(data)
+                target.sendall(data)
         with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
+            target.shutdown(socket.SHUT_WR)
+            if is_doomed.is_set():
+                client.shutdown(socket.SHUT_RDWR)
+
+    def _pump_back(
+        self, target: socket.socket, client: socket.socket, was_kept: threading.Event, is_doomed: threading.Event
+    ) -> None:
+        with suppress(OSError):
+            while data := target.recv(CHUNK):
+                if was_kept.is_set():
+                    self.answers.append(data)
+                if is_doomed.is_set():
+                    break
+                self._open.wait()
+                client.sendall(data)
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR if is_doomed.is_set() else socket.SHUT_WR)
