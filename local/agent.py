@@ -11,6 +11,7 @@ from local.agent_executors import (
     end_overdue,
     on_exited,
     on_kill_task,
+    on_launch_failed,
     on_message,
     on_run_task,
     on_started,
@@ -30,6 +31,7 @@ from local.messages import (
     DrainAgent,
     FrameworkSubscribed,
     KillTask,
+    LaunchFailed,
     MasterChanged,
     MessageToExecutor,
     MessageToScheduler,
@@ -86,6 +88,8 @@ class Agent:
                 return effects + self._finish_recovery(now) + end_drain(state) + stop_when_empty(state)
             case StreamClosed():
                 return self._on_stream_closed(event.stream)
+            case LaunchFailed():
+                return on_launch_failed(settings, state, event, now) + stop_when_empty(state)
             case AgentAccepted():
                 return self._on_accepted(now)
             case FrameworkSubscribed():

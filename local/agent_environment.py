@@ -7,6 +7,7 @@ from typing import Any
 
 from local.agent_state import AgentSettings
 from local.messages import StartProcess
+from local.resources import role_of
 from local.statuses import format_duration
 from local.tokens import make_claims
 
@@ -47,6 +48,7 @@ def make_start(
         environment=_make_environment(settings, agent_id, framework_info, info, directory)
         | _make_token_variable(settings, info, container_id),
         directory=directory,
+        container=info.get("container"),
     )
 
 
@@ -80,6 +82,11 @@ def _make_environment(
     if checkpoint:
         environment["MESOS_RECOVERY_TIMEOUT"] = settings.recovery_timeout
         environment["MESOS_SUBSCRIPTION_BACKOFF_MAX"] = settings.subscription_backoff_max
+    if info.get("container", {}).get("type") == "DOCKER":
+        # The sandbox is a mount there, MESOS_DIRECTORY stays a path of the host (surprise 45).
+        environment["MESOS_SANDBOX"] = "/mnt/mesos/sandbox"
+        environment["MESOS_CONTAINER_NAME"] = f"mesos-{directory.rpartition('/')[2]}"
+        environment["MESOS_ALLOCATION_ROLE"] = role_of(info)
     for variable in info["command"].get("environment", {}).get("variables", ()):
         environment[variable["name"]] = variable.get("value", "")
     return environment

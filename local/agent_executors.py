@@ -13,6 +13,7 @@ from local.messages import (
     ExecutorExited,
     KillProcess,
     KillTask,
+    LaunchFailed,
     MessageToExecutor,
     OpenStream,
     Record,
@@ -63,8 +64,20 @@ def on_run_task(settings: AgentSettings, state: AgentState, message: RunTask, no
     return effects + _deliver(executor, message.task)
 
 
+def on_launch_failed(settings: AgentSettings, state: AgentState, event: LaunchFailed, now: float) -> list[AgentEffect]:
+    """FAILURE has the status -1 then (transcript 14)."""
+    executor = state.executors.get(event.container_id)
+    if executor is not None:
+        executor.death = _make_launch_death(event.problem)
+    return on_exited(settings, state, event.container_id, -1, now)
+
+
 def _make_fetch_death(executor: Executor) -> Death:
     problem = f"Failed to fetch all URIs for container '{executor.container_id}': exited with status 1"
+    return _make_launch_death(problem)
+
+
+def _make_launch_death(problem: str) -> Death:
     return Death(reason="REASON_CONTAINER_LAUNCH_FAILED", message=f"Failed to launch container: {problem}")
 
 
@@ -217,16 +230,16 @@ def end_overdue(settings: AgentSettings, state: AgentState, now: float) -> list[
             continue
         executor.due_at = None
         if executor.phase is Phase.REGISTERING:
-            executor.death = _make_registration_death(settings, state)
+            executor.death = _make_registration_death(settings, state, executor)
         executor.phase = Phase.TERMINATING
         effects.append(KillProcess(container_id=executor.container_id))
     return effects
 
 
-def _make_registration_death(settings: AgentSettings, state: AgentState) -> Death:
+def _make_registration_death(settings: AgentSettings, state: AgentState, executor: Executor) -> Death:
     if state.recovering_until is None:
         limit = format_duration(settings.registration_timeout_s)
-        message = f"Executor did not register within {limit}"
+        message = f"Executor did not register within {limit}" + ("; Container killed" if executor.in_docker else "")
         return Death(reason="REASON_EXECUTOR_REGISTRATION_TIMEOUT", message=message)
     # TASK_GONE, not FAILED (surprise 17).
     limit = format_duration(settings.reregistration_timeout_s)

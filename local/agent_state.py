@@ -45,9 +45,17 @@ class Executor:
     due_at: float | None = None  # REGISTERING: give up then; TERMINATING: SIGKILL then
     death: Death = field(default_factory=Death)
 
+    def __post_init__(self) -> None:
+        if self.in_docker:
+            self.death = Death(message="Container terminated")
+
     @property
     def executor_id(self) -> str:
         return str(self.info["executor_id"]["value"])
+
+    @property
+    def in_docker(self) -> bool:
+        return bool(self.info.get("container", {}).get("type") == "DOCKER")
 
 
 @dataclass(kw_only=True, slots=True)

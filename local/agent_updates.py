@@ -59,7 +59,7 @@ def make_container_status(executor: Executor) -> Json:
         "container_id": {"value": executor.container_id},
         "network_infos": [{"ip_addresses": [{"protocol": "IPv4", "ip_address": "127.0.0.1"}]}],
     }
-    if executor.pid is not None:
+    if executor.pid is not None and not executor.in_docker:
         status["executor_pid"] = executor.pid
     return status
 

@@ -61,6 +61,14 @@ class ProcessExited:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LaunchFailed:
+    """An executor's container could not be made; `problem` says why, in the words of whoever was to make it."""
+
+    container_id: str
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Started:
     """The agent starts; `alive` are the containers of its checkpoint whose processes still run."""
 
@@ -122,6 +130,7 @@ class StartProcess:
     arguments: tuple[str, ...]  # with argv[0]
     environment: Mapping[str, str]
     directory: str  # absolute path of the sandbox
+    container: Json | None = None  # ContainerInfo of an executor that is to run in a container
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -327,7 +336,16 @@ AgentMessage = (
 
 MasterEvent = Call | OperatorCall | StreamClosed | Timer | AgentMessage
 AgentEvent = (
-    Call | StreamClosed | Timer | Started | MasterChanged | Unregister | ProcessStarted | ProcessExited | MasterMessage
+    Call
+    | StreamClosed
+    | Timer
+    | Started
+    | MasterChanged
+    | Unregister
+    | ProcessStarted
+    | ProcessExited
+    | LaunchFailed
+    | MasterMessage
 )
 StreamEffect = Respond | OpenStream | SendEvent | CloseStream
 MasterEffect = StreamEffect | ToAgent

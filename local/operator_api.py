@@ -130,6 +130,8 @@ _MASTER_PAGES: dict[str, Callable[[MasterState], Json]] = {
     "/slaves": state_json.make_slaves,
     "/frameworks": state_json.make_frameworks,
     "/roles": state_json.get_roles,
+    "/maintenance/schedule": lambda state: master_maintenance.get_schedule(state)["schedule"],
+    "/maintenance/status": lambda state: master_maintenance.get_status(state)["status"],
 }
 _MASTER_CALLS: dict[str, Callable[[MasterState, float], Json | None]] = {
     "GET_HEALTH": lambda state, now: {"healthy": True},

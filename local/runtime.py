@@ -17,6 +17,7 @@ from local.messages import (
     CloseStream,
     Effect,
     KillProcess,
+    LaunchFailed,
     MasterEvent,
     OpenStream,
     OperatorCall,
@@ -184,6 +185,9 @@ class Runtime:
                 host.journal.append(effect.record)
             case KillProcess():
                 host.processes.kill(effect.container_id)
+            case StartProcess() if effect.container is not None:
+                problem = "local runs executors as processes, and never in containers"
+                self._queue.append((host, LaunchFailed(container_id=effect.container_id, problem=problem)))
             case StartProcess():
                 started = host.processes.start(effect)
                 if started is None:

@@ -22,11 +22,12 @@ class ShapeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: a nested shape, or a function that reads a scalar. `required` and `repeated` as in protobuf."""
+    """One field: a nested shape, or a function that reads a scalar. The rest as in protobuf: a default is filled in."""
 
     kind: Shape | Callable[[str, Any], Any]
     required: bool = False
     repeated: bool = False
+    default: Any = None
 
 
 def convert(shape: Shape, document: Any) -> Json:
@@ -47,6 +48,8 @@ def _convert_message(shape: Shape, document: Json, path: str, missing: list[str]
         if value is None:
             if field.required:
                 missing.append(path + name)
+            elif field.default is not None:
+                result[name] = field.default
             continue
         if field.repeated:
             if not isinstance(value, list):
@@ -167,12 +170,32 @@ COMMAND: Shape = {
     "arguments": Field(text, repeated=True),
     "user": Field(text),
 }
+_DOCKER: Shape = {
+    "image": Field(text, required=True),
+    "network": Field(one_of("HOST", "BRIDGE", "NONE", "USER"), default="HOST"),
+    "port_mappings": Field(anything, repeated=True),
+    "privileged": Field(boolean, default=False),
+    "parameters": Field(anything, repeated=True),
+    "force_pull_image": Field(boolean),
+    "volume_driver": Field(text),
+}
+CONTAINER: Shape = {
+    "type": Field(one_of("DOCKER", "MESOS"), required=True),
+    "volumes": Field(anything, repeated=True),
+    "hostname": Field(text),
+    "docker": Field(_DOCKER),
+    "mesos": Field(anything),
+    "network_infos": Field(anything, repeated=True),
+    "linux_info": Field(anything),
+    "rlimit_info": Field(anything),
+    "tty_info": Field(anything),
+}
 EXECUTOR_INFO: Shape = {
     "type": Field(one_of("UNKNOWN", "DEFAULT", "CUSTOM")),
     "executor_id": Field(_ID, required=True),
     "framework_id": Field(_ID),
     "command": Field(COMMAND),
-    "container": Field(anything),
+    "container": Field(CONTAINER),
     "resources": Field(RESOURCE, repeated=True),
     "name": Field(text),
     "source": Field(text),

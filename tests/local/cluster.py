@@ -57,6 +57,7 @@ class Cluster:
         self.agents: dict[str, Agent] = {}
         self.ports: dict[int, str] = {}
         self.count = 0
+        self.started: list[StartProcess] = []
         self.pids: dict[str, int] = {}
         self.answer: Any = None
         self.down: list[str] = []  # agents
@@ -113,6 +114,7 @@ class Cluster:
             case StopAgent():
                 self.down.append(at.state.agent_id)
             case StartProcess():
+                self.started.append(effect)
                 self.pids[effect.container_id] = 1000 + len(self.pids)
                 pid = self.pids[effect.container_id]
                 return [(at, ProcessStarted(container_id=effect.container_id, pid=pid, mark="m"))]

@@ -52,6 +52,13 @@ def find_masters(rows: list[tuple[float, str, Json]]) -> list[Json]:
     return list(found.values())
 
 
+def find_refusals(rows: list[tuple[float, str, Json]]) -> dict[str, str]:
+    """Executor id -> why its container was not started."""
+    updates = [row["event"]["update"]["status"] for _, _, row in rows if row.get("event", {}).get("type") == "UPDATE"]
+    failed = [status for status in updates if status.get("reason") == "REASON_CONTAINER_LAUNCH_FAILED"]
+    return {s["executor_id"]["value"]: s["message"].removeprefix("Failed to launch container: ") for s in failed}
+
+
 def is_starting(status: str) -> bool:
     """A real master or agent that has just begun: "has not finished recovery", or not even its paths are known."""
     return "503" in status or "404" in status

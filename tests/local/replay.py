@@ -14,11 +14,12 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from local.agent_state import Phase
+from local.agent_state import Executor, Phase
 from local.calls import CallError, read_executor_call, read_operator_call, read_scheduler_call
 from local.master_operator import CALLS
 from local.messages import (
     Call,
+    LaunchFailed,
     OpenStream,
     OperatorCall,
     ProcessExited,
@@ -29,7 +30,7 @@ from local.operator_api import answer_master
 from local.replies import Reply
 
 from .cluster import Cluster
-from .recording import Difference, Names, is_starting, subject_of, to_sorted
+from .recording import Difference, Names, find_refusals, is_starting, subject_of, to_sorted
 
 Json = dict[str, Any]
 COMPARED_DOCUMENTS = {
@@ -49,6 +50,7 @@ class Replay(Cluster):
         self.cut: set[str] = set()
         self.shared: dict[tuple[str, int], list[str]] = {}  # executors of several agents wrote to one file
         self.current: dict[tuple[str, int], str] = {}  # (file, stream number) -> our stream
+        self.refusals = find_refusals(self.rows)
         self.compared = 0
 
     def run(self) -> int:
@@ -224,8 +226,14 @@ class Replay(Cluster):
         agent = self.agents[failure["agent_id"]["value"]]
         for executor in list(agent.state.executors.values()):
             if executor.executor_id == failure["executor_id"]["value"]:
-                event = ProcessExited(container_id=executor.container_id, status=failure["status"])
-                self.feed(agent, event)
+                self.feed(agent, self.make_end(executor, failure["status"]))
+
+    def make_end(self, executor: Executor, status: int) -> ProcessExited | LaunchFailed:
+        """How it ended is what the recording says: also in which words Docker refused to start it."""
+        problem = self.refusals.get(executor.executor_id) if executor.in_docker else None
+        if problem is not None:
+            return LaunchFailed(container_id=executor.container_id, problem=problem)
+        return ProcessExited(container_id=executor.container_id, status=status)
 
     def end_executors_of(self, file: str) -> None:
         """Those that wrote to this file and were told to shut down."""
@@ -233,7 +241,7 @@ class Replay(Cluster):
         for agent in self.agents.values():
             for executor in list(agent.state.executors.values()):
                 if executor.stream in streams and executor.phase is Phase.TERMINATING:
-                    self.feed(agent, ProcessExited(container_id=executor.container_id, status=0))
+                    self.feed(agent, self.make_end(executor, -1 if executor.in_docker else 0))
 
     def compare(self, stream: str, recorded: Json, t: float) -> None:
         """The first of ours about the same thing must be equal."""

@@ -230,3 +230,16 @@ def test_an_operator_drains_an_agent_over_http(local: LocalProcess) -> None:
     assert operate("REACTIVATE_AGENT", body) == (200, {})
     scheduler.wait_for_offer(after=seen)
     scheduler.close()
+
+
+def test_an_executor_that_asks_for_a_container_is_not_started_without(local: LocalProcess) -> None:
+    """As if Docker had refused: FAILURE with -1, and TASK_FAILED that says why."""
+    scheduler = SchedulerClient(local.port)
+    offer = scheduler.wait_for_offer()
+    container = {"container": {"type": "DOCKER", "docker": {"image": "base:local"}}}
+    scheduler.launch(offer, make_task("t", offer["agent_id"]["value"], make_executor() | container))
+    status = scheduler.wait_for_status("t", "TASK_FAILED")
+    assert status["reason"] == "REASON_CONTAINER_LAUNCH_FAILED"
+    assert status["message"].endswith("local runs executors as processes, and never in containers")
+    assert scheduler.wait_for(lambda e: e["type"] == "FAILURE")["failure"]["status"] == -1
+    scheduler.close()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .recording import Json
 from .replay import Replay
 
 FOLDERS: dict[str, dict[str, Any]] = {
@@ -39,6 +42,7 @@ FOLDERS: dict[str, dict[str, Any]] = {
     "10b-kill-only-task-of-starting-executor": {},
     "11-attributes-domains-ports": {},
     "12-files-api-operator-api": {},
+    "14-docker-custom-executor": {},
     "16-several-offers-of-one-agent": {},
 }
 
@@ -47,3 +51,36 @@ FOLDERS: dict[str, dict[str, Any]] = {
 def test_the_same_calls_give_the_same_answers_and_events_as_a_real_mesos(transcripts: Path, folder: str) -> None:
     """Every recorded event has its equal among ours, and we say nothing that was not recorded."""
     assert Replay(transcripts / folder, **FOLDERS[folder]).run() > 5
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_executors_get_the_variables_that_a_real_mesos_gave_them(transcripts: Path, folder: str) -> None:
+    """All MESOS_ variables but those that name its libraries, and of the others none that the real one did not set."""
+    played = Replay(transcripts / folder, **FOLDERS[folder])
+    played.run()
+    for path in sorted((transcripts / folder).glob("env*.json")):
+        recorded = json.loads(path.read_text())
+        given = find_environment(played, recorded)
+        expected = {name: value for name, value in recorded["MESOS_*"].items() if "NATIVE" not in name}
+        expected = played.names.translate(to_relative(expected))
+        assert to_relative({n: v for n, v in given.items() if n.startswith("MESOS_")}) == expected, path.name
+        others = {name: value for name, value in given.items() if not name.startswith("MESOS_")}
+        assert others.items() <= recorded["other"].items(), path.name
+
+
+def find_environment(played: Replay, recorded: Json) -> Json:
+    """Of the newest start of the same executor, on the same agent."""
+    all_of_it = recorded["MESOS_*"] | recorded["other"]
+    names = ("MESOS_EXECUTOR_ID", "MESOS_SLAVE_PID", "REC_SUFFIX")
+    wanted = {name: all_of_it[name] for name in names if name in all_of_it}
+    found = [start.environment for start in played.started if wanted.items() <= start.environment.items()]
+    return dict(found[-1])
+
+
+def to_relative(environment: Json) -> Json:
+    """Sandboxes without the work directory that they are in, and without the run, which has another id with us."""
+    run = re.compile(r"^(.*/)?(?=slaves/)|(?<=/runs/).*|(?<=^mesos-).*")
+    return {
+        name: run.sub("", value) if "/runs/" in value or "CONTAINER" in name else value
+        for name, value in environment.items()
+    }

@@ -77,7 +77,10 @@ class Timeline:
     def agent_settings(self, number: int, t: float) -> Json:
         """Arguments of AgentSettings, apart from info."""
         flags = self.agent_flags(number, t)
-        return {ours: to_seconds(flags[name]) for name, ours in _AGENT_DURATIONS.items() if name in flags}
+        settings: Json = {ours: to_seconds(flags[name]) for name, ours in _AGENT_DURATIONS.items() if name in flags}
+        settings["recovery_timeout"] = flags.get("recovery_timeout", "15mins")
+        settings["subscription_backoff_max"] = flags.get("executor_reregistration_timeout", "2secs")
+        return settings | {"cleans_up": flags.get("recover") == "cleanup"}
 
     def resources(self, number: int, t: float) -> list[Json]:
         """As AgentInfo has them."""
