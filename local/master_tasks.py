@@ -32,9 +32,12 @@ Json = dict[str, Any]
 
 
 def on_status(state: MasterState, update: StatusUpdated, now: float) -> list[MasterEffect]:
-    """An update on its way from an agent to the scheduler; passed on even for an unknown task (surprise 2)."""
+    """An update on its way from an agent to the scheduler; passed on even for an unknown task (surprise 2).
+
+    "Ignoring status update from unknown agent": it sends it again once it is registered (transcript 07b).
+    """
     framework = state.frameworks.get(update.framework_id)
-    if framework is None:
+    if framework is None or update.agent_id not in state.agents:
         return []
     task = framework.tasks.get(update.status["task_id"]["value"])
     if task is not None and task.agent_id == update.agent_id:
@@ -152,7 +155,7 @@ def on_message(state: MasterState, framework: Framework, call: Json, now: float)
 
 def on_executor_message(state: MasterState, message: MessageToScheduler, now: float) -> list[MasterEffect]:
     framework = state.frameworks.get(message.framework_id)
-    if framework is None:
+    if framework is None or message.agent_id not in state.agents:
         return []
     body = {
         "agent_id": {"value": message.agent_id},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 from collections import deque
@@ -28,6 +29,7 @@ from local.messages import (
     Timer,
     ToAgent,
     ToMaster,
+    Unregister,
 )
 
 from .recording import Json, agent_of, find_masters, load
@@ -166,6 +168,9 @@ class Cluster:
         if "before the agent starts again" in text or text == "agent 2 starts":
             for agent_id in list(self.down):
                 self.restart_agent(agent_id)
+        if text.startswith("agent gets SIGUSR1"):
+            for agent in list(self.agents.values()):
+                self.feed(agent, Unregister())
         stopped = re.fullmatch(r"agent (\d+) stopped: SIGKILL", text)
         if stopped:
             self.lose_agent(self.ports[self.master.state.port + int(stopped[1])])
@@ -181,7 +186,9 @@ class Cluster:
     def restart_agent(self, agent_id: str) -> None:
         """Only the checkpoint survives, and the executors do unless the recording says otherwise."""
         self.down.remove(agent_id)
-        settings = self.agents[agent_id].settings
+        old = self.agents[agent_id].settings
+        number = old.port - self.master.state.port
+        settings = dataclasses.replace(old, **self.timeline.agent_settings(number, self.now - T0))
         state = replay(self.journals[agent_id])
         assert state is not None
         self.agents[agent_id] = Agent(settings=settings, state=state)

@@ -42,9 +42,9 @@ EARLY_S = 0.01  # an offer was made a little before the recorder wrote it down, 
 class Replay(Cluster):
     """One folder against one master and as many agents as appear in it."""
 
-    def __init__(self, folder: Path, *, racy: tuple[str, ...] = (), unsettled: tuple[float, ...] = ()) -> None:
+    def __init__(self, folder: Path, *, racy: tuple[str, ...] = (), unlike: dict[float, str] | None = None) -> None:
         super().__init__(folder)
-        self.unsettled = unsettled  # times of documents that came while the recorded agent was at work on something
+        self.unlike = unlike or {}  # times of documents that are not compared, and why
         self.racy = {("TASK", task_id) for task_id in racy}  # of which the recording shows one outcome of two
         self.names = Names()
         self.cut: set[str] = set()
@@ -152,7 +152,7 @@ class Replay(Cluster):
     def compare_document(self, row: Json) -> None:
         reply = answer_master(self.master, "POST", row["path"], {}, json.dumps(row["request"]).encode(), self.now)
         assert isinstance(reply, Reply)
-        if row["t"] not in self.unsettled:
+        if row["t"] not in self.unlike:
             recorded, ours = (to_sorted(document, self.racy) for document in (row["body"], json.loads(reply.body)))
             self.names.match(recorded, ours, f"at {row['t']} {row['label']}")
             self.compared += 1
