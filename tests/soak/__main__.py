@@ -6,6 +6,7 @@ import argparse
 import json
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,8 @@ console = Console(stderr=True)
 
 def main() -> int:
     given = _parse()
+    for number in (signal.SIGTERM, signal.SIGINT):  # what was started is ended all the same
+        signal.signal(number, signal.default_int_handler)
     programs = find_programs()
     if programs is None:
         console.print(ABSENT)
