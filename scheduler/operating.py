@@ -18,14 +18,19 @@ from swath.wire.channel import CallResult
 log = structlog.get_logger()
 
 _NOT_NOW = frozenset({408, 429})  # refusals that may pass
+NOT_LEADING = "this scheduler does not lead (any more)"
 _ALREADY = "Agent is not deactivated"  # of a REACTIVATE_AGENT: it is as it should be (transcript 09d)
 
 
 class AgentOperator:
     """Carries out wishes one after the other; each gets one answer by `on_operated`, on this thread."""
 
-    def __init__(self, operator: Operator, on_operated: Callable[[Operated], None]) -> None:
+    def __init__(
+        self, operator: Operator, on_operated: Callable[[Operated], None], may_act: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`may_act` is asked just before each call: the operator API knows no stream id that would refuse a former leader."""
         self._operator = operator
+        self._may_act = may_act
         self._on_operated = on_operated
         self._wishes: queue.SimpleQueue[AgentWish | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="swath operator calls", daemon=True)
@@ -45,6 +50,9 @@ class AgentOperator:
     def _run(self) -> None:
         while (wish := self._wishes.get()) is not None:
             try:
+                if not self._may_act():
+                    self._on_operated(Operated(agent_id=wish.agent_id, rev=wish.rev, problem=NOT_LEADING))
+                    continue
                 result, _ = self._operator.query(to_call(wish))
                 self._on_operated(to_answer(wish, result))
             except Exception as error:  # the next wish may be granted: without this thread none would

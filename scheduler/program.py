@@ -148,7 +148,8 @@ class Scheduler:
 
         core = load()
         driver = self._make_driver(core, inbox)
-        lister, operator = AgentLister(driver, inbox.put), AgentOperator(driver, inbox.put)
+        lister = AgentLister(driver, inbox.put)
+        operator = AgentOperator(driver, inbox.put, may_act=lambda: self._lease.is_current)
         watch = Watch(Listener(self._database, Channel.DESIRED), inbox)
         writer = Writer(
             role=self._settings.role,

@@ -10,7 +10,7 @@ import pytest
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from scheduler.core import outside
-from scheduler.operating import AgentOperator, to_answer, to_call
+from scheduler.operating import NOT_LEADING, AgentOperator, to_answer, to_call
 from swath.domain.changes import ObserveAgentWish, ObserveFrameworkWish
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Desired, JobState, TaskState
@@ -217,6 +217,27 @@ def test_m32_the_thread_of_operator_calls_outlives_what_a_call_raises():
     heard = [answers.get(timeout=5) for _ in range(2)]
     operator.stop()
     assert [(answer.rev, answer.problem) for answer in heard] == [(1, "broken"), (2, None)]
+
+
+def test_m06_a_former_leader_has_nothing_done_by_the_operator_api():
+    """No stream id would refuse it there: the wish is answered as not carried out, and Mesos hears nothing."""
+    answers: queue.SimpleQueue[ev.Operated] = queue.SimpleQueue()
+    heard: list[dict] = []
+
+    class Master:
+        def query(self, message: dict) -> tuple[CallResult, dict]:
+            heard.append(message)
+            return CallResult(outcome=Outcome.SENT, status=200), {}
+
+    may = iter([False, True])
+    operator = AgentOperator(Master(), answers.put, may_act=lambda: next(may))
+    operator.start()
+    for rev in (1, 2):
+        operator.operate(AgentWish(agent_id="a1", mode=AgentMode.CORDONED, rev=rev))
+    first, second = (answers.get(timeout=5) for _ in range(2))
+    operator.stop()
+    assert (first.problem, first.refused, second.problem) == (NOT_LEADING, False, None)
+    assert len(heard) == 1
 
 
 # The framework

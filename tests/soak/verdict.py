@@ -20,7 +20,7 @@ from tests.soak.stage import Stage
 
 SHOWN = 20  # problems of a sort
 PATIENCE_S = 60.0
-UNEXPECTED = ("core_failed", "batch_refused", "event_refused", "event_not_understood", "framework_removed")
+UNEXPECTED = ("core_failed", "batch_refused", "event_refused", "event_not_understood", "outside_of_mesos")
 
 
 def judge(customer: Customer, database: Database) -> list[str]:
