@@ -16,12 +16,12 @@ from swath.client import Client
 ROOT = Path(__file__).parents[1]
 
 
-def swath(var: Path, *arguments: str) -> str:
+def swath(var: Path, *arguments: str, **environment: str) -> str:
     """Run the `swath` command on the cluster under `var`."""
     done = subprocess.run(
         [sys.executable, "-m", "swath.cli.main", *arguments],
         cwd=ROOT,
-        env={**os.environ, "SWATH_VAR": str(var)},
+        env={**os.environ, "SWATH_VAR": str(var), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -32,11 +32,11 @@ def swath(var: Path, *arguments: str) -> str:
 
 
 @contextmanager
-def laptop_cluster(*options: str) -> Iterator[tuple[Client, Path]]:
+def laptop_cluster(*options: str, **environment: str) -> Iterator[tuple[Client, Path]]:
     """A running cluster (options of `swath up`) and its directory; stopped, and its executors with it, at the end."""
     with tempfile.TemporaryDirectory(prefix="swath-bench-") as scratch:
         var = Path(scratch) / "var"
-        swath(var, "up", "--detach", *options)
+        swath(var, "up", "--detach", *options, **environment)
         try:
             facts = json.loads((var / "cluster.json").read_text())
             with Client(facts["api_url"], Path(facts["token_file"]).read_text().strip()) as client:

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,9 +15,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from benchmarks.cluster import ROOT
+from benchmarks.metrics import find_port, read_metrics
 from swath.domain.ids import make_ulid
 from swath.domain.jobs import JobSpec
 from swath.domain.resources import Resources
@@ -85,9 +84,7 @@ class Programs:
 
     def start_scheduler(self, name: str, master: int, **environment: str) -> int:
         """`python -m scheduler`; its process id."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._ports[name] = probe.getsockname()[1]
+        self._ports[name] = find_port()
         settings = {
             "SWATH_DATABASE_URL": self._url,
             "SWATH_MASTER": f"127.0.0.1:{master}",
@@ -105,13 +102,11 @@ class Programs:
 
     def read_metrics(self, name: str) -> dict[str, float]:
         """What a scheduler counts, by name; {} while it does not answer."""
-        try:
-            with urlopen(f"http://127.0.0.1:{self._ports[name]}/metrics", timeout=5) as answer:
-                text = answer.read().decode()
-        except OSError:
-            return {}
-        pairs = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
-        return {key.removeprefix("swath_scheduler_"): float(value) for key, _, value in pairs}
+        return read_metrics(self._ports[name])
+
+    def port_of(self, name: str) -> int:
+        """Where a scheduler's metrics are."""
+        return self._ports[name]
 
     def read_log(self, name: str) -> str:
         """The end of what a program has said."""
