@@ -44,6 +44,8 @@ def answer_master(
         return _answer_master_v1(state, method, body, now)
     if path == "/redirect":
         return make_text(307, "", (b"location", f"//{state.hostname}:{state.port}".encode()))
+    if path.startswith("/files/"):
+        return make_text(404)  # the master has no files to show
     if path == "/tasks":
         return _answer_tasks(state, query)
     if path == "/metrics/snapshot":

@@ -193,7 +193,6 @@ def make_state(state: MasterState) -> Json:
         "recovered_slaves": list(state.recovered_agents.values()),
         **make_frameworks(state),
         "orphan_tasks": [],
-        "unregistered_frameworks": [],
     }
 
 
@@ -235,6 +234,7 @@ def make_frameworks(state: MasterState) -> Json:
     return {
         "frameworks": [_framework(state, framework) for framework in state.frameworks.values()],
         "completed_frameworks": [_framework(state, framework) for framework in state.removed.values()],
+        "unregistered_frameworks": [],
     }
 
 

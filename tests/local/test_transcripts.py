@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from . import test_http_recordings, test_perf_recordings
 from .recording import Json
 from .replay import Replay
 
@@ -56,6 +57,14 @@ FOLDERS: dict[str, dict[str, Any]] = {
 def test_the_same_calls_give_the_same_answers_and_events_as_a_real_mesos(transcripts: Path, folder: str) -> None:
     """Every recorded event has its equal among ours, and we say nothing that was not recorded."""
     assert Replay(transcripts / folder, **FOLDERS[folder]).run() > 5
+
+
+def test_every_recording_binds_something(transcripts: Path) -> None:
+    """Each folder is the parameter of a test, or its name stands in the name of one."""
+    named = "\n".join(name.replace("_", "-") for name in vars(test_http_recordings) if name.startswith("test_"))
+    folders = [path.name for path in transcripts.iterdir() if path.is_dir()]
+    unbound = [name for name in folders if name not in (*FOLDERS, *test_perf_recordings.FOLDERS) and name not in named]
+    assert (unbound, len(folders) > 30) == ([], True)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
