@@ -122,7 +122,8 @@ def _retried(turn: Turn, job: Job, live: LiveAttempt, task: PutTask, cause: Caus
     """The task as it waits for another attempt, or as it has failed."""
     free = cause in FREE
     failures = task.failures + (0 if free else 1)
-    mem, largest = live.attempt.resources.mem, demands.largest_mem(turn.state, job)
+    mem = live.attempt.resources.mem
+    largest = demands.largest_mem(turn.state, job) if cause is Cause.OOM else None  # looks at every agent
     retry = decide_retry(
         job.record.spec.retry,
         cause,

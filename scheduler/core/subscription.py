@@ -24,9 +24,9 @@ def on_subscribed(turn: Turn, event: Subscribed) -> None:
     state.suppressed, state.wants_offers = False, bool(state.waiting)
     state.minimums, state.filters_refused = (), False  # a SUBSCRIBE names none
     reconciliation.start(turn)
-    for live in list(state.attempts.values()):
+    for live in state.attempts.values():
         if live.kills:
-            kills.repeat_kill(turn, live.attempt.id)
+            kills.kill_soon(turn, live.attempt.id)
     agents.list_soon(turn)
     operators.on_subscribed(turn)
     outside.proceed(turn)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from scheduler.core.launching import HOLD_S, LAUNCHES
+from scheduler.core.reactor import DUE
 from scheduler.core.state import CoreSettings
 from swath.domain.states import Desired
 from tests.scheduler.world import SETTINGS, World, a_job
@@ -83,3 +84,35 @@ def test_what_has_priority_is_launched_first():
     world.happen(ev.Offered(offers=tuple(world.an_offer(f"a{number}", cpus=4.1) for number in range(10))))
     jobs = [attempt.job_id for attempt in world.launched()]
     assert (jobs.count("first"), jobs.count("later")) == (500, LAUNCHES - 500)
+
+
+def a_world_with(attempts: int) -> World:
+    """So many live attempts of one job."""
+    world = a_large_world(attempts, attempts // 100)
+    for _ in range(attempts // LAUNCHES):
+        world.happen()
+    assert len(world.launched()) == attempts
+    return world
+
+
+def test_m36_the_kills_of_a_large_job_are_spread_over_turns():
+    """Thousands of calls take seconds: the lease is renewed between two turns, not within one."""
+    world = a_world_with(DUE + 500)
+    world.desire("j1", desired=Desired.CANCELLED)
+    assert len(world.lately(fx.Kill)) == DUE
+    assert world.wake_at == world.now
+    world.happen()
+    assert {call.task_id for call in world.called(fx.Kill)} == {attempt.slot_id for attempt in world.launched()}
+    assert len(world.called(fx.Kill)) == DUE + 500
+
+
+def test_m36_a_new_subscription_repeats_the_kills_of_a_large_job_over_turns():
+    """Whatever was asked for on the stream before may have been lost."""
+    world = a_world_with(DUE + 500)
+    world.desire("j1", desired=Desired.CANCELLED)
+    world.happen()
+    world.happen(ev.Disconnected(reason="test"))
+    world.subscribe()
+    assert 0 < len(world.lately(fx.Kill)) <= DUE
+    world.happen()
+    assert len(world.called(fx.Kill)) == 2 * (DUE + 500)
