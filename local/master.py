@@ -49,6 +49,7 @@ from local.messages import (
     StreamClosed,
     Timer,
 )
+from local.registry import restore_registry, take_registry
 
 Json = dict[str, Any]
 
@@ -58,7 +59,8 @@ class Master:
 
     `make_uuid` gives ids; times are seconds since the epoch. `agent_ping_timeout_s` is how long an agent's connection
     may be broken before its tasks are unreachable (Mesos: 5 pings of 15 s). After each `handle`, `due_at()` says when
-    the next `Timer` event is wanted.
+    the next `Timer` event is wanted. A master that takes over is made with the `registry()` of the last one, or with the
+    AgentInfos of those that were registered; agents that are not back after `agent_reregister_timeout_s` are unreachable.
     """
 
     def __init__(
@@ -72,7 +74,9 @@ class Master:
         agent_ping_timeout_s: float = 75.0,
         offer_timeout_s: float | None = None,
         domain: Json | None = None,
+        agent_reregister_timeout_s: float = 600.0,
         recovered_agents: Iterable[Json] = (),
+        registry: Json | None = None,
         hostname: str = "127.0.0.1",
     ) -> None:
         self.state = MasterState(
@@ -84,10 +88,18 @@ class Master:
             interval_s=interval_s,
             domain=domain,
             next_tick=now + interval_s,
+            recovered_until=now + agent_reregister_timeout_s,
             ping_timeout_s=agent_ping_timeout_s,
             offer_timeout_s=offer_timeout_s,
             recovered_agents={info["id"]["value"]: info | {"checkpoint": True} for info in recovered_agents},
         )
+
+        if registry is not None:
+            restore_registry(self.state, registry)
+
+    def registry(self) -> Json:
+        """What the next master is to be made with."""
+        return take_registry(self.state)
 
     def handle(self, event: MasterEvent, now: float) -> list[MasterEffect]:
         effects = self._handle(event, now)

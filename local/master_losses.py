@@ -57,12 +57,13 @@ def on_gone(state: MasterState, event: AgentGone, now: float) -> list[MasterEffe
 
 
 def find_next_loss(state: MasterState) -> float | None:
-    return min((a.unreachable_at for a in state.agents.values() if a.unreachable_at is not None), default=None)
+    due = [agent.unreachable_at for agent in state.agents.values() if agent.unreachable_at is not None]
+    return min([*due, state.recovered_until] if state.recovered_agents else due, default=None)
 
 
 def lose_overdue(state: MasterState, now: float) -> list[MasterEffect]:
     """The ping time-out of agents whose connection is broken: their tasks are unreachable."""
-    effects: list[MasterEffect] = []
+    effects = _give_up_recovered(state, now) if state.recovered_until <= now else []
     for agent in list(state.agents.values()):
         if agent.unreachable_at is not None and agent.unreachable_at <= now:
             loss = Loss(
@@ -74,6 +75,21 @@ def lose_overdue(state: MasterState, now: float) -> list[MasterEffect]:
             effects += remove_agent(state, agent, loss, now)
             state.unreachable[agent.agent_id] = now
     return effects
+
+
+def _give_up_recovered(state: MasterState, now: float) -> list[MasterEffect]:
+    """Agents of the registry that have not come back after a failover; of their tasks the master knows nothing."""
+    effects: list[MasterEffect] = []
+    for agent_id in list(state.recovered_agents):
+        del state.recovered_agents[agent_id]
+        state.unreachable[agent_id] = now
+        effects += _tell_agent_lost(state, agent_id)
+    return effects
+
+
+def _tell_agent_lost(state: MasterState, agent_id: str) -> list[MasterEffect]:
+    failure: Json = {"type": "FAILURE", "failure": {"agent_id": {"value": agent_id}}}
+    return [effect for framework in state.frameworks.values() for effect in send(framework, failure)]
 
 
 def on_unregistered(state: MasterState, event: AgentUnregistered, now: float) -> list[MasterEffect]:
@@ -115,10 +131,7 @@ def remove_agent(state: MasterState, agent: Agent, loss: Loss, now: float) -> li
         effects += _lose_everything_of(state, framework, agent, loss, now)
     effects += rescind_agent(state, agent.agent_id)
     del state.agents[agent.agent_id]
-    failure: Json = {"type": "FAILURE", "failure": {"agent_id": {"value": agent.agent_id}}}
-    for framework in state.frameworks.values():
-        effects += send(framework, failure)
-    return effects
+    return effects + _tell_agent_lost(state, agent.agent_id)
 
 
 def _lose_everything_of(

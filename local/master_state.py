@@ -165,6 +165,7 @@ class MasterState:
     frameworks: dict[str, Framework] = field(default_factory=dict)
     removed: dict[str, Framework] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
+    recovered_until: float = 0.0  # when agents that are not back yet are given up
     ping_timeout_s: float = 75.0
     offer_timeout_s: float | None = None
     unreachable: dict[str, float] = field(default_factory=dict)  # agent id -> since when

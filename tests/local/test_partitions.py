@@ -192,3 +192,34 @@ def test_a_second_word_of_a_broken_link_changes_nothing() -> None:
     world.at(50).feed(world.master, AgentGone(agent_id="M-S0"))
     world.feed(world.master, AgentGone(agent_id="nobody"))
     assert world.at(75).told()[-1] == "FAILURE"
+
+
+def test_agents_that_do_not_find_the_new_master_are_given_up() -> None:
+    """Silence for agent_reregister_timeout, then FAILURE; named by agent_id their tasks are unreachable (M26)."""
+    world = a_world_with("a").fail_over()
+    world.subscribe(id={"value": "M-0000"})
+    assert reconcile(world, "a", **ON_S0) == []
+    assert world.at(599).told() == ["SUBSCRIBED"]
+    assert world.at(600).told() == ["SUBSCRIBED", "FAILURE"]
+    assert reconcile(world, "a", **ON_S0) == ["TASK_UNREACHABLE"]
+    world.heal()
+    assert world.statuses[-1]["message"] == "Unreachable agent re-reregistered"
+
+
+def test_the_next_master_knows_what_operators_said() -> None:
+    """Gone stays gone, a drain goes on where it was, and a window stays scheduled."""
+    world = World(agents=2).subscribe().launch_tasks("a")
+    drained, gone = {"agent_id": {"value": "M-S1"}}, ON_S0
+    machine = {"hostname": "127.0.0.1", "ip": "127.0.0.1"}
+    window = {"machine_ids": [machine], "unavailability": {"start": {"nanoseconds": 1}}}
+    world.operate("DRAIN_AGENT", **drained)
+    world.operate("MARK_AGENT_GONE", **gone)
+    world.operate("UPDATE_MAINTENANCE_SCHEDULE", schedule={"windows": [window]})
+    world.fail_over().subscribe(id={"value": "M-0000"})
+    for agent_id in ("M-S0", "M-S1"):
+        world.heal(agent_id)
+    assert list(world.master.state.agents) == ["M-S1"]
+    assert world.master.state.maintenance.windows == [window]
+    assert world.at(30).offers == []
+    world.operate("REACTIVATE_AGENT", **drained)
+    assert world.at(40).offers[-1]["unavailability"] == {"start": {"nanoseconds": 1}}

@@ -130,6 +130,13 @@ class World:
         assert state is not None
         self._start_agent(agent_id, state)
 
+    def fail_over(self, **settings: Any) -> World:
+        """Another master leads, with the registry of the old one; agents and schedulers have to find it."""
+        registry = json.loads(json.dumps(self.master.registry()))
+        settings |= {"now": self.now, "registry": registry}
+        self.master = Master(master_id="N", port=5050, make_uuid=self.make_uuid, **settings)
+        return self
+
     def operate(self, kind: str, **body: Any) -> Respond:
         self.feed(self.master, OperatorCall(call={"type": kind, kind.lower(): body}))
         assert isinstance(self.answer, Respond)
