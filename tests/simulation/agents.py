@@ -83,6 +83,13 @@ class AgentHost:
         """True when messages between master and agent arrive."""
         return self.machine is not None and not self._cut and not self.up.silent
 
+    @property
+    def owed(self) -> list[str]:
+        """Tasks of which an update waits for its acknowledgement."""
+        if self.machine is None or self.machine.state.leaving:
+            return []
+        return [task.task_id for task in self.machine.state.tasks.values() if task.pending]
+
     def part(self) -> None:
         """Note that from here on nobody can be sure of what runs here."""
         self.parted_at = self.world.timeline.now
@@ -170,7 +177,7 @@ class AgentHost:
             return
         times = 2 if is_status and mishaps.strikes("status repeated") else 1
         for _ in range(times):
-            self.up.carry(f"{name} <- {self.agent_id}", lambda: self.world.master.hear(self, message))
+            self.up.carry(f"{name} <- {self.agent_id}", lambda: self.world.master.feed(message))
 
     # The machine
 

@@ -50,7 +50,7 @@ class Connection:
     def _deliver(self, text: str) -> None:
         if not self.broken:
             event = json.loads(text)
-            self.world.judge.on_event(event)
+            self.world.judge.on_event(self, event)
             self.driver.on_record(self, event)
 
     def finish(self) -> None:

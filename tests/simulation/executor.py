@@ -62,8 +62,8 @@ class Fate:
 def draw_fate(random: Random) -> Fate:
     """Most succeed, after a minute or so."""
     staging_s = random.uniform(0.05, 4.0)
-    running_s = random.expovariate(1 / 45.0) + 0.2
-    match random.choices(range(8), (76, 8, 2, 4, 2, 2, 4, 2))[0]:
+    running_s = random.expovariate(1 / 60.0) + 0.2
+    match random.choices(range(8), (72, 7, 2, 4, 2, 2, 3, 8))[0]:
         case 1:
             return Fate(staging_s=staging_s, running_s=running_s, exit_code=random.choice((1, 2, 139)))
         case 2:

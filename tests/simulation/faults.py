@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from swath.domain.wishes import AgentMode
 
 if TYPE_CHECKING:
     from tests.simulation.agents import AgentHost
@@ -32,6 +35,7 @@ _MISHAPS = {
     "acknowledgement lost": (0.5, 120.0),
     "notification lost": (0.9, 600.0),
     "list lost": (0.8, 300.0),
+    "operator lost": (0.8, 300.0),
 }
 
 
@@ -54,9 +58,9 @@ class Faults:
     def _later(self, seconds: float, label: str, act: Callable[[], None]) -> None:
         self._world.timeline.after(seconds, f"fault ends: {label}", act)
 
-    def _agent(self) -> AgentHost | None:
+    def _agent(self) -> AgentHost:
         there = [host for host in self._world.agents.values() if not host.gone]
-        return self._random.choice(there) if there else None
+        return self._random.choice(there) if there else self._world.add_agent()
 
     def _scheduler(self, *, leading: bool = False) -> SchedulerProcess | None:
         alive = [process for process in self._world.schedulers.values() if not process.ended]
@@ -178,9 +182,8 @@ class Faults:
     def clock_jumps(self) -> None:
         """One scheduler's clock is set, by a few seconds or by minutes."""
         if (process := self._scheduler()) is not None:
-            jump_s = (
-                self._random.choice((-1, 1)) * self._random.choice((1.0, 10.0, 60.0, 120.0)) * self._random.random()
-            )
+            jump_s = self._random.choice((1.0, 10.0, 60.0, 600.0)) * self._random.uniform(-1.0, 1.0)
+            self._world.judge.jumped_s += abs(jump_s)
             self._world.note(f"the clock of {process} jumps by {jump_s:.1f} s")
             process.offset_us += int(jump_s * 1e6)
 
@@ -204,22 +207,86 @@ class Faults:
 
     def agent_killed(self) -> None:
         """kill -9; it comes back soon, or so late that it is unreachable meanwhile."""
-        if (host := self._agent()) is not None and host.machine is not None:
+        host = self._agent()
+        if host.machine is not None:
             host.kill()
-            self._later(
-                self._random.choice((1.0, 10.0, 60.0, 200.0)) * self._random.uniform(0.5, 1.5), "down", host.restart
-            )
+            seconds = self._random.choice((1.0, 10.0, 60.0, 200.0)) * self._random.uniform(0.5, 1.5)
+            self._later(seconds, f"{host.agent_id} is down", host.restart)
 
     def agent_cut(self) -> None:
         """The master and the agent do not reach each other; noticed at once, or by nobody."""
-        if (host := self._agent()) is not None:
-            host.cut(noticed=self._random.random() < 0.6)
-            seconds = self._random.choice((1.0, 30.0, 90.0, 400.0)) * self._random.uniform(0.5, 1.5)
-            self._later(seconds, f"cut of {host.agent_id}", host.heal)
+        host = self._agent()
+        host.cut(noticed=self._random.random() < 0.6)
+        seconds = self._random.choice((1.0, 30.0, 90.0, 400.0)) * self._random.uniform(0.5, 1.5)
+        self._later(seconds, f"cut of {host.agent_id}", host.heal)
+
+    def agent_gone(self) -> None:
+        """The machine burns; another one is bought."""
+        self._agent().power_off()
+        self._replace_agent()
+
+    def _replace_agent(self) -> None:
+        self._later(self._random.uniform(0.0, 120.0), "a new machine", self._world.add_agent)
+
+    def _operate(self, kind: str, **body: Any) -> bool:
+        """A call of the operator API, by hand."""
+        return self._world.master.operate(json.dumps({"type": kind, kind.lower(): body}).encode()).is_sent
+
+    def agent_marked_gone(self) -> None:
+        """An operator tells the master that an agent never comes back, whether it is there or not."""
+        host = self._agent()
+        host.part()
+        if self._operate("MARK_AGENT_GONE", agent_id={"value": host.agent_id}):
+            self._later(400.0, f"{host.agent_id} is scrapped", host.power_off)
+            self._replace_agent()
+
+    def agent_maintained(self) -> None:
+        """A window is planned; when it begins the machine is taken down, and comes back without its tasks."""
+        host, random = self._agent(), self._random
+        machine = {"hostname": host.settings.info["hostname"], "ip": "127.0.0.1"}
+        start_s, seconds = random.uniform(30.0, 200.0), random.uniform(10.0, 200.0)
+        begins = int((self._world.timeline.unix + start_s) * 1e9)
+        lasts = {"start": {"nanoseconds": begins}, "duration": {"nanoseconds": int(seconds * 1e9)}}
+        window = {"machine_ids": [machine], "unavailability": lasts}
+        self._operate("UPDATE_MAINTENANCE_SCHEDULE", schedule={"windows": [window]})
+
+        def take_down() -> None:
+            host.part()
+            self._operate("START_MAINTENANCE", machines=[machine])
+            self._later(seconds, f"{host.agent_id} is up again", bring_up)
+
+        def bring_up() -> None:
+            if self._world.master.machine is None:
+                self._later(5.0, f"{host.agent_id} is up again", bring_up)
+            else:
+                self._operate("STOP_MAINTENANCE", machines=[machine])
+                host.restart()
+
+        self._later(start_s, f"{host.agent_id} goes down", take_down)
+
+    def operator_wishes(self) -> None:
+        """`swath agents cordon` or `drain`, and in the end `undrain`."""
+        host, random = self._agent(), self._random
+        mode = random.choice((AgentMode.CORDONED, AgentMode.DRAINED))
+        gone = mode is AgentMode.DRAINED and random.random() < 0.2
+        self._want(host, mode, mark_gone=gone)
+        if gone:
+            host.part()
+            self._later(400.0, f"{host.agent_id} is scrapped", host.power_off)
+            self._replace_agent()
+        else:
+            seconds = random.uniform(5.0, 400.0)
+            self._later(seconds, f"{mode} of {host.agent_id}", lambda: self._want(host, AgentMode.ACTIVE))
+
+    def _want(self, host: AgentHost, mode: AgentMode, *, mark_gone: bool = False) -> None:
+        if self._world.database.want_agent(host.agent_id, mode, mark_gone=mark_gone):
+            self._world.note(f"an operator wants {host.agent_id} {mode}")
+            self._world.notify()
 
     def executor_crashes(self) -> None:
         """kill -9 of an executor with all that it runs."""
-        if (host := self._agent()) is not None and host.executors:
+        host = self._agent()
+        if host.executors:
             self._random.choice(list(host.executors.values())).exit(9)
 
     # The database
@@ -255,6 +322,10 @@ _KINDS: tuple[Callable[[Faults], None], ...] = (
     *(Faults.master_fails_over,) * 2,
     *(Faults.agent_killed,) * 2,
     *(Faults.agent_cut,) * 2,
+    Faults.agent_gone,
+    Faults.agent_marked_gone,
+    Faults.agent_maintained,
+    Faults.operator_wishes,
     Faults.executor_crashes,
     Faults.database_down,
     Faults.database_slow,

@@ -27,11 +27,15 @@ from swath.wire.calls import Message
 
 if TYPE_CHECKING:
     from tests.simulation.agents import AgentHost
+    from tests.simulation.driver import Connection
     from tests.simulation.executor import SimExecutor
     from tests.simulation.process import SchedulerProcess
     from tests.simulation.world import World
 
 ZOMBIE_S = 1500.0  # an ended attempt that runs on is found by the next implicit reconciliation but one at the latest
+
+
+LOSER_S = 25.0  # for a scheduler that has heard of an attempt that lost and is back, to have it killed
 
 
 class Violation(AssertionError):
@@ -61,6 +65,12 @@ class Judge:
         self._job_states: dict[str, tuple[JobState, int]] = {}
         self._used_offers: dict[str, str] = {}
         self._updates: dict[str, Message] = {}  # uuid -> status, as the scheduler was told
+        self._told_ended: set[str] = set()  # attempts that Mesos has called ended
+        self._returned: set[str] = set()  # ended attempts that a scheduler was told to be alive, and has not killed
+        self._doubted_at: dict[str, float] = {}  # attempt -> since when a scheduler has known that it may not run
+        self.jumped_s = 0.0  # by how much clocks were set, all in all
+        self.returned = 0  # times that an attempt which had lost came back
+        self.replaced = 0  # attempts given up because nobody had heard of them for long
         self.doubles = 0  # tasks that ran twice at a time, where that may be
 
     def _fail(self, text: str) -> None:
@@ -71,6 +81,11 @@ class Judge:
             self._fail(text)
 
     # The database
+
+    def before_commit(self, process: SchedulerProcess, epoch: int) -> None:
+        """Whoever leads no more writes nothing."""
+        database = self._world.database
+        self._check(epoch == database.epoch, f"{process} writes with epoch {epoch}, and {database.epoch} leads")
 
     def on_commit(self, changes: Sequence[Change]) -> None:
         """Ended is ended; counters are those of the rows; a winner is what the database says it is."""
@@ -84,9 +99,22 @@ class Judge:
                     self._check_job_state(change)
                     jobs[change.job_id] = None
                 case ChangeAttempt() if is_terminal(change.state):
+                    self._check_patience(change)
                     jobs[self._world.database.attempts[change.attempt_id].job_id] = None
         for job_id in jobs:
             self._check_counts(job_id)
+
+    def _check_patience(self, change: ChangeAttempt) -> None:
+        """ "UNREACHABLE waits by the job's policy" (M23): only what Mesos calls ended is replaced at once."""
+        if change.state is AttemptState.LOST and change.attempt_id not in self._told_ended:
+            database, now = self._world.database, self._world.timeline.now
+            patience_s = database.jobs[database.attempts[change.attempt_id].job_id].spec.retry.unreachable_s
+            waited_s = now - self._doubted_at.get(change.attempt_id, now)
+            self._check(
+                waited_s >= patience_s - self.jumped_s - 1,
+                f"{change.attempt_id} is given up after {waited_s:.0f} s, its job waits {patience_s:.0f} s",
+            )
+            self.replaced += 1
 
     def _check_task(self, task: PutTask) -> None:
         key = (task.job_id, task.index)
@@ -139,11 +167,35 @@ class Judge:
 
     # Calls
 
-    def on_event(self, message: Message) -> None:
+    def on_event(self, connection: Connection, message: Message) -> None:
         """A scheduler is told something."""
         status = message.get("update", {}).get("status")
-        if status is not None and status.get("uuid"):
+        if status is None:
+            return
+        if status.get("uuid"):
             self._updates[status["uuid"]] = status
+        attempt_id, now = status["task_id"]["value"], self._world.timeline.now
+        if is_terminal_text(status["state"]):
+            self._told_ended.add(attempt_id)
+        elif status["state"] in ("TASK_UNREACHABLE", "TASK_UNKNOWN"):
+            self._doubted_at.setdefault(attempt_id, now)
+        elif status["state"] != "TASK_KILLING":
+            self._doubted_at.pop(attempt_id, None)
+            attempt = self._world.database.attempts.get(attempt_id)
+            if attempt is not None and is_terminal(attempt.state):
+                self._expect_kill(connection, attempt_id)
+
+    def _expect_kill(self, connection: Connection, attempt_id: str) -> None:
+        """ "When a replaced task comes back, kill the loser" (M23): at once, by a scheduler that is well."""
+        self.returned += 1
+        self._returned.add(attempt_id)
+
+        def look() -> None:
+            well = not connection.broken and connection.driver.process.is_well
+            if well and attempt_id in self._returned & self._runs.keys():
+                self._fail(f"{attempt_id} has lost and is back since {LOSER_S:.0f} s, and nobody kills it")
+
+        self._world.timeline.after(LOSER_S, f"a look at {attempt_id}", look)
 
     def on_call(self, process: SchedulerProcess, message: Message) -> None:
         """A scheduler says something: nothing that is not written."""
@@ -187,6 +239,7 @@ class Judge:
         )
 
     def _check_kill(self, attempt_id: str) -> None:
+        self._returned.discard(attempt_id)
         database = self._world.database
         attempt = database.attempts.get(attempt_id)
         if attempt is None or is_terminal(attempt.state):
@@ -282,6 +335,8 @@ class Judge:
             self._check_counts(job.id)
         open_ones = [attempt.id for attempt in database.attempts.values() if not is_terminal(attempt.state)]
         self._check(not open_ones, f"open attempts at the end: {open_ones}")
+        owed = {host.agent_id: sorted(host.owed) for host in self._world.agents.values() if host.owed}
+        self._check(not owed, f"updates that were never acknowledged: {owed}")
         self._check(not self._runs, f"these run on at the end: {self._describe_runs()}")
 
     def _describe_runs(self) -> dict[str, Any]:
@@ -295,4 +350,5 @@ class Judge:
             not self._runs
             and all(job.state in ENDED_JOB and job.desired_rev == job.observed_rev for job in database.jobs.values())
             and not any(database.live.values())
+            and not any(host.owed for host in self._world.agents.values())
         )

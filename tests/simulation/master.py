@@ -11,7 +11,6 @@ from local.master import Master
 from local.master_operator import CALLS
 from local.messages import (
     AgentGone,
-    AgentRegistered,
     Call,
     CloseStream,
     MasterEvent,
@@ -42,7 +41,7 @@ class MasterHost:
         self.count = 0
         self.machine: Master | None = None
         self.connections: dict[str, Connection] = {}
-        self._registry: dict[str, Json] = {}  # agents that were ever registered, and not removed
+        self._registry: Json | None = None  # what the last master left
         self._answer: Respond | OpenStream | None = None
         self._caller: Connection | None = None
         self._timer: tuple[float, Planned] | None = None
@@ -58,24 +57,21 @@ class MasterHost:
             port=5050,
             make_uuid=self.world.make_name,
             now=self.world.timeline.unix,
-            recovered_agents=self._registry.values() if keeps_registry else (),
+            offer_timeout_s=self.world.offer_timeout_s,
+            registry=self._registry if keeps_registry else None,
         )
         self._set_timer()
 
     def kill(self) -> None:
         """The master dies; agents and schedulers find out in their own time."""
-        self.machine = None
+        if self.machine is not None:
+            self._registry = json.loads(json.dumps(self.machine.registry()))
+            self.machine = None
         connections, self.connections = self.connections, {}
         for connection in connections.values():
             connection.close("the stream broke off")
 
     # Agents
-
-    def hear(self, host: AgentHost, message: Any) -> None:
-        """A message of an agent arrives."""
-        if isinstance(message, AgentRegistered):
-            self._registry[host.agent_id] = message.agent_info
-        self.feed(message)
 
     def lose_agent(self, host: AgentHost) -> None:
         """The agent's connection breaks."""

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from scheduler.core.effects import StopKind
 from scheduler.core.from_mesos import to_agents
 from scheduler.core.reactor import Core
+from scheduler.inbox import Inbox, Item, Signal
 from scheduler.lease import Lease
-from scheduler.loop import BATCH, POLL_S, Inbox, Item, Loop, Signal
+from scheduler.loop import POLL_S, Loop
 from scheduler.metrics import Metrics
 from scheduler.operating import to_answer, to_call
-from scheduler.program import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, STANDBY_S
+from scheduler.program import FIRST_BACKOFF_S, GOOD_LIFE_S, LONGEST_BACKOFF_S, STANDBY_S
 from scheduler.shell import StoppedError
 from swath.domain.backoff import back_off_s
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
@@ -50,20 +51,19 @@ class SimInbox(Inbox):
     """The loop's queue, waiting on virtual time."""
 
     def __init__(self, process: SchedulerProcess) -> None:
-        self._items: list[Item] = []
+        super().__init__()
         self._process = process
 
     def put(self, item: Item) -> None:
         """From the timeline."""
-        self._items.append(item)
+        super().put(item)
         self._process.wake()
 
     def take(self, timeout_s: float) -> list[Item]:
         """From the scheduler's own thread."""
-        if not self._items and timeout_s > 0:
+        if self._queue.empty() and timeout_s > 0:
             self._process.sleep(timeout_s, f"{self._process} wakes", may_wake=True)
-        taken, self._items = self._items[:BATCH], self._items[BATCH:]
-        return taken
+        return super().take(0.0)
 
 
 class SchedulerProcess:
@@ -110,6 +110,13 @@ class SchedulerProcess:
     def ended(self) -> bool:
         """True when there is no such process any more."""
         return self.dead or self.fiber.ended
+
+    @property
+    def is_well(self) -> bool:
+        """False when it cannot be expected to react within seconds, or has only just come to its senses."""
+        recently_us = self.world.timeline.now_us - 30_000_000
+        trouble = self.world.trouble
+        return not self.ended and max(self.paused_until_us, trouble.slow_until_us, trouble.down_until_us) < recently_us
 
     # Blocking, on its own thread
 
@@ -232,7 +239,7 @@ class SchedulerProcess:
 
     def _back_off(self, error: Exception, lived_s: float) -> float:
         self.world.note(f"{self} begins anew: {error}")
-        self._failures = 1 if lived_s > LONGEST_BACKOFF_S else self._failures + 1
+        self._failures = 1 if lived_s > GOOD_LIFE_S else self._failures + 1
         return back_off_s(FIRST_BACKOFF_S, self._failures - 1, longest_s=LONGEST_BACKOFF_S)
 
     def _lead(self) -> None:
@@ -322,7 +329,7 @@ class SchedulerProcess:
         inbox, driver = self._inbox, self.driver
 
         def ask() -> None:
-            connected = driver is not None and driver.connected and not self.link.cut
+            connected = driver is not None and driver.connected and not self.link.cut and self._lease.is_current
             result = CallResult(outcome=Outcome.NOT_CONNECTED, message="the framework is not subscribed")
             if connected and not self.world.mishaps.strikes("operator lost"):
                 result = self.world.master.operate(json.dumps(to_call(wish)).encode())

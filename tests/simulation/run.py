@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import multiprocessing
 import secrets
 import time
@@ -60,13 +61,14 @@ def draw_seeds(count: int) -> list[int]:
 
 def run_seed(seed: int, sabotage: str = "", trace: Path | None = None) -> Result:
     """One hour of that seed, in this process."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    begun = time.process_time()
+    begun, logs = time.process_time(), structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     gc.disable()  # what is left over goes at the end, at once
     try:
         with trace.open("w") if trace else _nowhere() as out:
             return _run(SABOTAGES[sabotage](seed, out), begun)
     finally:
+        structlog.configure(**logs)
         gc.enable()
         gc.collect()
 

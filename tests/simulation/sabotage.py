@@ -1,7 +1,164 @@
-"""Faults planted in our own code: what the judge has to catch."""
+"""Faults planted in our own code, each as small as a slip would be: what the judge has to catch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from scheduler.core import effects as fx
+from scheduler.core import events as ev
+from scheduler.core.reactor import Core
+from scheduler.shell import Shell
+from swath.domain.changes import Change, ChangeAttempt
+from swath.domain.errors import StoreUnavailableError
+from swath.domain.states import AttemptState, Observation
+from swath.store.rows import Snapshot
+from tests.simulation.database import SimDatabase
 from tests.simulation.world import World
 
-SABOTAGES: dict[str, type[World]] = {"": World}
+
+class _EarlyShell(Shell):
+    """Speaks of some things before they are written."""
+
+    kind: type = fx.Acknowledge
+
+    def perform(self, effects: fx.Effects, now: datetime) -> list[ev.Event]:
+        early = [call for call in effects.calls if isinstance(call, self.kind)]
+        self._send([(call, message) for call in early if (message := self._writer.write(call)) is not None])
+        late = tuple(call for call in effects.calls if not isinstance(call, self.kind))
+        return super().perform(replace(effects, calls=late), now)
+
+
+class AcknowledgesFirst(World):
+    """Acknowledges an update, then commits it."""
+
+    def make_shell(self, **parts: Any) -> Shell:
+        return _EarlyShell(**parts)
+
+
+class _LaunchingShell(_EarlyShell):
+    kind = fx.Accept
+
+
+class LaunchesFirst(World):
+    """Launches an attempt, then writes it down."""
+
+    def make_shell(self, **parts: Any) -> Shell:
+        return _LaunchingShell(**parts)
+
+
+class _BraveShell(Shell):
+    def _commit(self, changes: Sequence[Change], now: datetime) -> None:
+        with suppress(StoreUnavailableError):
+            super()._commit(changes, now)
+
+
+class GoesOnWithoutItsDatabase(World):
+    """Takes a commit that failed for one that did not."""
+
+    def make_shell(self, **parts: Any) -> Shell:
+        return _BraveShell(**parts)
+
+
+class _OpenDatabase(SimDatabase):
+    def check_epoch(self, epoch: int) -> None:
+        """Whoever comes may write."""
+
+
+class ChecksNoEpoch(World):
+    """Lets a scheduler write that leads no more."""
+
+    def make_database(self) -> SimDatabase:
+        return _OpenDatabase()
+
+
+class _Meddler(Core):
+    """A core whose events or calls pass through somebody's hands."""
+
+    def __init__(
+        self, core: Core, events: Callable[[ev.Event], ev.Event], keeps: Callable[[Core, fx.Call], bool]
+    ) -> None:
+        super().__init__(core.state)
+        self._events, self._keeps = events, keeps
+
+    def handle(self, events: Iterable[ev.Event], now: datetime) -> fx.Effects:
+        effects = super().handle([self._events(event) for event in events], now)
+        return replace(effects, calls=tuple(call for call in effects.calls if self._keeps(self, call)))
+
+
+class _Meddled(World):
+    def load_core(self, snapshot: Snapshot, make_id: Callable[[datetime], str], now: datetime) -> Core:
+        return _Meddler(super().load_core(snapshot, make_id, now), self.see, self.keeps)
+
+    def see(self, event: ev.Event) -> ev.Event:
+        """What the core hears instead."""
+        return event
+
+    def keeps(self, core: Core, call: fx.Call) -> bool:
+        """False for a call that is not made."""
+        return True
+
+
+class TakesUnreachableForLost(_Meddled):
+    """Begins a new attempt at once when an agent does not answer."""
+
+    def see(self, event: ev.Event) -> ev.Event:
+        unreachable = isinstance(event, ev.Update) and event.observation is Observation.UNREACHABLE
+        return replace(event, observation=Observation.LOST) if unreachable else event
+
+
+class SparesReturnedLosers(_Meddled):
+    """Lets an attempt that was replaced run on when it comes back."""
+
+    def keeps(self, core: Core, call: fx.Call) -> bool:
+        return not isinstance(call, fx.Kill) or call.task_id in core.state.slots
+
+
+class NeverReconciles(_Meddled):
+    """Believes that whatever it hears nothing of is well."""
+
+    def keeps(self, core: Core, call: fx.Call) -> bool:
+        return not isinstance(call, fx.Reconcile)
+
+
+class OwesAcknowledgements(_Meddled):
+    """Does not acknowledge updates of attempts that have ended by then."""
+
+    def keeps(self, core: Core, call: fx.Call) -> bool:
+        return not isinstance(call, fx.Acknowledge) or call.task_id in core.state.slots
+
+
+class _ForgetfulShell(Shell):
+    def _commit(self, changes: Sequence[Change], now: datetime) -> None:
+        unknown = (AttemptState.LOST, AttemptState.KILLED)
+        kept = [c for c in changes if not (isinstance(c, ChangeAttempt) and c.state in unknown)]
+        super()._commit(kept, now)
+
+
+class LosesEnds(World):
+    """Does not write down how some attempts ended."""
+
+    def make_shell(self, **parts: Any) -> Shell:
+        return _ForgetfulShell(**parts)
+
+
+SABOTAGES: dict[str, type[World]] = {
+    "": World,
+    **{
+        world.__name__: world
+        for world in (
+            AcknowledgesFirst,
+            LaunchesFirst,
+            GoesOnWithoutItsDatabase,
+            ChecksNoEpoch,
+            TakesUnreachableForLost,
+            SparesReturnedLosers,
+            NeverReconciles,
+            OwesAcknowledgements,
+            LosesEnds,
+        )
+    },
+}

@@ -10,8 +10,21 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.run import parse_seeds, run_seed
+from tests.simulation.sabotage import SABOTAGES
 from tests.simulation.timeline import Fiber, Killed, Timeline
 
+SEEDS_TO_CATCH = 6
+WORDS = {  # of what the judge says
+    "AcknowledgesFirst": "is acknowledged, which is written as",
+    "LaunchesFirst": "is launched before it is written",
+    "GoesOnWithoutItsDatabase": "",  # whichever of its consequences comes first
+    "ChecksNoEpoch": "leads",
+    "TakesUnreachableForLost": "its job waits",
+    "SparesReturnedLosers": "nobody kills it",
+    "NeverReconciles": "at the end",
+    "OwesAcknowledgements": "never acknowledged",
+    "LosesEnds": "active",
+}
 ROOT = Path(__file__).parents[2]
 
 
@@ -73,3 +86,13 @@ def test_what_a_fiber_dies_of_is_raised_where_it_was_resumed():
 
     with pytest.raises(ValueError, match="bug"):
         Fiber(run, "test").resume()
+
+
+@pytest.mark.parametrize("name", [name for name in SABOTAGES if name])
+def test_a_slip_in_our_own_code_is_caught(name: str):
+    """Within a few seeds, by the invariant that it breaks: the judge would see it in the real code, too."""
+    results = (run_seed(seed, name) for seed in range(SEEDS_TO_CATCH))
+    error = next((result.error for result in results if result.error is not None), None)
+    assert error is not None, f"{SEEDS_TO_CATCH} seeds of {name} passed"
+    assert error.startswith("Violation")
+    assert WORDS[name] in error.splitlines()[0]

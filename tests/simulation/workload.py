@@ -48,7 +48,11 @@ def draw_job(random: Random, size: int, at_s: float, image: ImageRow) -> JobReco
     spec: dict[str, Any] = {
         "priority": random.choice((10, 50, 50, 90)),
         "timeout_s": random.choice((120, 300, 900)),
-        "retry": {"max_attempts": random.choice((1, 2, 3, 3)), "backoff_s": random.choice((1, 10, 30))},
+        "retry": {
+            "max_attempts": random.choice((1, 2, 3, 3)),
+            "backoff_s": random.choice((1, 10, 30)),
+            "unreachable_s": random.choice((30, 60, 300, 600)),
+        },
     }
     if random.random() < 0.3:
         spec["max_running"] = random.randint(1, 8)

@@ -54,8 +54,9 @@ class World:
             "swath-0", command="executor", environment={}, resources=EXECUTOR, role=self.role, name="executor"
         )
         self.agents: dict[str, AgentHost] = {}
-        self.master = MasterHost(self)
         random = self.random("cluster")
+        self.offer_timeout_s = random.choice((None, None, 30.0))
+        self.master = MasterHost(self)
         for _ in range(random.choice((3, 3, 4))):
             self.add_agent()
         self.links = {name: MasterLink(self, name) for name in ("s1", "s2")}
@@ -151,6 +152,7 @@ class World:
     def commit(self, process: SchedulerProcess, changes: Sequence[Change], epoch: int) -> None:
         """One transaction of a scheduler."""
         self.database.check_epoch(epoch)
+        self.judge.before_commit(process, epoch)
         self.database.apply(changes)
         self.note(f"{process} commits {len(changes)}: {' '.join(map(_name, changes))}")
         self.judge.on_commit(changes)
