@@ -83,10 +83,16 @@ def _make_environment(
         environment["MESOS_RECOVERY_TIMEOUT"] = settings.recovery_timeout
         environment["MESOS_SUBSCRIPTION_BACKOFF_MAX"] = settings.subscription_backoff_max
     if info.get("container", {}).get("type") == "DOCKER":
-        # The sandbox is a mount there, MESOS_DIRECTORY stays a path of the host (surprise 45).
-        environment["MESOS_SANDBOX"] = "/mnt/mesos/sandbox"
-        environment["MESOS_CONTAINER_NAME"] = f"mesos-{directory.rpartition('/')[2]}"
-        environment["MESOS_ALLOCATION_ROLE"] = role_of(info)
+        environment |= _make_docker_variables(info, directory)
     for variable in info["command"].get("environment", {}).get("variables", ()):
         environment[variable["name"]] = variable.get("value", "")
     return environment
+
+
+def _make_docker_variables(info: Json, directory: str) -> dict[str, str]:
+    """The sandbox is a mount there, while MESOS_DIRECTORY stays a path of the host (surprise 45)."""
+    return {
+        "MESOS_SANDBOX": "/mnt/mesos/sandbox",
+        "MESOS_CONTAINER_NAME": f"mesos-{directory.rpartition('/')[2]}",
+        "MESOS_ALLOCATION_ROLE": role_of(info),
+    }

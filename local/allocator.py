@@ -57,7 +57,6 @@ def _is_filtered(state: MasterState, key: tuple[str, str, str], bundle: Bundle, 
 
 def _is_allocatable(framework: Framework, role: str, bundle: Bundle) -> bool:
     """The role's own minimum (FrameworkInfo.offer_filters), else Mesos' --min_allocatable_resources."""
-    bundle = bundle.flatten()
     own = framework.info.get("offer_filters", {}).get(role, {}).get("min_allocatable_resources")
     if own is None:
         return bundle.scalars.get("cpus", 0) >= _LEAST_CPUS or bundle.scalars.get("mem", 0) >= _LEAST_MEM
@@ -138,7 +137,7 @@ def allocate(state: MasterState, now: float, agents: Collection[Agent] | None = 
             state.offers[offer.offer_id] = offer
             agent.offered = agent.offered + offer.bundle
             made.setdefault(offer.framework_id, []).append(offer)
-            bundle = bundle - offer.bundle  # what is reserved for others
+            bundle = bundle - offer.bundle if agent.reserved else EMPTY  # what is reserved for others
     effects: list[MasterEffect] = []
     for framework_id, offers in made.items():
         event = {"type": "OFFERS", "offers": {"offers": [to_document(state, offer) for offer in offers]}}
@@ -164,6 +163,8 @@ def rescind_expired(state: MasterState, now: float) -> list[MasterEffect]:
 
 def _is_remote(state: MasterState, framework: Framework, agent: Agent) -> bool:
     """Agents of another region than the master's are only for those who are REGION_AWARE (M34, transcript 11)."""
+    if state.domain is None:
+        return False
     here, there = (region_of(info) for info in (state.domain, agent.info.get("domain")))
     return None not in (here, there) and here != there and not has_capability(framework.info, "REGION_AWARE")
 
@@ -176,12 +177,12 @@ def region_of(domain: Json | None) -> str | None:
 def _find_taker(state: MasterState, agent: Agent, free: Bundle, now: float) -> Offer | None:
     subscribed = [framework for framework in state.frameworks.values() if framework.stream is not None]
     for framework, role in _by_share(state, subscribed):
-        bundle = free.for_role(role)
+        bundle = free.for_role(role) if agent.reserved else free
         if (
             bundle
             and role not in framework.suppressed
             and not _is_remote(state, framework, agent)
-            and _is_allocatable(framework, role, bundle)
+            and _is_allocatable(framework, role, bundle.flatten() if agent.reserved else bundle)
             and _meets_constraints(framework, role, agent)
             and not _is_filtered(state, (framework.framework_id, role, agent.agent_id), bundle, now)
         ):
@@ -217,10 +218,7 @@ def to_document(state: MasterState, offer: Offer) -> Json:
         },
         "resources": offer.bundle.to_wire(allocated=offer.role if multi_role else None, form=form, ranges_first=True),
     }
-    if "domain" in agent.info:
-        document["domain"] = agent.info["domain"]
-    if agent.info.get("attributes"):
-        document["attributes"] = agent.info["attributes"]
+    document |= {name: agent.info[name] for name in ("domain", "attributes") if agent.info.get(name)}
     unavailability = find_unavailability(state, agent)
     if unavailability is not None:
         document["unavailability"] = unavailability

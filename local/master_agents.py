@@ -24,6 +24,7 @@ from local.messages import (
     DrainAgent,
     FrameworkSubscribed,
     MasterEffect,
+    MasterMessage,
     ReconcileTasks,
     ReportedTask,
     ShutdownAgent,
@@ -40,42 +41,52 @@ Json = dict[str, Any]
 def on_registered(state: MasterState, event: AgentRegistered, now: float) -> list[MasterEffect]:
     """Take the agent and everything it runs over, and offer what is free at once."""
     agent_id: str = event.agent_info["id"]["value"]
-    if agent_id in state.gone:
-        # "Refusing to register agent that was marked gone": it shuts down (transcript 05).
-        return [ToAgent(agent_id=agent_id, message=ShutdownAgent(message="Agent has been marked gone"))]
-    if is_down(state, event.agent_info):
-        return [ToAgent(agent_id=agent_id, message=ShutdownAgent(message="Machine is 'DOWN'"))]
+    refusal = _find_refusal(state, event.agent_info)
+    if refusal is not None:
+        return [ToAgent(agent_id=agent_id, message=ShutdownAgent(message=refusal))]
     known = state.agents.get(agent_id)
-    welcome = _find_welcome(state, agent_id)
+    welcome = _find_welcome(state, agent_id) if event.again else None
     state.recovered_agents.pop(agent_id, None)
     state.unreachable.pop(agent_id, None)
-    agent = Agent(
-        agent_id=agent_id,
-        info=event.agent_info,
-        port=event.port,
-        total=from_wire(event.agent_info["resources"]),
-        registered_at=known.registered_at if known else now,
-        reregistered_at=now if event.again else None,
-    )
     old = _forget(state, known) if known is not None else {}
-    state.agents[agent_id] = agent
+    agent = state.agents[agent_id] = _make_agent(event, known, now)
     effects = _add_frameworks(state, event, now)
     _add_executors(state, event, agent)
-    effects += _add_tasks(state, event, agent, old, now, welcome if event.again else None)
+    effects += _add_tasks(state, event, agent, old, now, welcome)
     missing = [task for task in old.values() if not task.released]
     for task in missing:
         _add_missing(state, agent, task)
-    effects.append(ToAgent(agent_id=agent_id, message=AgentAccepted()))
-    effects += _ask_for(state, agent, missing)
-    if agent_id in state.drains:
-        effects.append(ToAgent(agent_id=agent_id, message=DrainAgent(config=state.drains[agent_id].config)))
-    effects += [ToAgent(agent_id=agent_id, message=kill) for kill in (known.kept_kills if known else ())]
-    for framework in state.frameworks.values():
-        if framework.stream is not None:
-            # The second of the two resends that follow a re-registration (surprise 12).
-            message = FrameworkSubscribed(framework_info=framework.info)
-            effects.append(ToAgent(agent_id=agent_id, message=message))
+    told: list[MasterMessage] = [AgentAccepted(), *_ask_for(state, missing), *_find_drain(state, agent_id)]
+    told += known.kept_kills if known else ()
+    # The second of the two resends that follow a re-registration (surprise 12).
+    told += [FrameworkSubscribed(framework_info=f.info) for f in state.frameworks.values() if f.stream is not None]
+    effects += [ToAgent(agent_id=agent_id, message=message) for message in told]
     return effects + allocate(state, now, [agent])
+
+
+def _find_refusal(state: MasterState, agent_info: Json) -> str | None:
+    """Why an agent may not serve; it shuts down then (transcripts 05, 09c)."""
+    if agent_info["id"]["value"] in state.gone:
+        return "Agent has been marked gone"
+    return "Machine is 'DOWN'" if is_down(state, agent_info) else None
+
+
+def _make_agent(event: AgentRegistered, known: Agent | None, now: float) -> Agent:
+    total = from_wire(event.agent_info["resources"])
+    return Agent(
+        agent_id=event.agent_info["id"]["value"],
+        info=event.agent_info,
+        port=event.port,
+        total=total,
+        reserved=total.reserved,
+        registered_at=known.registered_at if known else now,
+        reregistered_at=now if event.again else None,
+    )
+
+
+def _find_drain(state: MasterState, agent_id: str) -> list[MasterMessage]:
+    drain = state.drains.get(agent_id)
+    return [] if drain is None else [DrainAgent(config=drain.config)]
 
 
 def _find_welcome(state: MasterState, agent_id: str) -> str | None:
@@ -107,10 +118,10 @@ def _add_missing(state: MasterState, agent: Agent, task: Task) -> None:
     occupy(state, framework, agent.agent_id, role_of(task.info), task.bundle)
 
 
-def _ask_for(state: MasterState, agent: Agent, missing: list[Task]) -> list[MasterEffect]:
+def _ask_for(state: MasterState, missing: list[Task]) -> list[MasterMessage]:
     """Their launches were lost on the way; the agent answers with TASK_DROPPED."""
     pairs = tuple((state.frameworks[task.framework_id].info, task.info) for task in missing)
-    return [ToAgent(agent_id=agent.agent_id, message=ReconcileTasks(tasks=pairs))] if pairs else []
+    return [ReconcileTasks(tasks=pairs)] if pairs else []
 
 
 def _add_frameworks(state: MasterState, event: AgentRegistered, now: float) -> list[MasterEffect]:

@@ -53,6 +53,7 @@ class Agent:
     info: Json
     port: int
     total: Bundle
+    reserved: bool  # whether some of it is for one role only; asked at each tick
     registered_at: float
     reregistered_at: float | None = None
     connected: bool = True

@@ -60,7 +60,7 @@ class Bundle:
 
     @property
     def reserved(self) -> bool:
-        return any(key.endswith(")") for key in (*self.scalars, *self.ranges))
+        return ")" in "".join(self.scalars) or ")" in "".join(self.ranges)
 
     def for_role(self, role: str) -> Bundle:
         """What a role may be offered: the unreserved, and what is reserved for it or a role above it."""
