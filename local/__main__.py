@@ -37,6 +37,14 @@ def make_parser() -> argparse.ArgumentParser:
     timeout = defaults.ping_timeout_s
     add("--agent-ping-timeout", type=float, default=timeout, help="seconds until a lost agent's tasks are unreachable")
     add("--offer-timeout", type=float, help="seconds until an unanswered offer is rescinded (default: never)")
+    add(
+        "--heartbeat-interval",
+        type=float,
+        default=defaults.heartbeat_s,
+        help="seconds (default %(default)s, as in Mesos)",
+    )
+    add("--faults", type=Path, help="inject the faults of this plan, a JSON file (see local/README.md)")
+    add("--fault-seed", type=int, help="inject faults drawn from this number; the plan is written to faults.json")
     add("--executor-registration-timeout", type=float, default=defaults.registration_timeout_s, help="seconds")
     add("--executor-reregistration-timeout", type=float, default=defaults.reregistration_timeout_s, help="seconds")
     add("--executor-shutdown-grace-period", type=float, default=defaults.shutdown_grace_s, help="seconds")
@@ -63,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allocation_interval_s=given.allocation_interval,
         ping_timeout_s=given.agent_ping_timeout,
         offer_timeout_s=given.offer_timeout,
+        heartbeat_s=given.heartbeat_interval,
+        faults_file=given.faults,
+        fault_seed=given.fault_seed,
         registration_timeout_s=given.executor_registration_timeout,
         reregistration_timeout_s=given.executor_reregistration_timeout,
         gc_delay_s=given.gc_delay,

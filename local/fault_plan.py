@@ -197,8 +197,9 @@ def draw_plan(seed: int, *, agents: int = 1, length_s: float = 60.0, faults: int
     """So many faults within `length_s` seconds: the same for the same seed, always."""
     chance = _Chance(seed)
     document: list[Json] = []
+    kinds = tuple(kind for kind in _DRAWN if agents or "agent" not in KINDS[kind])
     for _ in range(faults):
-        kind, at_s = chance.choose(tuple(_DRAWN)), chance.between(0.5, length_s)
+        kind, at_s = chance.choose(kinds), chance.between(0.5, length_s)
         document.append({"at_s": at_s, "fault": kind, **_DRAWN[kind](chance, agents)})
         if kind in _LOSING:
             document.append({"at_s": round(at_s + 2.0, 2), "fault": "cut"})

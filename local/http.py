@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from local.access import Access
 from local.calls import CallError, read_executor_call, read_scheduler_call
+from local.faults import Instead
 from local.files import FilesApi
 from local.master import Master
 from local.messages import Call
@@ -47,12 +48,16 @@ class Application:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         port = scope["server"][1]
-        is_master = self._machines[port] is self._runtime.master
+        host = self._machines[port]
+        is_master = isinstance(host, Master)
         path = _strip(scope["path"], "/master" if is_master else "/slave(1)")
         headers = dict(scope["headers"])
         refusal = self._access.find_refusal(path, scope["headers"])
         if refusal is not None:
             await _send_reply(send, refusal)
+            return
+        if isinstance(host, AgentHost) and host.down:
+            await _send_reply(send, make_text(503, "Agent has not finished recovery"))
             return
         if path in ("/api/v1/scheduler", "/api/v1/executor") and is_master == path.endswith("scheduler"):
             await self._serve_call(scope, headers, receive, send, port, is_master)
@@ -65,8 +70,13 @@ class Application:
         else:
             await _send_reply(send, _compress(reply, headers))
 
+    def _find_machine(self, port: int) -> Machine:
+        """After a failover another master answers at the same port."""
+        machine = self._machines[port]
+        return self._runtime.master if isinstance(machine, Master) else machine
+
     def _answer(self, port: int, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Reply | Later:
-        machine, now = self._machines[port], self._runtime.now()
+        machine, now = self._find_machine(port), self._runtime.now()
         if isinstance(machine, Master):
             reply = answer_master(machine, method, path, query, body, now)
             if isinstance(reply, Reply):
@@ -92,9 +102,12 @@ class Application:
             refusal = make_text(500, "failed to decode body")
         if refusal is None and call is not None and call["type"] == "SUBSCRIBE" and not _accepts_json(headers):
             refusal = make_text(406, _ACCEPT_PROBLEM)
-        machine = self._machines[port]
-        if refusal is None and call is not None and isinstance(machine, AgentHost):
-            refusal = _find_stranger(machine, call, self._access.read_claims(headers))
+        machine = self._find_machine(port)
+        if refusal is None and call is not None:
+            if isinstance(machine, AgentHost):
+                refusal = _find_stranger(machine, call, self._access.read_claims(headers))
+            elif (instead := self._runtime.mishaps.answer(call)) is not None:
+                refusal = _make_fault(instead, port)
         if refusal is not None or call is None:
             await _send_reply(send, refusal or make_text(400, ""))
             return
@@ -121,7 +134,7 @@ class Application:
             while records := await stream.take():
                 for record in records:
                     await send({"type": "http.response.body", "body": record, "more_body": True})
-            if not watcher.done():
+            if not (watcher.done() or stream.broken):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -167,6 +180,12 @@ def _check_headers(headers: Mapping[bytes, bytes]) -> Reply | None:
     if content_type is None:
         return make_text(400, "Expecting 'Content-Type' to be present")
     return None if content_type == b"application/json" else make_text(415, _MEDIA_PROBLEM)
+
+
+def _make_fault(instead: Instead, port: int) -> Reply:
+    """The answer of an injected fault; a redirect leads here again."""
+    location = ((b"location", b"//127.0.0.1:%d/api/v1/scheduler" % port),) if instead.redirects else ()
+    return make_text(instead.status, instead.text, *location)
 
 
 def _find_stranger(host: AgentHost, call: dict[str, Any], claims: dict[str, Any] | None) -> Reply | None:

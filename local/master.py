@@ -73,6 +73,7 @@ class Master:
         interval_s: float = 1.0,
         agent_ping_timeout_s: float = 75.0,
         offer_timeout_s: float | None = None,
+        heartbeat_s: float = HEARTBEAT_S,
         domain: Json | None = None,
         agent_reregister_timeout_s: float = 600.0,
         recovered_agents: Iterable[Json] = (),
@@ -91,6 +92,7 @@ class Master:
             recovered_until=now + agent_reregister_timeout_s,
             ping_timeout_s=agent_ping_timeout_s,
             offer_timeout_s=offer_timeout_s,
+            heartbeat_s=heartbeat_s,
             recovered_agents={info["id"]["value"]: info | {"checkpoint": True} for info in recovered_agents},
         )
 
@@ -166,7 +168,7 @@ class Master:
         effects: list[MasterEffect] = []
         for framework in list(self.state.frameworks.values()):
             if framework.stream is not None and framework.heartbeat_at <= now:
-                framework.heartbeat_at = now + HEARTBEAT_S
+                framework.heartbeat_at = now + self.state.heartbeat_s
                 effects.append(SendEvent(stream=framework.stream, event=HEARTBEAT))
             elif framework.stream is None and framework.remove_at is not None and framework.remove_at <= now:
                 effects += remove_framework(self.state, framework, now)

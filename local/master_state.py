@@ -168,6 +168,7 @@ class MasterState:
     offers: dict[str, Offer] = field(default_factory=dict)
     recovered_until: float = 0.0  # when agents that are not back yet are given up
     ping_timeout_s: float = 75.0
+    heartbeat_s: float = HEARTBEAT_S
     offer_timeout_s: float | None = None
     unreachable: dict[str, float] = field(default_factory=dict)  # agent id -> since when
     gone: dict[str, float] = field(default_factory=dict)

@@ -6,7 +6,6 @@ from typing import Any
 
 from local.allocator import allocate, clear_filters
 from local.master_state import (
-    HEARTBEAT_S,
     Framework,
     MasterState,
     Task,
@@ -52,7 +51,7 @@ def on_subscribe(state: MasterState, call: Json, now: float) -> list[MasterEffec
     framework.stream, framework.remove_at, framework.recovered = stream, None, False
     framework.suppressed = set(subscribe.get("suppressed_roles", ()))
     framework.constraints = subscribe.get("offer_constraints", {})
-    framework.heartbeat_at = now + HEARTBEAT_S
+    framework.heartbeat_at = now + state.heartbeat_s
     effects += opened
     effects += [_make_subscribed(state, framework), SendEvent(stream=stream, event=HEARTBEAT)]
     if not was_active:
@@ -85,7 +84,7 @@ def _make_error(stream: str, message: str) -> MasterEffect:
 def _make_subscribed(state: MasterState, framework: Framework) -> MasterEffect:
     subscribed = {
         "framework_id": framework.info["id"],
-        "heartbeat_interval_seconds": HEARTBEAT_S,
+        "heartbeat_interval_seconds": state.heartbeat_s,
         "master_info": state.master_info(),
     }
     assert framework.stream is not None  # noqa: S101 - set by the caller one line before

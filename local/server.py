@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,10 +26,12 @@ from local.access import Access, Credential, read_credential
 from local.agent import Agent
 from local.agent_checkpoint import replay
 from local.agent_state import AgentSettings, AgentState
+from local.fault_plan import Plan, draw_plan, parse_plan
 from local.http import Application
+from local.injector import Injector
 from local.journal import Journal
 from local.master import Master
-from local.runtime import Machine, Runtime, make_clock
+from local.runtime import Clock, Machine, Runtime
 from local.sandboxes import remove_old_runs
 from local.settings import Settings, make_agent_info
 from local.simulated import NoJournal, SimulatedAgent
@@ -69,6 +71,7 @@ class _Server(uvicorn.Server):
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Executors run on. Raises WorkDirBusyError, OSError (port in use), ValueError."""
     credential = None if settings.credential_file is None else read_credential(settings.credential_file)
+    plan = find_plan(settings)
     with hold(settings.work_dir):
         ports = _read_ports(settings.work_dir)
         sockets = [_listen(settings.port, ports[:1])]
@@ -76,7 +79,14 @@ def run(settings: Settings) -> None:
             wanted = settings.agent_port and settings.agent_port + index
             sockets.append(_listen(wanted, ports[index + 1 : index + 2]))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, credential, sockets))
+            runner.run(_serve(settings, credential, sockets, plan))
+
+
+def find_plan(settings: Settings) -> Plan | None:
+    """The faults to inject; None for none. Raises OSError, ValueError (PlanError is one)."""
+    if settings.faults_file is not None:
+        return parse_plan(json.loads(settings.faults_file.read_text()), settings.agents)
+    return None if settings.fault_seed is None else draw_plan(settings.fault_seed, agents=settings.agents)
 
 
 @contextlib.contextmanager
@@ -115,9 +125,12 @@ def _listen(port: int, last: list[int]) -> socket.socket:
     raise OSError("no free port")
 
 
-async def _serve(settings: Settings, credential: Credential | None, sockets: list[socket.socket]) -> None:
+async def _serve(
+    settings: Settings, credential: Credential | None, sockets: list[socket.socket], plan: Plan | None
+) -> None:
     ports = [listener.getsockname()[1] for listener in sockets]
-    runtime = _make_runtime(settings, credential, ports)
+    clock = Clock()
+    runtime = _make_runtime(settings, credential, ports, clock)
     # Simulated agents come last, and have no port.
     machines: dict[int, Machine] = dict(zip(ports, [runtime.master, *runtime.hosts.values()], strict=False))
     config = uvicorn.Config(
@@ -140,6 +153,8 @@ async def _serve(settings: Settings, credential: Credential | None, sockets: lis
     serving = asyncio.ensure_future(server.serve(sockets))
     while not (server.started or serving.done()):
         await asyncio.sleep(0.005)
+    if plan is not None:
+        _inject(plan, settings, runtime, clock)
     _write_ports(settings.work_dir, ports)
     collecting = asyncio.ensure_future(_remove_sandboxes(runtime, settings.gc_delay_s))
     try:
@@ -147,6 +162,27 @@ async def _serve(settings: Settings, credential: Credential | None, sockets: lis
     finally:
         collecting.cancel()
         runtime.close()
+
+
+def _inject(plan: Plan, settings: Settings, runtime: Runtime, clock: Clock) -> None:
+    """The plan's time begins; it is written down, for a seed's to be replayed and changed."""
+    document = [fault.to_json() for fault in plan]
+    (settings.work_dir / "faults.json").write_text(json.dumps(document, indent=1) + "\n")
+    logging.getLogger("uvicorn.error").addFilter(_is_no_broken_stream)
+    port = runtime.master.state.port
+    injector = Injector(
+        plan=plan,
+        runtime=runtime,
+        clock=clock,
+        make_master=lambda registry: _make_master(settings, str(uuid.uuid4()), port, clock(), registry),
+    )
+    runtime.mishaps = injector
+    injector.start()
+
+
+def _is_no_broken_stream(record: logging.LogRecord) -> bool:
+    """uvicorn complains of each stream that is broken off on purpose."""
+    return "without completing response" not in record.getMessage()
 
 
 async def _remove_sandboxes(runtime: Runtime, delay_s: float) -> None:
@@ -169,8 +205,7 @@ def find_journals(work_dir: Path) -> list[Path]:
     return sorted(work_dir.glob("agent-*/meta/journal.jsonl"))
 
 
-def _make_runtime(settings: Settings, credential: Credential | None, ports: list[int]) -> Runtime:
-    clock = make_clock()
+def _make_runtime(settings: Settings, credential: Credential | None, ports: list[int], clock: Clock) -> Runtime:
     master_id = str(uuid.uuid4())
     agents: list[tuple[Agent, Journal]] = []
     known: list[Json] = []
@@ -185,22 +220,28 @@ def _make_runtime(settings: Settings, credential: Credential | None, ports: list
         else:
             known.append(agent_settings.info | {"id": {"value": state.agent_id}})
         agents.append((Agent(settings=agent_settings, state=state), journal))
-    master = Master(
-        master_id=master_id,
-        port=ports[0],
-        make_uuid=_make_uuid,
-        now=clock(),
-        interval_s=settings.allocation_interval_s,
-        agent_ping_timeout_s=settings.ping_timeout_s,
-        offer_timeout_s=settings.offer_timeout_s,
-        recovered_agents=known,
-    )
+    master = _make_master(settings, master_id, ports[0], clock(), known)
     runtime = Runtime(master=master, clock=clock)
     for agent, journal in agents:
         runtime.add_agent(agent, journal)
     for index in range(settings.simulated_agents):
         runtime.add_agent(_make_simulated_agent(settings, master_id, index, ports[0]), NoJournal(settings.work_dir))
     return runtime
+
+
+def _make_master(settings: Settings, master_id: str, port: int, now: float, registry: Iterable[Json]) -> Master:
+    """A master that waits for the agents of its registry."""
+    return Master(
+        master_id=master_id,
+        port=port,
+        make_uuid=_make_uuid,
+        now=now,
+        interval_s=settings.allocation_interval_s,
+        agent_ping_timeout_s=settings.ping_timeout_s,
+        offer_timeout_s=settings.offer_timeout_s,
+        heartbeat_s=settings.heartbeat_s,
+        recovered_agents=registry,
+    )
 
 
 def _make_simulated_agent(settings: Settings, master_id: str, index: int, port: int) -> SimulatedAgent:

@@ -36,6 +36,9 @@ class Settings:
     attributes: str = ""  # "region:ispra;rack:3"
     allocation_interval_s: float = 1.0
     ping_timeout_s: float = 75.0  # until a broken connection makes an agent unreachable
+    heartbeat_s: float = 15.0  # between two on a scheduler's stream
+    faults_file: Path | None = None  # a plan of faults to inject
+    fault_seed: int | None = None  # or the seed to draw one from
     offer_timeout_s: float | None = None  # None = offers stay until they are answered
     registration_timeout_s: float = 60.0
     reregistration_timeout_s: float = 10.0
@@ -103,6 +106,10 @@ def check(settings: Settings) -> Sequence[str]:
         problems.append("--allocation-interval must be positive")
     if settings.ping_timeout_s < 0:
         problems.append("--agent-ping-timeout must not be negative")
+    if settings.heartbeat_s <= 0:
+        problems.append("--heartbeat-interval must be positive")
+    if settings.faults_file is not None and settings.fault_seed is not None:
+        problems.append("--faults and --fault-seed exclude each other")
     if settings.offer_timeout_s is not None and settings.offer_timeout_s <= 0:
         problems.append("--offer-timeout must be positive")
     for name in ("cpus", "mem", "disk"):

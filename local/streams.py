@@ -24,9 +24,16 @@ class Stream:
         self._backlog = 0
         self._wake = asyncio.Event()
         self.closed = False
+        self.broken = False  # ended without the 0-chunk, as when the other side's process has died
+        self.muted = False  # whatever is written is lost; the connection stays open
 
     def write(self, event: Json) -> None:
-        record = encode(event)
+        self.write_bytes(encode(event))
+
+    def write_bytes(self, record: bytes) -> None:
+        """A record, or whatever else an injected fault has to say."""
+        if self.muted:
+            return
         self._records.append(record)
         self._backlog += len(record)
         if self._backlog > LONGEST_BACKLOG:
@@ -36,6 +43,11 @@ class Stream:
     def close(self) -> None:
         self.closed = True
         self._wake.set()
+
+    def break_off(self) -> None:
+        """End it in the middle."""
+        self.broken = True
+        self.close()
 
     async def take(self) -> list[bytes]:
         """All records that wait, at least one; an empty list when the stream has ended."""

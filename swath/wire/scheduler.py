@@ -197,6 +197,9 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         if kind == "SUBSCRIBED":
             if not self._take_subscribed(event):
                 return
+        elif not self.connected and kind != "ERROR":
+            self._subscriber.drop(f"the stream began with {kind} instead of SUBSCRIBED: no call could be made on it")
+            return
         elif kind == "ERROR":
             # The master ends the subscription (M5). By the longest wait, whoever decides can stop the driver first.
             self._subscriber.slow_down()

@@ -45,6 +45,7 @@ LOSSES = {
     "cut": cut(SUBSCRIBED),
     "ended": end(SUBSCRIBED, HEARTBEAT),
     "no heartbeat": hold(QUICK),
+    "no SUBSCRIBED": hold(HEARTBEAT, SUBSCRIBED),
     "no framework id": hold({"type": "SUBSCRIBED", "subscribed": {}}),
     "redirect into nothing": answer(307, Location="//127.0.0.1:1/api/v1/scheduler"),
     "redirect to nowhere": answer(307),
@@ -108,15 +109,19 @@ def test_m12_what_trying_again_does_not_mend_waits_long_and_with_jitter(drivers,
 
 def test_m9_the_watchdog_counts_bytes_and_not_events(drivers):
     """A record that takes longer to arrive than five heartbeats keeps the stream: bytes come all the while."""
+    half_a_second = {
+        "type": "SUBSCRIBED",
+        "subscribed": {"framework_id": {"value": "f"}, "heartbeat_interval_seconds": 0.1},
+    }
     offers = b'{"type":"OFFERS","offers":{"offers":[' + b" " * 400 + b"]}}"
 
     def trickle(exchange):
         exchange.open_stream()
-        exchange.write_event(QUICK)
+        exchange.write_event(half_a_second)
         record = b"%d\n%b" % (len(offers), offers)
-        for start in range(0, len(record), 10):
-            exchange.write_chunk(record[start : start + 10])
-            exchange.server.standin.released.wait(0.004)
+        for start in range(0, len(record), 30):
+            exchange.write_chunk(record[start : start + 30])
+            exchange.server.standin.released.wait(0.06)
         exchange.write_event(SUBSCRIBED)  # with the usual interval: this stream stays
         exchange.server.standin.released.wait()
 
