@@ -205,7 +205,7 @@ class Runtime:
     def replace_master(self, master: Master) -> None:
         """Another one leads. It knows nothing of what the agents do until they register again: `heal_link` lets them."""
         self._break_streams(self.master)
-        self._cuts.update(self.hosts)
+        self._cuts.update(list(self.hosts))
         self.master = master
         self.wake()
 

@@ -51,14 +51,14 @@ class Cluster:
         self.store = ApiStore(self.database)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start_local(self) -> Cluster:
-        """Start (again) the master and its agent, and wait until they serve."""
+    def start_local(self, *more: str) -> Cluster:
+        """Start (again) the master and its agent, with more options, and wait until they serve."""
         ports = self.directory / "local" / "ports.json"
         before = ports.stat().st_mtime_ns if ports.exists() else 0
         amounts = ["--cpus", str(self.cpus), "--mem", str(self.mem), "--disk", "10000"]
         amounts += ["--agents", str(self.agents)]
         where = ["--port", "0", "--agent-port", "0", "--work-dir", str(self.directory / "local")]
-        self._start("local", [*where, *amounts, "--allocation-interval", str(self.interval_s)], {})
+        self._start("local", [*where, *amounts, "--allocation-interval", str(self.interval_s), *more], {})
         self.wait_until(lambda: ports.exists() and ports.stat().st_mtime_ns != before, 20)
         return self
 
