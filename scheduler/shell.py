@@ -144,7 +144,14 @@ class Shell:
         offers would stay wrong: a new subscription begins with none.
         """
         self._metrics.failed_calls.inc()
-        log.warning("call_failed", call=type(call).__name__, status=result.status, reason=result.message)
+        log.warning(
+            "call_failed",
+            call=type(call).__name__,
+            outcome=result.outcome,
+            status=result.status,
+            reason=result.message,
+            **_describe(call),
+        )
         if isinstance(call, fx.UpdateFramework) and result.status is not None:
             self._heard.append(ev.FiltersRefused())
             return
@@ -166,3 +173,16 @@ class Shell:
                 self._operate(call.wish)
             if isinstance(call, fx.Stop):
                 raise StoppedError(call)
+
+
+def _describe(call: fx.Call) -> dict[str, object]:
+    """Whom a call concerns, for the log."""
+    match call:
+        case fx.Accept():
+            return {"agent": call.agent_id, "attempts": [launch.attempt.id for launch in call.launches]}
+        case fx.Kill() | fx.Acknowledge():
+            return {"agent": call.agent_id, "attempt": call.task_id}
+        case fx.Reconcile():
+            return {"attempts": len(call.tasks)}
+        case _:
+            return {}

@@ -27,5 +27,5 @@ def on_overdue(turn: Turn, attempt_id: str) -> None:
     live = turn.state.attempts.get(attempt_id)
     if live is not None:
         live.overdue = Cause.AGENT if live.state is AttemptState.STAGING else Cause.TIMEOUT
-        turn.note("warning", "attempt_overdue", attempt=attempt_id, state=live.state, agent=live.attempt.hostname)
+        turn.note_of(live.attempt, "warning", "attempt_overdue", state=live.state)
         kills.request_kill(turn, attempt_id)

@@ -68,7 +68,9 @@ def on_unknown_task(turn: Turn, update: Update) -> None:
     """
     returned = turn.state.returned
     if update.observation in ALIVE:
-        turn.note("warning", "unknown_task_killed", task_id=update.task_id, state=update.observation)
+        turn.note(
+            "warning", "unknown_task_killed", attempt=update.task_id, agent=update.agent_id, state=update.observation
+        )
         turn.call(Kill(task_id=update.task_id, agent_id=update.agent_id))
         if update.task_id not in returned:
             returned[update.task_id] = None

@@ -9,6 +9,7 @@ from typing import Any
 from scheduler.core.effects import Call, Effects, Note
 from scheduler.core.state import Job, State
 from scheduler.core.timers import NO_KEY, Key, Kind
+from swath.domain.attempts import Attempt
 from swath.domain.changes import (
     AddAttempt,
     AddEvent,
@@ -61,6 +62,11 @@ class Turn:
     def note(self, level: str, event: str, **data: Any) -> None:
         """Have a line written to the log."""
         self._notes.append(Note(level=level, event=event, data=data))
+
+    def note_of(self, attempt: Attempt, level: str, event: str, **data: Any) -> None:
+        """The same about an attempt: whoever reads it finds the job, the task, the attempt and the agent."""
+        where = {"job": attempt.job_id, "task": attempt.task_index, "attempt": attempt.id}
+        self.note(level, event, **where, agent=attempt.agent_id, hostname=attempt.hostname, **data)
 
     def touch(self, job: Job) -> None:
         """Have the job's row written, and its need for offers looked at, when the turn ends."""

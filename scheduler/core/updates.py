@@ -41,7 +41,7 @@ def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:
     before, after = live.state, next_state(live.state, update.observation)
     partitions.settle_doubt(turn, live, update.observation)
     if is_terminal(after):
-        report = find_report(turn, update)
+        report = find_report(turn, live, update)
         if after is AttemptState.SUCCEEDED and update.data and report is None:
             # Where its outputs are is in there: a task without them has not succeeded.
             after, report = AttemptState.FAILED, AttemptReport(cause=Cause.AGENT, message=_UNREADABLE)
@@ -53,7 +53,7 @@ def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:
     if after is not before:
         overdue.watch(turn, live)
     if after is not before or (after is AttemptState.RUNNING and update.data):
-        attempts.progress(turn, live, update, find_report(turn, update), changed=after is not before)
+        attempts.progress(turn, live, update, find_report(turn, live, update), changed=after is not before)
 
 
 def on_unstorable(turn: Turn, event: Unstorable) -> None:
@@ -74,14 +74,14 @@ def on_launch_refused(turn: Turn, event: LaunchRefused) -> None:
         attempts.end(turn, live, AttemptState.FAILED, update, AttemptReport(cause=Cause.SPEC, message=event.message))
 
 
-def find_report(turn: Turn, update: Update) -> AttemptReport | None:
+def find_report(turn: Turn, live: LiveAttempt, update: Update) -> AttemptReport | None:
     """The executor's report; None where there is none, or it cannot be read."""
     if not update.data:
         return None
     try:
         return AttemptReport.from_json(update.data)
     except InvalidInputError as error:
-        turn.note("warning", "report_unreadable", task_id=update.task_id, error=str(error))
+        turn.note_of(live.attempt, "warning", "report_unreadable", error=str(error))
         return None
 
 
@@ -89,10 +89,10 @@ def _counts(turn: Turn, live: LiveAttempt, update: Update) -> bool:
     """False for what must not be taken at its word."""
     if update.observation is Observation.ERROR and live.state is not AttemptState.LAUNCHING:
         # 'TASK_ERROR "Task has duplicate ID" carries the id of the task that is RUNNING and runs on' (surprise 15).
-        turn.note("warning", "error_of_running_task_ignored", attempt=live.attempt.id, message=update.message)
+        turn.note_of(live.attempt, "warning", "error_of_running_task_ignored", message=update.message)
         return False
     if update.observation is Observation.ERROR and "duplicate ID" in update.message:
-        turn.note("warning", "duplicate_launch_ignored", attempt=live.attempt.id)
+        turn.note_of(live.attempt, "warning", "duplicate_launch_ignored")
         return False
     if update.is_reconciliation and update.observation in _REPORTED_ENDS:
         # The update that tells how it ended waits on its agent for an acknowledgement; this one has no data (M22).

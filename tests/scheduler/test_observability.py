@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from structlog.testing import capture_logs
 
 from scheduler.core import effects as fx
 from scheduler.http import make_app, serve
 from scheduler.metrics import Metrics
 from scheduler.pending import Pending
 from scheduler.readiness import Readiness
-from swath.wire.channel import Outcome
+from swath.wire.channel import CallResult, Outcome
 from tests.scheduler.stand_ins import Diary, a_shell
-from tests.scheduler.world import NOON
+from tests.scheduler.world import NOON, World
 
 
 class Line:
@@ -181,3 +183,33 @@ def test_offers_that_nobody_has_read_are_declined_and_counted():
     a_shell(diary, metrics=metrics).decline(("o1", "o2"))
     assert diary.lines == ["DECLINE"]
     assert read(metrics)["offers_unread_total{}"] == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "event"),
+    [
+        ({"observation": "FAILED"}, "attempt_ended"),
+        ({"observation": "RUNNING", "data": b"no report"}, "report_unreadable"),
+        ({"observation": "ERROR"}, "error_of_running_task_ignored"),
+    ],
+)
+def test_a_line_about_an_attempt_says_where_to_look(said: dict[str, Any], event: str):
+    """Job, task, attempt, agent, and the agent's host."""
+    world = World()
+    attempt_id = world.running()
+    update = replace(world.an_update(attempt_id, said["observation"]), data=said.get("data"))
+    (line,) = world.core.handle([update], world.now).notes
+    assert line.event == event
+    where = {"job": "j1", "task": 0, "attempt": attempt_id, "agent": "a1", "hostname": "a1"}
+    assert where.items() <= line.data.items()
+
+
+def test_a_call_that_has_failed_says_whom_it_concerns():
+    """An agent, and the attempts that it was about."""
+    diary = Diary()
+    diary.answer = CallResult(outcome=Outcome.FAILED, status=503, message="not now")
+    with capture_logs() as lines:
+        a_shell(diary).perform(fx.Effects(calls=(fx.Kill(task_id="t", agent_id="a"),)), NOON)
+    (line,) = lines
+    assert line["event"] == "call_failed"
+    assert {"call": "Kill", "outcome": "FAILED", "status": 503, "agent": "a", "attempt": "t"}.items() <= line.items()
