@@ -185,3 +185,19 @@ def test_a_failed_job_is_run_again_on_request(cluster: Cluster, tmp_path: Path):
     cluster.store.request_retry(job_id)
     cluster.wait_until(lambda: cluster.store.get_job(job_id).state is JobState.SUCCEEDED, 30)
     assert len(cluster.store.list_attempts(job_id, 2)) == 2
+
+
+def test_tasks_succeed_on_simulated_agents_without_any_executor(tmp_path: Path):
+    """Twenty agents, each with room for what nobody runs; the executor's command would fail."""
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.start_local("--agents", "0", "--simulated-agents", "20", "--task-seconds", "0.3")
+        cluster.start_scheduler(SWATH_EXECUTOR_COMMAND="exit 1")
+        job = cluster.wait(cluster.submit(cluster.register("true"), 200, cpus=1), 60)
+        assert (job.state, job.counts.succeeded) == (JobState.SUCCEEDED, 200)
+        attempts = [cluster.store.list_attempts(job.id, index)[0] for index in range(200)]
+        assert {attempt.runtime for attempt in attempts} == {"simulated"}
+        assert len({attempt.agent_id for attempt in attempts}) == 20
+        assert cluster.kill_executors() == 0
+    finally:
+        cluster.close()

@@ -1,0 +1,83 @@
+"""The benchmarks can be run by their names, and what they measure with is right; their figures are nobody's test."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+
+import pytest
+
+from benchmarks.__main__ import ALL, main
+from benchmarks.metrics import Samples
+from benchmarks.standin_master import Listener
+
+ACKNOWLEDGE = b'{"type":"ACKNOWLEDGE"}'
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_benchmark_can_be_called(name: str) -> None:
+    """`run` takes nothing."""
+    assert not inspect.signature(importlib.import_module(f"benchmarks.{name}").run).parameters
+
+
+def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and the names that there are."""
+    assert main(["nonsense"]) == 2
+    assert "updates" in capsys.readouterr().err
+
+
+def test_the_most_in_a_second_is_never_counted_over_more_than_one() -> None:
+    """Three came at once and three 1.01 s later: an answer that took long widens no window."""
+    samples = Samples()
+    samples.taken = [(0.0, 0.01, 0.0), (0.1, 0.11, 3.0), (0.9, 0.91, 3.0), (1.2, 1.21, 6.0), (1.3, 1.31, 6.0)]
+    assert samples.most_in_a_second == 3
+    assert samples.per_s == pytest.approx(6 / 1.31)
+
+
+class Wire(asyncio.Transport):
+    """What a connection would send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += bytes(data)
+
+
+def make_request(body: bytes) -> bytes:
+    return b"POST /api/v1/scheduler HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def test_the_stand_in_master_counts_pipelined_acknowledgements_however_they_are_cut() -> None:
+    """Two of two; an answer to each, and to the call between them that is none."""
+
+    async def converse() -> tuple[bytes, float]:
+        done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        wire, listener = Wire(), Listener(b"events", 2, done, [0.0, 0.0])
+        listener.connection_made(wire)
+        requests = b"".join(map(make_request, (ACKNOWLEDGE, b'{"type":"RECONCILE"}', ACKNOWLEDGE)))
+        for position in range(0, len(requests), 7):
+            assert not done.done()
+            listener.data_received(requests[position : position + 7])
+        return wire.sent, done.result()
+
+    sent, seconds = asyncio.run(converse())
+    assert sent.count(b"202 Accepted") == 3
+    assert seconds > 0
+
+
+def test_the_stand_in_master_sends_its_events_to_whoever_subscribes() -> None:
+    """In one chunk of an open stream."""
+
+    async def converse() -> bytes:
+        wire, done = Wire(), asyncio.get_running_loop().create_future()
+        listener = Listener(b"events", 2, done, [0.0, 0.0])
+        listener.connection_made(wire)
+        listener.data_received(make_request(b'{"type": "SUBSCRIBE"}'))
+        return wire.sent
+
+    sent = asyncio.run(converse())
+    assert sent.startswith(b"HTTP/1.1 200 OK")
+    assert sent.endswith(b"6\r\nevents\r\n")
