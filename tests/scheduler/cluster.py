@@ -127,9 +127,12 @@ class Cluster:
         subprocess.run(command, cwd=ROOT, env={**os.environ, **HERE}, check=False, timeout=30)
         self.database.close()
 
-    def register(self, name: str, command: str = "true", context: str = "builtin:true") -> ImageRow:
-        """Register an image that may be given an INDEX."""
-        interface = {"command": command, "inputs": {"json": [{"name": "INDEX", "type": "integer", "required": False}]}}
+    def register(
+        self, name: str, command: str = "true", context: str = "builtin:true", **more: dict[str, Any]
+    ) -> ImageRow:
+        """Register an image that may be given an INDEX; `more` goes into its interface."""
+        inputs = {"json": [{"name": "INDEX", "type": "integer", "required": False}]}
+        interface = {"command": command, "inputs": inputs, **more}
         job = {
             "name": name,
             "jobVersion": "1.0.0",
