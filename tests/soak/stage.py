@@ -109,14 +109,19 @@ class Stage:
 
     def _backends(self) -> list[psutil.Process]:
         """Those that serve a client."""
-        children = [child for master in self._postmaster() for child in master.children()]
+        children: list[psutil.Process] = []
+        for master in self._postmaster():
+            with suppress(psutil.NoSuchProcess):
+                children += master.children()
         return [child for child in children if "127.0.0.1(" in _title(child)]
 
     def _kill(self, process: psutil.Process, victim: str, hold_s: float) -> None:
         if victim == "postmaster":
             for child in process.children():
-                child.kill()
-        process.kill()
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
         if victim == "postmaster":
             self._owe(hold_s, self._start_postgres)
         elif victim in self.cluster.processes:
@@ -130,12 +135,14 @@ class Stage:
             self._start_scheduler(name)
 
     def _end(self, process: psutil.Process, victim: str, hold_s: float) -> None:
-        process.terminate()
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
 
     def _stop(self, process: psutil.Process, victim: str, hold_s: float) -> None:
-        process.suspend()
-        self._frozen.append(process)
-        self._owe(hold_s, lambda: self._thaw(process))
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+            self._frozen.append(process)
+            self._owe(hold_s, lambda: self._thaw(process))
 
     def _thaw(self, process: psutil.Process) -> None:
         self._frozen.remove(process)
@@ -144,7 +151,7 @@ class Stage:
 
     def _restart_postgres(self) -> None:
         for process in self._frozen:  # a session that does not answer would hold up the server's end
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.Error):
                 if "postgres" in process.name():
                     process.resume()
         if self._postmaster():
