@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from swath.domain.states import AttemptState
 from swath.store.schema import SCRIPTS, read_history
+from swath.wire.calls import make_framework_info, make_subscribe
 from tests.integration.availability import Availability
 from tests.integration.slow_wire import SlowWire
 from tests.scheduler.cluster import ROOT
@@ -106,6 +109,26 @@ def test_m06_a_leader_that_is_told_to_stop_hands_over_at_once(ha: Availability):
     taken_s = time.monotonic() - free_at
     ha.prove(job_id, 4)
     assert taken_s < 2
+
+
+def test_m05_a_subscription_that_was_taken_away_is_taken_back_by_whoever_leads(ha: Availability):
+    """A dead leader's SUBSCRIBE, left in a socket, wins for a moment: who leads by the database's word is soon back."""
+    ha.start("one", "two")
+    job_id = ha.submit(4, 4)
+    ha.wait(lambda: len(ha.diary.read()) == 4)
+    framework_id = ha.cluster.store.cluster_status().framework_id
+    info = make_framework_info(user="root", name="swath", role="swath")
+    ports = json.loads((ha.cluster.directory / "local" / "ports.json").read_text())
+    body = json.dumps(make_subscribe(info | {"id": {"value": framework_id}}))
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    with closing(HTTPConnection("127.0.0.1", ports["master"], timeout=20)) as thief:
+        thief.request("POST", "/api/v1/scheduler", body, headers)
+        with thief.getresponse() as stream:
+            assert b"SUBSCRIBED" in stream.read1()
+            ha.wait(lambda: ha.events("one").count("subscribed") == 2, 10)
+            assert b"Framework failed over" in stream.read()
+    ha.prove(job_id, 4)
+    assert (ha.leader(), ha.is_leading("two")) == ("one", False)
 
 
 def a_newer_version(directory: Path) -> Path:
