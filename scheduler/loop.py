@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from scheduler.lease import Lease
 from scheduler.metrics import Metrics
 from scheduler.shell import Shell
 from swath.domain.changes import PutTask
-from swath.domain.errors import RefusedByDatabaseError, WireError
+from swath.domain.errors import RefusedByDatabaseError, SwathError, WireError
 from swath.domain.states import Desired
 from swath.domain.wishes import Wishes
 from swath.store.rows import JobRecord
@@ -30,6 +31,10 @@ SLICE = 2000  # failed tasks of a job that one turn makes wait again at most, fo
 PRUNE_S = 3600.0  # between deletions of old events and keys
 PRUNE_AGAIN_S = 10.0  # while there is more to delete
 POLL_S = 10.0  # a lost notification costs at most this (DESIGN.md 1)
+
+
+class CutOffError(SwathError):
+    """The leader finds no master: another scheduler may stand where there is one."""
 
 
 class Jobs(Protocol):
@@ -57,9 +62,10 @@ class Loop:
         metrics: Metrics,
         prune: Callable[[datetime], int],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        cut_off_s: float = math.inf,
     ) -> None:
         """`load` makes another core, of what the database remembers; `prune` deletes a slice of what has had its time there,
-        and says how many rows that was.
+        and says how many rows that was. `cut_off_s` is how long it goes on without a subscription.
         """
         self._core = core
         self._load = load
@@ -70,12 +76,14 @@ class Loop:
         self._metrics = metrics
         self._clock = clock
         self._wake_at: datetime | None = None
+        self._cut_off_s = cut_off_s
+        self._is_subscribed, self._subscribed_at = False, clock()
         self._prune = prune
         self._prune_at = clock() + timedelta(seconds=PRUNE_AGAIN_S)
         self._retried: dict[str, tuple[int, int | None]] = {}  # job -> the retry under way, and how far it has got
 
     def run(self) -> None:
-        """Handle batches until a STOP; raises what the shell raises."""
+        """Handle batches until a STOP; raises what the shell raises, and CutOffError."""
         self._turn([Signal.DESIRED])
         while self.run_once():
             pass
@@ -100,6 +108,16 @@ class Loop:
         if now >= self._prune_at:
             self._prune_at = now + timedelta(seconds=PRUNE_AGAIN_S if self._prune(now) else PRUNE_S)
 
+    def _give_up_if_cut_off(self, events: Sequence[ev.Event]) -> None:
+        for event in events:
+            if isinstance(event, ev.Subscribed | ev.Disconnected):
+                self._is_subscribed = isinstance(event, ev.Subscribed)
+        now = self._clock()
+        if self._is_subscribed:
+            self._subscribed_at = now
+        elif (silent_s := (now - self._subscribed_at).total_seconds()) > self._cut_off_s:
+            raise CutOffError(f"no master has taken our subscription for {silent_s:.0f} s")
+
     def _turn(self, items: list[Item]) -> None:
         begun = time.perf_counter()
         for item in items:
@@ -112,6 +130,7 @@ class Loop:
         except RefusedByDatabaseError as error:
             log.error("batch_refused", reason=str(error), events=len(events))
             self._handle_apart(events)
+        self._give_up_if_cut_off(events)
         self._metrics.turn_s.observe(time.perf_counter() - begun)
 
     def _handle(self, events: Sequence[ev.Event]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import secrets
 import time
@@ -15,7 +16,7 @@ from scheduler.core.reactor import Core
 from scheduler.inbox import Inbox, Signal
 from scheduler.lease import RENEWALS, Lease
 from scheduler.listing import AgentLister
-from scheduler.loop import Loop, Watch
+from scheduler.loop import CutOffError, Loop, Watch
 from scheduler.metrics import Metrics
 from scheduler.operating import AgentOperator
 from scheduler.settings import Settings
@@ -40,9 +41,8 @@ FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 GOOD_LIFE_S = 10.0  # of a core: whatever ends it after that is a new failure, not the same one again
 JOIN_S = 5.0  # for the driver's thread to end
-STANDBY_S = (
-    0.5  # between two looks at the lead: a standby takes over so soon after a release, or a death on its own host
-)
+LONGEST_CUT_OFF_S = 900.0
+STANDBY_S = 0.5  # between two looks at the lead: what a take-over takes after a release, or a death on the same host
 
 
 class Scheduler:
@@ -57,6 +57,7 @@ class Scheduler:
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._inbox = Inbox()
         self._failures = 0
+        self._cut_off_s = settings.cut_off_s
         self._removed = False  # the master has removed the framework, and nobody has decided yet what then
         self._said = ""  # why this process does not lead, as it was last logged
         self._lease = Lease(Leadership(self._database), lease_s=settings.lease_s, clock=_now, uptime=_read_uptime)
@@ -100,6 +101,8 @@ class Scheduler:
             return self._on_stopped(error, time.monotonic() - begun)
         except LeadershipLostError as error:
             log.warning("leadership_lost", reason=str(error))
+        except CutOffError as error:
+            return self._on_cut_off(error, time.monotonic() - begun)
         except Exception as error:
             return self._back_off(error, time.monotonic() - begun)
         return min(STANDBY_S, self._settings.lease_s / RENEWALS)
@@ -136,6 +139,14 @@ class Scheduler:
         self._removed = kind is StopKind.REMOVED
         log.error("core_stopped", kind=kind, message=str(error))
         return self._count_failure(lived_s) if kind is StopKind.STEP_DOWN else 0.0
+
+    def _on_cut_off(self, error: CutOffError, lived_s: float) -> float:
+        """Let go of the lead for as long as a standby needs to take it; less often each time that nobody finds a master."""
+        log.error("cut_off", reason=str(error))
+        known = lived_s > 2 * self._cut_off_s  # it had been subscribed
+        self._cut_off_s = self._settings.cut_off_s if known else min(2 * self._cut_off_s, LONGEST_CUT_OFF_S)
+        self._release()
+        return 4 * STANDBY_S
 
     def _lead(self) -> None:
         """One core's life."""
@@ -176,6 +187,7 @@ class Scheduler:
             lease=self._lease,
             metrics=self._metrics,
             prune=store.prune,
+            cut_off_s=math.inf if core.state.outside else self._cut_off_s,
         )
         self._metrics.on_leading(driver, core.state.outside)
         log.info("leading", holder=self._lease.holder, epoch=self._lease.epoch, jobs=len(core.state.jobs))

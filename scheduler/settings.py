@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     http_port: int = 0  # of the metrics, on loopback; 0 for none
     lease_s: float = Field(default=10.0, gt=1)  # of the leadership: a take-over may have to wait so long
+    cut_off_s: float = Field(default=60.0, gt=0)  # without a master, until another scheduler may try
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:

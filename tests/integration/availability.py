@@ -13,7 +13,7 @@ from tests.integration.evidence import Diary, find_contradictions, find_debts
 from tests.scheduler.cluster import ROOT, Cluster
 
 LEASE_S = 2
-TURNS = ("leading", "leadership_lost", "standing_by", "core_stopped", "schema_unknown")
+TURNS = ("leading", "leadership_lost", "standing_by", "core_stopped", "schema_unknown", "cut_off")
 
 
 class Availability:

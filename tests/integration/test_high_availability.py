@@ -131,6 +131,24 @@ def test_m05_a_subscription_that_was_taken_away_is_taken_back_by_whoever_leads(h
     assert (ha.leader(), ha.is_leading("two")) == ("one", False)
 
 
+def test_m06_a_leader_that_finds_no_master_lets_another_lead(ha: Availability):
+    """Its way to the master is cut, not the one to the database: its lease alone would keep everybody else away."""
+    master = json.loads((ha.cluster.directory / "local" / "ports.json").read_text())["master"]
+    wire = SlowWire(master)
+    try:
+        ha.start("one", SWATH_MASTER=f"127.0.0.1:{wire.port}", SWATH_CUT_OFF_S="2")
+        ha.start("two")
+        job_id = ha.submit(4, 2)
+        ha.wait(lambda: len(ha.diary.read()) == 4)
+        wire.stall()
+        wire.cut()
+        ha.wait(lambda: ha.is_leading("two"))
+        ha.prove(job_id, 4)
+        assert (ha.leader(), "cut_off" in ha.events("one")) == ("two", True)
+    finally:
+        wire.close()
+
+
 def a_newer_version(directory: Path) -> Path:
     """A checkout of this version with one more migration."""
     for name in ("swath", "scheduler", "migrations"):

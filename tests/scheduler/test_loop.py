@@ -14,7 +14,7 @@ from scheduler.core import events as ev
 from scheduler.core.reactor import Core
 from scheduler.inbox import Inbox, Signal
 from scheduler.listing import AgentLister
-from scheduler.loop import SLICE, Loop, Watch
+from scheduler.loop import SLICE, CutOffError, Loop, Watch
 from scheduler.metrics import Metrics
 from swath.domain.attempts import AttemptReport
 from swath.domain.changes import Change
@@ -56,6 +56,7 @@ def a_loop(
     load: Callable[[], Any] | None = None,
     prune: Callable[[datetime], int] = lambda now: 0,
     clock: Callable[[], datetime] = lambda: NOON,
+    **more: Any,
 ) -> Loop:
     lease = a_lease(FakeLeadership(), [NOON])
     lease.acquire()
@@ -75,6 +76,7 @@ def a_loop(
         metrics=Metrics(),
         prune=prune,
         clock=clock,
+        **more,
     )
 
 
@@ -90,6 +92,26 @@ def test_the_loop_reads_the_jobs_takes_the_stream_in_order_and_stops():
     loop.run()
     assert jobs.reads == 2
     assert "REVIVE" in diary.lines
+
+
+def test_m06_a_leader_without_a_master_gives_up_after_a_while():
+    """Its lease would keep away others that may find one; while it is subscribed it stays, however quiet it is."""
+    clock, inbox = [NOON], Inbox()
+    loop = a_loop(Diary(), inbox, Jobs(), clock=lambda: clock[0], cut_off_s=60)
+    subscribed = {"type": "SUBSCRIBED", "subscribed": {"framework_id": {"value": "f1"}}}
+    for seconds, item in (
+        (0, subscribed),
+        (100, ev.Heartbeat()),
+        (0, ev.Disconnected(reason="cut")),
+        (60, ev.Heartbeat()),
+    ):
+        clock[0] += timedelta(seconds=seconds)
+        inbox.put(item)
+        loop.run_once()
+    clock[0] += timedelta(seconds=1)
+    inbox.put(ev.Heartbeat())
+    with pytest.raises(CutOffError):
+        loop.run_once()
 
 
 def test_what_the_database_says_comes_before_what_happened_since_it_was_read():
