@@ -144,13 +144,14 @@ def _to_job(row: Any, image: ImageRow) -> JobRecord:
 def _read_tasks(session: Session, *conditions: Any) -> list[PutTask]:
     columns = [getattr(models.Task, name) for name in _TASK]
     query = select(*columns).where(*conditions).order_by(models.Task.job_id, models.Task.index)
-    return [PutTask(**row._mapping) for row in session.execute(query)]
+    return [PutTask(**dict(zip(_TASK, row, strict=True))) for row in session.execute(query)]
 
 
 def _read_attempts(session: Session) -> list[Attempt]:
     columns = [getattr(models.Attempt, name) for name in (*_ATTEMPT, "cpus_m", "mem", "disk", "gpus")]
     rows = session.execute(select(*columns).where(text(ATTEMPT_IS_OPEN)).order_by(models.Attempt.id))
-    return [Attempt(**{name: getattr(row, name) for name in _ATTEMPT}, resources=to_resources(row)) for row in rows]
+    # By place, not by name: a new leader has tens of thousands to read before it can act.
+    return [Attempt(**dict(zip(_ATTEMPT, row, strict=False)), resources=to_resources(row)) for row in rows]
 
 
 def _read_agents(session: Session) -> list[PutAgent]:

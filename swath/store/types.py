@@ -63,6 +63,7 @@ class StateName(TypeDecorator[State]):
     def __init__(self, states: type[State]) -> None:
         super().__init__()
         self.states = states
+        self._by_name = {state.value: state for state in states}
 
     def process_bind_param(self, value: State | None, dialect: Dialect) -> str | None:
         """The state's name; raises ValueError for a name that is no state."""
@@ -70,7 +71,7 @@ class StateName(TypeDecorator[State]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> State | None:
         """The state; raises ValueError when the database holds a name that this version does not know."""
-        return None if value is None else self.states(value)
+        return None if value is None else self._by_name.get(value) or self.states(value)
 
 
 def make_document() -> JSON:
