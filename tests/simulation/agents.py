@@ -22,6 +22,7 @@ from local.messages import (
     ProcessStarted,
     Record,
     Respond,
+    RunTask,
     SendEvent,
     Started,
     StartProcess,
@@ -188,7 +189,8 @@ class AgentHost:
         for effect in self.machine.handle(event, self.world.timeline.unix):
             self._perform(effect)
         self._set_timer()
-        self.world.judge.on_agent(self)
+        if isinstance(event, RunTask):
+            self.world.judge.on_agent(self)
 
     def _perform(self, effect: Any) -> None:
         match effect:

@@ -32,6 +32,11 @@ class SimDatabase(MemoryStore):
         self.epoch = 0
         self.until: datetime = START
 
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Write everything. That it can be stored is for the tests of the core to see."""
+        for change in changes:
+            self._write(change)
+
     def _write(self, change: Change) -> None:
         super()._write(change)
         match change:
@@ -211,8 +216,8 @@ class StorePort:
         return self._database.read_failed(job_id, after, limit)
 
     def find(self) -> Term | None:
-        """See swath.store.leadership."""
-        self._visit("find")
+        """See swath.store.leadership. A standby asks all the time: it is not held up."""
+        self._trouble.check()
         return self._database.find()
 
     def acquire(self, holder: str, now: datetime, lease_s: float, *, instead_of: int | None = None) -> int | None:

@@ -122,9 +122,11 @@ class MasterHost:
         """Let the master handle an event, and do what it wants."""
         if self.machine is None:
             return
-        for effect in self.machine.handle(event, self.world.timeline.unix):
+        effects = self.machine.handle(event, self.world.timeline.unix)
+        for effect in effects:
             self._perform(effect)
-        self.world.judge.on_master(self.machine)
+        if effects:
+            self.world.judge.on_master(self.machine)
         self._set_timer()
 
     def _perform(self, effect: Any) -> None:

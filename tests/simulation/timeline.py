@@ -32,6 +32,7 @@ class Timeline:
         self.now_us = 0
         self._heap: list[tuple[int, int, Planned]] = []
         self._count = 0
+        self._until_us = 0
 
     @property
     def now(self) -> float:
@@ -58,8 +59,19 @@ class Timeline:
         heapq.heappush(self._heap, (max(when_us, self.now_us), self._count, planned))
         return planned
 
+    def skip(self, seconds: float) -> bool:
+        """Let time pass at once where nothing is to happen meanwhile, and False where something is: who waits must wait."""
+        when_us = self.now_us + max(0, -int(-seconds * MICRO // 1))
+        while self._heap and self._heap[0][2].act is None:
+            heapq.heappop(self._heap)
+        if when_us > self._until_us or (self._heap and self._heap[0][0] <= when_us):
+            return False
+        self.now_us = when_us
+        return True
+
     def step(self, until_us: int) -> Planned | None:
         """Let the next thing happen that is due by `until_us`; None when there is none, and it is `until_us` then."""
+        self._until_us = until_us
         while self._heap and self._heap[0][0] <= until_us:
             when_us, _, planned = heapq.heappop(self._heap)
             if (act := planned.act) is None:

@@ -16,9 +16,9 @@ class Trace:
         self.last: deque[str] = deque(maxlen=kept)
         self.lines = 0
 
-    def note(self, now: float, text: str) -> None:
-        """Add a line."""
-        line = f"{now:12.6f} {text}"
+    def note(self, now_us: int, text: str) -> None:
+        """Add a line; it begins with the microseconds."""
+        line = f"{now_us:11} {text}"
         self._hash.update(line.encode())
         self.last.append(line)
         self.lines += 1

@@ -87,7 +87,7 @@ class World:
 
     def note(self, text: str) -> None:
         """A line of the trace."""
-        self.trace.note(self.timeline.now, text)
+        self.trace.note(self.timeline.now_us, text)
 
     # What a sabotage replaces
 
