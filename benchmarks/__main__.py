@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.machine import describe
 
-ALL = ("submit", "latency", "refill", "throughput", "idle", "updates", "launches", "failover")
+ALL = ("submit", "latency", "refill", "throughput", "idle", "updates", "launches", "failover", "wire", "flood")
 
 
 def main(names: list[str]) -> int:

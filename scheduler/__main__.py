@@ -9,7 +9,7 @@ from types import FrameType
 
 from pydantic import ValidationError
 
-from scheduler import logs
+from scheduler import collector, logs
 from scheduler.http import make_app, serve
 from scheduler.metrics import Metrics
 from scheduler.program import Scheduler
@@ -26,6 +26,7 @@ def main() -> int:
         sys.stderr.write(f"scheduler: {error}\n")
         return EXIT_USAGE
     logs.configure(settings.log_format)
+    collector.relax()
     metrics = Metrics()
     scheduler = Scheduler(settings, metrics)
 
