@@ -13,10 +13,10 @@ from scheduler.core.from_mesos import to_agents
 from scheduler.core.reactor import Core
 from scheduler.inbox import Inbox, Item, Signal
 from scheduler.lease import Lease
-from scheduler.loop import POLL_S, Loop
+from scheduler.loop import POLL_S, CutOffError, Loop
 from scheduler.metrics import Metrics
 from scheduler.operating import to_answer, to_call
-from scheduler.program import FIRST_BACKOFF_S, GOOD_LIFE_S, LONGEST_BACKOFF_S, STANDBY_S
+from scheduler.program import FIRST_BACKOFF_S, GOOD_LIFE_S, LONGEST_BACKOFF_S, LONGEST_CUT_OFF_S, STANDBY_S
 from scheduler.shell import StoppedError
 from swath.domain.backoff import back_off_s
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
@@ -31,10 +31,8 @@ from tests.simulation.timeline import Fiber, Killed, Planned
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LEASE_S = 15.0
-LAZINESS = (
-    4  # standbys look for the lead so many times more rarely than the real ones: it costs less, and changes nothing
-)
+LEASE_S, CUT_OFF_S = 10.0, 60.0  # as the settings have them
+LAZINESS = 2  # standbys look for the lead so many times more rarely than the real ones: it costs less
 
 
 class MasterLink:
@@ -86,6 +84,7 @@ class SchedulerProcess:
         self._stopping = False
         self._waiting = False
         self._failures = 0
+        self._cut_off_s = CUT_OFF_S
         self._listing = False
         self._wake: Planned | None = None
         self._deferred: list[Callable[[], None]] = []
@@ -239,6 +238,8 @@ class SchedulerProcess:
             return self._back_off(error, self.world.timeline.now - begun)
         except LeadershipLostError as error:
             self.world.note(f"{self} has lost the leadership: {error}")
+        except CutOffError as error:
+            return self._on_cut_off(error, self.world.timeline.now - begun)
         except StoreUnavailableError as error:
             return self._back_off(error, self.world.timeline.now - begun)
         return STANDBY_S * LAZINESS
@@ -247,6 +248,15 @@ class SchedulerProcess:
         self.world.note(f"{self} begins anew: {error}")
         self._failures = 1 if lived_s > GOOD_LIFE_S else self._failures + 1
         return back_off_s(FIRST_BACKOFF_S, self._failures - 1, longest_s=LONGEST_BACKOFF_S)
+
+    def _on_cut_off(self, error: CutOffError, lived_s: float) -> float:
+        """scheduler.program.Scheduler._on_cut_off."""
+        self.world.note(f"{self} is cut off: {error}")
+        known = lived_s > 2 * self._cut_off_s
+        self._cut_off_s = CUT_OFF_S if known else min(2 * self._cut_off_s, LONGEST_CUT_OFF_S)
+        with suppress(StoreUnavailableError):
+            self._lease.release()
+        return 4 * STANDBY_S
 
     def _lead(self) -> None:
         """scheduler.program.Scheduler._lead."""
@@ -283,6 +293,7 @@ class SchedulerProcess:
             lease=self._lease,
             metrics=self._metrics,
             prune=lambda now: 0,
+            cut_off_s=self._cut_off_s,
             clock=self.clock,
         )
         try:
