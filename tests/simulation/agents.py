@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from local.agent import Agent
@@ -11,6 +12,7 @@ from local.agent_checkpoint import replay
 from local.agent_state import AgentSettings, AgentState
 from local.calls import read_executor_call
 from local.messages import (
+    AgentAccepted,
     AgentEvent,
     Call,
     CloseStream,
@@ -52,7 +54,7 @@ class AgentHost:
         self.executors: dict[str, SimExecutor] = {}  # processes, by container
         self.streams: dict[str, SimExecutor] = {}
         self.gone = False
-        self.parted_at = -1.0  # when the master last could not be sure of it
+        self.parted_until = -1.0  # until when the master could not be sure of it; infinity while it cannot
         self.machine: Agent | None = None
         self._cut = False
         self._journal: list[str] = []
@@ -93,7 +95,7 @@ class AgentHost:
 
     def part(self) -> None:
         """Note that from here on nobody can be sure of what runs here."""
-        self.parted_at = self.world.timeline.now
+        self.parted_until = inf
 
     # Life
 
@@ -186,6 +188,8 @@ class AgentHost:
         """Let the agent handle an event, and do what it wants."""
         if self.machine is None:
             return
+        if isinstance(event, AgentAccepted):
+            self.parted_until = self.world.timeline.now
         for effect in self.machine.handle(event, self.world.timeline.unix):
             self._perform(effect)
         self._set_timer()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 ZOMBIE_S = 1500.0  # an ended attempt that runs on is found by the next implicit reconciliation but one at the latest
 
 
+HINDSIGHT_S = 120.0  # for a scheduler to hear that an agent is back: its own stream may be half-open meanwhile
 LOSER_S = 25.0  # for a scheduler that has heard of an attempt that lost and is back, to have it killed
 
 
@@ -99,10 +100,18 @@ class Judge:
                     self._check_job_state(change)
                     jobs[change.job_id] = None
                 case ChangeAttempt() if is_terminal(change.state):
+                    self._check_end(change)
                     self._check_patience(change)
                     jobs[self._world.database.attempts[change.attempt_id].job_id] = None
         for job_id in jobs:
             self._check_counts(job_id)
+
+    def _check_end(self, change: ChangeAttempt) -> None:
+        """What runs has not ended. Only of what nobody can be sure may it be said, and then only that it is LOST."""
+        run, now = self._runs.get(change.attempt_id), self._world.timeline.now
+        if run is not None:
+            unsure = change.state is AttemptState.LOST and run.executor.host.parted_until >= now - HINDSIGHT_S
+            self._check(unsure, f"{change.attempt_id} runs on {run.executor} and is written as {change.state}")
 
     def _check_patience(self, change: ChangeAttempt) -> None:
         """ "UNREACHABLE waits by the job's policy" (M23): only what Mesos calls ended is replaced at once."""
@@ -295,10 +304,9 @@ class Judge:
 
     def _check_double(self, attempt_id: str, other_id: str, run: Run) -> None:
         other = self._world.database.attempts[other_id]
-        parted = run.executor.host.parted_at >= run.begun_at
+        lost = other.state is AttemptState.LOST  # in a partition: see _check_end
         self._check(
-            other.state is AttemptState.LOST and parted,
-            f"{attempt_id} begins while {other_id} runs on {run.executor.host.agent_id}, which is written as {other.state}",
+            lost, f"{attempt_id} begins while {other_id} runs on {run.executor}, which is written as {other.state}"
         )
         self.doubles += 1
 
