@@ -58,7 +58,7 @@ class Cluster:
         amounts = ["--cpus", str(self.cpus), "--mem", str(self.mem), "--disk", "10000"]
         amounts += ["--agents", str(self.agents)]
         where = ["--port", "0", "--agent-port", "0", "--work-dir", str(self.directory / "local")]
-        self._start("local", [*where, *amounts, "--allocation-interval", str(self.interval_s), *more], {})
+        self.start("local", [*where, *amounts, "--allocation-interval", str(self.interval_s), *more], {})
         self.wait_until(lambda: ports.exists() and ports.stat().st_mtime_ns != before, 20)
         return self
 
@@ -74,10 +74,10 @@ class Cluster:
             "SWATH_EXECUTOR_ENV": json.dumps(executor),
             "SWATH_LEASE_S": "3",
         }
-        self._start("scheduler", [], settings | environment, name, root)
+        self.start("scheduler", [], settings | environment, name, root)
         return self
 
-    def _start(
+    def start(
         self,
         program: str,
         arguments: list[str],
@@ -85,6 +85,7 @@ class Cluster:
         name: str | None = None,
         root: Path = ROOT,
     ) -> None:
+        """Start a program as `python -m`, under its own name or another."""
         name = name or program
         with (self.directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
