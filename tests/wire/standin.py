@@ -85,17 +85,24 @@ class Server(ThreadingHTTPServer):
         """Broken connections are what the tests are about."""
 
 
+class Server6(Server):
+    address_family = socket.AF_INET6
+
+
 class StandIn:
     """Records what it is told; does with the n-th SUBSCRIBE what the n-th behaviour says (the last one for all others)."""
 
-    def __init__(self, *behaviours: Behaviour, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *behaviours: Behaviour, port: int = 0, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.behaviours = deque(behaviours)
         self.subscribes: list[tuple[dict[str, str], Any]] = []  # (headers, message)
         self.calls: list[tuple[dict[str, str], Any, int]] = []  # (headers, message, port of the client)
         self.answer: Callable[[Any], tuple[int, str]] = lambda message: (202, "")
         self.changed = threading.Condition()
         self.released = threading.Event()
-        self.server = Server(("127.0.0.1", port), Exchange)
+        self.host = host
+        self.server = (Server6 if ":" in host else Server)((host, port), Exchange)
         if tls:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self.server.standin = self
@@ -105,7 +112,7 @@ class StandIn:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def next_behaviour(self) -> Behaviour:
         return self.behaviours.popleft() if len(self.behaviours) > 1 else self.behaviours[0]

@@ -8,6 +8,7 @@ import pytest
 from swath.domain.errors import InvalidInputError
 from swath.wire.environment import parse_environment
 from swath.wire.executor import ExecutorDriver
+from tests.wire.certificates import Authority
 from tests.wire.standin import Recorder, StandIn, answer, end, hold, replay
 
 SUBSCRIBED = {"type": "SUBSCRIBED", "subscribed": {}}
@@ -266,6 +267,44 @@ def test_a_callback_that_raises_costs_its_event_only(start):
     agent = Agent(hold(SUBSCRIBED, launch("t1"), launch("t2")))
     start(agent, on_event=on_event)
     assert [recorder.next()["type"] for _ in range(3)] == ["SUBSCRIBED", "LAUNCH", "LAUNCH"]
+
+
+def test_events_that_make_no_sense_cost_themselves_only(start):
+    """No task, no uuid, no object: the next LAUNCH arrives, on the same stream (MESOS.md part 2, items 1 and 11)."""
+    bad = [
+        {"type": "LAUNCH"},
+        {"type": "ACKNOWLEDGED", "acknowledged": []},
+        {"type": "LAUNCH_GROUP"},
+        [1],
+        {"type": {}},
+    ]
+    agent = Agent(hold(SUBSCRIBED, *bad, launch("t1")))
+    driver, recorder = start(agent)
+    assert recorder.until("LAUNCH") == launch("t1")
+    assert driver.connected
+    assert len(agent.standin.subscribes) == 1
+
+
+def test_m13_an_executor_shows_the_certificate_that_its_agent_gave_it(start, tmp_path):
+    """libprocess' own variables: SUBSCRIBE and updates go over TLS to an agent that demands one."""
+    authority = Authority(tmp_path)
+    pair = authority.sign("executor")
+    agent = Agent()
+    agent.standin.close()
+    agent.standin = StandIn(
+        agent.serve(SUBSCRIBED), tls=authority.serve(authority.sign("agent"), demands_certificate=True)
+    )
+    agent.standin.answer = agent.answer
+    driver, recorder = start(
+        agent,
+        LIBPROCESS_SSL_ENABLED="1",
+        LIBPROCESS_SSL_CA_FILE=str(authority.pair.certificate),
+        LIBPROCESS_SSL_CERT_FILE=str(pair.certificate),
+        LIBPROCESS_SSL_KEY_FILE=str(pair.key),
+    )
+    recorder.until("SUBSCRIBED")
+    driver.send_update("t1", "TASK_RUNNING")
+    assert driver.flush(5)
 
 
 def test_pymesos_methods_go_the_same_way(start):

@@ -6,10 +6,12 @@ import threading
 
 import pytest
 
+from scheduler.inbox import Inbox
 from swath.wire import calls
 from swath.wire.channel import Outcome
 from swath.wire.endpoints import Credential
 from swath.wire.scheduler import SchedulerDriver
+from tests.wire.driving import Watcher
 from tests.wire.standin import HEARTBEAT, SUBSCRIBED, Recorder, StandIn, answer, cut, end, hold, replay, write
 
 INFO = calls.make_framework_info(user="eo", name="swath", role="swath")
@@ -75,7 +77,7 @@ def test_m8_calls_carry_stream_id_and_framework_id_over_one_kept_connection(clus
     assert [message["type"] for message in standin.messages()] == ["KILL", "REVIVE", "RECONCILE"]
 
 
-def test_a_hundred_calls_are_answered_in_order(cluster):
+def test_m39_a_hundred_calls_are_pipelined_and_answered_in_order(cluster):
     """Pipelining mixes nothing up."""
     standin, driver, recorder = cluster(hold(SUBSCRIBED))
     standin.answer = lambda message: (202, "") if int(message["kill"]["task_id"]["value"]) % 3 else (409, "no")
@@ -135,6 +137,89 @@ def test_a_kept_connection_that_died_is_replaced_without_a_word(cluster):
         connection.shutdown(socket.SHUT_RDWR)
     assert driver.call(calls.make_accept(["o1"], [])).is_sent
     assert len({connection for _, _, connection in standin.calls}) == 2
+
+
+def test_m11_a_call_that_is_redirected_makes_the_driver_look_for_the_leader(cluster):
+    """307 for a call: another master leads, and the stream of this one is worth nothing."""
+    standin, driver, recorder = cluster(hold(SUBSCRIBED))
+    recorder.until("SUBSCRIBED")
+    standin.answer = lambda message: (307, "")
+    assert (driver.call(KILL).outcome, driver.call(KILL).is_sent) == (Outcome.FAILED, False)
+    assert "another master leads" in recorder.until("DISCONNECTED")["reason"]
+
+
+@pytest.mark.parametrize(("call", "times"), [(KILL, 2), (calls.make_accept(["o"], []), 1)], ids=["KILL", "ACCEPT"])
+def test_a_call_that_got_lost_on_a_kept_connection_is_repeated_where_twice_is_as_good_as_once(cluster, call, times):
+    """Nobody knows whether it had arrived: a KILL is sent once more, an ACCEPT has FAILED, and none is dropped in silence."""
+    standin, driver, recorder = cluster(hold(SUBSCRIBED))
+    recorder.until("SUBSCRIBED")
+    assert driver.call(calls.make_revive()).is_sent
+
+    def hang_up(message):
+        standin.answer = lambda message: (202, "")
+        standin.server.connections[-1].shutdown(socket.SHUT_RDWR)
+        return (202, "")
+
+    standin.answer = hang_up
+    assert driver.call(call).outcome is (Outcome.SENT if times == 2 else Outcome.FAILED)
+    assert [message["type"] for message in standin.messages()] == ["REVIVE", *[call["type"]] * times]
+
+
+def test_an_ipv6_endpoint_serves_for_stream_calls_and_queries(drivers):
+    """With its brackets in the setting and in the Host header (MESOS.md part 2, item 6)."""
+    standin = StandIn(hold(SUBSCRIBED), host="::1")
+    standin.answer = lambda message: (200, json.dumps({"type": message["type"]}))
+    driver, recorder, _ = drivers.start(standin)
+    recorder.until("SUBSCRIBED")
+    assert driver.call(KILL).is_sent
+    assert driver.query({"type": "GET_AGENTS"})[0].is_sent
+    assert {headers["host"] for headers, _, _ in standin.calls} == {f"[::1]:{standin.port}"}
+
+
+def test_an_observer_hears_of_every_call_and_its_outcome(drivers):
+    """Sent with its time, refused with its time, and not connected; what it raises is its own affair."""
+    standin = StandIn(hold(SUBSCRIBED))
+    driver, recorder, watcher = drivers.start(standin)
+    recorder.until("SUBSCRIBED")
+    driver.call(KILL)
+    standin.answer = lambda message: (400, "no")
+    driver.calls([KILL, calls.make_revive()])
+    driver.stop()
+    driver.call(KILL)
+    told = [("KILL", "SENT"), ("KILL", "FAILED"), ("REVIVE", "FAILED"), ("KILL", "NOT_CONNECTED")]
+    assert [(kind, outcome) for kind, outcome, _ in watcher.calls] == told
+    assert [seconds > 0 for _, _, seconds in watcher.calls] == [True, True, True, False]
+
+
+def test_an_observer_that_raises_costs_nothing(drivers):
+    """Neither the call nor the reader."""
+
+    class Broken(Watcher):
+        def on_call(self, kind, outcome, seconds):
+            raise RuntimeError("a bug in the observer")
+
+        on_subscribed = on_lost = lambda self, *facts: self.on_call(*facts, 0, 0)
+
+    driver, recorder, _ = drivers.start(StandIn(end(SUBSCRIBED), hold(SUBSCRIBED)), observer=Broken())
+    recorder.until("DISCONNECTED")
+    recorder.until("SUBSCRIBED")
+    assert driver.call(KILL).is_sent
+
+
+def test_m14_a_loop_that_does_nothing_holds_up_neither_the_stream_nor_a_call(drivers):
+    """The inbox takes all there is; a call is answered meanwhile, over its own connection."""
+    inbox = Inbox()
+    updates = [{"type": "UPDATE", "update": {"status": {"uuid": str(number)}}} for number in range(500)]
+    heard = Recorder()
+
+    def receive(event):
+        inbox.put(event)
+        heard(event)
+
+    driver, _, _ = drivers.start(StandIn(hold(SUBSCRIBED, *updates, HEARTBEAT)), on_event=receive)
+    heard.until("HEARTBEAT")
+    assert driver.call(KILL).is_sent
+    assert inbox.take(0) == [SUBSCRIBED, *updates, HEARTBEAT]
 
 
 @pytest.mark.parametrize(
@@ -288,6 +373,16 @@ def test_an_event_that_makes_no_sense_is_skipped(cluster):
 
     _, _, recorder = cluster(behave)
     assert [recorder.next()["type"] for _ in range(2)] == ["SUBSCRIBED", "NOVELTY"]
+
+
+def test_m39_a_master_whose_capacity_is_exceeded_is_left_alone_for_a_while(cluster):
+    """Rate limits end the subscription with an ERROR (framework-rate-limiting.md): the driver waits long."""
+    error = {"type": "ERROR", "error": {"message": "Message scheduler::Call dropped: capacity(10) exceeded"}}
+    standin, driver, recorder = cluster(end(SUBSCRIBED, error), hold(SUBSCRIBED))
+    assert recorder.until("ERROR") == error
+    recorder.until("DISCONNECTED")
+    assert driver._subscriber._wakeup.wait(0.1) is False
+    assert len(standin.subscribes) == 1
 
 
 def test_m4_stopping_says_nothing_to_mesos(cluster):
