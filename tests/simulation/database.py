@@ -174,7 +174,12 @@ class StorePort:
 
     def _visit(self, what: str) -> None:
         self._process.sleep(self._trouble.draw_latency_s(), f"{what} of {self._process}")
+        self._check()
+
+    def _check(self) -> None:
         self._trouble.check()
+        if self._process.link.database_cut:
+            raise StoreUnavailableError("no route to host")
 
     def apply(self, changes: Sequence[Change], *, epoch: int, now: datetime) -> None:
         """One transaction."""
@@ -217,7 +222,7 @@ class StorePort:
 
     def find(self) -> Term | None:
         """See swath.store.leadership. A standby asks all the time: it is not held up."""
-        self._trouble.check()
+        self._check()
         return self._database.find()
 
     def acquire(self, holder: str, now: datetime, lease_s: float, *, instead_of: int | None = None) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,7 @@ class Faults:
 
         def heal() -> None:
             link.cut = link.silent = False
+            link.healed_us = self._world.timeline.now_us
 
         self._later(self._random.uniform(1.0, 200.0), f"cut of {name}", heal)
 
@@ -186,6 +188,30 @@ class Faults:
             self._world.judge.jumped_s += abs(jump_s)
             self._world.note(f"the clock of {process} jumps by {jump_s:.1f} s")
             process.offset_us += int(jump_s * 1e6)
+
+    def black_out(self) -> None:
+        """Everything dies at once, and comes back piece by piece; executors run on."""
+        random = self._random
+        self.master_fails_over()
+        for host in self._world.agents.values():
+            if host.machine is not None:
+                host.kill()
+                self._later(random.uniform(1.0, 300.0), f"{host.agent_id} is down", host.restart)
+        for process in list(self._world.schedulers.values()):
+            process.kill()
+            name = process.name.partition(".")[0]
+            self._later(random.uniform(1.0, 600.0), f"{name} starts", partial(self._restart, name, process))
+
+    def database_cut(self) -> None:
+        """One scheduler's machine does not reach the database; the master it does."""
+        name = self._random.choice(list(self._world.links))
+        link = self._world.links[name]
+        link.database_cut = True
+
+        def heal() -> None:
+            link.database_cut, link.healed_us = False, self._world.timeline.now_us
+
+        self._later(self._random.choice((3.0, 30.0, 120.0)) * self._random.uniform(0.5, 1.5), f"cut of {name}", heal)
 
     # The master
 
@@ -319,6 +345,8 @@ _KINDS: tuple[Callable[[Faults], None], ...] = (
     *(Faults.scheduler_stopped,) * 2,
     Faults.rolling_restart,
     Faults.clock_jumps,
+    Faults.black_out,
+    Faults.database_cut,
     *(Faults.master_fails_over,) * 2,
     *(Faults.agent_killed,) * 2,
     *(Faults.agent_cut,) * 2,

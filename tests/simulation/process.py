@@ -35,12 +35,14 @@ LEASE_S, CUT_OFF_S = 10.0, 60.0  # as the settings have them
 LAZINESS = 2  # standbys look for the lead so many times more rarely than the real ones: it costs less
 
 
-class MasterLink:
-    """The way from one scheduler's machine to the master."""
+class Link:
+    """The way from one scheduler's machine to the master, and to the database."""
 
     def __init__(self, world: World, name: str) -> None:
         self._random = world.random(f"link {name}")
         self.cut = False
+        self.database_cut = False
+        self.healed_us = 0  # when it last came out of a cut
         self.silent = False  # cut, and nobody is told: only time-outs show it
 
     def draw_latency_s(self) -> float:
@@ -70,7 +72,7 @@ class SimInbox(Inbox):
 class SchedulerProcess:
     """From its start to its end, by whichever means."""
 
-    def __init__(self, world: World, name: str, number: int, link: MasterLink) -> None:
+    def __init__(self, world: World, name: str, number: int, link: Link) -> None:
         self.world = world
         self.name = f"{name}.{number}"
         self.link = link
@@ -118,7 +120,9 @@ class SchedulerProcess:
         """False when it cannot be expected to react within seconds, or has only just come to its senses."""
         recently_us = self.world.timeline.now_us - 30_000_000
         trouble = self.world.trouble
-        return not self.ended and max(self.paused_until_us, trouble.slow_until_us, trouble.down_until_us) < recently_us
+        trouble_until_us = max(self.paused_until_us, trouble.slow_until_us, trouble.down_until_us, self.link.healed_us)
+        cut = self.link.cut or self.link.database_cut
+        return not self.ended and not cut and trouble_until_us < recently_us
 
     # Blocking, on its own thread
 

@@ -23,7 +23,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.judge import Judge, Violation
 from tests.simulation.master import MasterHost
 from tests.simulation.network import Mishaps
-from tests.simulation.process import MasterLink, SchedulerProcess
+from tests.simulation.process import Link, SchedulerProcess
 from tests.simulation.timeline import MICRO, Timeline
 from tests.simulation.trace import Trace
 from tests.simulation.workload import Users
@@ -59,7 +59,7 @@ class World:
         self.master = MasterHost(self)
         for _ in range(random.choice((3, 3, 4))):
             self.add_agent()
-        self.links = {name: MasterLink(self, name) for name in ("s1", "s2")}
+        self.links = {name: Link(self, name) for name in ("s1", "s2")}
         self._incarnations = dict.fromkeys(self.links, 0)
         self.schedulers: dict[str, SchedulerProcess] = {}
         for name in self.links:
