@@ -24,7 +24,8 @@ def check(service: Service) -> dict[str, str]:
     migrations = _check_schema(str(service.settings.database_url))
     if migrations != "ok":
         return {"database": "ok", "migrations": migrations}
-    scheduler = check_scheduler(service, service.store.cluster_status())
+    status = service.store.cluster_status()
+    scheduler = "ok" if _is_torn_down(status) and _leads(service, status) else check_scheduler(service, status)
     return {"database": "ok", "migrations": migrations, "scheduler": scheduler}
 
 
@@ -43,9 +44,18 @@ def _check_schema(url: str) -> str:
     return "ok"
 
 
+def _is_torn_down(status: ClusterRow) -> bool:
+    """True once an operator has had the framework leave. The service is ready then: it is how he has it come back."""
+    return status.framework_wish is not None and status.framework_wish.torn_down
+
+
+def _leads(service: Service, status: ClusterRow) -> bool:
+    return status.leader is not None and (status.lease_expires_at or service.now()) >= service.now()
+
+
 def check_scheduler(service: Service, status: ClusterRow) -> str:
     """ "ok", or what is wrong with the scheduler, as it said last."""
-    if status.framework_wish is not None and status.framework_wish.torn_down:
+    if _is_torn_down(status):
         return "has left Mesos, as an operator wished: `swath scheduler reset-framework` lets it begin anew"
     if not status.connected:
         return _why_not_connected(service, status)
@@ -59,9 +69,11 @@ def _why_not_connected(service: Service, status: ClusterRow) -> str:
     """That nobody schedules at all weighs more than what the last one said."""
     if not status.said:
         return "has never said anything"
-    if status.leader is None or status.lease_expires_at is None:
-        return "does not run"
-    if status.lease_expires_at < service.now():
-        return f"does not run: {status.leader} led until {to_time(status.lease_expires_at)}"
+    if not _leads(service, status):
+        return (
+            f"does not run: {status.leader} led until {to_time(status.lease_expires_at)}"
+            if status.leader
+            else "does not run"
+        )
     outside = status.data.get("outside")
     return f"is outside of Mesos: {outside}" if outside else "is not connected to a master"

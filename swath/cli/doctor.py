@@ -176,9 +176,14 @@ def _service(var: Var) -> Iterator[Finding]:
 
 
 def _cluster(client: Client, logs: Path) -> Iterator[Finding]:
-    found = client.cluster()
-    connected = bool(found.get("connected"))
-    text = f"connected to {found.get('master')}" if connected else "not connected to the master"
-    yield _grade(connected, "mesos", text, f"tail {logs / 'scheduler.log'}; swath down; swath up")
-    agents = [agent for agent in client.agents() if agent.get("active", True)]
-    yield _grade(bool(agents), "agents", f"{len(agents)} active", f"tail {logs / 'local.log'}; swath down; swath up")
+    found = client.scheduler()
+    well = found["health"] == "ok"
+    text = f"connected to {found['master']}" if well else f"the scheduler {found['health']}"
+    mend = f"tail {logs / 'scheduler.log'}; swath down; swath up"
+    yield _grade(well, "mesos", text, "swath scheduler reset-framework" if found["torn_down"] else mend)
+    agents = [agent for agent in client.agents() if agent["active"]]
+    yield _grade(bool(agents), "agents", f"{len(agents)} there", f"tail {logs / 'local.log'}; swath down; swath up")
+    shut = [agent for agent in agents if agent["deactivated"] or agent["mode"] != "ACTIVE"]
+    if agents and len(shut) == len(agents):
+        text, mend = "all of them are cordoned or drained: nothing is launched", f"swath agents undrain {shut[0]['id']}"
+        yield Finding(name="agents", grade="warning", text=text, mend=mend)

@@ -203,6 +203,7 @@ def test_what_was_torn_down_can_only_be_reset(both_api: Api, cluster: Scene) -> 
     cluster.apply(ObserveFrameworkWish(rev=1, torn_down=True))
     shown = both_api.get("/v1/scheduler").json()
     assert (shown["torn_down"], "reset-framework" in shown["health"]) == (True, True)
+    assert both_api.get("/readyz").status_code == 200  # whoever waits for it may have to reset the framework
     assert ask(both_api, "teardown").status_code == 409
 
     assert ask(both_api, "reset-framework").json()["wish"]["desire"] == "RESET"

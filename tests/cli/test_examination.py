@@ -13,7 +13,7 @@ from typer.testing import Result
 
 from swath.cli.machine import SEED_LABEL, Engine
 from swath.cli.register import documents
-from tests.cli.conftest import StandIn
+from tests.cli.conftest import StandIn, a_scheduler, an_agent
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,9 +87,20 @@ def test_the_doctor_names_an_open_token_and_a_damaged_database(
 
 def test_the_doctor_of_a_cluster_elsewhere_asks_its_api_only(api: StandIn, swath: Callable[..., Result]) -> None:
     """A scheduler without its master is bad; this machine's own directory is not looked at."""
-    api.answer("GET", "/v1/cluster", {"connected": False, "master": None})
-    api.answer("GET", "/v1/agents", {"items": [{"id": "a", "active": True}]})
+    api.answer("GET", "/v1/scheduler", a_scheduler(health="is not connected to a master"))
+    api.answer("GET", "/v1/agents", {"items": [an_agent()]})
     done = swath("doctor", "--json")
     assert done.exit_code == 7
     grades = {finding["name"]: finding["grade"] for finding in json.loads(done.stdout)}
     assert grades == {"python": "good", "mesos": "bad", "agents": "good"}
+
+
+def test_the_doctor_knows_what_operators_have_shut(api: StandIn, swath: Callable[..., Result]) -> None:
+    """A framework that was torn down, and agents of which none takes tasks: with the command that undoes each."""
+    api.answer("GET", "/v1/scheduler", a_scheduler(health="has left Mesos", torn_down=True))
+    api.answer("GET", "/v1/agents", {"items": [an_agent(mode="CORDONED"), an_agent(id="a2", deactivated=True)]})
+    findings = json.loads(swath("doctor", "--json").stdout)
+    mends = {finding["mend"]: finding["grade"] for finding in findings if finding["grade"] != "good"}
+    assert mends == {"swath scheduler reset-framework": "bad", "swath agents undrain a1": "warning"}
+    api.answer("GET", "/v1/agents", {"items": [an_agent(mode="CORDONED"), an_agent(id="a2")]})
+    assert "agents undrain" not in swath("doctor").stdout
