@@ -49,6 +49,20 @@ class Diary:
         """How often each index has said `word`."""
         return Counter(line.index for line in self.read() if line.word == word)
 
+    def find_overlaps(self) -> list[tuple[str, str]]:
+        """(attempt, another of the same index that began before the first one's end): both were alive."""
+        open_ones: dict[int, dict[str, list[str]]] = {}  # index -> attempt that has begun -> those that began after it
+        found = []
+        for line in self.read():
+            running = open_ones.setdefault(line.index, {})
+            if line.word == "end":
+                found += [(line.attempt, later) for later in running.pop(line.attempt, ())]
+            else:
+                for followers in running.values():
+                    followers.append(line.attempt)
+                running[line.attempt] = []
+        return found
+
 
 def find_contradictions(database: Database) -> list[str]:
     """What must never be in a database whose jobs have ended, with the numbers; [] when all is well."""

@@ -24,7 +24,7 @@ from swath.store.migrate import upgrade
 from tests.fixtures.postgres import ABSENT, Server, find_programs
 from tests.soak.customer import Customer
 from tests.soak.jobs import share_out
-from tests.soak.plan import Fault, make_plan
+from tests.soak.plan import MEAN_GAP_S, Fault, make_plan
 from tests.soak.stage import Stage
 from tests.soak.verdict import judge, judge_end, judge_logs, judge_rest
 
@@ -50,7 +50,7 @@ def main() -> int:
         server = Server(programs, Path(data), fsync=False)
         server.start()
         try:
-            report = Soak(directory, server, seed=given.seed, minutes=given.minutes, tasks=given.tasks).run()
+            report = Soak(directory, server, given).run()
             if report["problems"]:
                 _dump(programs, server, directory / "database.sql")
         finally:
@@ -69,6 +69,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long faults come (default %(default)s)")
     parser.add_argument("--tasks", type=int, default=5000, help="in all (default %(default)s)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="of the plan of faults")
+    parser.add_argument("--gap", type=float, default=MEAN_GAP_S, help="seconds between faults (default %(default)s)")
     parser.add_argument("--directory", type=Path, help="where the run's directory is made (default: the system's)")
     parser.add_argument("--keep", action="store_true", help="keep it after a success, too")
     return parser.parse_args()
@@ -77,13 +78,13 @@ def _parse() -> argparse.Namespace:
 class Soak:
     """One run."""
 
-    def __init__(self, directory: Path, server: Server, *, seed: int, minutes: float, tasks: int) -> None:
-        self.seed, self.tasks, self.duration_s = seed, tasks, minutes * 60
+    def __init__(self, directory: Path, server: Server, given: argparse.Namespace) -> None:
+        self.seed, self.tasks, self.duration_s = given.seed, given.tasks, given.minutes * 60
         rounds = max(1, round(self.duration_s / ROUND_S))
         upgrade(server.url)
-        self.customer = Customer(server.url, directory, share_out(tasks, rounds, self.duration_s / rounds))
+        self.customer = Customer(server.url, directory, share_out(self.tasks, rounds, self.duration_s / rounds))
         self.stage = Stage(directory, server, find_leader=lambda: self.customer.leader)
-        self.plan = make_plan(seed, self.duration_s)
+        self.plan = make_plan(self.seed, self.duration_s, given.gap)
         self.directory = directory
 
     def run(self) -> dict[str, Any]:
@@ -177,6 +178,13 @@ class Soak:
         }
 
 
+def _repeat(given: argparse.Namespace) -> str:
+    if given.gap != MEAN_GAP_S:
+        options = f"--minutes {given.minutes:g} --tasks {given.tasks} --seed {given.seed} --gap {given.gap:g}"
+        return f"python -m tests.soak {options}"
+    return f"make soak MINUTES={given.minutes:g} TASKS={given.tasks} SEED={given.seed}"
+
+
 def _tell(report: dict[str, Any], directory: Path, given: argparse.Namespace) -> int:
     table = Table(title=f"soak, seed {report['seed']}", show_header=False)
     for key, value in report.items():
@@ -188,9 +196,7 @@ def _tell(report: dict[str, Any], directory: Path, given: argparse.Namespace) ->
         console.print(problem, style="red", markup=False, highlight=False)
     print(json.dumps(report))
     if failed:
-        console.print(
-            f"FAILED. The same plan again: make soak MINUTES={given.minutes:g} TASKS={given.tasks} SEED={given.seed}"
-        )
+        console.print(f"FAILED. The same plan again: {_repeat(given)}")
     if failed or given.keep:
         (directory / "report.json").write_text(json.dumps(report))
         console.print(f"logs, outputs, sandboxes and database: {directory}")

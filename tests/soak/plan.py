@@ -47,15 +47,15 @@ class Fault:
     hold_s: float  # until it is undone
 
 
-def make_plan(seed: int, duration_s: float) -> list[Fault]:
+def make_plan(seed: int, duration_s: float, mean_gap_s: float = MEAN_GAP_S) -> list[Fault]:
     """The faults of a run, in order; those of a shorter run are the first ones of a longer."""
     random = Random(seed)
     plan: list[Fault] = []
-    at_s = QUIET_S + random.expovariate(1 / MEAN_GAP_S)
+    at_s = QUIET_S + random.expovariate(1 / mean_gap_s)
     while at_s < duration_s:
         (name,) = random.choices(list(KINDS), weights=[kind.weight for kind in KINDS.values()])
         kind = KINDS[name]
         hold_s = random.uniform(kind.least_s, kind.most_s)
         plan.append(Fault(at_s=at_s, kind=name, pick=random.random(), hold_s=hold_s))
-        at_s += random.expovariate(1 / MEAN_GAP_S)
+        at_s += random.expovariate(1 / mean_gap_s)
     return plan

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.evidence import Diary
 from tests.scheduler.cluster import ROOT
 from tests.soak.jobs import KINDS, share_out
 from tests.soak.plan import make_plan
@@ -30,6 +31,14 @@ def test_the_jobs_of_a_run_have_as_many_tasks_as_were_asked_for(tasks: int, roun
         mine = [part for part in parts if part.kind is kind]
         numbers = [number for part in mine for number in range(part.first, part.first + part.size)]
         assert numbers == list(range(len(numbers)))
+
+
+def test_two_attempts_that_were_alive_at_once_are_found(tmp_path: Path):
+    """The first ended after the second began. One that never ended may have been killed before."""
+    diary = Diary(tmp_path / "diary")
+    words = "begin 1 a;begin 2 x;begin 1 b;end 1 a;end 1 b;begin 3 c;begin 3 d;end 3 d;end 2 x;begin 2 y;end 2 y"
+    diary.path.write_text(words.replace(";", "\n"))
+    assert diary.find_overlaps() == [("a", "b")]
 
 
 @pytest.mark.postgres

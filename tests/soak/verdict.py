@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from swath.domain.retries import FREE
 from swath.domain.states import TaskState
 from swath.store.database import Database
 from swath.store.rows import TaskRow
@@ -85,11 +86,19 @@ def _judge_runs(customer: Customer, database: Database) -> list[str]:
         for line in diary.read():
             (began if line.word == "begin" else ended)[line.attempt] += 1
     with database.read() as session:
-        states = {row.id: row.state for row in session.execute(text("SELECT id, state FROM attempts"))}
+        rows = session.execute(text("SELECT id, state, cause FROM attempts")).all()
+    states = {row.id: row.state for row in rows}
+    excused = {
+        row.id for row in rows if row.cause in FREE
+    }  # its executor was dead: what it had begun ends a moment later
     problems = [f"attempt {attempt} has run {count} times" for attempt, count in began.items() if count > 1]
     problems += [f"attempt {attempt} has run and is not in the database" for attempt in began if attempt not in states]
     won = [attempt for attempt, state in states.items() if state == "SUCCEEDED"]
     problems += [f"attempt {attempt} has succeeded and never ended" for attempt in won if ended[attempt] != 1]
+    for diary in customer.diaries.values():
+        for first, second in diary.find_overlaps():
+            if first not in excused:
+                problems.append(f"attempt {second} of {diary.path.stem} began while {first} ({states.get(first)}) ran")
     return problems[:SHOWN]
 
 
