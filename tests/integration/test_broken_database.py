@@ -23,6 +23,7 @@ END_TRANSACTIONS = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
     " WHERE datname = current_database() AND application_name = 'swath' AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
 )
+BEGIN = b"BEGIN\0"  # of a transaction that writes; those that read name their isolation
 
 
 @pytest.fixture
@@ -85,6 +86,25 @@ def test_m06_a_leader_whose_database_hangs_is_replaced_and_what_it_sent_late_cou
     ha.wait(lambda: not ha.is_leading("one"))
     ha.prove(job_id, TASKS)
     assert ha.leader() == "two"
+
+
+def test_m06_a_transaction_that_arrives_after_another_leads_writes_nothing(ha: Availability, wire: SlowWire):
+    """It has begun in time and locks the leadership too late: the epoch in it is a former one."""
+    ha.start("one", SWATH_DATABASE_URL=through(wire, ha))
+    ha.start("two")
+    job_id = ha.submit(60, 0.2, cpus=0.7)
+    ha.wait(lambda: ha.counts(job_id)[1] > 5)
+    term = ha.leadership.find()
+    ha.wait(lambda: ha.leadership.find() != term)
+    wire.keep_back(BEGIN)  # the lease has just been renewed: this one writes what has happened
+    assert wire.caught.wait(20)
+    ha.wait(lambda: ha.is_leading("two"))
+    succeeded = ha.counts(job_id)[1]
+    ha.wait(lambda: ha.counts(job_id)[1] > succeeded + 11)  # the places of all that ran have been taken by others
+    wire.release()
+    ha.wait(lambda: not ha.is_leading("one"))
+    assert "leads no more: " in ha.log("one"), "refused by the epoch, not by what it would have written"
+    ha.prove(job_id, 60)
 
 
 def test_connections_that_are_reset_are_made_anew(ha: Availability, wire: SlowWire):
