@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from local.ending import end_executors
 from local.server import WorkDirBusyError, run
 from local.settings import Settings, check
+
+# New objects between two looks for cycles, of which there are hardly any: tens of thousands of tasks are many to look through.
+COLLECT_AFTER = 50_000
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -86,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.end_executors:
             end_executors(settings.work_dir, grace_s=settings.shutdown_grace_s)
         else:
+            gc.set_threshold(COLLECT_AFTER)
             run(settings)
     except (WorkDirBusyError, OSError, ValueError) as error:
         sys.stderr.write(f"local: {error}\n")
