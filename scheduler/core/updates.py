@@ -26,7 +26,7 @@ def on_update(turn: Turn, update: Update) -> None:
     live = turn.state.find_attempt(update.task_id)
     if live is None:
         partitions.on_unknown_task(turn, update)
-    elif update.uuid is None or update.uuid != live.last_uuid:  # "each pending update comes TWICE" (surprise 12)
+    elif not _is_repeated(live, update):
         live.last_uuid = update.uuid or live.last_uuid
         live.answered = True
         reconciliation.on_answer(turn, live.attempt.id)
@@ -34,6 +34,14 @@ def on_update(turn: Turn, update: Update) -> None:
             observe(turn, live, update)
     if update.uuid is not None and update.agent_id is not None:
         turn.call(Acknowledge(agent_id=update.agent_id, task_id=update.task_id, uuid=update.uuid))
+
+
+def _is_repeated(live: LiveAttempt, update: Update) -> bool:
+    """ "Each pending update comes TWICE" (surprise 12). One that comes again after a partition is news all the same: what
+    the master said meanwhile, UNREACHABLE or a state of long ago, does not hold any more.
+    """
+    known = update.uuid is not None and update.uuid == live.last_uuid
+    return known and not live.doubtful and next_state(live.state, update.observation) is live.state
 
 
 def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:

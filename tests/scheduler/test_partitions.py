@@ -28,6 +28,27 @@ def test_m26_an_unreachable_attempt_is_waited_for_and_goes_on_when_it_returns():
     assert world.attempt(attempt_id).state is AttemptState.RUNNING
 
 
+def test_m23_an_update_that_is_told_again_after_a_partition_is_news():
+    """The agent repeats what was not acknowledged, with its uuid; the master has said UNREACHABLE and STAGING meanwhile."""
+    world = World()
+    attempt_id = world.running()
+    world.say(attempt_id, "UNREACHABLE", uuid=None).say(attempt_id, "STAGING", uuid=None)
+    assert world.attempt(attempt_id).state is AttemptState.STAGING
+    world.say(attempt_id, "RUNNING", uuid="u1")
+    assert world.attempt(attempt_id).state is AttemptState.RUNNING
+    assert len(world.lately(fx.Acknowledge)) == 1
+
+
+def test_m23_an_attempt_is_found_again_by_an_update_that_is_repeated():
+    """No other word of it may come: it is waited for no longer, whether it was UNREACHABLE or UNKNOWN."""
+    for doubt in ("UNREACHABLE", "UNKNOWN"):
+        world = World()
+        attempt_id = world.running()
+        world.say(attempt_id, doubt, uuid=None).advance(10).say(attempt_id, "RUNNING", uuid="u1").advance(2000).offer()
+        assert world.attempt(attempt_id).state is AttemptState.RUNNING
+        assert len(world.launched()) == 1
+
+
 def test_m23_an_attempt_that_stays_away_is_lost_and_replaced_and_killed_when_it_returns():
     """After five minutes another attempt runs; the old one, back again, is ended, and the history tells all of it."""
     world = World()

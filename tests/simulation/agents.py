@@ -91,7 +91,9 @@ class AgentHost:
         """Tasks of which an update waits for its acknowledgement."""
         if self.machine is None or self.machine.state.leaving:
             return []
-        return [task.task_id for task in self.machine.state.tasks.values() if task.pending]
+        framework_id = self.world.database.framework_id
+        tasks = [task for task in self.machine.state.tasks.values() if task.framework_id == framework_id]
+        return [task.task_id for task in tasks if task.pending]
 
     def part(self) -> None:
         """Note that from here on nobody can be sure of what runs here."""

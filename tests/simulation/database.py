@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from swath.domain.changes import AddAttempt, Change, ChangeAttempt, PutTask
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
 from swath.domain.states import ENDED_JOB, Desired, TaskState, is_terminal
-from swath.domain.wishes import AgentMode, AgentWish, Wishes
+from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, Wishes
 from swath.store.leadership import Term
 from swath.store.rows import JobRecord, Snapshot
 from tests.scheduler.memory_store import MemoryStore
@@ -115,11 +115,24 @@ class SimDatabase(MemoryStore):
         self.agent_wishes[agent_id] = replace(known, mode=mode, rev=known.rev + 1, mark_gone=mark_gone)
         return True
 
+    def want_framework(self, desire: FrameworkDesire) -> bool:
+        """An operator wants the framework to leave, or to begin anew; False where the api would answer with a conflict."""
+        known = self.framework_wish or FrameworkWish(desire=FrameworkDesire.RUN, rev=0)
+        if known.torn_down if desire is FrameworkDesire.TEARDOWN else not (self.framework_id or known.torn_down):
+            return False
+        self.framework_wish = replace(known, desire=desire, rev=known.rev + 1)
+        return True
+
     # What the loop reads: scheduler.wishes
 
     def read_operator_wishes(self) -> Wishes:
         """What nobody has carried out."""
-        return Wishes(agents=tuple(wish for wish in self.agent_wishes.values() if wish.rev != wish.observed_rev))
+        wish = self.framework_wish
+        framework = wish if wish is not None and wish.rev != wish.observed_rev else None
+        return Wishes(
+            framework=framework,
+            agents=tuple(wish for wish in self.agent_wishes.values() if wish.rev != wish.observed_rev),
+        )
 
     def read_changed_jobs(self) -> list[JobRecord]:
         """Jobs of which something is desired that nobody has taken in."""

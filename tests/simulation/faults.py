@@ -8,7 +8,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from swath.domain.wishes import AgentMode
+from swath.domain.wishes import AgentMode, FrameworkDesire
 
 if TYPE_CHECKING:
     from tests.simulation.agents import AgentHost
@@ -68,6 +68,20 @@ class Faults:
         if leading:
             alive = [process for process in alive if process.epoch is not None] or alive
         return self._random.choice(alive) if alive else None
+
+    def framework_wish(self) -> None:
+        """`swath scheduler reset-framework`, perhaps some time after a `teardown`."""
+        if self._random.random() < 0.5:
+            self._want_framework(FrameworkDesire.RESET)
+            return
+        self._want_framework(FrameworkDesire.TEARDOWN)
+        seconds = self._random.uniform(1.0, 200.0)
+        self._later(seconds, "torn down", lambda: self._want_framework(FrameworkDesire.RESET))
+
+    def _want_framework(self, desire: FrameworkDesire) -> None:
+        if self._world.database.want_framework(desire):
+            self._world.note(f"an operator wants the framework to {desire}")
+            self._world.notify()
 
     # Messages
 
@@ -354,6 +368,7 @@ _KINDS: tuple[Callable[[Faults], None], ...] = (
     Faults.agent_marked_gone,
     Faults.agent_maintained,
     Faults.operator_wishes,
+    Faults.framework_wish,
     Faults.executor_crashes,
     Faults.database_down,
     Faults.database_slow,

@@ -23,6 +23,7 @@ from swath.domain.states import (
     is_terminal,
     next_state,
 )
+from swath.domain.wishes import FrameworkDesire
 from swath.wire.calls import Message
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class Judge:
 
     def _check_patience(self, change: ChangeAttempt) -> None:
         """ "UNREACHABLE waits by the job's policy" (M23): only what Mesos calls ended is replaced at once."""
-        if change.state is AttemptState.LOST and change.attempt_id not in self._told_ended:
+        removed = self._world.database.framework_id is None  # by this very commit: all its tasks are killed
+        if change.state is AttemptState.LOST and change.attempt_id not in self._told_ended and not removed:
             database, now = self._world.database, self._world.timeline.now
             patience_s = database.jobs[database.attempts[change.attempt_id].job_id].spec.retry.unreachable_s
             waited_s = now - self._doubted_at.get(change.attempt_id, now)
@@ -220,7 +222,9 @@ class Judge:
             case "KILL":
                 self._check_kill(message["kill"]["task_id"]["value"])
             case "TEARDOWN":
-                self._fail("a TEARDOWN that nobody asked for")
+                wish = self._world.database.framework_wish
+                asked = wish is not None and wish.desire is not FrameworkDesire.RUN and wish.rev != wish.observed_rev
+                self._check(asked, "a TEARDOWN that nobody asked for")
 
     def _use_offers(self, process: SchedulerProcess, offer_ids: Sequence[Message]) -> None:
         for entry in offer_ids:
@@ -261,7 +265,12 @@ class Judge:
 
     def on_answer(self, process: SchedulerProcess, message: Message, answer: Respond | OpenStream | None) -> None:
         """The master has taken a call, or not. What it takes of an attempt that has ended would run it again."""
-        if message["type"] == "ACCEPT" and isinstance(answer, Respond) and answer.status < 300:
+        if not isinstance(answer, Respond) or answer.status >= 300:
+            return
+        if message["type"] == "TEARDOWN":  # everything is being killed, and nobody is told
+            for host in self._world.agents.values():
+                host.parted_until = max(host.parted_until, self._world.timeline.now)
+        if message["type"] == "ACCEPT":
             for task in message["accept"]["operations"][0]["launch"]["task_infos"]:
                 attempt = self._world.database.attempts[task["task_id"]["value"]]
                 self._check(not is_terminal(attempt.state), f"{process} launches {attempt.id}, which has ended")
@@ -280,7 +289,8 @@ class Judge:
             return
         state, total = host.machine.state, EMPTY
         for executor in state.executors.values():
-            total = total + self._bundle(executor.info)
+            if executor.framework_id not in state.removed:  # else it is on its way out, and the master has forgotten it
+                total = total + self._bundle(executor.info)
         for task in state.tasks.values():
             if not is_terminal_text(task.state):
                 total = total + self._bundle(task.info)
@@ -325,7 +335,8 @@ class Judge:
         now = self._world.timeline.now
         for attempt_id, run in self._runs.items():
             ended = is_terminal(self._world.database.attempts[attempt_id].state)
-            if not ended or not run.executor.host.is_connected or not self._world.is_led:
+            foreign = run.executor.framework_id != self._world.database.framework_id  # of one that was torn down
+            if not ended or foreign or not run.executor.host.is_connected or not self._world.is_led:
                 run.zombie_since = None
             elif run.zombie_since is None:
                 run.zombie_since = now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -86,6 +87,7 @@ class SchedulerProcess:
         self._stopping = False
         self._waiting = False
         self._failures = 0
+        self._removed = False
         self._cut_off_s = CUT_OFF_S
         self._listing = False
         self._wake: Planned | None = None
@@ -237,9 +239,11 @@ class SchedulerProcess:
             if self._lease.acquire():
                 self._lead()
         except StoppedError as error:
-            if error.stop.kind is StopKind.REMOVED:
-                raise
-            return self._back_off(error, self.world.timeline.now - begun)
+            self.world.note(f"the core of {self} stops: {error.stop.kind}: {error}")
+            self._removed = error.stop.kind is StopKind.REMOVED
+            if error.stop.kind is StopKind.STEP_DOWN:
+                return self._back_off(error, self.world.timeline.now - begun)
+            return 0.0
         except LeadershipLostError as error:
             self.world.note(f"{self} has lost the leadership: {error}")
         except CutOffError as error:
@@ -297,11 +301,12 @@ class SchedulerProcess:
             lease=self._lease,
             metrics=self._metrics,
             prune=lambda now: 0,
-            cut_off_s=self._cut_off_s,
+            cut_off_s=math.inf if core.state.outside else self._cut_off_s,
             clock=self.clock,
         )
         try:
-            self.driver.start()
+            if core.state.outside is None:
+                self.driver.start()
             self._poll(self._inbox)
             loop.run()
         finally:
@@ -309,7 +314,8 @@ class SchedulerProcess:
             self.driver.stop()
 
     def _load(self) -> Core:
-        return self.world.load_core(self._store.load(), self._make_id, self.clock())
+        snapshot = self._store.load()
+        return self.world.load_core(snapshot, make_id=self._make_id, now=self.clock(), removed=self._removed)
 
     def _make_id(self, at: datetime) -> str:
         return make_ulid(at, self._ids.randbytes(10))

@@ -90,8 +90,8 @@ class _Meddler(Core):
 
 
 class _Meddled(World):
-    def load_core(self, snapshot: Snapshot, make_id: Callable[[datetime], str], now: datetime) -> Core:
-        return _Meddler(super().load_core(snapshot, make_id, now), self.see, self.keeps)
+    def load_core(self, snapshot: Snapshot, **more: Any) -> Core:
+        return _Meddler(super().load_core(snapshot, **more), self.see, self.keeps)
 
     def see(self, event: ev.Event) -> ev.Event:
         """What the core hears instead."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from random import Random
 from typing import Any, TextIO
 
@@ -117,9 +116,9 @@ class World:
         """What the core is told."""
         return CoreSettings(executor_id="swath-0", executor_resources=EXECUTOR)
 
-    def load_core(self, snapshot: Snapshot, make_id: Callable[[datetime], str], now: datetime) -> Core:
+    def load_core(self, snapshot: Snapshot, **more: Any) -> Core:
         """The real core."""
-        return Core.load(snapshot, self.make_settings(), make_id=make_id, now=now)
+        return Core.load(snapshot, self.make_settings(), **more)
 
     def draw_fate(self, random: Random) -> Fate:
         """How an attempt goes."""
