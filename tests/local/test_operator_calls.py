@@ -140,6 +140,14 @@ def test_m32_an_answered_inverse_offer_comes_again_after_its_filter(answer: str)
     assert [len(inverse_offers(world.at(t))) for t in (21.9, 22)] == [1, 2]
 
 
+def test_an_unanswered_inverse_offer_is_rescinded_after_the_offer_time_out() -> None:
+    """As any offer, and it comes again at the next tick."""
+    world = World(offer_timeout_s=2.5).subscribe()
+    schedule(world, {"machine_ids": [MACHINE], "unavailability": WINDOW})
+    assert [len(inverse_offers(world.at(t))) for t in (2.4, 2.6, 3)] == [1, 1, 2]
+    assert "RESCIND_INVERSE_OFFER" in world.told()
+
+
 def test_the_start_of_a_window_does_nothing_by_itself() -> None:
     """Tasks run, and offers come (surprise 46)."""
     world = a_world_with("a").at(6)

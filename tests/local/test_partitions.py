@@ -77,6 +77,16 @@ def test_m23_a_returning_agent_brings_its_tasks_back() -> None:
     assert reconcile(world, "a") == ["TASK_RUNNING"]
 
 
+def test_an_agent_that_leaves_does_not_register_with_another_master() -> None:
+    """Its executors end, and it stops; a new master that it hears of does not keep it."""
+    world = a_world_with("a")
+    world.feed(world.agents["M-S0"], Unregister())
+    world.fail_over().heal()
+    assert not world.master.state.agents
+    world.end()
+    assert world.stopped == ["M-S0"]
+
+
 def test_a_link_that_heals_in_time_tells_nobody() -> None:
     """The same registration, no update, no FAILURE; and the clock of the time-out is reset."""
     world = a_world_with("a")
@@ -213,6 +223,7 @@ def test_the_next_master_knows_what_operators_said() -> None:
     machine = {"hostname": "127.0.0.1", "ip": "127.0.0.1"}
     window = {"machine_ids": [machine], "unavailability": {"start": {"nanoseconds": 1}}}
     world.operate("DRAIN_AGENT", **drained)
+    world.part("M-S0")
     world.operate("MARK_AGENT_GONE", **gone)
     world.operate("UPDATE_MAINTENANCE_SCHEDULE", schedule={"windows": [window]})
     world.fail_over().subscribe(id={"value": "M-0000"})
