@@ -1,11 +1,15 @@
-"""Launches a second, sustained: short tasks on simulated agents, every state committed on PostgreSQL with fsync."""
+"""Launches a second, sustained: short tasks on simulated agents, every state committed on PostgreSQL with fsync.
+
+Beside them those of a framework that remembers nothing, on the same agents and in the same run.
+"""
 
 from __future__ import annotations
 
 import time
 
+from benchmarks.bare_framework import BareFramework
 from benchmarks.machine import cpu_s
-from benchmarks.scale import ABSENT, Programs, scratch, submit, wait_until
+from benchmarks.scale import ABSENT, Programs, scratch, server_cpu_s, submit, wait_until
 from swath.domain.resources import Resources
 from swath.store.api_store import ApiStore
 from swath.store.database import Database
@@ -29,6 +33,7 @@ def run() -> dict[str, object]:
 
 def _measure(programs: Programs, database: Database) -> dict[str, object]:
     master = programs.start_local("--simulated-agents", str(AGENTS), "--task-seconds", str(TASK_S), *AGENT)
+    bare = BareFramework(master, TASKS, TASK).run()
     programs.start_scheduler("scheduler", master)
     wait_until(lambda: programs.read_metrics("scheduler").get("subscriptions_total"), 60)
     job_id = submit(database, TASKS, TASK)
@@ -40,9 +45,9 @@ def _measure(programs: Programs, database: Database) -> dict[str, object]:
         return count >= share * TASKS
 
     wait_until(lambda: launched(RAMP), 120, every_s=0.1)
-    first, cpu = marks[-1], _cpu(programs)
+    first, cpu = marks[-1], _cpu(programs, database)
     wait_until(lambda: launched(1 - RAMP), 120, every_s=0.1)
-    last, cpu_after = marks[-1], _cpu(programs)
+    last, cpu_after = marks[-1], _cpu(programs, database)
     wait_until(lambda: ApiStore(database).get_job(job_id).ended_at, 60, every_s=0.1)
     seconds, count = last[0] - first[0], last[1] - first[1]
     return {
@@ -50,13 +55,16 @@ def _measure(programs: Programs, database: Database) -> dict[str, object]:
         "succeeded": ApiStore(database).get_job(job_id).counts.succeeded,
         "launches_per_s": round(count / seconds),
         "goal_launches_per_s": 500,
+        "bare_framework_launches_per_s": round(bare),
+        "share_of_bare_framework": round(count / seconds / bare, 2),
         "cpu_ms_per_task": {name: round(1000 * (cpu_after[name] - cpu[name]) / count, 2) for name in cpu},
         "revives_per_s": _rate(programs, "revives_total", marks),
     }
 
 
-def _cpu(programs: Programs) -> dict[str, float]:
-    return {name: cpu_s(process.pid) for name, process in programs.running.items()}
+def _cpu(programs: Programs, database: Database) -> dict[str, float]:
+    used = {name: cpu_s(process.pid) for name, process in programs.running.items()}
+    return {**used, "postgresql": server_cpu_s(database)}
 
 
 def _rate(programs: Programs, name: str, marks: list[tuple[float, float]]) -> float:

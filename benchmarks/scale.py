@@ -16,6 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+from sqlalchemy import text
+
 from benchmarks.cluster import ROOT
 from benchmarks.metrics import find_port, read_metrics
 from swath.domain.ids import make_ulid
@@ -55,6 +58,18 @@ def submit(database: Database, size: int, resources: Resources) -> str:
     spec = JobSpec.from_document(document)
     store.submit(spec, image, resources=resources, job_id=job_id, now=now, user="benchmark")
     return job_id
+
+
+def server_cpu_s(database: Database) -> float:
+    """Seconds of CPU that a PostgreSQL of this machine has used, all its processes together, ended ones too."""
+    with database.read() as session:
+        backend = session.scalar(text("SELECT pg_backend_pid()"))
+    server = psutil.Process(backend).parent()
+    if server is None:
+        raise RuntimeError("the server has ended")
+    times = [process.cpu_times() for process in (server, *server.children())]
+    ended = server.cpu_times()
+    return sum(each.user + each.system for each in times) + ended.children_user + ended.children_system
 
 
 class Programs:
