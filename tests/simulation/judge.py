@@ -191,7 +191,8 @@ class Judge:
         elif status["state"] in ("TASK_UNREACHABLE", "TASK_UNKNOWN"):
             self._doubted_at.setdefault(attempt_id, now)
         elif status["state"] != "TASK_KILLING":
-            self._doubted_at.pop(attempt_id, None)
+            if connection.driver.process.epoch == self._world.database.epoch:  # not one that was stopped long ago
+                self._doubted_at.pop(attempt_id, None)
             attempt = self._world.database.attempts.get(attempt_id)
             if attempt is not None and is_terminal(attempt.state):
                 self._expect_kill(connection, attempt_id)
