@@ -63,6 +63,7 @@ def _one_of(names: Sequence[str], default: Any = None) -> _Argument:
     return _Argument(f"one of {', '.join(names)}", lambda value: value in names, default)
 
 
+_WITHIN = _seconds(None)  # for so long it lies in wait for what it is to hit; None: for ever
 _COUNT = _Argument("a whole number, 1 or more", lambda value: _is_count(value, 1), 1)
 _EVENT = _one_of(EVENTS)  # None: any
 _AGENT = _Argument("the number of an agent, the first is 0", lambda value: _is_count(value, 0), 0)
@@ -77,26 +78,30 @@ def _text(default: str) -> _Argument:
 
 KINDS: Mapping[str, Mapping[str, _Argument]] = {
     # the scheduler's stream: the next `count` events of that type (of any, where there is none)
-    "drop": {"event": _EVENT, "count": _COUNT},
-    "duplicate": {"event": _EVENT, "count": _COUNT},
-    "delay": {"event": _EVENT, "count": _COUNT, "for_s": _seconds(1.0)},  # and everything behind it
-    "reorder": {"event": _EVENT, "count": _COUNT},  # the next event overtakes it
+    "drop": {"event": _EVENT, "count": _COUNT, "within_s": _WITHIN},
+    "duplicate": {"event": _EVENT, "count": _COUNT, "within_s": _WITHIN},
+    "delay": {"event": _EVENT, "count": _COUNT, "within_s": _WITHIN, "for_s": _seconds(1.0)},  # and what is behind it
+    "reorder": {"event": _EVENT, "count": _COUNT, "within_s": _WITHIN},  # the next event overtakes it
     "half_open": {"for_s": _seconds()},  # says nothing for so long, not even heartbeats; then it breaks off
     "garbage": {"text": _text("\x00 this is no RecordIO\n")},
     "error": {"message": _text("something is wrong with this framework")},  # and the stream ends
     "cut": {},  # the stream breaks off
     # calls, SUBSCRIBE among them
-    "refuse": {"status": _STATUS, "call": _one_of(CALLS), "count": _COUNT},
+    "refuse": {"status": _STATUS, "call": _one_of(CALLS), "count": _COUNT, "within_s": _WITHIN},
     "redirect_loop": {"for_s": _seconds()},
-    "lose_call": {"call": _one_of(CALLS, ...), "count": _COUNT},  # answered with 202, and forgotten
+    "lose_call": {
+        "call": _one_of(CALLS, ...),
+        "count": _COUNT,
+        "within_s": _WITHIN,
+    },  # answered with 202, and forgotten
     # master and agents
     "master_failover": {"agents_after_s": _seconds(0.5)},  # they register again after so long
     "agent_unreachable": {"agent": _AGENT, "for_s": _seconds()},  # its link to the master is broken for so long
     "agent_gone": {"agent": _AGENT},  # its machine is lost, with everything that runs there
     "agent_restart": {"agent": _AGENT, "down_s": _seconds(0.5)},
     "executor_crash": {"agent": _AGENT},  # kill -9 for each that runs there
-    "lose_update": {"count": _COUNT},  # on their way from an agent to the master
-    "repeat_update": {"count": _COUNT},
+    "lose_update": {"count": _COUNT, "within_s": _WITHIN},  # on their way from an agent to the master
+    "repeat_update": {"count": _COUNT, "within_s": _WITHIN},
     "clock_jump": {"by_s": _JUMP},  # of the clock of master and agents
 }
 
@@ -191,6 +196,7 @@ _DRAWN: Mapping[str, Callable[[_Chance, int], Json]] = {
     "clock_jump": lambda chance, agents: {"by_s": chance.between(-2, 60) or 1.0},
 }
 _LOSING = frozenset({"drop", "lose_call"})  # what TCP never does by itself: the stream breaks in the end
+_LOSS_S = 2.0  # for how long
 
 
 def draw_plan(seed: int, *, agents: int = 1, length_s: float = 60.0, faults: int = 12) -> Plan:
@@ -200,7 +206,8 @@ def draw_plan(seed: int, *, agents: int = 1, length_s: float = 60.0, faults: int
     kinds = tuple(kind for kind in _DRAWN if agents or "agent" not in KINDS[kind])
     for _ in range(faults):
         kind, at_s = chance.choose(kinds), chance.between(0.5, length_s)
-        document.append({"at_s": at_s, "fault": kind, **_DRAWN[kind](chance, agents)})
+        fault = {"at_s": at_s, "fault": kind, **_DRAWN[kind](chance, agents)}
+        document.append(fault | ({"within_s": _LOSS_S} if kind in _LOSING else {}))
         if kind in _LOSING:
-            document.append({"at_s": round(at_s + 2.0, 2), "fault": "cut"})
+            document.append({"at_s": round(at_s + _LOSS_S + 0.1, 2), "fault": "cut"})
     return parse_plan(document, agents)

@@ -4,7 +4,7 @@
     for deed in faults.take_due(now_s):    # what the caller has to do itself: cut streams, restart an agent, ...
     faults.on_event(event, now_s)          # -> [(when, event)]: what to send on the scheduler's stream, and when
     faults.on_call(call, now_s)            # -> None to handle the call, else the answer to give instead
-    faults.on_update()                     # -> how often a status update arrives at the master
+    faults.on_update(now_s)                # -> how often a status update arrives at the master
 
 `now_s` counts seconds from the start of the plan.
 """
@@ -76,7 +76,7 @@ class Faults:
 
     def on_event(self, event: Json, now_s: float) -> list[tuple[float, Json]]:
         """What to send, and when, instead of this event; times never run back."""
-        armed = self._find(_ON_EVENTS, "event", event["type"])
+        armed = self._find(_ON_EVENTS, "event", event["type"], now_s)
         fault = armed.strike() if armed else None
         if fault is not None and fault.kind == "drop":
             return []
@@ -113,14 +113,14 @@ class Faults:
             return Instead(status=fault.arguments["status"], text="an injected fault")
         return Instead(status=307, redirects=True) if fault.kind == "redirect_loop" else Instead(status=202)
 
-    def on_update(self) -> int:
+    def on_update(self, now_s: float) -> int:
         """How often the update that an agent sends now arrives at the master."""
-        armed = self._find(_ON_UPDATES, "update", None)
+        armed = self._find(_ON_UPDATES, "update", None, now_s)
         if armed is None:
             return 1
         return 0 if armed.strike().kind == "lose_update" else 2
 
-    def _find(self, kinds: frozenset[str], name: str, what: Any, now_s: float = 0.0) -> _Armed | None:
+    def _find(self, kinds: frozenset[str], name: str, what: Any, now_s: float) -> _Armed | None:
         """The first that lies in wait for it."""
         self._armed = [armed for armed in self._armed if armed.left > 0 and not _is_over(armed.fault, now_s)]
         for armed in self._armed:
@@ -131,4 +131,5 @@ class Faults:
 
 def _is_over(fault: Fault, now_s: float) -> bool:
     """True for what ends by time, once that has come."""
-    return fault.kind == "redirect_loop" and now_s >= fault.at_s + fault.arguments["for_s"]
+    for_s = fault.arguments["for_s"] if fault.kind == "redirect_loop" else fault.arguments["within_s"]
+    return for_s is not None and now_s >= fault.at_s + for_s

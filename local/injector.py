@@ -72,7 +72,7 @@ class Injector:
 
     def count_update(self) -> int:
         """How often it arrives."""
-        return self._faults.on_update()
+        return self._faults.on_update(self._now())
 
     def _send_at(self, deliveries: Iterable[tuple[float, Json]], stream: Stream) -> None:
         now = self._now()

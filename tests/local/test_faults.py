@@ -28,7 +28,7 @@ def test_a_plan_is_read_with_its_defaults_and_in_the_order_of_time():
     """What is not given stands at its default."""
     plan = parse_plan([{"at_s": 5, "fault": "cut"}, {"at_s": 1.5, "fault": "drop", "event": "UPDATE"}])
     assert plan == (
-        Fault(at_s=1.5, kind="drop", arguments={"event": "UPDATE", "count": 1}),
+        Fault(at_s=1.5, kind="drop", arguments={"event": "UPDATE", "count": 1, "within_s": None}),
         Fault(at_s=5.0, kind="cut"),
     )
     assert plan[0].to_json() == {"at_s": 1.5, "fault": "drop", "event": "UPDATE", "count": 1}
@@ -99,6 +99,13 @@ def test_so_many_events_of_a_type_are_dropped_and_no_others():
     assert heard == [True, False, False, True, True]
 
 
+def test_what_has_not_hit_anything_in_time_is_over():
+    """`within_s` bounds how long a fault lies in wait."""
+    faults = a_plan({"fault": "drop", "within_s": 2}, {"fault": "lose_update", "within_s": 2})
+    assert faults.on_event(UPDATE, 2.0) == [(2.0, UPDATE)]
+    assert faults.on_update(2.0) == 1
+
+
 def test_an_event_is_duplicated():
     """Twice at the same moment."""
     assert a_plan({"fault": "duplicate"}).on_event(UPDATE, 1.0) == [(1.0, UPDATE)] * 2
@@ -145,7 +152,7 @@ def test_calls_are_refused_lost_or_redirected():
 def test_updates_of_agents_are_lost_or_repeated():
     """One after the other, in the order of the plan."""
     faults = a_plan({"fault": "lose_update", "count": 2}, {"fault": "repeat_update"})
-    assert [faults.on_update() for _ in range(4)] == [0, 0, 2, 1]
+    assert [faults.on_update(1.0) for _ in range(4)] == [0, 0, 2, 1]
 
 
 @given(seed=st.integers(), events=st.lists(st.sampled_from(["UPDATE", "OFFERS", "RESCIND", "HEARTBEAT"]), max_size=60))
