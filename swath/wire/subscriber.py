@@ -246,10 +246,11 @@ class Subscriber:
         if self._stopping.is_set():
             return
         try:
-            event = json.loads(record)
-            if not isinstance(event, dict):
-                raise WireError(f"an event is an object, not {type(event).__name__}")
-            self._handler.on_record(event)
+            event = _find_event(record)
+            if event is None:
+                logger.error("this is no event: %r", record[:1000])
+            else:
+                self._handler.on_record(event)
         except BaseException:
             # One bad record or one bad callback costs itself, never the stream (MESOS.md part 2, item 1). SystemExit, too:
             # off the main thread it would end the reader and nothing else, without a word.
@@ -261,6 +262,15 @@ class Subscriber:
             wake_socket(sock)
             with suppress(OSError):
                 sock.close()
+
+
+def _find_event(record: bytes) -> Message | None:
+    """The JSON object in a record; None where there is none."""
+    try:
+        event = json.loads(record)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _to_loss(response: HTTPResponse, endpoint: Endpoint) -> Loss:
