@@ -75,6 +75,7 @@ def test_m23_a_returning_agent_brings_its_tasks_back() -> None:
     assert returned["message"] == "Unreachable agent re-reregistered"
     assert [r["scalar"]["value"] for r in world.offers[-1]["resources"] if r["name"] == "cpus"] == [3.8]
     assert reconcile(world, "a") == ["TASK_RUNNING"]
+    assert not world.master.state.frameworks["M-0000"].unreachable
 
 
 def test_an_agent_that_leaves_does_not_register_with_another_master() -> None:
