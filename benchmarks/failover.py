@@ -45,7 +45,7 @@ def _measure(programs: Programs, database: Database) -> dict[str, object]:
     time.sleep(2)  # it has seen the leader alive
     submit(database, MORE, TASK)
     programs.kill("leader")
-    killed = time.perf_counter()
+    killed, epoch = time.perf_counter(), _find_epoch(database)
     spans: dict[str, float] = {}
 
     def note(name: str, seen: bool) -> bool:
@@ -54,6 +54,7 @@ def _measure(programs: Programs, database: Database) -> dict[str, object]:
         return seen
 
     def look() -> bool:
+        note("took over", _find_epoch(database) != epoch)
         metrics = programs.read_metrics("standby")
         note("leads", metrics.get("leading", 0) == 1)
         launched = note("launches", metrics.get("launches_total", 0) > 0)
@@ -64,14 +65,15 @@ def _measure(programs: Programs, database: Database) -> dict[str, object]:
     return {
         "live_attempts": ATTEMPTS,
         "filled_in_s": round(filled_s, 1),
-        "standby_leads_after_s": spans["leads"],
+        "standby_took_over_after_s": spans["took over"],  # a lease's time, as it cannot know
+        "standby_had_loaded_after_s": spans["leads"],
         "first_launch_after_s": spans["launches"],
         "goal_first_launch_s": 15,
         "all_reconciled_after_s": spans["reconciled"],
         "goal_all_reconciled_s": 60,
         "peak_resident_mb": round(peak_resident_mb(standby)),
         "goal_resident_mb": 1000,
-        "succeeded_or_lost": _count(database, "state NOT IN ('RUNNING', 'LAUNCHING', 'STAGING')"),
+        "attempts_lost": _count(database, "state NOT IN ('RUNNING', 'LAUNCHING', 'STAGING')"),
     }
 
 
@@ -82,6 +84,11 @@ def _running(database: Database) -> int:
 def _count(database: Database, condition: str) -> int:
     with database.read() as session:
         return int(session.scalar(text(f"SELECT count(*) FROM attempts WHERE {condition}")) or 0)
+
+
+def _find_epoch(database: Database) -> int:
+    with database.read() as session:
+        return int(session.scalar(text("SELECT epoch FROM leadership")) or 0)
 
 
 def _hide_leader(database: Database) -> None:
