@@ -158,6 +158,7 @@ class Scheduler:
             return Core.load(store.load(), settings, make_id=_make_id, now=_now(), removed=self._removed)
 
         core = load()
+        self._lease.check()  # loading may have taken longer than the lease lasts: nobody else leads, or we do not subscribe
         driver = self._make_driver(core, inbox)
         lister = AgentLister(driver, inbox.put)
         operator = AgentOperator(driver, inbox.put, may_act=lambda: self._lease.is_current)
