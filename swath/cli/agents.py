@@ -130,13 +130,20 @@ def drain(
 
 
 def _what_a_drain_kills(agents: list[Agent], grace_s: float | None, *, mark_gone: bool) -> Iterable[str]:
-    within = "within the grace of each" if grace_s is None else f"within {duration(grace_s)} at most"
+    how = (
+        "asked to end within the grace of each"
+        if grace_s is None
+        else f"asked to end within {duration(grace_s)} at most"
+    )
+    if mark_gone:  # the master takes an agent for empty as soon as its executors say that they are ending their tasks
+        how = "ended without grace"
     for agent in agents:
         running = count(agent["attempts"], "running attempt")
-        yield f"{agent['hostname']} ({agent['id']}): {running} will be asked to end {within}, and tried again for free"
-    yield "nothing is launched there until `swath agents undrain`"
+        yield f"{agent['hostname']} ({agent['id']}): {running} will be {how}, and tried again for free"
     if mark_gone:
         yield "then the master forgets the agent for good: its machine has to register as a new one"
+    else:
+        yield "nothing is launched there until `swath agents undrain`"
 
 
 def cordon(names: Names, as_json: AsJson = False) -> None:

@@ -24,36 +24,34 @@ from swath.store.models import (
     SchedulerStatus,
 )
 from swath.store.rows import AgentRow, ClusterRow, Running
+from swath.store.types import AnyRow
 from swath.store.wishes import read_framework_wish
 
-_WISH = ("mode", "max_grace_s", "mark_gone")
-_ELSEWHERE = (*_WISH, "total", "attempts", "mode_pending", "mode_message", "mode_user", "mode_at")
+_FEW = 100  # agents that are named in a query; of more, all are counted
+_TOLD = ("message", "user", "at")
+_WISH = ("mode", "max_grace_s", "mark_gone", "mode_pending", *(f"mode_{name}" for name in _TOLD))
+_ELSEWHERE = (*_WISH, "total", "attempts")
 _AGENT = tuple(name for name in AgentRow.__slots__ if name not in _ELSEWHERE)
 
 
 def list_agents(session: Session, *, active: bool | None) -> list[AgentRow]:
     """Agents by host name; `active` keeps those that the master has (True) or has no more (False)."""
     query = _select_agents().order_by(Agent.hostname, Agent.id)
-    found = session.execute(query if active is None else query.where(Agent.active == active)).all()
-    attempts = _count_attempts(session)
-    return [_to_agent(row, wish, attempts.get(row.id, 0)) for row, wish in found]
+    return _read_agents(session, query if active is None else query.where(Agent.active == active))
 
 
 def get_agent(session: Session, agent_id: str) -> AgentRow:
     """The agent; raises NotFoundError."""
-    found = session.execute(_select_agents().where(Agent.id == agent_id)).one_or_none()
-    if found is None:
+    found = _read_agents(session, _select_agents().where(Agent.id == agent_id))
+    if not found:
         raise NotFoundError(f"there is no agent {agent_id}")
-    row, wish = found
-    return _to_agent(row, wish, _count_attempts(session).get(agent_id, 0))
+    return found[0]
 
 
 def find_agents(session: Session, name: str) -> list[AgentRow]:
     """The agent with the id `name`; else those with that host name, only those that are active where any is."""
-    found = session.execute(_select_agents().where(or_(Agent.id == name, Agent.hostname == name))).all()
-    named = [pair for pair in found if pair[0].id == name] or [pair for pair in found if pair[0].active] or found
-    attempts = _count_attempts(session) if named else {}
-    return [_to_agent(row, wish, attempts.get(row.id, 0)) for row, wish in named]
+    found = _read_agents(session, _select_agents().where(or_(Agent.id == name, Agent.hostname == name)))
+    return [row for row in found if row.id == name] or [row for row in found if row.active] or found
 
 
 def count_running(session: Session) -> Running:
@@ -91,26 +89,36 @@ def cluster_status(session: Session) -> ClusterRow:
     )
 
 
-def _select_agents() -> Select[Agent, AgentWish]:
-    """Agents with what is wanted of them; None for those of which nobody ever wanted anything."""
-    return select(Agent, AgentWish).join(AgentWish, AgentWish.agent_id == Agent.id, isouter=True)
+def _select_agents() -> Select[Any]:
+    """Agents with what is wanted of them; NULLs for those of which nobody ever wanted anything."""
+    columns = [getattr(Agent, name) for name in (*_AGENT, "cpus_m", "mem", "disk", "gpus")]
+    wish = [getattr(AgentWish, name) for name in ("mode", "max_grace_s", "mark_gone", "rev", "observed_rev")]
+    told = [getattr(AgentWish, name).label(f"mode_{name}") for name in _TOLD]
+    return select(*columns, *wish, *told).join(AgentWish, AgentWish.agent_id == Agent.id, isouter=True)
 
 
-def _count_attempts(session: Session) -> dict[str, int]:
-    """How many attempts of each agent have not ended."""
-    query = (
-        select(Attempt.agent_id, func.count().label("attempts")).where(text(ATTEMPT_IS_OPEN)).group_by(Attempt.agent_id)
-    )
-    return {row.agent_id: row.attempts for row in session.execute(query)}
+def _read_agents(session: Session, query: Select[Any]) -> list[AgentRow]:
+    rows = session.execute(query).all()
+    attempts = _count_attempts(session, [row.id for row in rows])
+    return [_to_agent(row, attempts.get(row.id, 0)) for row in rows]
 
 
-def _to_agent(row: Agent, wish: AgentWish | None, attempts: int) -> AgentRow:
+def _count_attempts(session: Session, agent_ids: list[str]) -> dict[str, int]:
+    """How many attempts of each of these agents have not ended."""
+    query = select(Attempt.agent_id, func.count().label("attempts")).where(text(ATTEMPT_IS_OPEN))
+    if len(agent_ids) <= _FEW:
+        query = query.where(Attempt.agent_id.in_(agent_ids))
+    return {row.agent_id: row.attempts for row in session.execute(query.group_by(Attempt.agent_id))}
+
+
+def _to_agent(row: AnyRow, attempts: int) -> AgentRow:
     said = {name: getattr(row, name) for name in _AGENT}
-    return AgentRow(**said, **_of_wish(wish), total=to_resources(row), attempts=attempts)
+    return AgentRow(**said, **_of_wish(row), total=to_resources(row), attempts=attempts)
 
 
-def _of_wish(wish: AgentWish | None) -> dict[str, Any]:
-    if wish is None:
+def _of_wish(row: AnyRow) -> dict[str, Any]:
+    if row.mode is None:
         return {}
-    told = {"mode_message": wish.message, "mode_user": wish.user, "mode_at": wish.at}
-    return {name: getattr(wish, name) for name in _WISH} | told | {"mode_pending": wish.rev != wish.observed_rev}
+    told = {f"mode_{name}": getattr(row, f"mode_{name}") for name in _TOLD}
+    wish = {"mode": row.mode, "max_grace_s": row.max_grace_s, "mark_gone": row.mark_gone}
+    return wish | told | {"mode_pending": row.rev != row.observed_rev}

@@ -108,8 +108,11 @@ def test_m32_a_drain_asks_for_the_mode_and_says_what_it_ends(api: StandIn, swath
     done = swath("agents", "drain", "node-7", "--max-grace", "5m", "--mark-gone", "--yes")
     assert done.exit_code == 0
     assert changes(api) == [("PUT", MODE, {"mode": "DRAINED", "max_grace_s": 300.0, "mark_gone": True})]
-    assert "node-7 (a1): 3 running attempts will be asked to end within 5 min at most" in done.stderr
+    assert "node-7 (a1): 3 running attempts will be ended without grace" in done.stderr
     assert "forgets the agent for good" in done.stderr
+    done = swath("agents", "drain", "node-7", "--max-grace", "5m", "--yes")
+    assert "node-7 (a1): 3 running attempts will be asked to end within 5 min at most" in done.stderr
+    assert "until `swath agents undrain`" in done.stderr
 
 
 @pytest.mark.parametrize(("command", "mode"), [("cordon", "CORDONED"), ("undrain", "ACTIVE"), ("uncordon", "ACTIVE")])
