@@ -58,7 +58,7 @@ class Scheduler:
         self._inbox = Inbox()
         self._failures = 0
         self._cut_off_s = settings.cut_off_s
-        self._removed = False  # the master has removed the framework, and nobody has decided yet what then
+        self._removed: str | None = None  # the framework id that the master has said to be gone
         self._said = ""  # why this process does not lead, as it was last logged
         self._lease = Lease(Leadership(self._database), lease_s=settings.lease_s, clock=_now, uptime=_read_uptime)
 
@@ -136,7 +136,7 @@ class Scheduler:
         it must not become a fight (M5).
         """
         kind = error.stop.kind
-        self._removed = kind is StopKind.REMOVED
+        self._removed = error.stop.framework_id
         log.error("core_stopped", kind=kind, message=str(error))
         return self._count_failure(lived_s) if kind is StopKind.STEP_DOWN else 0.0
 

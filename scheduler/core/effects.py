@@ -123,6 +123,7 @@ class Stop:
 
     kind: StopKind
     message: str
+    framework_id: str | None = None  # of REMOVED: which one is gone
 
 
 Call = (

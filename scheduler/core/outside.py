@@ -60,7 +60,7 @@ def on_removed(turn: Turn, message: str) -> None:
         _forget(turn)
         turn.call(Stop(kind=StopKind.ANEW, message=message))
     else:
-        turn.call(Stop(kind=StopKind.REMOVED, message=message))
+        turn.call(Stop(kind=StopKind.REMOVED, message=message, framework_id=state.framework_id))
 
 
 def _leave(turn: Turn, wish: FrameworkWish) -> None:

@@ -50,11 +50,11 @@ class Core:
         *,
         make_id: Callable[[datetime], str],
         now: datetime,
-        removed: bool = False,
+        removed: str | None = None,
     ) -> Core:
         """The core as the database remembers it, disconnected, with every timer set anew.
 
-        `removed`: the master has said that it removed the framework, and nobody has decided yet what then.
+        `removed`: the framework id that the master has said to be gone; if it is still ours, nobody has decided what then.
         """
         revives = Limit(per_s=settings.revives_per_s)
         state = State(settings=settings, make_id=make_id, revives=revives, framework_id=snapshot.framework_id)
@@ -64,7 +64,7 @@ class Core:
         for record in snapshot.jobs:
             state.jobs[record.id] = jobs.make_job(record)
             jobs.set_timers(turn, state.jobs[record.id])
-        _load_wishes(state, snapshot, removed=removed)
+        _load_wishes(state, snapshot, removed)
         _load_tasks(turn, snapshot)
         _load_attempts(turn, snapshot)
         for job in state.jobs.values():
@@ -91,13 +91,13 @@ class Core:
         return turn.make_effects()
 
 
-def _load_wishes(state: State, snapshot: Snapshot, *, removed: bool) -> None:
+def _load_wishes(state: State, snapshot: Snapshot, removed: str | None) -> None:
     """What holds already. What nobody has carried out yet comes as WishesSeen."""
     state.agent_wishes = {wish.agent_id: wish for wish in snapshot.agent_wishes if wish.mode is not AgentMode.ACTIVE}
     if snapshot.framework_wish is not None:
         state.framework_rev_done = snapshot.framework_wish.observed_rev
         state.outside = outside.TORN_DOWN if snapshot.framework_wish.torn_down else None
-    if removed:
+    if removed is not None and removed == snapshot.framework_id:
         state.outside = state.outside or outside.REMOVED
 
 

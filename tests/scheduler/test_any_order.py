@@ -52,7 +52,7 @@ def test_m21_no_order_of_events_raises_regresses_an_ended_attempt_or_miscounts(a
         _act(world, action)
         _check(world, ended)
         if any(isinstance(call, fx.Stop) for call in world.recent):
-            world.restart(removed=world.lately(fx.Stop)[0].kind is fx.StopKind.REMOVED).happen()
+            world.restart(removed=world.lately(fx.Stop)[0].framework_id).happen()
             _check(world, ended)
 
 

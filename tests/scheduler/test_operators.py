@@ -314,11 +314,22 @@ def test_m05_a_removed_framework_waits_for_its_operator():
     world.happen(ev.MasterError(message="Framework has been removed"))
     assert world.lately(fx.Stop)[0].kind is fx.StopKind.REMOVED
     assert world.store.framework_id == "f1"
-    world.restart(removed=True).submit(a_job("j2")).advance(1)
+    world.restart(removed="f1").submit(a_job("j2")).advance(1)
     assert world.job("j2").wait_reason == outside.REMOVED
     desire(world, FrameworkDesire.RESET)
     assert world.store.framework_id is None
     assert world.attempt(attempt_id).state is AttemptState.LOST
+
+
+def test_m05_a_removal_says_nothing_of_the_framework_that_came_after_it():
+    """Another scheduler led when the operator decided; this one leads again, and the new framework is not outside."""
+    world = World()
+    world.running()
+    world.happen(ev.MasterError(message="Framework has been removed"))
+    gone = world.lately(fx.Stop)[0].framework_id
+    world.store.framework_id = "f2"
+    world.restart(removed=gone)
+    assert world.core.state.outside is None
 
 
 def test_m05_registering_anew_by_policy_asks_nobody():

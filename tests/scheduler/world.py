@@ -100,7 +100,7 @@ class World:
         self._open: dict[str, ev.Offer] = {}  # offers that the master has made and not got back
         self.core = self._load()
 
-    def _load(self, *, removed: bool = False) -> Core:
+    def _load(self, *, removed: str | None = None) -> Core:
         return Core.load(self.store.load(), self.settings, make_id=self._make_id, now=self.now, removed=removed)
 
     def _make_id(self, at: datetime) -> str:
