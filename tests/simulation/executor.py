@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 LIMITS = Limits(idle_s=600.0, shutdown_grace_s=30.0, staging_s=1800.0, publishing_s=1800.0)
 LOCAL_S = 0.0005  # between an executor and its agent
-TICK_S = 2.0  # the real one looks ten times as often; nothing here depends on it
+TICK_S = 5.0  # the real one looks far more often; nothing here depends on it
 RECOVERY_S = 900.0  # MESOS_RECOVERY_TIMEOUT
 LAST_WORDS_S = 9.0  # for the agent to acknowledge the last updates
 

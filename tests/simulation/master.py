@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 Json = dict[str, Any]
+ALLOCATION_S = 2.0  # twice the default: half the ticks
 
 
 class MasterHost:
@@ -57,6 +58,7 @@ class MasterHost:
             port=5050,
             make_uuid=self.world.make_name,
             now=self.world.timeline.unix,
+            interval_s=ALLOCATION_S,
             offer_timeout_s=self.world.offer_timeout_s,
             registry=self._registry if keeps_registry else None,
         )

@@ -26,14 +26,15 @@ from swath.domain.wishes import AgentWish
 from swath.wire.channel import CallResult, Outcome
 from tests.simulation.database import StorePort
 from tests.simulation.driver import SimDriver
+from tests.simulation.fibers import Fiber, Killed
 from tests.simulation.network import LATENCY_S
-from tests.simulation.timeline import Fiber, Killed, Planned
+from tests.simulation.timeline import Planned
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LEASE_S, CUT_OFF_S = 10.0, 60.0  # as the settings have them
-LAZINESS = 2  # standbys look for the lead so many times more rarely than the real ones: it costs less
+LEASE_S, CUT_OFF_S = 15.0, 60.0
+LAZINESS = 4  # standbys look for the lead so many times more rarely than the real ones: it costs less
 
 
 class Link:
@@ -102,7 +103,7 @@ class SchedulerProcess:
             uptime=lambda: world.timeline.now,
             holder=self.name,
         )
-        self.fiber = Fiber(self._main, self.name)
+        self.fiber = Fiber(world.fibers, self._main, self.name)
         self._plan_wake(0.0, f"{self.name} starts")
 
     def __str__(self) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.simulation.fibers import Fiber, Fibers, Killed
 from tests.simulation.run import parse_seeds, run_seed
 from tests.simulation.sabotage import SABOTAGES
-from tests.simulation.timeline import Fiber, Killed, Timeline
+from tests.simulation.timeline import Timeline
 
 SEEDS_TO_CATCH = 6
 WORDS = {  # of what the judge says
@@ -58,34 +60,67 @@ def test_things_happen_in_the_order_of_their_times_and_of_their_planning():
 
 
 def test_a_fiber_runs_only_while_it_is_resumed_and_dies_where_it_blocks():
-    """The real loop blocks; the timeline goes on."""
+    """The real loop blocks; time goes on meanwhile, one thing after the other."""
     said: list[str] = []
 
     def run() -> None:
         said.append("begun")
         fiber.block()
         said.append("woken")
-        try:
+        with suppress(Exception):
             fiber.block()
-        except Exception:
-            said.append("caught")
 
-    fiber = Fiber(run, "test")
-    for _ in range(2):
-        fiber.resume()
-    fiber.resume(Killed())
-    assert said == ["begun", "woken"]
+    def step() -> bool:
+        said.append("step")
+        if steps:
+            steps.pop(0)()
+            return True
+        return False
+
+    fibers = Fibers(step)
+    fiber = Fiber(fibers, run, "test")
+    steps = [fiber.resume, lambda: None, fiber.resume, lambda: fiber.resume(Killed())]
+    fibers.run()
+    assert said == ["step", "begun", "step", "step", "woken", "step", "step"]
     assert fiber.ended
 
 
-def test_what_a_fiber_dies_of_is_raised_where_it_was_resumed():
-    """A bug in the scheduler ends the run."""
+def test_two_fibers_take_turns():
+    """Each goes on when its time has come, whichever thread the time runs on."""
+    timeline, said = Timeline(), []
 
-    def run() -> None:
+    def make(name: str, pause_s: float) -> Fiber:
+        def run() -> None:
+            for _ in range(3):
+                said.append(f"{name} {timeline.now:g}")
+                timeline.after(pause_s, name, fiber.resume)
+                fiber.block()
+
+        fiber = Fiber(fibers, run, name)
+        fiber.resume()
+        return fiber
+
+    fibers = Fibers(lambda: timeline.step(10_000_000) is not None)
+    both = [make("a", 1.0), make("b", 1.5)]
+    fibers.run()
+    assert said == ["a 0", "b 0", "a 1", "b 1.5", "a 2", "b 3"]
+    assert all(fiber.ended for fiber in both)
+
+
+@pytest.mark.parametrize("where", ["fiber", "step"])
+def test_what_a_fiber_or_a_step_dies_of_ends_the_run(where: str):
+    """A bug in the scheduler, or a violation that the judge sees on whichever thread."""
+
+    def fail() -> bool:
         raise ValueError("bug")
 
+    fibers = Fibers(lambda: False)
+    fiber = Fiber(fibers, fail if where == "fiber" else lambda: fiber.block(), "test")
+    fiber.resume()
+    if where == "step":
+        fibers._step = fail
     with pytest.raises(ValueError, match="bug"):
-        Fiber(run, "test").resume()
+        fibers.run()
 
 
 @pytest.mark.parametrize("name", [name for name in SABOTAGES if name])

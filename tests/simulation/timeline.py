@@ -1,9 +1,8 @@
-"""Virtual time: what is to happen when, and programs that wait for it. Nothing here looks at a real clock."""
+"""Virtual time: what is to happen when. Nothing here looks at a real clock."""
 
 from __future__ import annotations
 
 import heapq
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -82,60 +81,3 @@ class Timeline:
             return planned
         self.now_us = max(self.now_us, until_us)
         return None
-
-
-class Killed(BaseException):
-    """kill -9: no `except Exception` sees it."""
-
-
-class Fiber:
-    """A program that blocks, on a thread of its own. It and whoever resumes it never run at the same time."""
-
-    def __init__(self, run: Callable[[], None], name: str) -> None:
-        self._run = run
-        self._turn = threading.Lock()
-        self._back = threading.Lock()
-        self._turn.acquire()
-        self._back.acquire()
-        self._error: BaseException | None = None
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
-        self.ended = False
-
-    def resume(self, error: BaseException | None = None) -> None:
-        """Let it run until it blocks again or ends; `error` is raised where it had blocked. Raises what it dies of."""
-        if self.ended:
-            return
-        self._error = error
-        if self._thread.ident is None:
-            self._thread.start()
-        self._turn.release()
-        self._back.acquire()
-        if self.ended:
-            self._thread.join()
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
-
-    def block(self) -> None:
-        """On its own thread: let the others go on until it is resumed."""
-        self._back.release()
-        self._wait()
-
-    def _wait(self) -> None:
-        self._turn.acquire()
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-
-    def _main(self) -> None:
-        try:
-            self._wait()
-            self._run()
-        except Killed:
-            pass
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self.ended = True
-            self._back.release()

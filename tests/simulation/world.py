@@ -19,6 +19,7 @@ from tests.simulation.agents import AgentHost
 from tests.simulation.database import SimDatabase, Trouble
 from tests.simulation.executor import Fate, draw_fate
 from tests.simulation.faults import Faults
+from tests.simulation.fibers import Fibers
 from tests.simulation.judge import Judge, Violation
 from tests.simulation.master import MasterHost
 from tests.simulation.network import Mishaps
@@ -41,6 +42,8 @@ class World:
     def __init__(self, seed: int, out: TextIO | None = None) -> None:
         self.seed = seed
         self.timeline = Timeline()
+        self.fibers = Fibers(self._step)
+        self._until_us = 0
         self.trace = Trace(out=out)
         self._randoms: dict[str, Random] = {}
         self._names = 0
@@ -181,14 +184,20 @@ class World:
             self.close()
 
     def _run_until(self, seconds: float) -> None:
-        until_us = int(seconds * MICRO)
-        while (planned := self.timeline.step(until_us)) is not None:
+        self._until_us = int(seconds * MICRO)
+        self.fibers.run()
+
+    def _step(self) -> bool:
+        planned = self.timeline.step(self._until_us)
+        if planned is not None:
             self.note(planned.label)
+        return planned is not None
 
     def close(self) -> None:
         """End the schedulers' threads."""
         for process in self.schedulers.values():
             process.kill()
+        self.fibers.end()
 
 
 def _name(change: Change) -> str:
