@@ -20,7 +20,14 @@ from local.agent_executors import (
     shut_down_framework,
 )
 from local.agent_leaving import leave, on_unregister, stop_when_empty
-from local.agent_state import AgentSettings, AgentState, Executor, Phase
+from local.agent_state import (
+    FIRST_REGISTRATION_S,
+    LONGEST_REGISTRATION_S,
+    AgentSettings,
+    AgentState,
+    Executor,
+    Phase,
+)
 from local.agent_updates import on_acknowledged, on_executor_status, on_reconcile_tasks, repeat_due, resend
 from local.messages import (
     AgentAccepted,
@@ -80,7 +87,7 @@ class Agent:
                 return on_kill_task(settings, state, event, now)
             case Timer():
                 effects = end_overdue(settings, state, now) + repeat_due(state, now)
-                return effects + self._finish_recovery(now)
+                return effects + self._finish_recovery(now) + self._register_again(now)
             case ProcessStarted():
                 return on_started(state, event.container_id, event.pid, event.mark)
             case ProcessExited():
@@ -104,7 +111,7 @@ class Agent:
             case Started():
                 return self._on_start(event.alive, now)
             case MasterChanged():
-                return self._on_master_changed()
+                return self._on_master_changed(now)
             case DrainAgent():
                 return on_drain(settings, state, event, now)
             case ReconcileTasks():
@@ -118,6 +125,8 @@ class Agent:
         due = [e.due_at for e in self.state.executors.values() if e.due_at is not None]
         if self.state.recovering_until is not None:
             due.append(self.state.recovering_until)
+        if self.state.register_at is not None:
+            due.append(self.state.register_at)
         if self.state.retries:
             due.append(self.state.retries[0][0])
         return min(due, default=None)
@@ -196,7 +205,17 @@ class Agent:
         if waits and now < state.recovering_until:
             return []
         state.recovering_until = None
+        return self._register(now)
+
+    def _register(self, now: float) -> list[AgentEffect]:
+        """Until the master answers, for it may be away, and messages may be lost."""
+        state = self.state
+        state.register_at, state.register_s = now + state.register_s, min(2 * state.register_s, LONGEST_REGISTRATION_S)
         return [ToMaster(message=self._make_registration())]
+
+    def _register_again(self, now: float) -> list[AgentEffect]:
+        at = self.state.register_at
+        return [] if at is None or at > now else self._register(now)
 
     def _make_registration(self) -> AgentRegistered:
         state = self.state
@@ -213,14 +232,15 @@ class Agent:
             tasks=tuple(reported),
         )
 
-    def _on_master_changed(self) -> list[AgentEffect]:
+    def _on_master_changed(self, now: float) -> list[AgentEffect]:
         if self.state.leaving or self.state.recovering_until is not None:
             return []
-        self.state.registered = False
-        return [ToMaster(message=self._make_registration())]
+        self.state.registered, self.state.register_s = False, FIRST_REGISTRATION_S
+        return self._register(now)
 
     def _on_accepted(self, now: float) -> list[AgentEffect]:
         self.state.registered = self.state.known_to_master = True
+        self.state.register_at, self.state.register_s = None, FIRST_REGISTRATION_S
         return resend(self.state, now)
 
     def _on_framework_subscribed(self, info: Json, now: float) -> list[AgentEffect]:

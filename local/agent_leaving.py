@@ -15,7 +15,8 @@ def on_unregister(settings: AgentSettings, state: AgentState, now: float) -> lis
 
 def leave(settings: AgentSettings, state: AgentState, now: float) -> list[AgentEffect]:
     """Every executor ends; nothing that their tasks still say goes anywhere. It stops when the last one has exited."""
-    state.registered, state.recovering_until, state.leaving = False, None, True
+    state.registered, state.leaving = False, True
+    state.recovering_until = state.register_at = None
     effects: list[AgentEffect] = []
     for framework_id in list(state.frameworks):
         effects += shut_down_framework(settings, state, framework_id, now)

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 Json = dict[str, Any]
+FIRST_REGISTRATION_S = 1.0  # Mesos' --registration_backoff_factor; doubling up to a minute
+LONGEST_REGISTRATION_S = 60.0
 TaskKey = tuple[str, str]  # framework id, task id
 
 
@@ -93,6 +95,8 @@ class AgentState:
     known_to_master: bool = False  # whether it was ever registered
     registered: bool = False  # whether it is registered now
     recovering_until: float | None = None
+    register_at: float | None = None  # when to register once more, for want of an answer
+    register_s: float = FIRST_REGISTRATION_S
     drain: Json | None = None  # DrainConfig, while the agent drains
     leaving: bool = False  # its executors are being ended, and it does not register any more
     stopped: bool = False

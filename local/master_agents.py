@@ -15,8 +15,8 @@ from local.master_state import (
     occupy,
     release,
     remove_executor,
+    rescind_agent,
     send,
-    take_back,
 )
 from local.messages import (
     AgentAccepted,
@@ -48,9 +48,10 @@ def on_registered(state: MasterState, event: AgentRegistered, now: float) -> lis
     welcome = _find_welcome(state, agent_id) if event.again else None
     state.recovered_agents.pop(agent_id, None)
     state.unreachable.pop(agent_id, None)
+    effects = rescind_agent(state, agent_id)
     old = _forget(state, known) if known is not None else {}
     agent = state.agents[agent_id] = _make_agent(event, known, now)
-    effects = _add_frameworks(state, event, now)
+    effects += _add_frameworks(state, event, now)
     _add_executors(state, event, agent)
     effects += _add_tasks(state, event, agent, old, now, welcome)
     missing = [task for task in old.values() if not task.released]
@@ -99,8 +100,6 @@ def _find_welcome(state: MasterState, agent_id: str) -> str | None:
 
 def _forget(state: MasterState, agent: Agent) -> dict[tuple[str, str], Task]:
     """What the agent reports from now on replaces what was known of it; -> the tasks, by framework and task id."""
-    for offer in [o for o in state.offers.values() if o.agent_id == agent.agent_id]:
-        take_back(state, offer)
     old: dict[tuple[str, str], Task] = {}
     for framework in state.frameworks.values():
         for _, executor_id in [k for k in agent.executors if k[0] == framework.framework_id]:

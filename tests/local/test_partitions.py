@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from local.messages import AgentGone, Unregister
+from local.messages import AgentGone, MasterChanged, Unregister
 
+from .cluster import T0
 from .world import World
 
 NOT_AWARE = [{"type": "TASK_KILLING_STATE"}, {"type": "MULTI_ROLE"}]
@@ -235,3 +236,29 @@ def test_the_next_master_knows_what_operators_said() -> None:
     assert world.at(30).offers == []
     world.operate("REACTIVATE_AGENT", **drained)
     assert world.at(40).offers[-1]["unavailability"] == {"start": {"nanoseconds": 1}}
+
+
+def test_an_agent_registers_until_the_master_answers() -> None:
+    """After 1, 2, 4 ... seconds, at most a minute apart: what it says may be lost, and so may the answer."""
+    world = a_world_with("a")
+    world.part()
+    world.at(100)
+    world.feed(world.agents["M-S0"], MasterChanged())
+    assert world.agents["M-S0"].due_at() == world.now + 1
+    world.at(230)
+    assert world.agents["M-S0"].due_at() == T0 + 100 + 1 + 2 + 4 + 8 + 16 + 32 + 60 + 60
+    world.parted.clear()
+    assert "a TASK_RUNNING" in world.at(290).told()[-2:]
+    assert world.agents["M-S0"].state.registered
+
+
+def test_a_second_registration_rescinds_what_is_on_offer() -> None:
+    """The scheduler is told, and offered the agent anew."""
+    world = World().subscribe()
+    world.heal()
+    assert [event["type"] for event in world.heard if event["type"] != "HEARTBEAT"] == [
+        "SUBSCRIBED",
+        "OFFERS",
+        "RESCIND",
+        "OFFERS",
+    ]
