@@ -87,7 +87,7 @@ def test_m10_a_redirect_loop_is_waited_out(start: Start):
     framework.wait_for_kind("SUBSCRIBED")
 
 
-def test_m5_an_error_is_heard_and_ends_the_stream(start: Start):
+def test_m05_an_error_is_heard_and_ends_the_stream(start: Start):
     """Then the driver waits long: whoever decides has the time to stop it."""
     framework = start({"at_s": 1, "fault": "error", "message": "Framework failed over"})
     assert framework.wait_for_kind("ERROR")["error"]["message"] == "Framework failed over"
@@ -176,7 +176,7 @@ def test_m23_an_agent_may_be_gone_for_good(start: Start):
     assert "OFFERS" not in [event["type"] for event in framework.events[before:]]
 
 
-def test_m3_a_restarted_agent_has_its_tasks_still(start: Start):
+def test_m03_a_restarted_agent_has_its_tasks_still(start: Start):
     """Executors outlive it and find it again; the end of the task arrives."""
     framework = start({"at_s": 2, "fault": "agent_restart", "down_s": 0.5})
     framework.launch("t1", run=4)

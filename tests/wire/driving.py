@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from swath.wire.calls import make_framework_info
+from swath.wire.calls import make_framework_info, make_kill
 from swath.wire.scheduler import SchedulerDriver
 from tests.wire.standin import Recorder, StandIn
 
 INFO = make_framework_info(user="eo", name="swath", role="swath")
+KILL = make_kill("t1", "a1")
 
 
 class Watcher:

@@ -107,7 +107,7 @@ def test_m12_what_trying_again_does_not_mend_waits_long_and_with_jitter(drivers,
     assert len(standin.subscribes) == 1
 
 
-def test_m9_the_watchdog_counts_bytes_and_not_events(drivers):
+def test_m09_the_watchdog_counts_bytes_and_not_events(drivers):
     """A record that takes longer to arrive than five heartbeats keeps the stream: bytes come all the while."""
     half_a_second = {
         "type": "SUBSCRIBED",
@@ -133,7 +133,7 @@ def test_m9_the_watchdog_counts_bytes_and_not_events(drivers):
 
 
 @pytest.mark.parametrize("interval", [None, 0, -1, "15", 1e300, float("nan"), [], True])
-def test_m9_an_interval_that_no_clock_could_keep_is_read_as_mesos_own(drivers, interval):
+def test_m09_an_interval_that_no_clock_could_keep_is_read_as_mesos_own(drivers, interval):
     """The watchdog has 15 s, or what a number between 0 and an hour says."""
     event = {
         "type": "SUBSCRIBED",
