@@ -51,10 +51,17 @@ class TlsOptions:
         """The context of all connections; raises OSError or ssl.SSLError for unreadable files."""
         context = ssl.create_default_context(cafile=self.ca_file)
         context.check_hostname = self.verify_hostname
+        self.reload(context)
+        return context
+
+    def reload(self, context: ssl.SSLContext) -> None:
+        """Take our own certificate from its files again, for the next connections: certificates run out and are renewed.
+
+        Raises OSError, as `make_context` does.
+        """
         if self.cert_file:
             # An encrypted key is an error: without this, OpenSSL would ask for its password on the terminal.
             context.load_cert_chain(self.cert_file, self.key_file, password=bytes)
-        return context
 
 
 def parse_endpoint(text: str, default_port: int = DEFAULT_MASTER_PORT) -> Endpoint:

@@ -72,6 +72,7 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         self.heartbeat_interval_s = _HEARTBEAT_S  # as the last SUBSCRIBED announced it
         self._timeout_s = timeout_s
         self._headers = {"Authorization": credential.to_header()} if credential else {}
+        self._tls_options = tls
         self._tls = tls.make_context() if tls else None
         self._channel = CallChannel(PATH, tls=self._tls, timeout_s=timeout_s, on_gone=self._on_gone)
         self._endpoint: Endpoint | None = None
@@ -232,10 +233,19 @@ class SchedulerDriver(PymesosCalls, MesosSchedulerDriver):  # type: ignore[misc]
         """Offers are gone, calls are NOT_CONNECTED; refusals are passed on as well, for nobody else would see them (M12)."""
         was_open = loss.lived_s > 0
         self._set_disconnected()
+        self._reload_certificate()
         self._report(self._observer.on_lost, loss.reason)
         if was_open or loss.is_refusal:
             self._consume({"type": "DISCONNECTED", "reason": loss.reason})
         return None
+
+    def _reload_certificate(self) -> None:
+        """The loss may be that of a certificate that has run out, and another lies there by now."""
+        if self._tls_options is not None and self._tls is not None:
+            try:
+                self._tls_options.reload(self._tls)
+            except OSError as error:  # perhaps it is just being written: after the next loss it is read again
+                logger.error("our certificate cannot be read: %s", error)
 
     def _set_disconnected(self) -> None:
         self.stream_id = None

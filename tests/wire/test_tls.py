@@ -171,3 +171,15 @@ def test_m13_a_certificate_that_expires_while_we_run_ends_nothing_but_the_stream
     finally:
         driver.stop()
         good.close()
+
+
+def test_m13_a_certificate_that_was_renewed_on_disk_serves_without_a_restart(authority, master, drive, tmp_path):
+    """Refused while it has run out or is being written; the next attempt after that shows the new one."""
+    standin, pair = master(), authority.sign("renewed", days=-1)
+    driver, recorder, losses = drive(standin, authority.options(pair))
+    losses.next()
+    pair.certificate.write_text("half of a certificate")
+    losses.next()
+    authority.sign("renewed")
+    recorder.until("SUBSCRIBED")
+    assert driver.call(make_revive()).is_sent
