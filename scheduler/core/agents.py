@@ -22,7 +22,7 @@ def on_offer(turn: Turn, offer: Offer) -> None:
         reconsider(turn)
     agent.offers[offer.id] = offer
     agent.offered_at = turn.now
-    info = _with_window(agent.info, offer) if agent.listed else _guess(offer, _at_least(turn, agent))
+    info = _offering(agent.info, offer) if agent.listed else _guess(offer, _at_least(turn, agent))
     if info != agent.info or _is_stale(turn, agent):
         _write(turn, agent, info)
 
@@ -76,9 +76,14 @@ def list_soon(turn: Turn) -> None:
 
 
 def list_later(turn: Turn) -> None:
-    """Ask again after a while; sooner while somebody waits for resources."""
+    """Ask again after a while; sooner while somebody waits for resources, or for the end of a drain."""
     settings = turn.state.settings
-    turn.set_timer(Kind.AGENTS, settings.agents_busy_s if turn.state.waiting else settings.agents_idle_s)
+    pause_s = settings.agents_busy_s if turn.state.waiting else settings.agents_idle_s
+    turn.set_timer(Kind.AGENTS, settings.agents_draining_s if _is_any_draining(turn) else pause_s)
+
+
+def _is_any_draining(turn: Turn) -> bool:
+    return any(agent.info.drain == "DRAINING" for agent in turn.state.agents.values())
 
 
 def list_now(turn: Turn) -> None:
@@ -101,6 +106,11 @@ def _guess(offer: Offer, total: Resources) -> PutAgent:
         unavailable_from=offer.unavailable_from,
         unavailable_until=offer.unavailable_until,
     )
+
+
+def _offering(info: PutAgent, offer: Offer) -> PutAgent:
+    """A master offers nothing of an agent that is deactivated: it has been activated since it was listed."""
+    return replace(_with_window(info, offer), deactivated=False, drain=None)
 
 
 def _with_window(info: PutAgent, of: Offer | InverseOffer | PutAgent) -> PutAgent:

@@ -88,6 +88,7 @@ class Core:
         filters.settle(turn)
         offers.settle(turn)
         why.schedule(turn)
+        subscription.tell_outside(turn)
         return turn.make_effects()
 
 

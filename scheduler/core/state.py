@@ -37,6 +37,7 @@ class CoreSettings:
     largest_revive: int = 500  # filtered agents; REVIVE drops all filters, from this on the master's tick serves (M28)
     agents_busy_s: float = 10.0  # between lists of agents while work waits
     agents_idle_s: float = 120.0
+    agents_draining_s: float = 1.0  # between them while an agent drains: somebody may wait for its end
     agents_seen_s: float = 300.0  # an unchanged agent's last_seen is written so often
     register_anew: bool = False  # after the master has removed the framework (M5)
 

@@ -53,6 +53,12 @@ def on_heartbeat(turn: Turn, event: Heartbeat) -> None:
         _write_status(turn)
 
 
+def tell_outside(turn: Turn) -> None:
+    """A core that begins outside of Mesos has nothing but this to say of itself: once."""
+    if turn.state.outside is not None and turn.state.status_at is None:
+        _write_status(turn)
+
+
 def on_error(turn: Turn, event: MasterError) -> None:
     """ "ERROR ends the subscription: classify it" (M5)."""
     turn.note("error", "mesos_error", message=event.message)

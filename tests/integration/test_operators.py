@@ -69,6 +69,23 @@ def test_m32_a_drain_moves_what_runs_to_the_other_agent_for_free(cluster: Operat
     assert (job.state, job.counts.succeeded, cluster.failures(job_id)) == (JobState.SUCCEEDED, 3, 0)
 
 
+def test_m32_nothing_is_launched_on_a_drained_agent_until_it_is_undrained(cluster: Operated) -> None:
+    """With the other agent cordoned a job waits, and says for what; it runs where the drain was taken back."""
+    first, second = cluster.active_agents()
+    cluster.swath("agents", "drain", first.id, "--yes", "--wait")
+    cluster.swath("agents", "cordon", second.id)
+    cluster.wait(lambda: cluster.store.get_agent(second.id).deactivated)
+    job_id = cluster.submit(2)
+    cluster.wait(lambda: cluster.store.get_job(job_id).wait_reason)
+    assert cluster.attempts(job_id) == []
+    assert "agents" in cluster.swath("why", job_id).stdout
+
+    cluster.swath("agents", "undrain", first.id)
+
+    cluster.wait(lambda: len(cluster.running(job_id)) == 2)
+    assert {row.agent_id for row in cluster.running(job_id)} == {first.id}
+
+
 def test_a_cordon_keeps_what_runs(cluster: Operated) -> None:
     """It runs to its end in its first attempt; what comes after goes elsewhere, until the cordon is taken back."""
     job_id = cluster.start(2)
@@ -133,7 +150,7 @@ def test_a_drain_that_is_asked_for_while_the_master_is_away_is_done_when_it_is_b
     assert cluster.store.get_agent(busy.id).mode_pending
     assert len(cluster.running(job_id)) == 2
     cluster.start_local()
-    cluster.wait(lambda: cluster.store.get_agent(busy.id).drain == "DRAINED", LISTED_S)
+    cluster.wait(lambda: cluster.store.get_agent(busy.id).drain == "DRAINED", 60)
     cluster.open_gate()
     assert cluster.cluster.wait(job_id, 60).state is JobState.SUCCEEDED
     assert cluster.failures(job_id) == 0
@@ -191,6 +208,7 @@ def test_m05_a_framework_that_somebody_else_removed_waits_for_a_reset(cluster: O
     cluster.cluster.stop("scheduler")
     cluster.leave_behind_its_back()
     cluster.cluster.start_scheduler()
+    cluster.wait(lambda: "Mesos has removed the framework" in cluster.health())
     cluster.wait(lambda: cluster.processes(job_id) == [])
     another = cluster.submit(2)
     cluster.wait(lambda: "has removed the framework" in (cluster.store.get_job(another).wait_reason or ""))

@@ -164,6 +164,27 @@ def test_m32_an_agent_that_another_operator_deactivated_stays_known():
     assert "an operator has cordoned or drained it" in str(world.job().wait_reason)
 
 
+def test_m32_an_agent_that_offers_again_is_used_before_the_list_of_agents_is_heard():
+    """After REACTIVATE_AGENT the offer may come first: refused for ten minutes, it would help nobody."""
+    world = World().subscribe().submit(a_job()).list_agents()
+    (info,) = world.store.agents.values()
+    world.list_agents_as(info, deactivated=True, drain="DRAINED")
+    world.offer()
+    assert len(world.launched()) == 1
+    assert (world.store.agents["a1"].deactivated, world.store.agents["a1"].drain) == (False, None)
+
+
+def test_m32_while_an_agent_drains_its_end_is_looked_for_every_second():
+    """Somebody may wait for DRAINED; after that the list is as old again as it may be."""
+    world = World().subscribe().list_agents()
+    (info,) = world.store.agents.values()
+    before = len(world.called(fx.ListAgents))
+    world.list_agents_as(info, deactivated=True, drain="DRAINING").advance(3.5)
+    assert len(world.called(fx.ListAgents)) == before + 3
+    world.list_agents_as(info, deactivated=True, drain="DRAINED").advance(100)
+    assert len(world.called(fx.ListAgents)) == before + 3
+
+
 @pytest.mark.parametrize(
     ("mode", "kind"),
     [
@@ -316,6 +337,8 @@ def test_m05_a_removed_framework_waits_for_its_operator():
     assert world.store.framework_id == "f1"
     world.restart(removed="f1").submit(a_job("j2")).advance(1)
     assert world.job("j2").wait_reason == outside.REMOVED
+    assert world.store.status is not None
+    assert (world.store.status.connected, world.store.status.data["outside"]) == (False, outside.REMOVED)
     desire(world, FrameworkDesire.RESET)
     assert world.store.framework_id is None
     assert world.attempt(attempt_id).state is AttemptState.LOST
