@@ -157,6 +157,8 @@ class Loop:
                 self._begin_anew()
                 if isinstance(event, ev.Update):
                     self._handle([ev.Unstorable(update=event, reason=str(error))])
+        # What the cores before this one were offered, nobody knows any more: a new subscription makes it void (M29).
+        self._shell.owe_subscription("a batch was refused by the database")
 
     def _begin_anew(self) -> None:
         """The core believes in what was not written: load another. It goes on with the same subscription."""

@@ -152,12 +152,15 @@ class Shell:
             reason=result.message,
             **_describe(call),
         )
-        if isinstance(call, fx.UpdateFramework) and result.status is not None:
+        if isinstance(call, fx.UpdateFramework) and result.status == 400:
             self._heard.append(ev.FiltersRefused())
-            return
         concerns_offers = isinstance(call, fx.Accept | fx.Decline | fx.Revive | fx.Suppress | fx.UpdateFramework)
         if concerns_offers and result.outcome is Outcome.FAILED:
             self._owed = f"{type(call).__name__} failed"
+
+    def owe_subscription(self, reason: str) -> None:
+        """Have the subscription begin anew: with this turn, or as soon as the limit allows."""
+        self._owed = reason
 
     def _resubscribe_if_owed(self) -> None:
         """Now, or in a later turn: heartbeats and POLL_S see to it that there is one."""

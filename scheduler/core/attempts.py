@@ -157,10 +157,10 @@ def _find_cause(live: LiveAttempt, state: AttemptState, update: Update, said: At
     if state is AttemptState.LOST:
         lost = Cause.DRAINED if drained else Cause.LOST
         return Cause.DROPPED if update.observation is Observation.DROPPED else lost
-    if state is AttemptState.KILLED and not drained:
+    if state is AttemptState.KILLED:
+        if drained:
+            return Cause.DRAINED
         return live.overdue or (Cause.KILLED if live.kills else Cause.AGENT)  # else the kill is the platform's
-    if drained:
-        return Cause.DRAINED
     if said.cause is not None:
         return said.cause
     if update.observation is Observation.ERROR:

@@ -13,7 +13,7 @@ from swath.matching.reasons import Shut
 
 def make_demands(state: State) -> list[Demand]:
     """What could start now: a demand for each job and size of task."""
-    if state.is_leaving:
+    if state.is_leaving or state.gone:
         return []
     return [demand for job_id in state.waiting for demand in demands_of(state.jobs[job_id])]
 

@@ -41,7 +41,7 @@ def refresh(turn: Turn) -> None:
 
 
 def on_refused(turn: Turn, event: FiltersRefused) -> None:
-    """An older master: nothing is lost but the work of declining."""
+    """An older master: nothing is lost but the work of declining. What it took before goes with the subscription."""
     turn.state.minimums, turn.state.filters_refused = (), True
     turn.note("warning", "offer_filters_refused")
 

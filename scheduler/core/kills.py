@@ -32,4 +32,9 @@ def repeat_kill(turn: Turn, attempt_id: str) -> None:
     if turn.state.connected:
         turn.call(Kill(task_id=live.attempt.slot_id, agent_id=live.attempt.agent_id))
     live.kills += 1
-    turn.set_timer(Kind.KILL, back_off_s(FIRST_REPEAT_S, live.kills - 1, longest_s=LONGEST_REPEAT_S), (attempt_id, 0))
+    turn.set_timer(Kind.KILL, repeat_s(live.kills), (attempt_id, 0))
+
+
+def repeat_s(kills: int) -> float:
+    """Seconds until a kill that was asked for so often is asked for again."""
+    return back_off_s(FIRST_REPEAT_S, kills - 1, longest_s=LONGEST_REPEAT_S)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import datetime, timedelta
 
 from scheduler.core import agents
 from scheduler.core.effects import AnswerInverse
-from scheduler.core.events import InverseOffer, InverseOffered
+from scheduler.core.events import InverseOffered
 from scheduler.core.specs import timeout_s
 from scheduler.core.state import Job, LiveAttempt, State
 from scheduler.core.turn import Turn
@@ -20,7 +21,8 @@ def on_inverse_offered(turn: Turn, event: InverseOffered) -> None:
     """Accept where nothing of ours would still run, decline where something would; what runs on is killed and tried again."""
     for offer in event.offers:
         agents.on_window(turn, offer)
-    free = {offer.id: _is_free_in_time(turn.state, offer) for offer in event.offers}
+    ends = _find_ends(turn.state, {offer.agent_id for offer in event.offers})
+    free = {o.id: o.agent_id not in ends or ends[o.agent_id] <= o.unavailable_from for o in event.offers}
     for accept in (True, False):
         offer_ids = tuple(offer_id for offer_id, is_free in free.items() if is_free is accept)
         if offer_ids:
@@ -46,9 +48,15 @@ def closes_in_s(info: PutAgent, now: datetime) -> float | None:
     return max(0.0, (info.unavailable_from - now).total_seconds())
 
 
-def _is_free_in_time(state: State, offer: InverseOffer) -> bool:
-    mine = (live for live in state.attempts.values() if live.attempt.agent_id == offer.agent_id)
-    return all(_ends_by(state, live) <= offer.unavailable_from for live in mine)
+def _find_ends(state: State, agents: Container[str]) -> dict[str, datetime]:
+    """When the last of our attempts on each of the agents may end; nothing for one without any."""
+    ends: dict[str, datetime] = {}
+    for live in state.attempts.values():
+        agent_id = live.attempt.agent_id
+        if agent_id in agents:
+            by = _ends_by(state, live)
+            ends[agent_id] = max(by, ends.get(agent_id, by))
+    return ends
 
 
 def _ends_by(state: State, live: LiveAttempt) -> datetime:

@@ -12,14 +12,15 @@ from scheduler.core.turn import Turn
 def on_offered(turn: Turn, event: Offered) -> None:
     """Keep the offers until the end of this turn, where all of them are used or declined."""
     for offer in event.offers:
-        if turn.state.is_new_offer(offer.id):
+        if turn.state.is_new_offer(offer.id, offer.agent_id):
             agents.on_offer(turn, offer)
 
 
 def on_rescinded(turn: Turn, event: Rescinded) -> None:
     """The offer is void (M17), even where this comes before it."""
+    agent_id = turn.state.heard_offers.get(event.offer_id)
     turn.state.is_new_offer(event.offer_id)
-    for agent in turn.state.agents_with_offers():
+    if agent_id is not None and (agent := turn.state.agents.get(agent_id)) is not None:
         agent.offers.pop(event.offer_id, None)
 
 

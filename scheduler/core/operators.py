@@ -55,23 +55,30 @@ def on_operated(turn: Turn, event: Operated) -> None:
     if wish is None or wish.rev != event.rev:
         return  # of an earlier wish
     if event.problem is not None and not event.refused:
-        tries = state.wish_tries[event.agent_id] = state.wish_tries.get(event.agent_id, 0) + 1
-        turn.set_timer(
-            Kind.OPERATE, back_off_s(FIRST_REPEAT_S, tries - 1, longest_s=LONGEST_REPEAT_S), (event.agent_id, 0)
-        )
+        _ask_later(turn, event.agent_id)
         return
-    del state.wishes_under_way[event.agent_id]
-    state.wish_tries.pop(event.agent_id, None)
     if event.problem is not None:
         turn.note("warning", "operator_call_refused", agent=event.agent_id, mode=wish.mode, reason=event.problem)
-        if wish.mode is AgentMode.DRAINED:
-            _drain_ourselves(turn, event.agent_id)
+        if wish.mode is AgentMode.DRAINED and _drain_ourselves(turn, event.agent_id):
+            # Not done before the last of them has ended: whoever takes over asks, is refused, and goes on.
+            turn.write(ObserveAgentWish(agent_id=event.agent_id, rev=wish.observed_rev, message=event.problem))
+            _ask_later(turn, event.agent_id)
+            return
+    del state.wishes_under_way[event.agent_id]
+    state.wish_tries.pop(event.agent_id, None)
     turn.write(ObserveAgentWish(agent_id=event.agent_id, rev=event.rev, message=event.problem))
     agents.list_soon(turn)
 
 
-def _drain_ourselves(turn: Turn, agent_id: str) -> None:
-    for live in list(turn.state.attempts.values()):
-        if live.attempt.agent_id == agent_id:
-            live.drained = not live.kills
-            kills.request_kill(turn, live.attempt.id)
+def _ask_later(turn: Turn, agent_id: str) -> None:
+    tries = turn.state.wish_tries[agent_id] = turn.state.wish_tries.get(agent_id, 0) + 1
+    turn.set_timer(Kind.OPERATE, back_off_s(FIRST_REPEAT_S, tries - 1, longest_s=LONGEST_REPEAT_S), (agent_id, 0))
+
+
+def _drain_ourselves(turn: Turn, agent_id: str) -> bool:
+    """Ask for the end of our attempts on the agent; True while there are any."""
+    mine = [live for live in turn.state.attempts.values() if live.attempt.agent_id == agent_id]
+    for live in mine:
+        live.drained = live.drained or not live.kills
+        kills.request_kill(turn, live.attempt.id)
+    return bool(mine)

@@ -5,6 +5,8 @@ While the framework is outside, `State.outside` says why; nothing subscribes, jo
 
 from __future__ import annotations
 
+from itertools import islice
+
 from scheduler.core import attempts
 from scheduler.core.effects import Stop, StopKind, Teardown
 from scheduler.core.events import Update
@@ -15,6 +17,7 @@ from swath.domain.states import Observation, next_state
 from swath.domain.wishes import FrameworkDesire, FrameworkWish
 
 TORN_DOWN = "the framework has been torn down: `swath scheduler reset-framework` lets it begin anew"
+SLICE = 2000  # attempts that one turn ends: a bound on the size of its transaction
 REPEAT_S = 10.0  # a TEARDOWN that was not taken is sent again
 REMOVED = "Mesos has removed the framework: `swath scheduler reset-framework` lets it begin anew"
 
@@ -31,14 +34,13 @@ def on_wish(turn: Turn, wish: FrameworkWish) -> None:
 
 def proceed(turn: Turn) -> None:
     """Carry the wish out as far as that can be done now: the master has to hear of it, or not to know us any more."""
-    state, wish = turn.state, turn.state.framework_wish
-    if wish is None or wish.rev <= state.framework_rev_done:
+    state = turn.state
+    if state.gone:
+        _leave(turn)
+    elif not state.is_leaving:
         return
-    if wish.desire is FrameworkDesire.RUN:
-        state.framework_rev_done = wish.rev
-        turn.write(ObserveFrameworkWish(rev=wish.rev, torn_down=state.outside == TORN_DOWN))
     elif state.outside is not None or state.framework_id is None:
-        _leave(turn, wish)
+        _begin_to_leave(turn)
     elif state.connected:
         turn.call(Teardown())
         turn.set_timer(Kind.LEAVE, REPEAT_S)
@@ -46,36 +48,41 @@ def proceed(turn: Turn) -> None:
 
 def on_torn_down(turn: Turn) -> None:
     """Mesos has taken our TEARDOWN. Whatever ran has been killed, and no update will tell of it."""
-    wish = turn.state.framework_wish
-    if wish is not None and turn.state.is_leaving:
-        _leave(turn, wish)
+    if turn.state.is_leaving:
+        _begin_to_leave(turn)
 
 
 def on_removed(turn: Turn, message: str) -> None:
     """The master has killed everything of this framework. A new one only where somebody has said so (M5)."""
-    state, wish = turn.state, turn.state.framework_wish
-    if state.is_leaving and wish is not None:
-        _leave(turn, wish)  # our TEARDOWN arrived, and we were killed before we could write that down
-    elif state.settings.register_anew:
-        _forget(turn)
-        turn.call(Stop(kind=StopKind.ANEW, message=message))
+    state = turn.state
+    if state.is_leaving or state.settings.register_anew:
+        _begin_to_leave(turn)  # where it is a TEARDOWN of ours, its sender was killed before it could write that down
     else:
         turn.call(Stop(kind=StopKind.REMOVED, message=message, framework_id=state.framework_id))
 
 
-def _leave(turn: Turn, wish: FrameworkWish) -> None:
-    _forget(turn)
-    turn.state.framework_rev_done = wish.rev
-    torn_down = wish.desire is FrameworkDesire.TEARDOWN
-    turn.write(ObserveFrameworkWish(rev=wish.rev, torn_down=torn_down))
-    turn.call(Stop(kind=StopKind.ANEW, message=f"as an operator wants: {wish.desire}"))
+def _begin_to_leave(turn: Turn) -> None:
+    turn.state.gone = True
+    turn.set_timer(Kind.LEAVE, 0)
 
 
-def _forget(turn: Turn) -> None:
-    """Nothing runs under the framework id any more: the attempts are LOST, which costs their tasks nothing."""
+def _leave(turn: Turn) -> None:
+    """Nothing runs under the framework id any more: slice by slice the attempts are LOST, then the id is forgotten.
+
+    A crash in between leaves the id: the master says once more that it has been removed.
+    """
     state = turn.state
-    state.framework_id = None
-    turn.write(SetFrameworkId(framework_id=None))
-    for live in list(state.attempts.values()):
+    for live in list(islice(state.attempts.values(), SLICE)):
         lost = Update(task_id=live.attempt.slot_id, observation=Observation.LOST, message="the framework was removed")
         attempts.end(turn, live, next_state(live.state, Observation.LOST), lost, None)
+    if state.attempts:
+        turn.set_timer(Kind.LEAVE, 0)
+        return
+    state.framework_id = None
+    turn.write(SetFrameworkId(framework_id=None))
+    message = "a new framework is registered"
+    if (wish := state.framework_wish) is not None and state.is_leaving:
+        state.framework_rev_done = wish.rev
+        turn.write(ObserveFrameworkWish(rev=wish.rev, torn_down=wish.desire is FrameworkDesire.TEARDOWN))
+        message = f"as an operator wants: {wish.desire}"
+    turn.call(Stop(kind=StopKind.ANEW, message=message))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from scheduler.core import attempts
+from scheduler.core import attempts, kills
 from scheduler.core.effects import Kill
 from scheduler.core.events import Update
-from scheduler.core.state import LiveAttempt
+from scheduler.core.state import LiveAttempt, Returned
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.changes import TellOfEnded
@@ -71,15 +71,37 @@ def on_unknown_task(turn: Turn, update: Update) -> None:
         turn.note(
             "warning", "unknown_task_killed", attempt=update.task_id, agent=update.agent_id, state=update.observation
         )
-        turn.call(Kill(task_id=update.task_id, agent_id=update.agent_id))
         if update.task_id not in returned:
-            returned[update.task_id] = None
-            if len(returned) > _REMEMBERED:
-                del returned[next(iter(returned))]
+            _remember(turn, update)
             _tell(turn, update, "attempt.returned")
+        returned[update.task_id].agent_id = update.agent_id
+        kill_returned(turn, update.task_id)
     elif update.task_id in returned and is_terminal_observation(update.observation):
-        del returned[update.task_id]
+        _let_go(turn, update.task_id)
         _tell(turn, update, "attempt.ended_late")
+
+
+def kill_returned(turn: Turn, task_id: str) -> None:
+    """Ask for its end, and ask again later as long as nothing says that it has come (M36)."""
+    found = turn.state.returned.get(task_id)
+    if found is None:
+        return
+    if turn.state.connected:
+        turn.call(Kill(task_id=task_id, agent_id=found.agent_id))
+    found.kills += 1
+    turn.set_timer(Kind.RETURNED, kills.repeat_s(found.kills), (task_id, 0))
+
+
+def _remember(turn: Turn, update: Update) -> None:
+    returned = turn.state.returned
+    returned[update.task_id] = Returned(agent_id=update.agent_id)
+    if len(returned) > _REMEMBERED:
+        _let_go(turn, next(iter(returned)))
+
+
+def _let_go(turn: Turn, task_id: str) -> None:
+    del turn.state.returned[task_id]
+    turn.state.timers.clear(Kind.RETURNED, (task_id, 0))
 
 
 def is_terminal_observation(observation: Observation) -> bool:

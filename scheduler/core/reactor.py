@@ -175,6 +175,7 @@ _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
     Kind.DOUBT: lambda turn, key: partitions.on_doubt_over(turn, key[0]),
     Kind.OVERDUE: lambda turn, key: overdue.on_overdue(turn, key[0]),
     Kind.KILL: lambda turn, key: kills.repeat_kill(turn, key[0]),
+    Kind.RETURNED: lambda turn, key: partitions.kill_returned(turn, key[0]),
     Kind.REST: lambda turn, key: resting.on_rested(turn, key[0]),
     Kind.RETRY: lambda turn, key: jobs.on_retry_due(turn, *key),
     Kind.NOT_BEFORE: lambda turn, key: jobs.on_not_before(turn, key[0]),

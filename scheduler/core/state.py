@@ -158,6 +158,14 @@ _WINDOW = timedelta(seconds=1.25)  # a second, and what one turn may need longer
 
 
 @dataclass(slots=True)
+class Returned:
+    """A Mesos task whose attempt has ended for us, and that runs all the same."""
+
+    agent_id: str | None
+    kills: int = 0  # how often its end was asked for
+
+
+@dataclass(slots=True)
 class Reconciliation:
     """The explicit reconciliation under way."""
 
@@ -183,11 +191,12 @@ class State:
     status_at: datetime | None = None  # when the scheduler's own status was written
     connected: bool = False
     master: str | None = None
+    gone: bool = False  # Mesos has nothing of this framework any more, and its attempts are being ended
     outside: str | None = None  # why the framework is not in Mesos, and is not to be for now
     suppressed: bool = False
     wants_offers: bool = False  # work has come, or resources were freed for it, that no offer has covered yet
     freed: bool = False  # resources were freed in this turn
-    heard_offers: dict[str, None] = field(default_factory=dict)  # ids of the newest offers, used or void by now
+    heard_offers: dict[str, str | None] = field(default_factory=dict)  # the newest, used or void by now -> their agents
     jobs: dict[str, Job] = field(default_factory=dict)
     waiting: dict[str, None] = field(default_factory=dict)  # jobs with tasks that could start
     attempts: dict[str, LiveAttempt] = field(default_factory=dict)
@@ -199,13 +208,15 @@ class State:
     timers: Timers = field(default_factory=Timers)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
     minimums: tuple[Resources, ...] = ()  # what the master offers at least, as told since the subscription began
-    filters_refused: bool = False  # the master of this subscription takes no minimums
+    filters_refused: bool = False  # the master takes no minimums
     agent_wishes: dict[str, AgentWish] = field(default_factory=dict)  # agents that are to be other than ACTIVE
     wishes_under_way: dict[str, AgentWish] = field(default_factory=dict)  # agent -> what Mesos has not done yet
     wish_tries: dict[str, int] = field(default_factory=dict)  # agent -> how often Mesos was asked in vain
     framework_wish: FrameworkWish | None = None  # the newest that was heard of
     framework_rev_done: int = 0  # the `rev` of the last one that was carried out
-    returned: dict[str, None] = field(default_factory=dict)  # ended Mesos tasks that were seen alive, the newest last
+    returned: dict[str, Returned] = field(
+        default_factory=dict
+    )  # ended Mesos tasks that were seen alive, the newest last
 
     @property
     def is_leaving(self) -> bool:
@@ -258,11 +269,11 @@ class State:
         if use is not None and not use.attempts and agent_id not in self.agents:
             del self.uses[agent_id]
 
-    def is_new_offer(self, offer_id: str) -> bool:
+    def is_new_offer(self, offer_id: str, agent_id: str | None = None) -> bool:
         """False for an offer that was heard of before: "an offer is used once" (M17), however often it is told."""
         if offer_id in self.heard_offers:
             return False
-        self.heard_offers[offer_id] = None
+        self.heard_offers[offer_id] = agent_id
         if len(self.heard_offers) > _OFFERS_HEARD:
             del self.heard_offers[next(iter(self.heard_offers))]
         return True

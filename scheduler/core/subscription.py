@@ -22,7 +22,7 @@ def on_subscribed(turn: Turn, event: Subscribed) -> None:
     state.connected, state.master = True, event.master
     # The master may or may not have taken the subscription as suppressed: the next settlement says what holds.
     state.suppressed, state.wants_offers = False, bool(state.waiting)
-    state.minimums, state.filters_refused = (), False  # a SUBSCRIBE names none
+    state.minimums = ()  # a SUBSCRIBE names none
     reconciliation.start(turn)
     for live in state.attempts.values():
         if live.kills:

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     DOUBT = "doubt"  # an attempt has been unreachable, or unknown, for long
     OVERDUE = "overdue"  # an attempt takes longer than its executor may let it
     KILL = "kill"  # a kill may have been lost
+    RETURNED = "returned"  # the same, of a task whose attempt was replaced
     REST = "rest"  # an agent has rested long enough
     RETRY = "retry"  # a task waits to be tried again
     NOT_BEFORE = "not_before"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,9 @@ from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from scheduler.core.filters import MOST, find_minimums
 from swath.domain.resources import Resources
-from tests.scheduler.world import World, a_job
+from swath.wire.channel import CallResult, Outcome
+from tests.scheduler.stand_ins import Diary, a_shell
+from tests.scheduler.world import NOON, World, a_job
 
 
 def large_job_waits() -> World:
@@ -56,6 +59,19 @@ def test_m30_a_master_that_takes_no_minimum_is_not_asked_again():
     assert len(world.called(fx.UpdateFramework)) == 1
     world.offer()
     assert len(world.launched()) == 2
+    world.happen(ev.Disconnected(reason="what it took before is void")).subscribe().submit(a_job("third")).advance(100)
+    assert len(world.called(fx.UpdateFramework)) == 1
+
+
+@pytest.mark.parametrize(("status", "refused"), [(400, True), (401, False), (503, False), (None, False)])
+def test_m30_a_minimum_that_was_not_told_begins_a_new_subscription(status: int | None, refused: bool):
+    """Else the master would keep the larger one before it, and never offer what a small task could use."""
+    diary = Diary()
+    diary.answer = CallResult(outcome=Outcome.FAILED, status=status)
+    call = fx.UpdateFramework(minimums=(Resources(cpus_m=100),), suppressed=False)
+    heard = a_shell(diary).perform(fx.Effects(calls=(call,)), NOON)
+    assert "resubscribe" in diary.lines
+    assert heard == ([ev.FiltersRefused()] if refused else [])
 
 
 NEEDS = st.builds(

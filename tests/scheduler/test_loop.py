@@ -178,6 +178,8 @@ def test_an_update_that_the_database_refuses_fails_its_attempt_alone():
     assert world.task(1).message == "what its executor reported cannot be stored: poison"
     assert (world.job().state, world.task(1).cause) == (JobState.FAILED, Cause.OUTPUT)
     assert diary.lines.count("ACKNOWLEDGE") == 3
+    loop.run_once()
+    assert diary.lines.count("resubscribe") == 1, "nobody knows any more what the core before was offered"
     world.store.check_counts()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from scheduler.core import outside
 from scheduler.operating import NOT_LEADING, AgentOperator, to_answer, to_call
-from swath.domain.changes import ObserveAgentWish, ObserveFrameworkWish
+from swath.domain.attempts import AttemptReport
+from swath.domain.changes import ChangeAttempt, ObserveAgentWish, ObserveFrameworkWish
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Desired, JobState, TaskState
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, Wishes
@@ -106,12 +108,40 @@ def test_m32_where_mesos_refuses_to_drain_we_end_our_own_tasks():
     want(world, AgentMode.DRAINED)
     world.happen(ev.Operated(agent_id="a1", rev=1, problem="Mesos answered 403: no", refused=True))
     assert world.lately(fx.Kill) == [fx.Kill(task_id=attempt_id, agent_id="a1")]
-    assert written(world, ObserveAgentWish) == [
-        ObserveAgentWish(agent_id="a1", rev=1, message="Mesos answered 403: no")
-    ]
+    said = ObserveAgentWish(agent_id="a1", rev=0, message="Mesos answered 403: no")
+    assert written(world, ObserveAgentWish) == [said], "it is not done before our tasks have ended"
     world.say(attempt_id, "KILLED").advance(2).offer(agent="a2")
     assert world.details(attempt_id)["cause"] is Cause.DRAINED
     assert len(world.launched()) == 2
+    world.happen(ev.Operated(agent_id="a1", rev=1, problem="Mesos answered 403: no", refused=True))
+    assert written(world, ObserveAgentWish) == [replace(said, rev=1)]
+
+
+def test_m32_a_drain_that_mesos_refused_goes_on_with_the_next_scheduler():
+    """Killed before our tasks have ended: the wish is not carried out, so Mesos is asked, refuses, and we end them."""
+    world = World()
+    attempt_id = world.running()
+    wish = want(world, AgentMode.DRAINED)
+    world.store.agent_wishes["a1"] = wish
+    refusal = ev.Operated(agent_id="a1", rev=1, problem="Mesos answered 403: no", refused=True)
+    world.happen(refusal).restart().subscribe()
+    (known,) = world.store.load().agent_wishes
+    world.happen(ev.WishesSeen(wishes=Wishes(agents=(known,)))).happen(refusal)
+    world.advance(1)
+    assert world.called(fx.Kill)[-1] == fx.Kill(task_id=attempt_id, agent_id="a1")
+    world.say(attempt_id, "KILLED")
+    assert world.details(attempt_id)["cause"] is Cause.DRAINED
+
+
+def test_m32_a_task_that_fails_by_itself_while_its_agent_is_drained_has_failed():
+    """Its exit code counts, and costs an attempt."""
+    world = World()
+    attempt_id = world.running(a_job(retry={"max_attempts": 1}))
+    want(world, AgentMode.DRAINED)
+    world.happen(ev.Operated(agent_id="a1", rev=1, problem="Mesos answered 403: no", refused=True))
+    world.say(attempt_id, "FAILED", AttemptReport(cause=Cause.APP, exit_code=3))
+    assert world.details(attempt_id)["cause"] is Cause.APP
+    assert world.job().state is JobState.FAILED
 
 
 def test_m32_a_wish_that_did_not_arrive_is_told_again_later_and_later_and_after_each_subscription():
@@ -280,6 +310,21 @@ def test_m04_a_teardown_is_made_only_on_an_operators_wish_and_leaves_mesos():
     assert world.lately(fx.Stop)[0].kind is fx.StopKind.ANEW
     assert world.task().state is TaskState.PENDING
     assert world.task().failures == 0
+
+
+def test_m04_the_end_of_very_many_attempts_is_written_by_slices():
+    """5,000 attempts are three transactions; the id is forgotten with the last, so that a crash before it repeats the rest."""
+    world = World().subscribe().submit(a_job(size=5000, cpus=0.001, mem=1))
+    for agent in ("a1", "a2", "a3", "a4", "a5"):
+        world.offer(agent, cpus=8)
+    desire(world, FrameworkDesire.TEARDOWN)
+    slices = []
+    world.happen(ev.TornDown())
+    while lost := written(world, ChangeAttempt):
+        slices.append(len(lost))
+        assert (world.store.framework_id is None) == (sum(slices) == 5000)
+        world.happen()
+    assert slices == [2000, 2000, 1000]
 
 
 def test_m04_a_teardown_that_was_not_taken_is_sent_again():

@@ -155,6 +155,18 @@ def test_m23_an_unreachable_attempt_that_nobody_asked_about_again_keeps_its_firs
     assert world.attempt(attempt_id).state is AttemptState.LOST
 
 
+def test_m36_the_kill_of_an_attempt_that_returned_is_repeated_until_it_has_ended():
+    """KILL is at-most-once here, too: two runs of one task do not live on because one message was lost."""
+    world = World()
+    attempt_id = world.running()
+    world.say(attempt_id, "UNREACHABLE", uuid=None).advance(302).say(attempt_id, "RUNNING", uuid=None)
+    for wait_s, kills in ((4, 1), (2, 2), (10, 3), (20, 4)):
+        world.advance(wait_s)
+        assert world.called(fx.Kill) == [fx.Kill(task_id=attempt_id, agent_id="a1")] * kills
+    world.say(attempt_id, "KILLED").advance(3600)
+    assert len(world.called(fx.Kill)) == 4
+
+
 def test_m23_a_partition_of_very_many_attempts_is_written_by_slices():
     """6,000 waits that end in the same moment are some transactions, one turn after the other."""
     world = World().subscribe().submit(a_job(size=6000, cpus=0.001, mem=1))
