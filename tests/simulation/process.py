@@ -88,7 +88,7 @@ class SchedulerProcess:
         self._stopping = False
         self._waiting = False
         self._failures = 0
-        self._removed = False
+        self._removed: str | None = None
         self._cut_off_s = CUT_OFF_S
         self._listing = False
         self._wake: Planned | None = None
@@ -241,7 +241,7 @@ class SchedulerProcess:
                 self._lead()
         except StoppedError as error:
             self.world.note(f"the core of {self} stops: {error.stop.kind}: {error}")
-            self._removed = error.stop.kind is StopKind.REMOVED
+            self._removed = error.stop.framework_id
             if error.stop.kind is StopKind.STEP_DOWN:
                 return self._back_off(error, self.world.timeline.now - begun)
             return 0.0
@@ -274,6 +274,7 @@ class SchedulerProcess:
         if self._stopping:
             return
         core = self._load()
+        self._lease.check()
         world = self.world
         self.driver = SimDriver(
             self,
