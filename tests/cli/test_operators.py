@@ -148,7 +148,7 @@ def test_waiting_for_a_drain_ends_when_nothing_is_left(
     has_agent(
         api,
         BUSY,
-        an_agent(mode="DRAINED", mode_pending=True),
+        an_agent(mode="DRAINED", mode_pending=True, drain="DRAINED"),  # of the drain before
         an_agent(attempts=2, drain="DRAINING", **drained),
         an_agent(drain="DRAINING", **drained),
         an_agent(drain="DRAINED", **drained),

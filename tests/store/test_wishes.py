@@ -20,10 +20,13 @@ from swath.domain.changes import (
 from swath.domain.errors import ConflictError, NotFoundError
 from swath.domain.states import AttemptState, TaskState
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, Wishes
-from swath.store.database import Channel
+from swath.store.api_store import ApiStore
+from swath.store.database import Channel, Database
+from swath.store.leadership import Leadership
 from swath.store.notification import Listener
 from swath.store.rows import Running
-from tests.store.build import NOW, a_range, a_task, an_agent, an_attempt
+from swath.store.scheduling import SchedulerStore
+from tests.store.build import NOW, Scene, a_range, a_task, an_agent, an_attempt
 
 DRAINED = AgentWish(agent_id="agent-1", mode=AgentMode.DRAINED, rev=1, max_grace_s=30.0, mark_gone=True)
 
@@ -139,6 +142,29 @@ def test_a_wish_that_comes_meanwhile_is_not_lost(seen):
     seen.apply(ObserveAgentWish(agent_id="agent-1", rev=1, message="late"))
     assert seen.scheduler.read_wishes() == Wishes()
     assert seen.api.get_agent("agent-1").mode_message is None
+
+
+@pytest.mark.postgres
+def test_what_the_scheduler_observes_beside_a_wish_is_not_written_over(postgres_database):
+    """The api has read the wish before it was carried out, and writes the next one after that."""
+    database = Database(postgres_database)
+    epoch = Leadership(database).acquire("first", NOW, lease_s=60) or 0
+    scene = Scene(api=ApiStore(database), scheduler=SchedulerStore(database), epoch=epoch)
+    scene.apply(an_agent())
+    want(scene, AgentMode.DRAINED)
+    interrupted = []
+
+    def carry_out(*call):
+        if "INSERT INTO agent_wishes" in call[2] and not interrupted:
+            interrupted.append(True)
+            scene.apply(ObserveAgentWish(agent_id="agent-1", rev=1))
+
+    event.listen(database._writer, "before_cursor_execute", carry_out)
+    want(scene, AgentMode.ACTIVE)
+
+    (pending,) = scene.scheduler.read_wishes().agents
+    assert (interrupted, pending.rev, pending.observed_rev) == ([True], 2, 1)
+    database.close()
 
 
 def test_a_wish_that_has_gone_is_no_error(seen):
