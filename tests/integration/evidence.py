@@ -23,6 +23,17 @@ class Line:
     word: str  # "begin" or "end"
     index: int
     attempt: str
+    at: float  # seconds since 1970, by the clock of the machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """Two attempts of one index that were alive at once."""
+
+    first: str
+    second: str  # began before the first one's end
+    since: float  # the second one's begin, in seconds since 1970
+    seconds: float  # until the first one's end
 
 
 class Diary:
@@ -38,30 +49,34 @@ class Diary:
 
     def say(self, word: str) -> str:
         """The command that appends a line."""
-        return f'echo "{word} $INDEX $SWATH_ATTEMPT" >> {self.path}'
+        return f'date "+{word} $INDEX $SWATH_ATTEMPT %s.%N" >> {self.path}'
 
     def read(self) -> list[Line]:
         """The lines so far."""
         words = (line.split() for line in self.path.read_text().splitlines())
-        return [Line(word=word, index=int(index), attempt=attempt) for word, index, attempt in words]
+        return [Line(word=word, index=int(index), attempt=attempt, at=float(at)) for word, index, attempt, at in words]
 
     def count(self, word: str) -> Counter[int]:
         """How often each index has said `word`."""
         return Counter(line.index for line in self.read() if line.word == word)
 
-    def find_overlaps(self) -> list[tuple[str, str]]:
-        """(attempt, another of the same index that began before the first one's end): both were alive."""
-        open_ones: dict[int, dict[str, list[str]]] = {}  # index -> attempt that has begun -> those that began after it
+    def find_overlaps(self) -> list[Overlap]:
+        """Each attempt that ended, with every other of the same index that began between its begin and its end."""
+        open_ones: dict[int, dict[str, list[Line]]] = {}  # index -> attempt that has begun -> begins after it
         found = []
         for line in self.read():
             running = open_ones.setdefault(line.index, {})
             if line.word == "end":
-                found += [(line.attempt, later) for later in running.pop(line.attempt, ())]
+                found += [_to_overlap(begin, line) for begin in running.pop(line.attempt, ())]
             else:
                 for followers in running.values():
-                    followers.append(line.attempt)
+                    followers.append(line)
                 running[line.attempt] = []
         return found
+
+
+def _to_overlap(begin: Line, end: Line) -> Overlap:
+    return Overlap(first=end.attempt, second=begin.attempt, since=begin.at, seconds=end.at - begin.at)
 
 
 def find_contradictions(database: Database) -> list[str]:

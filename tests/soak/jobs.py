@@ -57,7 +57,7 @@ def _retry(most: int) -> Mapping[str, Any]:
 KINDS = (
     Kind(name="sums", share=0.48),
     Kind(name="naps", share=0.30, body="sleep 0.3"),
-    Kind(name="sleeps", share=0.08, body="sleep 3"),
+    Kind(name="sleeps", share=0.08, body="sleep 5"),  # long enough for a second attempt to be seen beside the first
     Kind(
         name="flaky",  # mkdir tells the first run from the others, whichever attempt it was
         share=0.05,

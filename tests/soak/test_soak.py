@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.evidence import Diary
+from swath.domain.retries import Cause
+from swath.domain.states import AttemptState
+from tests.integration.evidence import Diary, Overlap
 from tests.scheduler.cluster import ROOT
 from tests.soak.jobs import KINDS, share_out
 from tests.soak.plan import make_plan
+from tests.soak.verdict import Fate, judge_overlaps
+
+NOON = 1_700_000_000.0  # some time, in seconds since 1970
 
 
 def test_a_seed_gives_one_plan():
@@ -37,8 +46,51 @@ def test_two_attempts_that_were_alive_at_once_are_found(tmp_path: Path):
     """The first ended after the second began. One that never ended may have been killed before."""
     diary = Diary(tmp_path / "diary")
     words = "begin 1 a;begin 2 x;begin 1 b;end 1 a;end 1 b;begin 3 c;begin 3 d;end 3 d;end 2 x;begin 2 y;end 2 y"
-    diary.path.write_text(words.replace(";", "\n"))
-    assert diary.find_overlaps() == [("a", "b")]
+    diary.path.write_text("".join(f"{line} {NOON + at}\n" for at, line in enumerate(words.split(";"))))
+    assert diary.find_overlaps() == [Overlap(first="a", second="b", since=NOON + 2, seconds=1)]
+
+
+def test_a_diary_has_the_time_of_each_line(tmp_path: Path):
+    """As a shell writes it, with its fraction."""
+    diary = Diary(tmp_path / "diary")
+    environment, before = {**os.environ, "INDEX": "7", "SWATH_ATTEMPT": "a"}, time.time()
+    subprocess.run(["sh", "-c", diary.script()], env=environment, check=True)
+    begin, end = diary.read()
+    assert (begin.word, begin.index, begin.attempt, end.word) == ("begin", 7, "a", "end")
+    assert before <= begin.at <= end.at <= time.time()
+
+
+def _judge(seconds: float, **first: Any) -> list[str]:
+    overlap = Overlap(first="a", second="b", since=NOON, seconds=seconds)
+    fate = Fate(state=AttemptState.LOST, **first)
+    return judge_overlaps([overlap], {"a": fate, "b": Fate(state=AttemptState.SUCCEEDED)})
+
+
+@pytest.mark.parametrize("cause", [Cause.LOST, Cause.DROPPED, Cause.DRAINED, None])
+def test_a_replacement_that_came_too_early_is_found(cause: Cause | None):
+    """Whatever we have written as the cause: the first attempt ran on beside the second."""
+    (problem,) = _judge(3.0, cause=cause)
+    assert "attempt b began 3.00 s before the end of a" in problem
+
+
+def test_an_attempt_that_was_replaced_before_its_job_had_waited_is_found():
+    """Unreachable is not lost."""
+    assert _judge(3.0, cause=Cause.LOST, unreachable_at=datetime.fromtimestamp(NOON - 20, UTC))
+    assert not _judge(3.0, cause=Cause.LOST, unreachable_at=datetime.fromtimestamp(NOON - 301, UTC))
+
+
+def test_what_an_executor_leaves_that_was_killed_is_excused():
+    """For ever where it is known to be dead, for a moment where the agent has given it up."""
+    assert not _judge(3.0, cause=Cause.AGENT)
+    assert not _judge(0.9, cause=Cause.LOST)
+    assert _judge(0.9, cause=Cause.DROPPED)  # of which Mesos said that it was never started
+
+
+def test_an_attempt_that_succeeded_or_that_nobody_knows_excuses_nothing():
+    """Not even a moment."""
+    overlap = Overlap(first="a", second="b", since=NOON, seconds=0.1)
+    assert judge_overlaps([overlap], {"a": Fate(state=AttemptState.SUCCEEDED)})
+    assert judge_overlaps([overlap], {})
 
 
 @pytest.mark.postgres

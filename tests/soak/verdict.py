@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import select
 
-from swath.domain.retries import FREE
-from swath.domain.states import TaskState
+from swath.domain.retries import Cause, RetryPolicy
+from swath.domain.states import AttemptState, TaskState
 from swath.store.database import Database
+from swath.store.models import Attempt
 from swath.store.rows import TaskRow
-from tests.integration.evidence import find_contradictions, find_debts
+from tests.integration.evidence import Overlap, find_contradictions, find_debts
 from tests.soak.customer import Customer, Order, read_pages
 from tests.soak.jobs import OUTPUT
 from tests.soak.stage import Stage
 
 SHOWN = 20  # problems of a sort
 PATIENCE_S = 60.0
+PATIENCE_WITH_ATTEMPTS_S = RetryPolicy().unreachable_s  # no job of the soak names another
+GUARDIAN_S = 1.0  # for the guardian (ADR 9), beyond the second that a task waits before it is tried again
 UNEXPECTED = ("core_failed", "batch_refused", "event_refused", "event_not_understood", "outside_of_mesos")
 
 
@@ -85,21 +90,50 @@ def _judge_runs(customer: Customer, database: Database) -> list[str]:
     for diary in customer.diaries.values():
         for line in diary.read():
             (began if line.word == "begin" else ended)[line.attempt] += 1
-    with database.read() as session:
-        rows = session.execute(text("SELECT id, state, cause FROM attempts")).all()
-    states = {row.id: row.state for row in rows}
-    excused = {
-        row.id for row in rows if row.cause in FREE
-    }  # its executor was dead: what it had begun ends a moment later
+    fates = _read_fates(database)
     problems = [f"attempt {attempt} has run {count} times" for attempt, count in began.items() if count > 1]
-    problems += [f"attempt {attempt} has run and is not in the database" for attempt in began if attempt not in states]
-    won = [attempt for attempt, state in states.items() if state == "SUCCEEDED"]
+    problems += [f"attempt {attempt} has run and is not in the database" for attempt in began if attempt not in fates]
+    won = [attempt for attempt, fate in fates.items() if fate.state is AttemptState.SUCCEEDED]
     problems += [f"attempt {attempt} has succeeded and never ended" for attempt in won if ended[attempt] != 1]
-    for diary in customer.diaries.values():
-        for first, second in diary.find_overlaps():
-            if first not in excused:
-                problems.append(f"attempt {second} of {diary.path.stem} began while {first} ({states.get(first)}) ran")
+    for name, diary in customer.diaries.items():
+        problems += [f"{name}: {words}" for words in judge_overlaps(diary.find_overlaps(), fates)]
     return problems[:SHOWN]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """How an attempt ended, as the database has it."""
+
+    state: AttemptState
+    cause: Cause | None = None
+    unreachable_at: datetime | None = None
+
+
+def _read_fates(database: Database) -> dict[str, Fate]:
+    columns = (Attempt.id, Attempt.state, Attempt.cause, Attempt.unreachable_at)
+    with database.read() as session:
+        rows = session.execute(select(*columns)).all()
+    return {row.id: Fate(state=row.state, cause=row.cause, unreachable_at=row.unreachable_at) for row in rows}
+
+
+def judge_overlaps(overlaps: Iterable[Overlap], fates: Mapping[str, Fate]) -> list[str]:
+    """Which tasks ran twice at once without an excuse."""
+    return [
+        f"attempt {overlap.second} began {overlap.seconds:.2f} s before the end of {overlap.first}, which is written as"
+        f" {fates.get(overlap.first)}"
+        for overlap in overlaps
+        if overlap.first not in fates or not _is_excused(overlap, fates[overlap.first])
+    ]
+
+
+def _is_excused(overlap: Overlap, first: Fate) -> bool:
+    """Where nobody could do better. That an attempt was replaced is none: by us it may have been, and too early."""
+    if first.cause is Cause.AGENT:  # its executor was killed: what that had begun is ended by the guardian
+        return True
+    if first.unreachable_at is not None:  # "UNREACHABLE waits by the job's policy" (M23)
+        return overlap.since - first.unreachable_at.timestamp() >= PATIENCE_WITH_ATTEMPTS_S
+    # An executor that had not come back to its agent was killed (TASK_GONE, which is LOST), and the guardian was at it.
+    return first.cause is Cause.LOST and overlap.seconds < GUARDIAN_S
 
 
 def judge_rest(stage: Stage) -> list[str]:
