@@ -5,6 +5,7 @@
     faults.on_event(event, now_s)          # -> [(when, event)]: what to send on the scheduler's stream, and when
     faults.on_call(call, now_s)            # -> None to handle the call, else the answer to give instead
     faults.on_update(now_s)                # -> how often a status update arrives at the master
+    for fault in faults.take_struck():     # what has hit one of them meanwhile
 
 `now_s` counts seconds from the start of the plan.
 """
@@ -42,10 +43,6 @@ class _Armed:
     fault: Fault
     left: float  # hits; infinite for one that ends by time
 
-    def strike(self) -> Fault:
-        self.left -= 1
-        return self.fault
-
 
 class Faults:
     """A plan under way. Events, calls and updates are told to it in the order in which they happen."""
@@ -55,6 +52,7 @@ class Faults:
         self._armed: list[_Armed] = []
         self._stalled_until = 0.0  # the stream says nothing before that
         self._held: tuple[float, Json] | None = None  # waits to be overtaken, at the longest until then
+        self._struck: list[Fault] = []
 
     @property
     def next_at(self) -> float | None:
@@ -77,7 +75,7 @@ class Faults:
     def on_event(self, event: Json, now_s: float) -> list[tuple[float, Json]]:
         """What to send, and when, instead of this event; times never run back."""
         armed = self._find(_ON_EVENTS, "event", event["type"], now_s)
-        fault = armed.strike() if armed else None
+        fault = self._strike(armed) if armed else None
         if fault is not None and fault.kind == "drop":
             return []
         if fault is not None and fault.kind == "delay":
@@ -108,7 +106,7 @@ class Faults:
         armed = self._find(_ON_CALLS, "call", call["type"], now_s)
         if armed is None:
             return None
-        fault = armed.strike()
+        fault = self._strike(armed)
         if fault.kind == "refuse":
             return Instead(status=fault.arguments["status"], text="an injected fault")
         return Instead(status=307, redirects=True) if fault.kind == "redirect_loop" else Instead(status=202)
@@ -118,7 +116,17 @@ class Faults:
         armed = self._find(_ON_UPDATES, "update", None, now_s)
         if armed is None:
             return 1
-        return 0 if armed.strike().kind == "lose_update" else 2
+        return 0 if self._strike(armed).kind == "lose_update" else 2
+
+    def take_struck(self) -> list[Fault]:
+        """What lay in wait and has hit something since the last call; once for each hit."""
+        struck, self._struck = self._struck, []
+        return struck
+
+    def _strike(self, armed: _Armed) -> Fault:
+        armed.left -= 1
+        self._struck.append(armed.fault)
+        return armed.fault
 
     def _find(self, kinds: frozenset[str], name: str, what: Any, now_s: float) -> _Armed | None:
         """The first that lies in wait for it."""

@@ -106,6 +106,22 @@ def test_what_has_not_hit_anything_in_time_is_over():
     assert faults.on_update(2.0) == 1
 
 
+def test_each_hit_of_what_lies_in_wait_is_told_once():
+    """Also of the stream, of calls and of updates; nothing where nothing was hit."""
+    faults = a_plan(
+        {"fault": "drop", "event": "UPDATE", "count": 2},
+        {"fault": "lose_call", "call": "KILL"},
+        {"fault": "lose_update"},
+        {"fault": "delay", "event": "ERROR"},
+    )
+    for event in (UPDATE, HEARTBEAT, UPDATE, UPDATE):
+        faults.on_event(event, 1.0)
+    faults.on_call(KILL, 1.0)
+    faults.on_update(1.0)
+    assert [fault.kind for fault in faults.take_struck()] == ["drop", "drop", "lose_call", "lose_update"]
+    assert faults.take_struck() == []
+
+
 def test_an_event_is_duplicated():
     """Twice at the same moment."""
     assert a_plan({"fault": "duplicate"}).on_event(UPDATE, 1.0) == [(1.0, UPDATE)] * 2
