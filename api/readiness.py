@@ -8,8 +8,9 @@ import structlog
 
 from api.service import Service
 from api.views import to_time
-from swath.domain.errors import SwathError
+from swath.domain.errors import SchemaError, SwathError
 from swath.store.rows import ClusterRow
+from swath.store.schema import Schema
 
 log = structlog.get_logger()
 
@@ -21,7 +22,7 @@ def check(service: Service) -> dict[str, str]:
     except SwathError as error:
         log.warning("not ready", reason=str(error))
         return {"database": "does not answer"}
-    migrations = _check_schema(str(service.settings.database_url))
+    migrations = _check_schema(service)
     if migrations != "ok":
         return {"database": "ok", "migrations": migrations}
     status = service.store.cluster_status()
@@ -29,18 +30,11 @@ def check(service: Service) -> dict[str, str]:
     return {"database": "ok", "migrations": migrations, "scheduler": scheduler}
 
 
-_current: set[str] = set()  # databases that were seen at the newest schema: it never goes back while a service runs
-
-
-def _check_schema(url: str) -> str:
-    if url in _current:
-        return "ok"
-    from swath.store import migrate  # Alembic takes 11 MB: not before somebody asks
-
-    found, head = migrate.find_revision(url), migrate.get_head()
-    if found != head:
-        return f"the schema is at {found or 'nothing'}, this version needs {head}: run the migrations"
-    _current.add(url)
+def _check_schema(service: Service) -> str:
+    try:
+        Schema(service.database).check()
+    except SchemaError as error:
+        return str(error)
     return "ok"
 
 

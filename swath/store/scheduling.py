@@ -15,7 +15,6 @@ from swath.domain.changes import Change, PutAgent, PutTask
 from swath.domain.errors import NotFoundError
 from swath.domain.jobs import ArraySpec
 from swath.domain.ranges import Ranges
-from swath.domain.states import TaskState
 from swath.domain.wishes import Wishes
 from swath.store import models
 from swath.store.database import Channel, Database
@@ -69,11 +68,6 @@ class SchedulerStore:
         """What operators want of agents and of the framework, and no Observe...Wish has said to be carried out."""
         with self._database.read() as session:
             return read_wishes(session)
-
-    def read_tasks(self, job_id: str, state: TaskState) -> list[PutTask]:
-        """The rows of a job's tasks in `state`: the failed ones, to retry a job that has left the memory."""
-        with self._database.read() as session:
-            return _read_tasks(session, models.Task.job_id == job_id, models.Task.state == state)
 
     def read_items(self, job_id: str, indices: Iterable[int]) -> dict[int, Any]:
         """The elements of the job's array: items, numbers of a range, or None. Raises NotFoundError for an unknown job."""

@@ -50,7 +50,7 @@ def test_an_old_schema_is_not_ready(tmp_path: Path) -> None:
     with serving(make_settings(tmp_path, f"sqlite:///{tmp_path / 'empty.db'}")) as api:
         assert api.get("/healthz").status_code == 200
         checks = api.get("/readyz").json()["checks"]
-        assert "run the migrations" in checks["migrations"]
+        assert "run `python -m swath.store.migrate`" in checks["migrations"]
 
 
 def test_a_database_that_does_not_answer_is_503(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
