@@ -90,13 +90,20 @@ class CallChannel:
         tls: ssl.SSLContext | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
         on_gone: Callable[[str], None],
+        outlasts_silence: bool = False,
     ) -> None:
+        """`on_gone` is told why a subscription is worth nothing although its stream looks alive: the other side knows none
+        of ours, or no call gets through to it. With `outlasts_silence` the latter costs no more than the exchange.
+        """
         self._path = path
         self._tls = tls
         self._timeout_s = timeout_s  # of connecting, and of each answer
-        self._on_gone = on_gone  # the other side knows no subscription of ours, although the stream looks alive
+        self._on_gone = on_gone
+        self._outlasts_silence = outlasts_silence
         self._lock = threading.Lock()  # held while calls are under way; `open` and `close` never take it
         self._session: Session | None = None
+        self._gone: Session | None = None  # of which `on_gone` was told: the stream's end is a matter of moments
+        self._impasse: CallResult | None = None  # of the call in this exchange that got no connection, or no answer in time
         self._connected_for: Session | None = None
         self._connection: HTTPConnection | None = None
         self._pipe: _Pipe | None = None
@@ -119,17 +126,27 @@ class CallChannel:
         self._tidy()
 
     def exchange(self, messages: Sequence[Message]) -> list[CallResult]:
-        """Send the calls in order and return their outcomes in the same order; raises nothing."""
+        """Send the calls in order and return their outcomes in the same order; raises nothing.
+
+        One time-out is the longest that it waits in vain: when a call does not get through, those behind it have FAILED.
+        """
         results: list[CallResult] = []
         with self._lock:
-            session = self._session
+            session, self._impasse = self._session, None
             for start in range(0, len(messages), _DEPTH):
                 results += self._exchange_some(session, messages[start : start + _DEPTH])
+            if reason := _find_loss(results) or self._find_silence():
+                self._gone = session  # whoever waits for the lock would wait in vain, too
         if self._session is None:
             self._tidy()
-        elif self._session is session and (reason := _find_loss(results)):
+        elif self._session is session and reason:
             self._on_gone(reason)
         return results
+
+    def _find_silence(self) -> str | None:
+        if self._impasse is None or self._outlasts_silence:
+            return None
+        return f"no call gets through: {self._impasse.message}"
 
     def _tidy(self) -> None:
         """Close the connection of an ended session, unless a call is under way: that one comes here itself."""
@@ -141,29 +158,38 @@ class CallChannel:
                 self._lock.release()
 
     def _exchange_some(self, session: Session | None, messages: Sequence[Message]) -> list[CallResult]:
-        if session is None or session is not self._session:
+        if session is None or session is not self._session or session is self._gone:
             return [CallResult(outcome=Outcome.NOT_CONNECTED, message="there is no subscription")] * len(messages)
+        if self._impasse is not None:
+            return [self._impasse] * len(messages)
         results: list[CallResult] = []
         was_kept, begun = self._is_kept_for(session), time.monotonic()
+        is_connected = was_kept
         try:
+            if not was_kept:
+                self._connect(session)
+                is_connected = True
             self._converse(session, messages, results)
         except (OSError, HTTPException, ValueError) as error:
             self._drop_connection()
             text, seconds = f"{type(error).__name__}: {error}", time.monotonic() - begun
             failure = CallResult(outcome=Outcome.FAILED, message=text, seconds=seconds)
             rest = messages[len(results) :]
-            if was_kept and not isinstance(error, TimeoutError) and not _UNREPEATABLE & {call["type"] for call in rest}:
+            if isinstance(error, TimeoutError) or not is_connected:
+                self._impasse = failure
+            elif was_kept and not _UNREPEATABLE & {call["type"] for call in rest}:
                 return results + self._exchange_some(session, rest)  # once: its connection is a new one
             results += [failure] * len(rest)
         return results
 
+    def _connect(self, session: Session) -> None:
+        self._drop_connection()
+        self._connection = connect(session.endpoint, self._tls, self._timeout_s)
+        self._pipe = _Pipe(self._connection.sock.makefile("rb"))
+        self._connected_for = session
+
     def _converse(self, session: Session, messages: Sequence[Message], results: list[CallResult]) -> None:
         """Append the result of every call that was answered; raises where the conversation broke off."""
-        if not self._is_kept_for(session):
-            self._drop_connection()
-            self._connection = connect(session.endpoint, self._tls, self._timeout_s)
-            self._pipe = _Pipe(self._connection.sock.makefile("rb"))
-            self._connected_for = session
         connection, pipe = self._connection, self._pipe
         assert connection is not None  # noqa: S101  made above
         assert pipe is not None  # noqa: S101

@@ -67,7 +67,9 @@ class ExecutorDriver(MesosExecutorDriver):  # type: ignore[misc]  # pymesos has 
         token = self.environment.token
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         tls = self.environment.tls.make_context() if self.environment.tls else None
-        self._channel = CallChannel(PATH, tls=tls, timeout_s=timeout_s, on_gone=self._on_gone)
+        # Updates are sent again for as long as it takes. Giving up the stream of an agent that hangs for a while would begin
+        # the recovery time-out, and without checkpointing end all tasks.
+        self._channel = CallChannel(PATH, tls=tls, timeout_s=timeout_s, on_gone=self._on_gone, outlasts_silence=True)
         self._pause_s = min(self.environment.backoff_max_s, 0.2)  # before an update is tried again
         self._sender = threading.Thread(target=self._send_updates, name="swath update sender", daemon=True)
         self._subscriber = Subscriber(

@@ -22,6 +22,7 @@ SILENCE_S = 75.0  # five missed heartbeats (M9)
 DEPTH = 32  # calls in flight
 LASTING_S = 1.0
 _GONE = ("Framework is not subscribed", "Framework cannot be found", "stream ID")
+_TIMED_OUT = "TimeoutError: timed out"
 _SENT = CallResult(outcome=Outcome.SENT, status=202)
 
 
@@ -207,13 +208,15 @@ class SimDriver:
     def calls(self, messages: Sequence[Message]) -> list[CallResult]:
         """Send calls in order, pipelined; a result for each."""
         self.process.reach("before calls")
-        results: list[CallResult] = []
+        connection, results, silence = self.connection, list[CallResult](), list[CallResult]()
         for start in range(0, len(messages), DEPTH):
-            results += self._exchange(messages[start : start + DEPTH])
+            batch = messages[start : start + DEPTH]
+            results += silence * len(batch) or self._exchange(batch)
+            silence = silence or [result for result in results[-1:] if result.message == _TIMED_OUT]
         self.process.reach("after calls")
-        lost = next((r.message for r in results if r.status in (400, 403) and any(t in r.message for t in _GONE)), None)
-        if lost is not None and self.connection is not None:
-            self.lose(self.connection, f"a call was refused: {lost}")
+        reason = _find_loss(results) or (f"no call gets through: {_TIMED_OUT}" if silence else None)
+        if reason is not None and connection is not None:
+            self.lose(connection, reason)
         return results
 
     def _exchange(self, messages: Sequence[Message]) -> list[CallResult]:
@@ -240,7 +243,7 @@ class Exchange:
         link = self.process.link
         if link.cut:
             self.process.sleep(CALL_TIMEOUT_S if link.silent else link.draw_latency_s(), "calls in vain")
-            self._fail("TimeoutError: timed out" if link.silent else "ConnectionResetError")
+            self._fail(_TIMED_OUT if link.silent else "ConnectionResetError")
             return self.results
         self.process.sleep(link.draw_latency_s(), f"{len(self.messages)} calls of {self.process} arrive")
         for message in self.messages:
@@ -248,7 +251,7 @@ class Exchange:
                 break
             self.process.reach("between calls")
         self.process.sleep(link.draw_latency_s() + self.wait_s, f"answers to {self.process}")
-        self._fail("TimeoutError: timed out" if self.wait_s else "ConnectionResetError")
+        self._fail(_TIMED_OUT if self.wait_s else "ConnectionResetError")
         return self.results
 
     def _arrive(self, message: Message) -> bool:
@@ -287,6 +290,14 @@ class Exchange:
     def _fail(self, reason: str) -> None:
         missing = len(self.messages) - len(self.results)
         self.results += [CallResult(outcome=Outcome.FAILED, message=reason)] * missing
+
+
+def _find_loss(results: Sequence[CallResult]) -> str | None:
+    """As in `swath.wire.channel`: why the subscription is gone, when an answer says so."""
+    for result in results:
+        if result.status in (400, 403) and any(text in result.message for text in _GONE):
+            return f"a call was refused: {result.message}"
+    return None
 
 
 def _to_failure(answer: Respond) -> CallResult:

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from swath.domain.errors import InvalidInputError
+from swath.wire.channel import CALL_TIMEOUT_S
 from swath.wire.environment import parse_environment
 from swath.wire.executor import ExecutorDriver
 from tests.wire.certificates import Authority
@@ -76,10 +77,12 @@ def start():
     """start(agent, **environ) -> (driver, recorder), ended with the test."""
     opened = []
 
-    def start(agent, on_event=None, **environ):
+    def start(agent, on_event=None, timeout_s=CALL_TIMEOUT_S, **environ):
         recorder = Recorder()
         environ = {"MESOS_AGENT_ENDPOINT": agent.standin.address} | ENVIRON | environ
-        driver = ExecutorDriver(on_event=on_event or recorder, environ=environ, first_backoff_s=0.002)
+        driver = ExecutorDriver(
+            on_event=on_event or recorder, environ=environ, first_backoff_s=0.002, timeout_s=timeout_s
+        )
         opened.append((agent, driver))
         driver.start()
         return driver, recorder
@@ -316,6 +319,23 @@ def test_pymesos_methods_go_the_same_way(start):
     assert driver.sendFrameworkMessage("aGk=").is_sent
     assert driver.flush(5)
     assert agent.updates() == [("t1", "TASK_RUNNING")]
+
+
+def test_an_agent_that_hangs_for_a_while_costs_no_subscription(start):
+    """Its end would begin the recovery time-out, and without checkpointing end all tasks; the update is sent again."""
+    agent = Agent()
+    driver, recorder = start(agent, timeout_s=0.1)
+    recorder.until("SUBSCRIBED")
+
+    def hang_once(message):
+        agent.standin.answer = agent.answer
+        agent.standin.released.wait()
+        return (202, "")
+
+    agent.standin.answer = hang_once
+    driver.send_update("t1", "TASK_RUNNING")
+    assert driver.flush(5)
+    assert [agent.updates(), len(agent.standin.subscribes)] == [[("t1", "TASK_RUNNING")] * 2, 1]
 
 
 def test_stopping_while_an_update_waits_ends_both_threads():
