@@ -103,7 +103,7 @@ class CallChannel:
         self._lock = threading.Lock()  # held while calls are under way; `open` and `close` never take it
         self._session: Session | None = None
         self._gone: Session | None = None  # of which `on_gone` was told: the stream's end is a matter of moments
-        self._impasse: CallResult | None = None  # of the call in this exchange that got no connection, or no answer in time
+        self._impasse: CallResult | None = None  # what a call of this exchange waited for in vain
         self._connected_for: Session | None = None
         self._connection: HTTPConnection | None = None
         self._pipe: _Pipe | None = None

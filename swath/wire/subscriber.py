@@ -137,12 +137,13 @@ class Subscriber:
         wake_socket(self._socket)
 
     def hurry(self) -> None:
-        """Cut the present wait short."""
+        """Cut the present wait short, or that behind the attempt under way."""
         self._wakeup.set()
 
     def slow_down(self) -> None:
-        """The next wait is the longest one: after an ERROR, which must not be fought (M5)."""
+        """The next wait is the longest one, unless somebody hurries from now on: an ERROR must not be fought (M5)."""
         self._slow = True
+        self._wakeup.clear()
 
     def watch(self, silence_s: float | None) -> None:
         """Drop the stream after `silence_s` seconds without a byte (M9); None: wait for ever. On the thread itself only."""
@@ -151,9 +152,11 @@ class Subscriber:
 
     def _on_new_leader(self, leader: Endpoint) -> None:
         self._target = None
-        self.hurry()
-        if self._endpoint is not None and self._endpoint != leader:
+        if self._endpoint == leader:
+            return
+        if self._endpoint is not None:
             self.drop(f"{leader} leads now")
+        self.hurry()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -203,6 +206,8 @@ class Subscriber:
                     return _to_loss(response, endpoint)
                 opened_at = self._heard_at = self._clock()
                 self._endpoint, self._redirects = endpoint, 0
+                if not self._dropped:  # whoever hurried before wanted this stream; its loss is another matter
+                    self._wakeup.clear()
                 self._handler.on_open(endpoint, response.getheader("Mesos-Stream-Id"))
                 reason = self._read(response)
         except TimeoutError:

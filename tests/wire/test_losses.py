@@ -2,9 +2,11 @@
 
 import socket
 import struct
+import threading
 
 import pytest
 
+from swath.wire.endpoints import Endpoint
 from tests.wire.certificates import Authority
 from tests.wire.standin import HEARTBEAT, SUBSCRIBED, Recorder, StandIn, answer, cut, end, hold, replay, write
 
@@ -103,6 +105,61 @@ def test_m12_what_trying_again_does_not_mend_waits_long_and_with_jitter(drivers,
     jitter, standin = Jitter(), StandIn(behaviour)
     driver, _, _ = drivers.start(standin, random=jitter)
     assert jitter.next()
+    assert driver._subscriber._wakeup.wait(0.1) is False
+    assert len(standin.subscribes) == 1
+
+
+def test_m05_who_hurried_before_an_error_does_not_cut_the_wait_behind_it(drivers):
+    """A wish to subscribe at once that came while the stream was open is no answer to its ERROR."""
+
+    def behave(exchange):
+        exchange.open_stream()
+        exchange.write_event(SUBSCRIBED)
+        may_end.wait(5)
+        exchange.write_event(ERROR)
+        exchange.wfile.write(b"0\r\n\r\n")
+
+    may_end, jitter, standin = threading.Event(), Jitter(), StandIn(behave)
+    driver, recorder, _ = drivers.start(standin, random=jitter)
+    recorder.until("SUBSCRIBED")
+    driver._subscriber.hurry()
+    may_end.set()
+    assert jitter.next()
+    assert driver._subscriber._wakeup.wait(0.1) is False
+    assert len(standin.subscribes) == 1
+
+
+def test_m05_who_hurries_after_an_error_is_heard(drivers):
+    """As after the reset that registers anew: the long wait is over before it began."""
+    standin = StandIn(end(SUBSCRIBED, ERROR), hold(SUBSCRIBED))
+
+    def on_event(event):
+        recorder(event)
+        if event == ERROR:
+            driver.resubscribe()
+
+    recorder = Recorder()
+    driver, _, _ = drivers.start(standin, on_event=on_event)
+    assert [recorder.next()["type"] for _ in range(4)] == ["SUBSCRIBED", "ERROR", "DISCONNECTED", "SUBSCRIBED"]
+
+
+def test_m10_a_wish_for_the_stream_that_was_opened_since_does_not_cut_the_wait_behind_its_loss(drivers):
+    """Hurried while the SUBSCRIBE was under way, or told again of the leader that the stream comes from."""
+
+    def behave(exchange):
+        driver._subscriber.hurry()
+        exchange.open_stream()
+        exchange.write_event(SUBSCRIBED)
+        may_end.wait(5)
+        exchange.wfile.write(b"0\r\n\r\n")
+
+    may_end, may_begin, standin = threading.Event(), threading.Event(), StandIn(behave)
+    driver, recorder, watcher = drivers.start(standin, first_backoff_s=10.0, may_subscribe=may_begin.wait)
+    may_begin.set()
+    recorder.until("SUBSCRIBED")
+    driver._subscriber._on_new_leader(Endpoint(standin.host, standin.port))
+    may_end.set()
+    watcher.losses.next()
     assert driver._subscriber._wakeup.wait(0.1) is False
     assert len(standin.subscribes) == 1
 
