@@ -25,6 +25,7 @@ class Availability:
         self.diary = Diary(directory / "diary")
         self.leadership = Leadership(self.cluster.database)
         self.stopped: set[str] = set()
+        self.end = directory / "end"  # for tasks that run until this is made
 
     def start(self, *names: str, root: Path = ROOT, **environment: str) -> Availability:
         """Start schedulers of the version under `root`; the first one leads before the others begin."""
@@ -66,10 +67,10 @@ class Availability:
         while self.stopped:
             self.cluster.processes[self.stopped.pop()].send_signal(signal.SIGCONT)
 
-    def submit(self, size: int, seconds: float = 0, *, cpus: float = 0.05) -> str:
+    def submit(self, size: int, seconds: float = 0, *, cpus: float = 0.05, until: Path | None = None) -> str:
         context = self.cluster.directory / "context"
         context.mkdir(exist_ok=True)
-        (context / "run.sh").write_text(self.diary.script(seconds))
+        (context / "run.sh").write_text(self.diary.script(seconds, until))
         return self.cluster.submit(self.cluster.register("appends", "sh run.sh", str(context)), size, cpus=cpus)
 
     def counts(self, job_id: str) -> tuple[int, int]:

@@ -43,9 +43,14 @@ class Diary:
         self.path = path
         path.touch()
 
-    def script(self, seconds: float = 0) -> str:
-        """A shell script for a task with an INDEX. `>>` opens for appending, so lines of many processes never mix."""
-        return "\n".join([self.say("begin"), f"sleep {seconds}" if seconds else "", self.say("end"), ""])
+    def script(self, seconds: float = 0, until: Path | None = None) -> str:
+        """A shell script for a task with an INDEX, which takes `seconds`, and then as long as `until` is no file.
+
+        `>>` opens for appending, so lines of many processes never mix.
+        """
+        sleep = f"sleep {seconds}" if seconds else ""
+        wait = f"while [ ! -e {until} ]; do sleep 0.1; done" if until else ""
+        return "\n".join([self.say("begin"), sleep, wait, self.say("end"), ""])
 
     def say(self, word: str) -> str:
         """The command that appends a line."""

@@ -96,7 +96,7 @@ def test_m06_a_launch_of_a_stopped_leader_that_arrives_late_is_refused(ha: Avail
 def test_m06_a_leader_that_is_told_to_stop_hands_over_at_once(ha: Availability):
     """SIGTERM releases the lease: the standby leads within about a second, and tasks run on."""
     ha.start("one", "two", SWATH_LEASE_S="30")
-    job_id = ha.submit(4, 3)
+    job_id = ha.submit(4, until=ha.end)
     ha.wait(lambda: len(ha.diary.read()) == 4)
     ha.freeze("two")
     assert ha.cluster.stop("one") == 0
@@ -107,6 +107,7 @@ def test_m06_a_leader_that_is_told_to_stop_hands_over_at_once(ha: Availability):
     ha.thaw()
     ha.wait(lambda: ha.is_leading("two"))
     taken_s = time.monotonic() - free_at
+    ha.end.touch()
     ha.prove(job_id, 4)
     assert taken_s < 3
 
@@ -114,7 +115,7 @@ def test_m06_a_leader_that_is_told_to_stop_hands_over_at_once(ha: Availability):
 def test_m05_a_subscription_that_was_taken_away_is_taken_back_by_whoever_leads(ha: Availability):
     """A dead leader's SUBSCRIBE, left in a socket, wins for a moment: who leads by the database's word is soon back."""
     ha.start("one", "two")
-    job_id = ha.submit(4, 4)
+    job_id = ha.submit(4, until=ha.end)
     ha.wait(lambda: len(ha.diary.read()) == 4)
     framework_id = ha.cluster.store.cluster_status().framework_id
     info = make_framework_info(user="root", name="swath", role="swath")
@@ -127,6 +128,7 @@ def test_m05_a_subscription_that_was_taken_away_is_taken_back_by_whoever_leads(h
             assert b"SUBSCRIBED" in stream.read1()
             ha.wait(lambda: ha.events("one").count("subscribed") == 2, 20)
             assert b"Framework failed over" in stream.read()
+    ha.end.touch()
     ha.prove(job_id, 4)
     assert (ha.leader(), ha.is_leading("two")) == ("one", False)
 
@@ -138,11 +140,12 @@ def test_m06_a_leader_that_finds_no_master_lets_another_lead(ha: Availability):
     try:
         ha.start("one", SWATH_MASTER=f"127.0.0.1:{wire.port}", SWATH_CUT_OFF_S="2")
         ha.start("two")
-        job_id = ha.submit(4, 2)
+        job_id = ha.submit(4, until=ha.end)
         ha.wait(lambda: len(ha.diary.read()) == 4)
         wire.stall()
         wire.cut()
         ha.wait(lambda: ha.is_leading("two"))
+        ha.end.touch()
         ha.prove(job_id, 4)
         assert (ha.leader(), "cut_off" in ha.events("one")) == ("two", True)
     finally:
@@ -172,13 +175,14 @@ def test_an_upgrade_by_stop_migrate_start_disturbs_no_task(ha: Availability, tmp
     """Tasks run on while there is no scheduler and while the schema changes; the new version takes them over."""
     newer = a_newer_version(tmp_path / "newer")
     ha.start("one", "two")
-    job_id = ha.submit(6, 8)
+    job_id = ha.submit(6, until=ha.end)
     ha.wait(lambda: len(ha.diary.read()) == 6)
     for name in ("two", "one"):
         assert ha.cluster.stop(name) == 0
     migrate(newer, ha.cluster.url)
     ha.start("three", root=newer)
     assert len(ha.diary.read()) == 6
+    ha.end.touch()
     ha.prove(job_id, 6)
     ha.cluster.stop("three")
 
