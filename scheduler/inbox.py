@@ -45,12 +45,13 @@ class _Offers:
         self._unread: dict[str, None] = {}
 
     def add(self, offers: dict[str, Any], most: int) -> None:
-        """Keep them, or as many as fit."""
+        """Keep them, or as many as fit. One that is told again is the same offer: its RESCIND comes once."""
+        new = [item for item in offers.items() if item[0] not in self._places and item[0] not in self._unread]
         room = max(0, most - len(self._places))
-        kept = dict(list(offers.items())[:room])
+        kept = dict(new[:room])
         self._events.append(kept)
         self._places.update(dict.fromkeys(kept, kept))
-        self._unread.update(dict.fromkeys(list(offers)[room:]))
+        self._unread.update((offer_id, None) for offer_id, _ in new[room:])
 
     def remove(self, offer_id: str) -> bool:
         """False for one that is not here (any more)."""

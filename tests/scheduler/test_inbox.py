@@ -56,6 +56,13 @@ def test_m17_a_rescinded_offer_that_nobody_has_seen_leaves_without_a_word():
     assert inbox.take(0) == [rescind("a")]
 
 
+def test_m17_an_offer_that_is_told_twice_is_one_offer():
+    """Its one RESCIND takes it away, whether it would have been read or not."""
+    assert taken(offers("a", "b"), offers("a", "c")) == [offers("a", "b"), offers("c")]
+    assert taken(offers("a"), offers("a"), rescind("a")) == []
+    assert taken(offers("a"), offers("b"), offers("b", "a"), rescind("b"), most=1) == [offers("a")]
+
+
 @pytest.mark.parametrize("end", [SUBSCRIBED, DISCONNECTED])
 def test_m17_offers_of_a_subscription_that_has_ended_are_gone(end: dict[str, Any]):
     """And those of the next one stand behind its beginning."""
@@ -105,6 +112,7 @@ steps = st.lists(
         st.lists(st.integers(0, 99), min_size=1, max_size=6, unique=True),
         st.integers(0, 99).map(lambda number: rescind(str(number))),
         st.sampled_from([HEARTBEAT, SUBSCRIBED, DISCONNECTED, "take"]),
+        st.just("repeat"),
     ),
     max_size=40,
 )
@@ -134,6 +142,9 @@ def test_nothing_but_void_offers_is_ever_lost(steps: list[Any], most: int):
     for step in steps:
         if step == "take":
             take()
+            continue
+        if step == "repeat":
+            inbox.put(offers(*(name for name, had in live.items() if not had)))
             continue
         if isinstance(step, list):
             names = [f"{number}-{index}" for index in range(len(step))]
