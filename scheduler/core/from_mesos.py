@@ -45,18 +45,25 @@ def to_event(message: Message) -> Event | None:
         return None
     try:
         event = convert(message)
-        for part in (event, *(event.offers if isinstance(event, Offered) else ())):
-            _check_fields(part)
+        _check_fields(event, *(event.offers if isinstance(event, Offered | InverseOffered) else ()))
         return event
     except _ILL_FORMED as error:
         raise WireError(f"a {message['type']} event cannot be understood: {error!r}") from error
 
 
-def _check_fields(event: Any) -> None:
+def _check_fields(*parts: Any) -> None:
     """Raise TypeError where a field is not of its type: no list where an id should be gets into the core."""
-    for name, hint in _find_plain_fields(type(event)):  # type: ignore[arg-type]  # a type can be hashed
-        if not isinstance(value := getattr(event, name), hint):
-            raise TypeError(f"{name} is {value!r:.100}")
+    for part in parts:
+        for name, hint in _find_plain_fields(type(part)):  # type: ignore[arg-type]  # a type can be hashed
+            if not isinstance(value := getattr(part, name), hint):
+                raise TypeError(f"{name} is {value!r:.100}")
+
+
+def _to_text(value: Any) -> str:
+    """The value, where it is text; raises TypeError. For what stands in the fields that `_check_fields` does not judge."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.100} is no text")
+    return value
 
 
 @cache
@@ -75,11 +82,10 @@ def to_agents(answer: Message, asked_at: datetime) -> AgentsListed:
     """The answer to a GET_AGENTS that left at `asked_at`; raises WireError where it is none."""
     try:
         listed = answer["get_agents"]
-        return AgentsListed(
-            asked_at=asked_at,
-            agents=tuple(map(_to_agent, listed.get("agents") or ())),
-            recovered=frozenset(info["id"]["value"] for info in listed.get("recovered_agents") or ()),
-        )
+        agents = tuple(map(_to_agent, listed.get("agents") or ()))
+        _check_fields(*agents)
+        recovered = frozenset(_to_text(info["id"]["value"]) for info in listed.get("recovered_agents") or ())
+        return AgentsListed(asked_at=asked_at, agents=agents, recovered=recovered)
     except _ILL_FORMED as error:
         raise WireError(f"the list of agents cannot be understood: {error!r}") from error
 
@@ -106,7 +112,7 @@ def _to_offer(offer: Message) -> Offer:
         hostname=offer["hostname"],
         url=_to_url(offer),
         resources=to_resources(offer.get("resources") or ()),
-        executor_ids=frozenset(entry["value"] for entry in offer.get("executor_ids") or ()),
+        executor_ids=frozenset(_to_text(entry["value"]) for entry in offer.get("executor_ids") or ()),
         attributes=_to_attributes(offer.get("attributes") or ()),
         region=region,
         zone=zone,
@@ -154,9 +160,9 @@ def _to_attributes(entries: Iterable[Message]) -> dict[str, str]:
     attributes: dict[str, str] = {}
     for entry in entries:
         if "text" in entry:
-            attributes[entry["name"]] = entry["text"]["value"]
+            attributes[_to_text(entry["name"])] = _to_text(entry["text"]["value"])
         elif "scalar" in entry:
-            attributes[entry["name"]] = f"{entry['scalar']['value']:g}"
+            attributes[_to_text(entry["name"])] = f"{entry['scalar']['value']:g}"
     return attributes
 
 

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from scheduler.core.events import Rescinded, Update
 from scheduler.core.from_mesos import to_event
-from swath.domain.errors import WireError
+from tests.fixtures.nonsense import json_values
 from tests.wire.driving import Drivers, Watcher
 from tests.wire.standin import HEARTBEAT, SUBSCRIBED, StandIn, end, hold
 
@@ -16,11 +15,6 @@ HEAD = b"HTTP/1.1 200 OK\r\nMesos-Stream-Id: s\r\nTransfer-Encoding: chunked\r\n
 LAST = {"type": "SUBSCRIBED", "subscribed": {"framework_id": {"value": "the last"}}}
 SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
 KINDS = [
     "SUBSCRIBED",
     "OFFERS",
@@ -140,23 +134,6 @@ def test_a_record_that_no_parser_takes_costs_itself_and_no_other(rig, record):
         exchange.write_event(HEARTBEAT)
 
     assert rig.stream(behave)[-2:][0] == HEARTBEAT
-
-
-@given(record=events)
-@example(record={"type": "FAILURE", "failure": {}})
-@example(record={"type": {}})
-@example(record={"type": "RESCIND", "rescind": {"offer_id": {"value": ["no id"]}}})
-@example(record={"type": "UPDATE", "update": {"status": {"task_id": {"value": {}}, "state": "TASK_RUNNING"}}})
-def test_any_record_is_an_event_of_the_core_or_is_refused(record):
-    """Nothing but WireError comes out of the conversion, which the loop logs."""
-    if not isinstance(record, dict):
-        return
-    try:
-        event = to_event(record)
-    except WireError:
-        return
-    if isinstance(event, Rescinded | Update):
-        assert isinstance(event.offer_id if isinstance(event, Rescinded) else event.task_id, str)
 
 
 def test_a_failure_without_a_status_and_any_version_are_taken(drivers):
