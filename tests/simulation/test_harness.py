@@ -30,6 +30,7 @@ WORDS = {  # of what the judge says
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(600)
 def test_a_seed_does_the_same_in_another_process_with_another_hash_seed():
     """The trace of everything that happens has the same hash: what failed once can be seen again."""
     command = [sys.executable, "-m", "tests.simulation", "s:7"]
@@ -123,6 +124,7 @@ def test_what_a_fiber_or_a_step_dies_of_ends_the_run(where: str):
         fibers.run()
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [name for name in SABOTAGES if name])
 def test_a_slip_in_our_own_code_is_caught(name: str):
     """Within a few seeds, by the invariant that it breaks: the judge would see it in the real code, too."""

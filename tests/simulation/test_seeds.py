@@ -20,6 +20,7 @@ def test_a_hundred_fresh_seeds_lose_nothing():
 
 
 # Each of these broke an invariant when it was new; what was wrong then stands in the commit that added it.
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [19, 32, 9047, 10080])
 def test_a_seed_that_once_failed_passes(seed: int):
     """It meets the situation that was wrong, or one like it as the simulation has changed since."""
