@@ -26,7 +26,7 @@ def check(service: Service) -> dict[str, str]:
     if migrations != "ok":
         return {"database": "ok", "migrations": migrations}
     status = service.store.cluster_status()
-    scheduler = "ok" if _is_torn_down(status) and _leads(service, status) else check_scheduler(service, status)
+    scheduler = "ok" if _waits_for_a_reset(status) and _leads(service, status) else check_scheduler(service, status)
     return {"database": "ok", "migrations": migrations, "scheduler": scheduler}
 
 
@@ -41,6 +41,11 @@ def _check_schema(service: Service) -> str:
 def _is_torn_down(status: ClusterRow) -> bool:
     """True once an operator has had the framework leave. The service is ready then: it is how he has it come back."""
     return status.framework_wish is not None and status.framework_wish.torn_down
+
+
+def _waits_for_a_reset(status: ClusterRow) -> bool:
+    """The same, or because Mesos has removed the framework."""
+    return _is_torn_down(status) or (not status.connected and status.data.get("outside") is not None)
 
 
 def _leads(service: Service, status: ClusterRow) -> bool:

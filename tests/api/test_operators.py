@@ -165,8 +165,10 @@ def test_a_scheduler_that_is_silent_is_said_to_be(both_api: Api, cluster: Scene,
     assert "silent" in health()
     cluster.apply(PutSchedulerStatus(connected=False))
     assert health() == "is not connected to a master"
+    assert both_api.get("/readyz").status_code == 503
     cluster.apply(PutSchedulerStatus(connected=False, data={"outside": "Mesos has removed the framework"}))
     assert health() == "is outside of Mesos: Mesos has removed the framework"
+    assert both_api.get("/readyz").status_code == 200  # it serves whoever resets the framework
     leadership = Leadership(database)
     epoch = leadership.acquire("first", NOW, lease_s=60) or 0
     assert health() == "does not run: first led until 2026-01-01T12:01:00.000Z"
