@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -43,12 +43,13 @@ _MISHAPS = {
 class Faults:
     """Draws them all at the beginning; each ends by itself, and all have ended when the hour is over."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, more: Sequence[Callable[[Faults], None]] = ()) -> None:
+        """`more` happens beside what is drawn, each at a time of its own."""
         self._world = world
         self._random: Random = world.random("faults")
         self.done = 0
-        for _ in range(self._random.randint(FEWEST, MOST)):
-            kind = self._random.choice(_KINDS)
+        drawn = [self._random.choice(_KINDS) for _ in range(self._random.randint(FEWEST, MOST))]
+        for kind in (*drawn, *more):
             at_s = self._random.uniform(FIRST_S, LAST_S)
             world.timeline.after(at_s, f"fault: {kind.__name__.strip('_')}", lambda kind=kind: self._do(kind))
 
@@ -77,6 +78,14 @@ class Faults:
         self._want_framework(FrameworkDesire.TEARDOWN)
         seconds = self._random.uniform(1.0, 200.0)
         self._later(seconds, "torn down", lambda: self._want_framework(FrameworkDesire.RESET))
+
+    def framework_removed(self) -> None:
+        """Somebody else tears it down, or its failover time-out has run out; some time later an operator has it begin anew."""
+        world = self._world
+        if world.database.framework_id is not None and world.master.remove_framework(world.database.framework_id):
+            world.note("the framework is removed behind its schedulers' backs")
+            seconds = self._random.choice((5.0, 60.0, 400.0)) * self._random.uniform(0.5, 1.0)
+            self._later(seconds, "removed", lambda: self._want_framework(FrameworkDesire.RESET))
 
     def _want_framework(self, desire: FrameworkDesire) -> None:
         if self._world.database.want_framework(desire):
@@ -318,6 +327,13 @@ class Faults:
             seconds = random.uniform(5.0, 400.0)
             self._later(seconds, f"{mode} of {host.agent_id}", lambda: self._want(host, AgentMode.ACTIVE))
 
+    def drain_refused(self) -> None:
+        """`swath agents drain` where Mesos allows it to nobody of ours: the scheduler has to see to it by itself."""
+        host, seconds = self._agent(), self._random.uniform(60.0, 900.0)
+        self._world.mishaps.open("drain refused", seconds, 1.0)
+        self._want(host, AgentMode.DRAINED)
+        self._later(seconds, f"drain of {host.agent_id}", lambda: self._want(host, AgentMode.ACTIVE))
+
     def _want(self, host: AgentHost, mode: AgentMode, *, mark_gone: bool = False) -> None:
         if self._world.database.want_agent(host.agent_id, mode, mark_gone=mark_gone):
             self._world.note(f"an operator wants {host.agent_id} {mode}")
@@ -368,7 +384,9 @@ _KINDS: tuple[Callable[[Faults], None], ...] = (
     Faults.agent_marked_gone,
     Faults.agent_maintained,
     Faults.operator_wishes,
+    Faults.drain_refused,
     Faults.framework_wish,
+    Faults.framework_removed,
     Faults.executor_crashes,
     Faults.database_down,
     Faults.database_slow,

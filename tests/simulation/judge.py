@@ -25,6 +25,7 @@ from swath.domain.states import (
 )
 from swath.domain.wishes import FrameworkDesire
 from swath.wire.calls import Message
+from tests.simulation.liveness import Liveness
 
 if TYPE_CHECKING:
     from tests.simulation.agents import AgentHost
@@ -70,6 +71,7 @@ class Judge:
         self._told_ended: set[str] = set()  # attempts that Mesos has called ended
         self._returned: set[str] = set()  # ended attempts that a scheduler was told to be alive, and has not killed
         self._doubted_at: dict[str, float] = {}  # attempt -> since when a scheduler has known that it may not run
+        self._liveness = Liveness(world)
         self.jumped_s = 0.0  # by how much clocks were set, all in all
         self.returned = 0  # times that an attempt which had lost came back
         self.replaced = 0  # attempts given up because nobody had heard of them for long
@@ -106,6 +108,7 @@ class Judge:
                     jobs[self._world.database.attempts[change.attempt_id].job_id] = None
         for job_id in jobs:
             self._check_counts(job_id)
+        self._liveness.on_commit(changes)
 
     def _check_end(self, change: ChangeAttempt) -> None:
         """What runs has not ended. Only of what nobody can be sure may it be said, and then only that it is LOST."""
@@ -268,15 +271,19 @@ class Judge:
         """The master has taken a call, or not. What it takes of an attempt that has ended would run it again."""
         if not isinstance(answer, Respond) or answer.status >= 300:
             return
-        if message["type"] == "TEARDOWN":  # everything is being killed, and nobody is told
-            for host in self._world.agents.values():
-                host.parted_until = max(host.parted_until, self._world.timeline.now)
+        if message["type"] == "TEARDOWN":
+            self.on_removed()
         if message["type"] == "ACCEPT":
             for task in message["accept"]["operations"][0]["launch"]["task_infos"]:
                 attempt = self._world.database.attempts[task["task_id"]["value"]]
                 self._check(not is_terminal(attempt.state), f"{process} launches {attempt.id}, which has ended")
 
     # The master and the agents
+
+    def on_removed(self) -> None:
+        """The master has removed the framework: everything is being killed, and nobody is told."""
+        for host in self._world.agents.values():
+            host.parted_until = max(host.parted_until, self._world.timeline.now)
 
     def on_master(self, master: Master) -> None:
         """No agent is promised or used beyond what it has."""
@@ -332,7 +339,9 @@ class Judge:
     # Now and then
 
     def look_around(self) -> None:
-        """What has ended must not run on for ever where it can be reached."""
+        """What has ended must not run on for ever where it can be reached, and what waits must not wait for ever."""
+        for problem in self._liveness.look():
+            self._fail(problem)
         now = self._world.timeline.now
         for attempt_id, run in self._runs.items():
             ended = is_terminal(self._world.database.attempts[attempt_id].state)

@@ -95,6 +95,17 @@ class MasterHost:
         self._caller = None
         return self._answer
 
+    def remove_framework(self, framework_id: str) -> bool:
+        """Remove it behind its scheduler's back, as an operator's /teardown or its failover time-out does."""
+        if self.machine is None or (framework := self.machine.state.frameworks.get(framework_id)) is None:
+            return False
+        framework.remove_at = self.world.timeline.unix
+        if framework.stream is not None:
+            self.feed(Call(call={"type": "TEARDOWN", "framework_id": {"value": framework_id}}, stream=framework.stream))
+        self._set_timer()
+        self.world.judge.on_removed()
+        return True
+
     def hang_up(self, stream: str) -> None:
         """A scheduler's connection ends."""
         if self.connections.pop(stream, None) is not None:

@@ -32,6 +32,11 @@ class Mishaps:
             return False
         return self._random.random() < window[1]
 
+    def is_any_open(self, beginnings: tuple[str, ...]) -> bool:
+        """True while a mishap may happen whose name begins so."""
+        now_us = self._timeline.now_us
+        return any(name.startswith(beginnings) and until_us > now_us for name, (until_us, _) in self._windows.items())
+
     def end_all(self) -> None:
         """No more of it."""
         self._windows.clear()

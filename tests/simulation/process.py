@@ -22,7 +22,7 @@ from scheduler.shell import StoppedError
 from swath.domain.backoff import back_off_s
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
 from swath.domain.ids import make_ulid
-from swath.domain.wishes import AgentWish
+from swath.domain.wishes import AgentMode, AgentWish
 from swath.wire.channel import CallResult, Outcome
 from tests.simulation.database import StorePort
 from tests.simulation.driver import SimDriver
@@ -361,7 +361,10 @@ class SchedulerProcess:
             connected = driver is not None and driver.connected and not self.link.cut and self._lease.is_current
             result = CallResult(outcome=Outcome.NOT_CONNECTED, message="the framework is not subscribed")
             if connected and not self.world.mishaps.strikes("operator lost"):
-                result = self.world.master.operate(json.dumps(to_call(wish)).encode())
+                if wish.mode is AgentMode.DRAINED and self.world.mishaps.strikes("drain refused"):
+                    result = CallResult(outcome=Outcome.FAILED, status=403, message="not authorized to drain agents")
+                else:
+                    result = self.world.master.operate(json.dumps(to_call(wish)).encode())
             answer = to_answer(wish, result)
             self.world.note(f"{wish.mode} of {wish.agent_id}: {answer.problem or 'done'}")
             latency_s = self.link.draw_latency_s()

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from random import Random
+from typing import Any, TextIO
 
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
@@ -17,6 +18,8 @@ from swath.domain.errors import StoreUnavailableError
 from swath.domain.states import AttemptState, Observation
 from swath.store.rows import Snapshot
 from tests.simulation.database import SimDatabase
+from tests.simulation.executor import Fate
+from tests.simulation.faults import Faults
 from tests.simulation.world import World
 
 
@@ -145,6 +148,32 @@ class LosesEnds(World):
         return _ForgetfulShell(**parts)
 
 
+class KeepsItsFirstMinimum(_Meddled):
+    """Leaves the master in the belief that its tasks need five cpus at least."""
+
+    def __init__(self, seed: int, out: TextIO | None = None) -> None:
+        super().__init__(seed, out)
+        least = {"quantities": {"cpus": {"value": 5.0}}}
+        self.framework["offer_filters"] = {self.role: {"min_allocatable_resources": {"quantities": [least]}}}
+
+    def keeps(self, core: Core, call: fx.Call) -> bool:
+        return not isinstance(call, fx.UpdateFramework)
+
+
+class TakesRefusalsForDrains(_Meddled):
+    """Believes that an agent is being drained where Mesos has refused that."""
+
+    def see(self, event: ev.Event) -> ev.Event:
+        return replace(event, problem=None) if isinstance(event, ev.Operated) and event.refused else event
+
+    def make_faults(self) -> Faults:
+        return Faults(self, (Faults.drain_refused,) * 20)
+
+    def draw_fate(self, random: Random) -> Fate:
+        """So long that only a drain ends it."""
+        return Fate(staging_s=1.0, running_s=random.uniform(300.0, 900.0))
+
+
 SABOTAGES: dict[str, type[World]] = {
     "": World,
     **{
@@ -159,6 +188,8 @@ SABOTAGES: dict[str, type[World]] = {
             NeverReconciles,
             OwesAcknowledgements,
             LosesEnds,
+            KeepsItsFirstMinimum,
+            TakesRefusalsForDrains,
         )
     },
 }

@@ -26,6 +26,8 @@ WORDS = {  # of what the judge says
     "NeverReconciles": "at the end",
     "OwesAcknowledgements": "never acknowledged",
     "LosesEnds": "active",
+    "KeepsItsFirstMinimum": "where nothing starts",
+    "TakesRefusalsForDrains": "is to be drained since",
 }
 ROOT = Path(__file__).parents[2]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LAST_SUBMISSION_S = 2400.0
 LEAST_TASKS = 300
+CALM_S = (3350.0, 3500.0)  # when all faults are over
 
 _INTERFACE = {
     "command": "true",
@@ -76,6 +77,11 @@ class Users:
         for size in draw_sizes(self._random):
             at_s = self._random.uniform(0.0, LAST_SUBMISSION_S) if self._random.random() < 0.7 else 1.0
             record = draw_job(self._random, size, at_s, self._image)
+            world.timeline.after(at_s, f"submission of {record.id}", lambda record=record: self._submit(record))
+
+        for _ in range(3):
+            at_s = self._random.uniform(*CALM_S)
+            record = draw_job(self._random, self._random.randint(1, 3), at_s, self._image)
             world.timeline.after(at_s, f"submission of {record.id}", lambda record=record: self._submit(record))
 
     def _submit(self, record: JobRecord) -> None:
