@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 import structlog
 
-from scheduler.core.effects import StopKind
 from scheduler.core.reactor import Core
 from scheduler.inbox import Inbox, Signal
 from scheduler.lease import RENEWALS, Lease
@@ -19,11 +18,11 @@ from scheduler.listing import AgentLister
 from scheduler.loop import CutOffError, Loop, Watch
 from scheduler.metrics import Metrics
 from scheduler.operating import AgentOperator
+from scheduler.pauses import STANDBY_S, Pauses
 from scheduler.settings import Settings
 from scheduler.shell import Shell, StoppedError
 from scheduler.to_mesos import Writer
 from scheduler.wishes import WishReader
-from swath.domain.backoff import back_off_s
 from swath.domain.errors import LeadershipLostError, SchemaError, StoreUnavailableError
 from swath.domain.ids import make_ulid
 from swath.store.api_store import ApiStore
@@ -37,12 +36,7 @@ from swath.wire.scheduler import SchedulerDriver
 
 log = structlog.get_logger()
 
-FIRST_BACKOFF_S = 0.5
-LONGEST_BACKOFF_S = 30.0
-GOOD_LIFE_S = 10.0  # of a core: whatever ends it after that is a new failure, not the same one again
 JOIN_S = 5.0  # for the driver's thread to end
-LONGEST_CUT_OFF_S = 900.0
-STANDBY_S = 0.5  # between two looks at the lead: what a take-over takes after a release, or a death on the same host
 
 
 class Scheduler:
@@ -56,9 +50,7 @@ class Scheduler:
         self._stopped = False
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._inbox = Inbox()
-        self._failures = 0
-        self._cut_off_s = settings.cut_off_s
-        self._removed: str | None = None  # the framework id that the master has said to be gone
+        self._pauses = Pauses(settings.cut_off_s)
         self._said = ""  # why this process does not lead, as it was last logged
         self._lease = Lease(Leadership(self._database), lease_s=settings.lease_s, clock=_now, uptime=_read_uptime)
 
@@ -98,13 +90,17 @@ class Scheduler:
         try:
             self._lead_or_stand_by()
         except StoppedError as error:
-            return self._on_stopped(error, time.monotonic() - begun)
+            log.error("core_stopped", kind=error.stop.kind, message=str(error))
+            return self._pauses.on_stopped(error.stop, time.monotonic() - begun)
         except LeadershipLostError as error:
             log.warning("leadership_lost", reason=str(error))
         except CutOffError as error:
-            return self._on_cut_off(error, time.monotonic() - begun)
+            log.error("cut_off", reason=str(error))
+            self._release()
+            return self._pauses.on_cut_off(time.monotonic() - begun)
         except Exception as error:
-            return self._back_off(error, time.monotonic() - begun)
+            self._tell_failure(error)
+            return self._pauses.on_failed(time.monotonic() - begun)
         return min(STANDBY_S, self._settings.lease_s / RENEWALS)
 
     def _lead_or_stand_by(self) -> None:
@@ -130,24 +126,6 @@ class Scheduler:
             self._said = said
             (log.info if event == "standing_by" else log.error)(event, **data)
 
-    def _on_stopped(self, error: StoppedError, lived_s: float) -> float:
-        """REMOVED: this process goes on outside of Mesos, until an operator decides. ANEW: one has decided. FAILED OVER:
-        somebody else subscribed; who of us leads is for the database to say, by the next `acquire`, and not at once, for
-        it must not become a fight (M5).
-        """
-        kind = error.stop.kind
-        self._removed = error.stop.framework_id
-        log.error("core_stopped", kind=kind, message=str(error))
-        return self._count_failure(lived_s) if kind is StopKind.STEP_DOWN else 0.0
-
-    def _on_cut_off(self, error: CutOffError, lived_s: float) -> float:
-        """Let go of the lead for as long as a standby needs to take it; less often each time that nobody finds a master."""
-        log.error("cut_off", reason=str(error))
-        known = lived_s > 2 * self._cut_off_s  # it had been subscribed
-        self._cut_off_s = self._settings.cut_off_s if known else min(2 * self._cut_off_s, LONGEST_CUT_OFF_S)
-        self._release()
-        return 4 * STANDBY_S
-
     def _lead(self) -> None:
         """One core's life."""
         inbox = self._inbox = Inbox()
@@ -155,7 +133,7 @@ class Scheduler:
         settings = self._settings.make_core_settings()
 
         def load() -> Core:
-            return Core.load(store.load(), settings, make_id=_make_id, now=_now(), removed=self._removed)
+            return Core.load(store.load(), settings, make_id=_make_id, now=_now(), removed=self._pauses.removed)
 
         core = load()
         self._lease.check()  # loading may have taken longer than the lease lasts: nobody else leads, or we do not subscribe
@@ -188,7 +166,7 @@ class Scheduler:
             lease=self._lease,
             metrics=self._metrics,
             prune=store.prune,
-            cut_off_s=math.inf if core.state.outside else self._cut_off_s,
+            cut_off_s=math.inf if core.state.outside else self._pauses.cut_off_s,
         )
         self._metrics.on_leading(driver, core.state.outside)
         log.info("leading", holder=self._lease.holder, epoch=self._lease.epoch, jobs=len(core.state.jobs))
@@ -230,19 +208,12 @@ class Scheduler:
         driver.set_framework_id(core.state.framework_id)
         return driver
 
-    def _back_off(self, error: Exception, lived_s: float) -> float:
-        """Seconds to wait after a failure."""
+    def _tell_failure(self, error: Exception) -> None:
         self._metrics.readiness.on_failed(f"{type(error).__name__}: {error}")
         if isinstance(error, StoreUnavailableError):
             log.error("database_unavailable", reason=str(error))
         else:
             log.error("core_failed", exc_info=error)
-        return self._count_failure(lived_s)
-
-    def _count_failure(self, lived_s: float) -> float:
-        """Seconds to wait, longer each time unless the core had lived well."""
-        self._failures = 1 if lived_s > GOOD_LIFE_S else self._failures + 1
-        return back_off_s(FIRST_BACKOFF_S, self._failures - 1, longest_s=LONGEST_BACKOFF_S)
 
 
 def _now() -> datetime:

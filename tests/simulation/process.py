@@ -9,7 +9,6 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from scheduler.core.effects import StopKind
 from scheduler.core.from_mesos import to_agents
 from scheduler.core.reactor import Core
 from scheduler.inbox import Inbox, Item, Signal
@@ -17,9 +16,8 @@ from scheduler.lease import Lease
 from scheduler.loop import POLL_S, CutOffError, Loop
 from scheduler.metrics import Metrics
 from scheduler.operating import to_answer, to_call
-from scheduler.program import FIRST_BACKOFF_S, GOOD_LIFE_S, LONGEST_BACKOFF_S, LONGEST_CUT_OFF_S, STANDBY_S
+from scheduler.pauses import STANDBY_S, Pauses
 from scheduler.shell import StoppedError
-from swath.domain.backoff import back_off_s
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
 from swath.domain.ids import make_ulid
 from swath.domain.wishes import AgentMode, AgentWish
@@ -87,9 +85,7 @@ class SchedulerProcess:
         self._inbox = SimInbox(self)
         self._stopping = False
         self._waiting = False
-        self._failures = 0
-        self._removed: str | None = None
-        self._cut_off_s = CUT_OFF_S
+        self._pauses = Pauses(CUT_OFF_S)
         self._listing = False
         self._wake: Planned | None = None
         self._deferred: list[Callable[[], None]] = []
@@ -241,31 +237,18 @@ class SchedulerProcess:
                 self._lead()
         except StoppedError as error:
             self.world.note(f"the core of {self} stops: {error.stop.kind}: {error}")
-            self._removed = error.stop.framework_id
-            if error.stop.kind is StopKind.STEP_DOWN:
-                return self._back_off(error, self.world.timeline.now - begun)
-            return 0.0
+            return self._pauses.on_stopped(error.stop, self.world.timeline.now - begun)
         except LeadershipLostError as error:
             self.world.note(f"{self} has lost the leadership: {error}")
         except CutOffError as error:
-            return self._on_cut_off(error, self.world.timeline.now - begun)
+            self.world.note(f"{self} is cut off: {error}")
+            with suppress(StoreUnavailableError):
+                self._lease.release()
+            return self._pauses.on_cut_off(self.world.timeline.now - begun)
         except StoreUnavailableError as error:
-            return self._back_off(error, self.world.timeline.now - begun)
+            self.world.note(f"{self} begins anew: {error}")
+            return self._pauses.on_failed(self.world.timeline.now - begun)
         return STANDBY_S * LAZINESS
-
-    def _back_off(self, error: Exception, lived_s: float) -> float:
-        self.world.note(f"{self} begins anew: {error}")
-        self._failures = 1 if lived_s > GOOD_LIFE_S else self._failures + 1
-        return back_off_s(FIRST_BACKOFF_S, self._failures - 1, longest_s=LONGEST_BACKOFF_S)
-
-    def _on_cut_off(self, error: CutOffError, lived_s: float) -> float:
-        """scheduler.program.Scheduler._on_cut_off."""
-        self.world.note(f"{self} is cut off: {error}")
-        known = lived_s > 2 * self._cut_off_s
-        self._cut_off_s = CUT_OFF_S if known else min(2 * self._cut_off_s, LONGEST_CUT_OFF_S)
-        with suppress(StoreUnavailableError):
-            self._lease.release()
-        return 4 * STANDBY_S
 
     def _lead(self) -> None:
         """scheduler.program.Scheduler._lead."""
@@ -303,7 +286,7 @@ class SchedulerProcess:
             lease=self._lease,
             metrics=self._metrics,
             prune=lambda now: 0,
-            cut_off_s=math.inf if core.state.outside else self._cut_off_s,
+            cut_off_s=math.inf if core.state.outside else self._pauses.cut_off_s,
             clock=self.clock,
         )
         try:
@@ -317,7 +300,7 @@ class SchedulerProcess:
 
     def _load(self) -> Core:
         snapshot = self._store.load()
-        return self.world.load_core(snapshot, make_id=self._make_id, now=self.clock(), removed=self._removed)
+        return self.world.load_core(snapshot, make_id=self._make_id, now=self.clock(), removed=self._pauses.removed)
 
     def _make_id(self, at: datetime) -> str:
         return make_ulid(at, self._ids.randbytes(10))
