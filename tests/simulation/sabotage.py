@@ -174,6 +174,18 @@ class TakesRefusalsForDrains(_Meddled):
         return Fate(staging_s=1.0, running_s=random.uniform(300.0, 900.0))
 
 
+class StaysOutside(_Meddled):
+    """Hears nothing of an operator's wish to begin anew after Mesos has removed the framework."""
+
+    def see(self, event: ev.Event) -> ev.Event:
+        return (
+            replace(event, wishes=replace(event.wishes, framework=None)) if isinstance(event, ev.WishesSeen) else event
+        )
+
+    def make_faults(self) -> Faults:
+        return Faults(self, (Faults.framework_removed,) * 3)
+
+
 SABOTAGES: dict[str, type[World]] = {
     "": World,
     **{
@@ -190,6 +202,7 @@ SABOTAGES: dict[str, type[World]] = {
             LosesEnds,
             KeepsItsFirstMinimum,
             TakesRefusalsForDrains,
+            StaysOutside,
         )
     },
 }

@@ -28,6 +28,7 @@ WORDS = {  # of what the judge says
     "LosesEnds": "active",
     "KeepsItsFirstMinimum": "where nothing starts",
     "TakesRefusalsForDrains": "is to be drained since",
+    "StaysOutside": "at the end",
 }
 ROOT = Path(__file__).parents[2]
 
