@@ -1,4 +1,4 @@
-"""Cordoned and drained agents (M32), and a framework that leaves Mesos (M4, M5)."""
+"""Cordoned and drained agents (M32)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import pytest
 
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
-from scheduler.core import outside
 from scheduler.operating import NOT_LEADING, AgentOperator, to_answer, to_call
 from swath.domain.attempts import AttemptReport
-from swath.domain.changes import ChangeAttempt, ObserveAgentWish, ObserveFrameworkWish
+from swath.domain.changes import ObserveAgentWish
 from swath.domain.retries import Cause
-from swath.domain.states import AttemptState, Desired, JobState, TaskState
-from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, Wishes
+from swath.domain.states import AttemptState, Desired, JobState
+from swath.domain.wishes import AgentMode, AgentWish, Wishes
 from swath.wire.channel import CallResult, Outcome
 from tests.scheduler.world import World, a_job
 
@@ -26,21 +25,6 @@ def want(world: World, mode: AgentMode, rev: int = 1, agent: str = "a1", **more:
     wish = AgentWish(agent_id=agent, mode=mode, rev=rev, **more)
     world.happen(ev.WishesSeen(wishes=Wishes(agents=(wish,))))
     return wish
-
-
-def desire(world: World, desire: FrameworkDesire, rev: int = 1) -> FrameworkWish:
-    """An operator wants something of the framework."""
-    wish = FrameworkWish(desire=desire, rev=rev)
-    world.happen(ev.WishesSeen(wishes=Wishes(framework=wish)))
-    return wish
-
-
-def written(world: World, kind: type) -> list[Any]:
-    """The changes of a kind in the last turn."""
-    return [change for change in world.changes if isinstance(change, kind)]
-
-
-# Agents
 
 
 def test_m32_nothing_is_launched_on_a_cordoned_agent_and_what_runs_runs_on():
@@ -109,12 +93,12 @@ def test_m32_where_mesos_refuses_to_drain_we_end_our_own_tasks():
     world.happen(ev.Operated(agent_id="a1", rev=1, problem="Mesos answered 403: no", refused=True))
     assert world.lately(fx.Kill) == [fx.Kill(task_id=attempt_id, agent_id="a1")]
     said = ObserveAgentWish(agent_id="a1", rev=0, message="Mesos answered 403: no")
-    assert written(world, ObserveAgentWish) == [said], "it is not done before our tasks have ended"
+    assert world.written(ObserveAgentWish) == [said], "it is not done before our tasks have ended"
     world.say(attempt_id, "KILLED").advance(2).offer(agent="a2")
     assert world.details(attempt_id)["cause"] is Cause.DRAINED
     assert len(world.launched()) == 2
     world.happen(ev.Operated(agent_id="a1", rev=1, problem="Mesos answered 403: no", refused=True))
-    assert written(world, ObserveAgentWish) == [replace(said, rev=1)]
+    assert world.written(ObserveAgentWish) == [replace(said, rev=1)]
 
 
 def test_m32_a_drain_that_mesos_refused_goes_on_with_the_next_scheduler():
@@ -150,7 +134,7 @@ def test_m32_a_wish_that_did_not_arrive_is_told_again_later_and_later_and_after_
     want(world, AgentMode.CORDONED)
     for wait_s in (1, 2, 4):
         world.happen(ev.Operated(agent_id="a1", rev=1, problem="time-out"))
-        assert written(world, ObserveAgentWish) == []
+        assert world.written(ObserveAgentWish) == []
         world.advance(wait_s - 0.1)
         asked = len(world.called(fx.Operate))
         world.advance(0.2)
@@ -158,7 +142,7 @@ def test_m32_a_wish_that_did_not_arrive_is_told_again_later_and_later_and_after_
     world.happen(ev.Disconnected(reason="cut")).subscribe()
     assert len(world.lately(fx.Operate)) == 1
     world.happen(ev.Operated(agent_id="a1", rev=1))
-    assert written(world, ObserveAgentWish) == [ObserveAgentWish(agent_id="a1", rev=1)]
+    assert world.written(ObserveAgentWish) == [ObserveAgentWish(agent_id="a1", rev=1)]
 
 
 def test_m32_an_answer_to_an_earlier_wish_changes_nothing():
@@ -167,9 +151,9 @@ def test_m32_an_answer_to_an_earlier_wish_changes_nothing():
     want(world, AgentMode.DRAINED)
     want(world, AgentMode.ACTIVE, rev=2)
     world.happen(ev.Operated(agent_id="a1", rev=1))
-    assert written(world, ObserveAgentWish) == []
+    assert world.written(ObserveAgentWish) == []
     world.happen(ev.Operated(agent_id="a1", rev=2))
-    assert written(world, ObserveAgentWish) == [ObserveAgentWish(agent_id="a1", rev=2)]
+    assert world.written(ObserveAgentWish) == [ObserveAgentWish(agent_id="a1", rev=2)]
 
 
 def test_m32_a_cordon_outlives_the_scheduler():
@@ -289,130 +273,3 @@ def test_m06_a_former_leader_has_nothing_done_by_the_operator_api():
     operator.stop()
     assert (first.problem, first.refused, second.problem) == (NOT_LEADING, False, None)
     assert len(heard) == 1
-
-
-# The framework
-
-
-def test_m04_a_teardown_is_made_only_on_an_operators_wish_and_leaves_mesos():
-    """The attempts are LOST for free, the framework id is forgotten, and the core stops to begin anew outside."""
-    world = World()
-    attempt_id = world.running(a_job(size=3, retry={"max_attempts": 1}))
-    assert world.called(fx.Teardown) == []
-    desire(world, FrameworkDesire.TEARDOWN)
-    assert len(world.lately(fx.Teardown)) == 1
-    world.offer(agent="a2")
-    assert all(attempt.agent_id == "a1" for attempt in world.launched()), "nothing is launched to be killed"
-    world.happen(ev.TornDown())
-    assert world.attempt(attempt_id).state is AttemptState.LOST
-    assert world.store.framework_id is None
-    assert written(world, ObserveFrameworkWish) == [ObserveFrameworkWish(rev=1, torn_down=True)]
-    assert world.lately(fx.Stop)[0].kind is fx.StopKind.ANEW
-    assert world.task().state is TaskState.PENDING
-    assert world.task().failures == 0
-
-
-def test_m04_the_end_of_very_many_attempts_is_written_by_slices():
-    """5,000 attempts are three transactions; the id is forgotten with the last, so that a crash before it repeats the rest."""
-    world = World().subscribe().submit(a_job(size=5000, cpus=0.001, mem=1))
-    for agent in ("a1", "a2", "a3", "a4", "a5"):
-        world.offer(agent, cpus=8)
-    desire(world, FrameworkDesire.TEARDOWN)
-    slices = []
-    world.happen(ev.TornDown())
-    while lost := written(world, ChangeAttempt):
-        slices.append(len(lost))
-        assert (world.store.framework_id is None) == (sum(slices) == 5000)
-        world.happen()
-    assert slices == [2000, 2000, 1000]
-
-
-def test_m04_a_teardown_that_was_not_taken_is_sent_again():
-    """After a while, and after each subscription."""
-    world = World().subscribe()
-    desire(world, FrameworkDesire.TEARDOWN)
-    world.advance(11)
-    assert len(world.called(fx.Teardown)) == 2
-    world.happen(ev.Disconnected(reason="cut")).advance(60)
-    assert len(world.called(fx.Teardown)) == 2
-    world.subscribe()
-    assert len(world.called(fx.Teardown)) == 3
-
-
-def test_m04_a_teardown_whose_scheduler_died_is_known_by_the_masters_word():
-    """The next one subscribes, hears that the framework is gone, and writes down what the operator wanted."""
-    world = World()
-    world.running()
-    wish = desire(world, FrameworkDesire.TEARDOWN)
-    world.restart().happen(ev.WishesSeen(wishes=Wishes(framework=wish)))
-    world.happen(ev.MasterError(message="Framework has been removed"))
-    assert written(world, ObserveFrameworkWish) == [ObserveFrameworkWish(rev=1, torn_down=True)]
-    assert world.lately(fx.Stop)[0].kind is fx.StopKind.ANEW
-
-
-def test_m04_outside_of_mesos_jobs_are_taken_in_and_wait_with_a_reason():
-    """Nothing is launched until a RESET, which takes effect at once, for there is nothing to tear down."""
-    world = World()
-    world.store.framework_wish = FrameworkWish(desire=FrameworkDesire.TEARDOWN, rev=1, observed_rev=1, torn_down=True)
-    world.restart().submit(a_job()).advance(1)
-    assert world.job().wait_reason == outside.TORN_DOWN
-    desire(world, FrameworkDesire.RESET, rev=2)
-    assert written(world, ObserveFrameworkWish) == [ObserveFrameworkWish(rev=2, torn_down=False)]
-    assert world.lately(fx.Stop)[0].kind is fx.StopKind.ANEW
-    assert world.called(fx.Teardown) == []
-
-
-def test_m05_a_reset_tears_down_what_the_master_still_knows():
-    """Under another id nobody could end what runs under the old one."""
-    world = World()
-    world.running()
-    desire(world, FrameworkDesire.RESET)
-    assert len(world.lately(fx.Teardown)) == 1
-    world.happen(ev.TornDown())
-    assert written(world, ObserveFrameworkWish) == [ObserveFrameworkWish(rev=1, torn_down=False)]
-    assert world.store.framework_id is None
-
-
-def test_m05_a_removed_framework_waits_for_its_operator():
-    """The id is kept until somebody decides; jobs say why they wait; a RESET forgets it."""
-    world = World()
-    attempt_id = world.running()
-    world.happen(ev.MasterError(message="Framework has been removed"))
-    assert world.lately(fx.Stop)[0].kind is fx.StopKind.REMOVED
-    assert world.store.framework_id == "f1"
-    world.restart(removed="f1").submit(a_job("j2")).advance(1)
-    assert world.job("j2").wait_reason == outside.REMOVED
-    assert world.store.status is not None
-    assert (world.store.status.connected, world.store.status.data["outside"]) == (False, outside.REMOVED)
-    desire(world, FrameworkDesire.RESET)
-    assert world.store.framework_id is None
-    assert world.attempt(attempt_id).state is AttemptState.LOST
-
-
-def test_m05_a_removal_says_nothing_of_the_framework_that_came_after_it():
-    """Another scheduler led when the operator decided; this one leads again, and the new framework is not outside."""
-    world = World()
-    world.running()
-    world.happen(ev.MasterError(message="Framework has been removed"))
-    gone = world.lately(fx.Stop)[0].framework_id
-    world.store.framework_id = "f2"
-    world.restart(removed=gone)
-    assert world.core.state.outside is None
-
-
-def test_m05_registering_anew_by_policy_asks_nobody():
-    """SWATH_REGISTER_ANEW=1."""
-    world = World(register_anew=True)
-    attempt_id = world.running()
-    world.happen(ev.MasterError(message="Framework has been removed"))
-    assert world.lately(fx.Stop)[0].kind is fx.StopKind.ANEW
-    assert world.store.framework_id is None
-    assert world.attempt(attempt_id).state is AttemptState.LOST
-
-
-def test_m05_a_wish_seen_twice_is_carried_out_once():
-    """The database is read at every notification."""
-    world = World().subscribe()
-    wish = desire(world, FrameworkDesire.TEARDOWN)
-    world.happen(ev.WishesSeen(wishes=Wishes(framework=wish)))
-    assert len(world.called(fx.Teardown)) == 1

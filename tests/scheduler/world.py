@@ -217,6 +217,10 @@ class World:
         """The calls of a kind in the last turn."""
         return [call for call in self.recent if isinstance(call, kind)]
 
+    def written(self, kind: type[Any]) -> list[Any]:
+        """The changes of a kind in the last turn."""
+        return [change for change in self.changes if isinstance(change, kind)]
+
     def launched(self) -> list[Attempt]:
         """Every attempt that an ACCEPT carried, in order."""
         return [launch.attempt for accept in self.called(fx.Accept) for launch in accept.launches]

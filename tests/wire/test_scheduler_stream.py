@@ -213,7 +213,7 @@ def test_m04_stopping_says_nothing_to_mesos(cluster):
     assert driver.call(KILL).outcome is Outcome.NOT_CONNECTED
 
 
-def test_a_new_id_and_suppressed_roles_go_into_the_next_subscribe(cluster):
+def test_m01_a_known_id_and_suppressed_roles_go_into_the_next_subscribe(cluster):
     """What the consumer sets, also None to register anew."""
     standin, driver, recorder = cluster(hold(SUBSCRIBED))
     recorder.until("SUBSCRIBED")
