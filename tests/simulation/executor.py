@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,8 @@ class SimExecutor:
         self._give_up_us = self.world.timeline.now_us + int(RECOVERY_S * 1e6)
         self._sending = self._shut_down = False
         self._plan(self._random.uniform(0.2, 3.0), "subscribes", self._subscribe)
-        self._plan(TICK_S, "ticks", self._tick)
+        self._tick_s = self.world.timeline.now + TICK_S
+        self._ticking = self._plan(TICK_S, "ticks", self._tick)
 
     def __str__(self) -> str:
         return f"executor {self.container_id} of {self.host.agent_id}"
@@ -143,8 +145,15 @@ class SimExecutor:
 
     def _tick(self) -> None:
         self._perform(self._core.on_tick(self._moment()))
-        delay_s = self._core.next_tick_s(self._moment())
-        self._plan(max(TICK_S, delay_s), "ticks", self._tick)
+        self._tick_s = math.inf
+        self._plan_tick()
+
+    def _plan_tick(self) -> None:
+        """An idle one looks rarely; what it is given to do brings the next look forward."""
+        delay_s = max(TICK_S, self._core.next_tick_s(self._moment()))
+        if (at_s := self.world.timeline.now + delay_s) < self._tick_s:
+            self._ticking.cancel()
+            self._tick_s, self._ticking = at_s, self._plan(delay_s, "ticks", self._tick)
 
     # The agent
 
@@ -204,6 +213,7 @@ class SimExecutor:
     def _handle(self, event: Event) -> None:
         if self.alive:
             self._perform(self._core.handle(event, self._moment()))
+            self._plan_tick()
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:

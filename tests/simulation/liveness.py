@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 START_S = 120.0  # for a task to start that fits on an agent
-DRAIN_S = 300.0  # for an agent to run nothing more: what is deaf to SIGTERM takes its time
+DRAIN_S = 120.0  # for an agent to run nothing more: a kill is repeated at least that often
 BAD_ENDS = 3  # in a row, and the scheduler lets an agent rest
 
 _ON_THE_WIRE = ("event", "call", "answer", "refused")  # mishaps after which it may take a while
