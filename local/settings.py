@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ Json = dict[str, Any]
 _MIB = 1024 * 1024
 _KEPT_MEM = 1024  # MiB that stay with the operating system, as Mesos leaves
 PORTS = (31000, 32000)
+LARGEST_PORT = 65535
 _RANGES = re.compile(r"\[\d+-\d+(,\d+-\d+)*\]")
 
 
@@ -100,8 +102,8 @@ def check(settings: Settings) -> Sequence[str]:
     problems = []
     if min(settings.agents, settings.simulated_agents) < 0 or settings.agents + settings.simulated_agents < 1:
         problems.append("--agents, or --agents and --simulated-agents together, must be at least 1")
-    if settings.task_s < 0:
-        problems.append("--task-seconds must not be negative")
+    if not 0 <= settings.task_s < math.inf:
+        problems.append("--task-seconds must be a number, 0 or more")
     if settings.allocation_interval_s <= 0:
         problems.append("--allocation-interval must be positive")
     if settings.ping_timeout_s < 0:
@@ -114,6 +116,10 @@ def check(settings: Settings) -> Sequence[str]:
         problems.append("--offer-timeout must be positive")
     for name in ("cpus", "mem", "disk"):
         amount = getattr(settings, name)
-        if amount is not None and amount < 0:
-            problems.append(f"--{name} must not be negative")
+        if amount is not None and not 0 <= amount < math.inf:
+            problems.append(f"--{name} must be a number, 0 or more")
+    last = settings.agent_port + max(0, settings.agents - 1)
+    for name, ports in (("port", (settings.port,)), ("agent-port", (settings.agent_port, last))):
+        if min(ports) < 0 or max(ports) > LARGEST_PORT:
+            problems.append(f"--{name} must be between 0 and {LARGEST_PORT}, those of further agents included")
     return problems

@@ -22,10 +22,12 @@ def agree(explanation: Iterable[str], *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter(
-            "nothing has been done: say that it may be, for nobody is here to be asked", param_hint="--yes"
-        )
-    if not typer.confirm("Do it?", err=True):
+        raise typer.BadParameter("nothing has been done: this is no terminal, so it has to be said", param_hint="--yes")
+    try:
+        agreed = typer.confirm("Do it?", err=True)
+    except typer.Abort:  # Ctrl-D; Ctrl-C comes as the same
+        agreed = False
+    if not agreed:
         say("nothing has been done")
         raise typer.Exit(Exit.REFUSED)
 

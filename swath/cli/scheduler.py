@@ -13,6 +13,7 @@ from swath.cli.console import print_fields, print_json, say, when
 from swath.cli.options import AsJson, open_client
 from swath.client import Client
 from swath.documents import Running, Scheduler
+from swath.domain.errors import ConflictError
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -100,10 +101,16 @@ def _end(
     """Ask for the end of the framework that was just shown: should it be another by then, the API refuses."""
     with open_client() as client:
         found = client.scheduler()
+        if found["torn_down"] and ask is Client.tear_down:
+            raise ConflictError(
+                "the framework has left Mesos already: `swath scheduler reset-framework` lets it begin anew"
+            )
         agree(explain(found), yes=yes)
         answer = ask(client, found["framework_id"])
-        remark_on_health(client)
+        if not found["torn_down"]:
+            remark_on_health(client)
     if as_json:
         print_json(answer)
     else:
-        say(f"framework {found['framework_id']} {what}; `swath scheduler status` shows when it is done")
+        name = f"framework {found['framework_id']}" if found["framework_id"] else "the framework that has left"
+        say(f"{name} {what}; `swath scheduler status` shows when it is done")

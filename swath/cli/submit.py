@@ -56,7 +56,10 @@ def submit(
     unreachable_wait: Annotated[
         float | None,
         typer.Option(
-            help="Seconds until an attempt whose agent is silent is replaced (300).", min=0, rich_help_panel=_RULES
+            help="Seconds until an attempt whose agent is silent is replaced (300).",
+            min=0,
+            max=604_800,
+            rich_help_panel=_RULES,
         ),
     ] = None,
     constraint: Annotated[
