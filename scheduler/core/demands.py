@@ -72,8 +72,8 @@ def demands_of(job: Job) -> list[Demand]:
         mem = job.memory_of(index)
         sizes[mem] = sizes.get(mem, 0) + 1
     base, expected_s = job.record.resources, maintenance.expected_s(job)
-    if job.pending:
-        sizes[base.mem] = sizes.get(base.mem, 0) + job.pending.count
+    if job.fresh:
+        sizes[base.mem] = sizes.get(base.mem, 0) + job.fresh
     return [
         Demand(
             job=job.id,

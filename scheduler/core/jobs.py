@@ -150,8 +150,7 @@ def _end_waiting(turn: Turn, job: Job, state: TaskState, *, cause: Cause, messag
 
 def _retry(turn: Turn, job: Job, failed: Iterable[PutTask]) -> None:
     """Have another go at the tasks that have failed; their count of failures begins anew."""
-    # Tasks without a row wait, or have failed, all together: these have failed where nothing waits.
-    rowless = 0 if job.counts.pending else job.pending.count
+    rowless = job.pending.count - job.fresh  # tasks without a row that have failed, all together, at the deadline
     job.counts = job.counts.moved(TaskState.FAILED, TaskState.PENDING, rowless)
     for task in failed:
         again = replace(task, state=TaskState.PENDING, failures=0, free_retries=0, retry_at=turn.now, ended_at=None)

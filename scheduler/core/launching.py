@@ -135,7 +135,7 @@ def _take(job: Job, mem: int, count: int) -> list[int]:
             again.append(index)
     for index in again:
         del job.due[index]
-    if mem != job.record.resources.mem:
+    if mem != job.record.resources.mem or not job.fresh:
         return again
     fresh, job.pending = job.pending.take(count - len(again))
     return again + fresh

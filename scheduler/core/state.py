@@ -76,7 +76,16 @@ class Job:
         """Tasks that could start now, resources and max_running aside."""
         if self.desired is Desired.CANCELLED or self.held_until is not None or not self.counts.pending:
             return 0  # what was cancelled or came too late without ever having a row is in `pending` still
-        return self.pending.count + len(self.due)
+        return self.fresh + len(self.due)
+
+    @property
+    def fresh(self) -> int:
+        """Tasks without a row that wait: all of them, or none, after they were ended together.
+
+        A deadline that has passed by one scheduler's clock may lie ahead by the next one's: the counts say what holds.
+        """
+        waiting_rows = len(self.tasks) - self.counts.active
+        return self.pending.count if self.counts.pending > waiting_rows else 0
 
     @property
     def room(self) -> int | None:

@@ -278,6 +278,23 @@ def test_a_deadline_fails_what_waits_and_lets_run_what_runs():
     world.store.check_counts()
 
 
+def test_tasks_that_a_deadline_ended_stay_ended_for_a_scheduler_whose_clock_is_behind():
+    """What failed unlaunched at the deadline is not launched by the next leader, for whom it lies ahead, until a retry."""
+    world = World()
+    late = (NOON + timedelta(seconds=60)).isoformat()
+    attempt_id = world.running(a_job(size=5, max_running=1, deadline=late, retry={"backoff_s": 1}))
+    world.advance(61)
+    assert world.job().counts.failed == 4
+    world.now = NOON + timedelta(seconds=30)
+    world.restart().subscribe().say(attempt_id, "FAILED").advance(2).offer()
+    assert [attempt.task_index for attempt in world.launched()] == [0, 0]
+    world.store.check_counts()
+    again = world.launched()[-1].id
+    world.say(again, "FINISHED").desire("j1", retry_rev=1).offer()
+    assert world.launched()[-1].task_index == 1
+    world.store.check_counts()
+
+
 def test_a_waiting_job_says_why():
     """The sentence has the numbers, first with the agents' totals from the master's list."""
     world = World().subscribe().submit(a_job(mem=64 * 1024)).offer(mem=48 * 1024 + 128).advance(1)
