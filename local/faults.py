@@ -21,7 +21,7 @@ from local.fault_plan import Fault, Plan
 
 Json = dict[str, Any]
 
-REORDER_S = 0.5  # after which an event that was to be overtaken comes anyway
+REORDER_S = 2.0  # after which an event that was to be overtaken comes anyway
 _ON_EVENTS = frozenset({"drop", "duplicate", "delay", "reorder"})
 _ON_CALLS = frozenset({"refuse", "redirect_loop", "lose_call"})
 _ON_UPDATES = frozenset({"lose_update", "repeat_update"})
