@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.fault_plan import KINDS, Fault, PlanError, draw_plan, parse_plan
-from local.faults import Faults, Instead
+from local.faults import REORDER_S, Faults, Instead
 
 HEARTBEAT = {"type": "HEARTBEAT"}
 UPDATE = {"type": "UPDATE", "update": {}}
@@ -144,9 +144,9 @@ def test_a_reordered_event_is_overtaken_by_the_next():
     assert faults.on_event(UPDATE, 1.0) == []
     assert faults.on_event(HEARTBEAT, 1.1) == [(1.1, HEARTBEAT), (1.1, UPDATE)]
     assert faults.on_event(UPDATE, 2.0) == []
-    assert faults.next_at == 2.5
-    assert faults.take_held(2.4) == []
-    assert faults.take_held(2.5) == [(2.5, UPDATE)]
+    assert faults.next_at == 2.0 + REORDER_S
+    assert faults.take_held(1.9 + REORDER_S) == []
+    assert faults.take_held(2.0 + REORDER_S) == [(2.0 + REORDER_S, UPDATE)]
 
 
 def test_calls_are_refused_lost_or_redirected():
