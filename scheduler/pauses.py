@@ -21,6 +21,13 @@ class Pauses:
         self.cut_off_s = cut_off_s
         self._first_cut_off_s = cut_off_s
         self._failures = 0
+        self._epoch: int | None = None  # in which this process led last
+
+    def on_leading(self, epoch: int | None) -> None:
+        """Whoever has led in between has asked the master anew: what this process heard of its framework may be over."""
+        if self._epoch is None or epoch != self._epoch + 1:
+            self.removed = None
+        self._epoch = epoch
 
     def on_stopped(self, stop: Stop, lived_s: float) -> float:
         """REMOVED: this process goes on outside of Mesos, until an operator decides. ANEW: one has decided. FAILED OVER:

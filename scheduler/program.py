@@ -131,6 +131,7 @@ class Scheduler:
         inbox = self._inbox = Inbox()
         store = SchedulerStore(self._database)
         settings = self._settings.make_core_settings()
+        self._pauses.on_leading(self._lease.epoch)
 
         def load() -> Core:
             return Core.load(store.load(), settings, make_id=_make_id, now=_now(), removed=self._pauses.removed)

@@ -24,6 +24,17 @@ def test_a_failed_over_framework_is_not_fought_for():
     assert (pauses.on_stopped(Stop(kind=StopKind.ANEW, message=""), 1.0), pauses.removed) == (0.0, None)
 
 
+def test_m05_a_removal_is_forgotten_once_another_has_led():
+    """A new master may have taken the framework back since: whoever led subscribed, and attempts of it may run."""
+    pauses = Pauses(60.0)
+    pauses.on_leading(4)
+    pauses.on_stopped(Stop(kind=StopKind.REMOVED, message="Framework has been removed", framework_id="f1"), 1.0)
+    pauses.on_leading(5)
+    assert pauses.removed == "f1"
+    pauses.on_leading(7)
+    assert pauses.removed is None
+
+
 def test_a_scheduler_that_finds_no_master_lets_go_less_often_each_time():
     """As at first once it had been subscribed in between."""
     pauses = Pauses(60.0)

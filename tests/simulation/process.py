@@ -253,6 +253,7 @@ class SchedulerProcess:
     def _lead(self) -> None:
         """scheduler.program.Scheduler._lead."""
         self.epoch = self._lease.epoch
+        self._pauses.on_leading(self.epoch)
         self._inbox = SimInbox(self)
         if self._stopping:
             return
