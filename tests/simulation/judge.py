@@ -156,7 +156,10 @@ class Judge:
     def _check_job_state(self, job: ChangeJob) -> None:
         record = self._world.database.jobs[job.job_id]
         before, rev = self._job_states.get(job.job_id, (JobState.PENDING, 0))
-        self._job_states[job.job_id] = (job.state, record.retry_rev)
+        self._job_states[job.job_id] = (
+            job.state,
+            job.retry_rev_done,
+        )  # a retry may be wished for before it is heard of
         if before in ENDED_JOB and before is not job.state:
             self._check(record.retry_rev > rev, f"job {job.job_id} was {before} and is {job.state}")
 
