@@ -58,7 +58,7 @@ def end(turn: Turn, live: LiveAttempt, state: AttemptState, update: Update, repo
     said = report or _SILENT
     cause = None if state is AttemptState.SUCCEEDED else _find_cause(live, state, update, said)
     message = said.message or update.message
-    live.state = state
+    turn.state.change_attempt(live, state)
     if cause is not None:
         turn.note_of(live.attempt, "info", "attempt_ended", state=state, cause=cause, reason=message)
     _forget(turn, live)

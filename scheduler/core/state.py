@@ -20,6 +20,7 @@ from swath.domain.wishes import AgentWish, FrameworkDesire, FrameworkWish
 from swath.store.rows import JobRecord
 
 _OFFERS_HEARD = 20_000  # ids that a repeated OFFERS event could name
+STARTING = frozenset({AttemptState.LAUNCHING, AttemptState.STAGING})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +122,7 @@ class Use:
 
     resources: Resources = field(default_factory=Resources)  # executors aside
     attempts: int = 0
+    starting: int = 0  # attempts among them that have not come to run: their images and inputs are on the way
 
 
 @dataclass(slots=True)
@@ -250,15 +252,22 @@ class State:
         use = self.uses.setdefault(attempt.agent_id, Use())
         use.resources += attempt.resources
         use.attempts += 1
+        use.starting += attempt.state in STARTING
         return live
+
+    def change_attempt(self, live: LiveAttempt, state: AttemptState) -> None:
+        """Bring a live attempt to its next state; the only way to do so."""
+        self.uses[live.attempt.agent_id].starting += (state in STARTING) - (live.state in STARTING)
+        live.state = state
 
     def remove_attempt(self, attempt: Attempt) -> None:
         """Let go of an attempt that has ended."""
-        del self.attempts[attempt.id]
+        live = self.attempts.pop(attempt.id)
         self.slots.pop(attempt.slot_id, None)
         use = self.uses[attempt.agent_id]
         use.resources -= attempt.resources
         use.attempts -= 1
+        use.starting -= live.state in STARTING
         self._tidy(attempt.agent_id)
 
     def add_agent(self, info: PutAgent) -> Agent:

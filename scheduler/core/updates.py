@@ -55,7 +55,7 @@ def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:
             after, report = AttemptState.FAILED, AttemptReport(cause=Cause.AGENT, message=_UNREADABLE)
         attempts.end(turn, live, after, update, report)
         return
-    live.state = after
+    turn.state.change_attempt(live, after)
     if after is not AttemptState.LAUNCHING:
         turn.state.timers.clear(Kind.LAUNCH, (live.attempt.id, 0))
     if after is not before:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from swath.domain.attempts import AttemptReport
+from swath.domain.resources import Resources
 from swath.domain.states import AttemptState, Desired, Observation, is_terminal
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, Wishes
 from tests.scheduler.world import World, a_job
@@ -51,6 +52,7 @@ def test_m21_no_order_of_events_raises_regresses_an_ended_attempt_or_miscounts(a
     for action in actions:
         _act(world, action)
         _check(world, ended)
+        _check_uses(world)
         if any(isinstance(call, fx.Stop) for call in world.recent):
             world.restart(removed=world.lately(fx.Stop)[0].framework_id).happen()
             _check(world, ended)
@@ -67,6 +69,18 @@ def _check(world: World, ended: dict[str, AttemptState]) -> None:
             assert attempt.task_index not in live
             live.add(attempt.task_index)
     assert world.job().counts.active <= 3
+
+
+def _check_uses(world: World) -> None:
+    """What an agent's attempts take, and how many of them are starting, is what a recount says."""
+    state = world.core.state
+    agents = {live.attempt.agent_id for live in state.attempts.values()}
+    assert set(state.uses) == agents | set(state.agents)
+    for agent_id, use in state.uses.items():
+        here = [live for live in state.attempts.values() if live.attempt.agent_id == agent_id]
+        starting = [live for live in here if live.state in (AttemptState.LAUNCHING, AttemptState.STAGING)]
+        taken = sum((live.attempt.resources for live in here), Resources())
+        assert (use.resources, use.attempts, use.starting) == (taken, len(here), len(starting))
 
 
 def _act(world: World, action: tuple) -> None:
