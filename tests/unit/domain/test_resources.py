@@ -47,3 +47,37 @@ def test_memory_is_rounded_up_and_documents_come_back():
     assert Resources.from_document({"mem": 10.2}).mem == 11
     amount = Resources(cpus_m=1250, mem=10, disk=7, gpus=1)
     assert Resources.from_document(amount.to_document()) == amount
+
+
+def test_ports_and_custom_scalars_count_like_the_rest():
+    """Sums, differences and fits see them; what comes to nothing is gone."""
+    need = Resources.from_document({"cpus": 1, "ports": 2, "custom": {"licences": 1.5}})
+    assert need.amounts() == {"cpus": 1000, "ports": 2, "licences": 1500}
+    assert need + need - need == need
+    assert (need - need) == Resources()
+    assert need.count_in(need.scaled(3)) == 3
+    assert not need.fits_in(Resources(cpus_m=9000, ports=9))
+    assert need.shortfall(Resources(cpus_m=9000)) == "needs 2 ports, there is 0; needs 1.5 licences, there is 0"
+    assert Resources.from_document(need.to_document()) == need == Resources.from_amounts(need.amounts())
+
+
+def test_nothing_fits_where_a_custom_scalar_is_overdrawn():
+    """An amount below zero has room for nothing, whatever is asked for."""
+    assert not Resources().fits_in(Resources(custom=(("licences", -1),)))
+
+
+@pytest.mark.parametrize(
+    ("custom", "path"),
+    [
+        ({"cpus": 1}, "/resources/custom/cpus"),
+        ({"no spaces": 1}, "/resources/custom/no spaces"),
+        ({"x": -1}, "/resources/custom/x"),
+        (["x"], "/resources/custom"),
+        ({f"x{number}": 1 for number in range(21)}, "/resources/custom"),
+    ],
+)
+def test_what_is_no_custom_scalar_is_refused_with_its_path(custom, path):
+    """Names of the plain resources, strange names and strange amounts are not taken."""
+    with pytest.raises(InvalidInputError) as caught:
+        Resources.from_document({"custom": custom})
+    assert caught.value.problems[0].path == path
