@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from swath.domain.constraints import LARGEST_WEIGHT, OPERATORS
 from swath.domain.jobs import DEFAULT_PRIORITY, LARGEST_ARRAY
 from swath.domain.wishes import AgentMode
 
@@ -97,11 +98,24 @@ class ResourcesDocument(Sent):
 
 
 class ConstraintDocument(Sent):
-    """A condition on an attribute of the agent."""
+    """A condition on an attribute of the agent; "hostname", "region" and "zone" name its own where it has no such attribute."""
 
     attribute: Key
-    operator: Line = Field(description="equals or in")
-    value: Label | list[Label]
+    operator: Line = Field(description=", ".join(OPERATORS))
+    value: Label | list[Label] | int | None = Field(
+        default=None,
+        description="of equals a text, of in texts, of like a regular expression that describes the whole value; "
+        "of max_per so many tasks on agents with the same value; of group_by how many values are expected; unique has none",
+    )
+    hard: bool = Field(default=True, description="false: rather so than otherwise")
+
+
+class PreferenceDocument(Sent):
+    """Agents that the tasks would rather run on, such as those beside their data."""
+
+    attribute: Key
+    value: Label
+    weight: float = Field(default=1.0, gt=0, le=LARGEST_WEIGHT, allow_inf_nan=False)
 
 
 class ReactionDocument(Sent):
@@ -153,6 +167,20 @@ class JobDocument(Sent):
     settings: dict[Key, Annotated[str, StringConstraints(max_length=4096)]] = Field(default={}, max_length=MOST_ENTRIES)
     resources: ResourcesDocument = ResourcesDocument()
     constraints: list[ConstraintDocument] = Field(default=[], max_length=MOST_ENTRIES)
+    prefer: list[PreferenceDocument] = Field(default=[], max_length=MOST_ENTRIES)
+    class_: Literal["batch", "interactive"] = Field(
+        default="batch", alias="class", description="interactive: somebody waits for it"
+    )
+    preemptible: bool | None = Field(
+        default=None, description="whether its tasks may be ended for others' sake; batch yes, interactive no"
+    )
+    expected_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=LONGEST_TIMEOUT_S,
+        allow_inf_nan=False,
+        description="how long a task may run, by experience",
+    )
     priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=100, description="larger goes first")
     max_running: int | None = Field(default=None, ge=1, le=LARGEST_ARRAY)
     not_before: Time | None = None

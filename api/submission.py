@@ -11,6 +11,7 @@ from typing import Any
 from api.errors import MOST_ERRORS
 from api.inputs import FileCheck
 from api.schemas import JobDocument
+from swath.domain.constraints import with_own
 from swath.domain.errors import CannotRunError, InvalidInputError, Problem
 from swath.domain.jobs import JobSpec, bind_item, item_at, total_request
 from swath.domain.manifest import Manifest
@@ -18,7 +19,6 @@ from swath.domain.resources import Resources
 from swath.store.api_store import ApiStore
 from swath.store.rows import AgentRow, ImageRow
 
-OPERATORS = ("equals", "in")
 SEEN_WITHIN = timedelta(hours=24)
 MIB = 1024 * 1024
 
@@ -59,7 +59,7 @@ def admit(document: JobDocument, store: ApiStore, files: FileCheck | None, now: 
 
 def _to_spec(document: JobDocument) -> JobSpec:
     """The job as it was said; its items, of which there may be a hundred thousand, are not copied."""
-    said = document.model_dump(mode="json", exclude_unset=True, exclude={"array": {"items"}})
+    said = document.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"array": {"items"}})
     if document.array is not None and document.array.items is not None:
         said["array"]["items"] = document.array.items
     return JobSpec.from_document(said)
@@ -67,11 +67,7 @@ def _to_spec(document: JobDocument) -> JobSpec:
 
 def _check_support(document: JobDocument, now: datetime) -> list[Problem]:
     """What is not supported, and what lies in the past already."""
-    problems = [
-        Problem(f"/constraints/{index}/operator", f"{entry.operator!r} is not supported; use {' or '.join(OPERATORS)}")
-        for index, entry in enumerate(document.constraints)
-        if entry.operator not in OPERATORS
-    ]
+    problems = []
     if document.after:
         problems.append(Problem("/after", "is not supported yet: submit this job once the one before it has ended"))
     if document.deadline is not None and document.deadline <= now:
@@ -171,7 +167,7 @@ def _check_size(spec: JobSpec, request: Resources, agents: Sequence[AgentRow], e
     """Why none of `agents` could take a task beside the executor; nothing where one could, there is none, or it may wait."""
     if spec.may_wait or not agents:
         return []
-    admitting = [agent for agent in agents if all(entry.admits(agent.attributes) for entry in spec.constraints)]
+    admitting = [agent for agent in agents if _admits(spec, agent)]
     if not admitting:
         return [
             Problem("/constraints", "no agent seen in the last 24 hours meets them; may_wait accepts the job anyway")
@@ -187,6 +183,12 @@ def _check_size(spec: JobSpec, request: Resources, agents: Sequence[AgentRow], e
             "/resources", f"exceed every agent seen in the last 24 hours: {reason}; may_wait accepts the job anyway"
         )
     ]
+
+
+def _admits(spec: JobSpec, agent: AgentRow) -> bool:
+    """True when the agent meets the job's hard constraints."""
+    attributes = with_own(agent.attributes, hostname=agent.hostname, region=agent.region, zone=agent.zone)
+    return all(entry.admits(attributes) for entry in spec.constraints)
 
 
 def _room_in(agent: AgentRow, executor: Resources) -> Resources:

@@ -36,9 +36,13 @@ def note_run(job: Job, live: LiveAttempt, now: datetime) -> None:
 
 
 def expected_s(job: Job) -> float:
-    """How long an attempt may run: half as long again as the longest so far; before there is one, as long as it is let."""
+    """How long an attempt may run: half as long again as the longest so far; before there is one, as its job expects, or as
+    long as it is let.
+    """
     allowed = timeout_s(job.record)
-    return allowed if job.longest_run_s is None else min(allowed, _MARGIN * job.longest_run_s)
+    if job.longest_run_s is not None:
+        return min(allowed, _MARGIN * job.longest_run_s)
+    return min(allowed, job.record.spec.expected_s or allowed)
 
 
 def closes_in_s(info: PutAgent, now: datetime) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from swath.cli.options import parse_pair
 from swath.domain.errors import InvalidInputError
 
+_WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 _SIZES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
 
 
@@ -155,9 +157,38 @@ def parse_size(text: str) -> float:
         raise InvalidInputError.at("/resources", f"must look like 2048, 512M or 2G, is {text!r}") from None
 
 
+_OPERATED = re.compile(r"([^\s=]+)\s+(in|like|unique|group_by|max_per)(?:\s+(.*))?", re.DOTALL)
+
+
 def parse_constraint(word: str) -> dict[str, Any]:
-    """ATTRIBUTE=VALUE, or ATTRIBUTE=VALUE,VALUE for any of several."""
-    name, value = parse_pair(word, "/constraints")
+    """ATTRIBUTE=VALUE, ATTRIBUTE=VALUE,VALUE for any of several, or ATTRIBUTE OPERATOR [VALUE]; soft with a `~` before it."""
+    soft = {"hard": False} if word.startswith("~") else {}
+    text = word.removeprefix("~").strip()
+    if found := _OPERATED.fullmatch(text):
+        name, operator, value = found.groups()
+        return {"attribute": name, "operator": operator} | _to_operand(operator, value) | soft
+    name, value = parse_pair(text, "/constraints")
     if "," in value:
-        return {"attribute": name, "operator": "in", "value": value.split(",")}
-    return {"attribute": name, "operator": "equals", "value": value}
+        return {"attribute": name, "operator": "in", "value": value.split(",")} | soft
+    return {"attribute": name, "operator": "equals", "value": value} | soft
+
+
+def _to_operand(operator: str, text: str | None) -> dict[str, Any]:
+    """The value of an operator, as a field of the document; none where there is no text. The API judges what it means."""
+    if not text:
+        return {}
+    if operator == "in":
+        return {"value": [part.strip() for part in text.split(",")]}
+    return {"value": int(text) if operator in ("group_by", "max_per") and _WHOLE.fullmatch(text) else text}
+
+
+def parse_preference(word: str) -> dict[str, Any]:
+    """ATTRIBUTE=VALUE, with a weight after a blank: "region=ispra 2"."""
+    name, value = parse_pair(word, "/prefer")
+    value, blank, weight = value.strip().rpartition(" ")
+    if not blank:
+        return {"attribute": name, "value": weight}
+    try:
+        return {"attribute": name, "value": value.strip(), "weight": float(weight)}
+    except ValueError:
+        raise InvalidInputError.at("/prefer", f"must look like region=ispra or region=ispra 2, is {word!r}") from None

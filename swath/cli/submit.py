@@ -16,15 +16,17 @@ from swath.cli.jobdoc import (
     over_values,
     parse_constraint,
     parse_json,
+    parse_preference,
     parse_size,
     parse_words,
     read_text,
 )
-from swath.cli.options import AsJson, JobId, Timeout, open_client, parse_pair, resolve_job
+from swath.cli.options import AsJson, JobId, Timeout, open_client, parse_duration, parse_pair, resolve_job
 from swath.cli.waiting import finish, wait
 from swath.client import Client
 from swath.domain.errors import InvalidInputError
 
+_ONE_A_HOST = {"attribute": "hostname", "operator": "unique"}
 _RESOURCES, _RULES = "Resources of each task", "Placement and retries"
 
 
@@ -63,8 +65,22 @@ def submit(
         ),
     ] = None,
     constraint: Annotated[
-        list[str] | None, typer.Option(help="ATTRIBUTE=VALUE[,VALUE] of the agent.", rich_help_panel=_RULES)
+        list[str] | None,
+        typer.Option(
+            help="`region=a,b`, `host like n.*`, `rack unique`, `rack max_per 2`; ~ soft.", rich_help_panel=_RULES
+        ),
     ] = None,
+    prefer: Annotated[
+        list[str] | None, typer.Option(help="ATTRIBUTE=VALUE [WEIGHT] of agents to use first.", rich_help_panel=_RULES)
+    ] = None,
+    spread_hosts: Annotated[
+        bool, typer.Option("--spread-hosts", help="One task of the job on a host at most.", rich_help_panel=_RULES)
+    ] = False,
+    class_: Annotated[str | None, typer.Option("--class", help="batch, interactive.", rich_help_panel=_RULES)] = None,
+    preemptible: Annotated[
+        bool | None, typer.Option(help="May be ended for others' sake (batch: yes).", rich_help_panel=_RULES)
+    ] = None,
+    expected: Annotated[str | None, typer.Option(help="How long a task runs: 90, 5m.", rich_help_panel=_RULES)] = None,
     not_before: Annotated[str | None, typer.Option(help="RFC 3339 time.", rich_help_panel=_RULES)] = None,
     may_wait: Annotated[
         bool, typer.Option("--may-wait", help="Accept it though no agent is large enough now.", rich_help_panel=_RULES)
@@ -96,7 +112,11 @@ def submit(
         max_running=max_running,
         timeout_s=task_timeout,
         retry=_options(max_attempts=max_attempts, unreachable_s=unreachable_wait),
-        constraints=[parse_constraint(word) for word in constraint or ()],
+        constraints=[parse_constraint(word) for word in constraint or ()] + [_ONE_A_HOST] * spread_hosts,
+        prefer=[parse_preference(word) for word in prefer or ()],
+        preemptible=preemptible,
+        expected_s=None if expected is None else parse_duration(expected, "--expected"),
+        **{"class": class_},
         not_before=not_before,
         may_wait=may_wait or None,
     )

@@ -8,12 +8,15 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from swath.domain.constraints import Constraint as Constraint
+from swath.domain.constraints import Preference, to_constraints, to_preferences
 from swath.domain.errors import InvalidInputError, Problem
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause, Reaction, RetryPolicy
 
 DEFAULT_PRIORITY = 50
 LARGEST_ARRAY = 10_000_000
+BATCH, INTERACTIVE = "batch", "interactive"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,20 +39,6 @@ class ArraySpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Constraint:
-    """A condition on an attribute of the agent."""
-
-    attribute: str
-    operator: str  # "equals" or "in"
-    value: str | tuple[str, ...]
-
-    def admits(self, attributes: Mapping[str, str]) -> bool:
-        """True when an agent with `attributes` may run the job."""
-        wanted = (self.value,) if isinstance(self.value, str) else self.value
-        return attributes.get(self.attribute) in wanted
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class JobSpec:
     """A job as it was submitted. `to_document` gives the document back; only what was said is in it."""
 
@@ -64,6 +53,10 @@ class JobSpec:
     settings: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, float] = field(default_factory=dict)  # what the job asks for beyond the manifest
     constraints: tuple[Constraint, ...] = ()
+    prefer: tuple[Preference, ...] = ()  # where a task would rather run, such as beside its data
+    job_class: str = BATCH  # or INTERACTIVE: somebody waits for it
+    preemptible: bool = True  # its tasks may be ended for others' sake, and are tried again for free
+    expected_s: float | None = None  # how long a task is expected to run, before there is experience
     priority: int = DEFAULT_PRIORITY  # 0 to 100, larger first
     max_running: int | None = None  # at most so many tasks at a time
     not_before: datetime | None = None
@@ -86,12 +79,16 @@ class JobSpec:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> JobSpec:
         """The job of a document whose fields have the right types (the api's schema sees to that)."""
-        known: dict[str, Any] = {name: document[name] for name in _PLAIN if document.get(name) is not None}
+        job_class = document.get("class") or BATCH
+        known: dict[str, Any] = {"preemptible": job_class == BATCH}
+        known |= {name: document[name] for name in _PLAIN if document.get(name) is not None}
         return cls(
             **known,
             name=document.get("name") or document["image"].split(":")[0],
             array=_to_array(document["array"]) if document.get("array") else None,
-            constraints=tuple(map(_to_constraint, document.get("constraints") or ())),
+            job_class=job_class,
+            constraints=to_constraints(document.get("constraints") or ()),
+            prefer=to_preferences(document.get("prefer") or ()),
             not_before=_to_time(document.get("not_before")),
             deadline=_to_time(document.get("deadline")),
             retry=_to_policy(document.get("retry") or {}),
@@ -101,7 +98,7 @@ class JobSpec:
 
 _PLAIN = (
     *("image", "project", "inputs", "parameters", "settings", "resources", "priority"),
-    *("max_running", "timeout_s", "labels", "may_wait"),
+    *("max_running", "timeout_s", "labels", "may_wait", "preemptible", "expected_s"),
 )
 
 
@@ -171,15 +168,6 @@ def _to_array(document: Mapping[str, Any]) -> ArraySpec:
             f"/array/{given[0]}", f"must have 1 to {LARGEST_ARRAY:,} elements, has {array.size:,}"
         )
     return array
-
-
-def _to_constraint(document: Mapping[str, Any]) -> Constraint:
-    value = document["value"]
-    return Constraint(
-        attribute=document["attribute"],
-        operator=document["operator"],
-        value=value if isinstance(value, str) else tuple(value),
-    )
 
 
 def _to_time(value: str | datetime | None) -> datetime | None:

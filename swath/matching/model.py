@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from swath.domain.jobs import Constraint
+from swath.domain.constraints import Constraint
 from swath.domain.resources import Resources
 from swath.matching.reasons import Reason, Shut
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from swath.domain.jobs import Constraint
+from swath.domain.constraints import Constraint
 
 RESOURCE_NAMES = ("cpus", "memory", "disk", "gpus")  # the matcher's columns, in the order of Resources.as_tuple()
 
@@ -52,9 +52,21 @@ class NoSuchAgent:
     hopeless = True
 
     def __str__(self) -> str:
-        value = self.constraint.value
-        wanted = f"= {value}" if isinstance(value, str) else f"in {', '.join(value)}"
-        return f"needs an agent with {self.constraint.attribute} {wanted}; none of {to_agents(self.agents)} has it"
+        return f"needs an agent with {_to_wish(self.constraint)}; none of {to_agents(self.agents)} has it"
+
+
+def _to_wish(constraint: Constraint) -> str:
+    """What an agent must have, in words that follow "with": "rack in 1, 2", "hostname like node-.*", "an attribute rack"."""
+    value = constraint.value
+    match constraint.operator:
+        case "equals":
+            return f"{constraint.attribute} = {value}"
+        case "in":
+            return f"{constraint.attribute} in {', '.join(value) if isinstance(value, tuple) else value}"
+        case "like":
+            return f"{constraint.attribute} like {value}"
+        case _:
+            return f"an attribute {constraint.attribute}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,14 +27,13 @@ def test_an_unknown_image_is_refused_with_those_that_are_known(shared_api: Api) 
 
 
 def test_everything_wrong_is_told_in_one_answer(shared_api: Api, scene_file: str) -> None:
-    """Inputs, parameters, settings, operators and time together."""
+    """Inputs, parameters, settings and time together."""
     problems = shared_api.refusal(
         {
             "image": "ndvi",
             "inputs": {"SCENES": {"href": scene_file}},
             "parameters": {"INDX": "NDVI", "STEP": "one"},
             "settings": {"KEY": "x"},
-            "constraints": [{"attribute": "region", "operator": "like", "value": "a"}],
             "after": [{"job": "x"}],
             "deadline": "2020-01-01T00:00:00Z",
         }
@@ -45,7 +44,6 @@ def test_everything_wrong_is_told_in_one_answer(shared_api: Api, scene_file: str
         "/parameters/INDX": "is unknown to the image",
         "/parameters/STEP": "must be of type integer",
         "/settings/KEY": "is unknown to the image, which takes none",
-        "/constraints/0/operator": "'like' is not supported",
         "/after": "is not supported yet",
         "/deadline": "has passed",
     }
@@ -169,6 +167,40 @@ def test_a_constraint_that_no_agent_meets_is_refused(api: Api, scene: Scene, sce
     there = [{"attribute": "rack", "operator": "equals", "value": "2"}]
     api.submit(**document, constraints=here)
     assert "no agent" in api.refusal({**document, "constraints": there})["/constraints"]
+
+
+def test_what_is_no_constraint_is_refused_where_it_stands(shared_api: Api) -> None:
+    """An operator that nobody knows, a value that it does not take, a pattern that is none."""
+    wrong = [("rack", "unlike", "x"), ("rack", "max_per", "x"), ("rack", "like", "(a"), ("rack", "unique", None)]
+    rules = [{"attribute": name, "operator": operator, "value": value} for name, operator, value in wrong]
+    problems = shared_api.refusal({"image": "ndvi", "constraints": rules})
+    assert set(problems) == {"/constraints/0/operator", "/constraints/1/value", "/constraints/2/value"}
+
+
+def test_an_agents_own_names_count_as_attributes(api: Api, scene: Scene, scene_file: str) -> None:
+    """Its host name, region and zone; a soft constraint refuses nothing, and one that spreads asks for the attribute."""
+    scene.apply(an_agent("a", region="eu-south", zone="a"))
+    document = {"image": "ndvi", "inputs": {"SCENE": {"href": scene_file}}}
+    here = {"attribute": "region", "operator": "like", "value": "eu-.*"}
+    hosts = {"attribute": "hostname", "operator": "unique"}
+    there = {"attribute": "zone", "operator": "equals", "value": "b"}
+    api.submit(**document, constraints=[here, hosts, {**there, "hard": False}])
+    for rule in (there, {"attribute": "rack", "operator": "max_per", "value": 2}):
+        assert "no agent" in api.refusal({**document, "constraints": [rule]})["/constraints"]
+
+
+def test_a_job_says_its_class_and_where_it_would_rather_run(api: Api, scene_file: str) -> None:
+    """What was said comes back, under the names under which it was said."""
+    said = {
+        "class": "interactive",
+        "preemptible": True,
+        "expected_s": 90,
+        "prefer": [{"attribute": "region", "value": "eu-south", "weight": 2}],
+    }
+    job = api.submit(image="ndvi", inputs={"SCENE": {"href": scene_file}}, **said)
+    assert {name: job["spec"][name] for name in said} == said
+    wrong = {"class": "slow", "expected_s": 0, "prefer": [{"attribute": "a", "value": "b", "weight": -1}]}
+    assert set(api.refusal({"image": "ndvi", **wrong})) == {"/class", "/expected_s", "/prefer/0/weight"}
 
 
 def test_inputs_count_into_what_is_asked_for(api: Api, scene: Scene, tmp_path: Path) -> None:

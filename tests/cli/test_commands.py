@@ -108,6 +108,27 @@ def test_submit_sends_what_the_words_say(api: StandIn, swath: Swath, tmp_path: P
     }
 
 
+def test_submit_says_where_and_how_a_job_is_to_run(api: StandIn, swath: Swath) -> None:
+    """Class, expected time, constraints hard and soft, preferences, one task a host."""
+    api.answer("GET", "/v1/images/ndvi", IMAGE)
+    api.answer("POST", "/v1/jobs", a_job("PENDING"), 201)
+    options = ("--class", "interactive", "--preemptible", "--expected", "5m", "--prefer", "region=ispra 2")
+    options += ("--constraint", "~zone in a,b", "--constraint", "rack max_per 2", "--spread-hosts")
+    assert swath("submit", "ndvi", *options).exit_code == 0
+    assert api.asked[-1][2] == {
+        "image": "ndvi",
+        "class": "interactive",
+        "preemptible": True,
+        "expected_s": 300.0,
+        "prefer": [{"attribute": "region", "value": "ispra", "weight": 2.0}],
+        "constraints": [
+            {"attribute": "zone", "operator": "in", "value": ["a", "b"], "hard": False},
+            {"attribute": "rack", "operator": "max_per", "value": 2},
+            {"attribute": "hostname", "operator": "unique"},
+        ],
+    }
+
+
 def test_a_document_can_come_from_stdin(api: StandIn, swath: Swath) -> None:
     """Options beside it win."""
     api.answer("POST", "/v1/jobs", a_job(), 201)

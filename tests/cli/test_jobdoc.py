@@ -12,6 +12,7 @@ from swath.cli.jobdoc import (
     over_range,
     over_values,
     parse_constraint,
+    parse_preference,
     parse_size,
     parse_words,
 )
@@ -120,3 +121,31 @@ def test_a_constraint_is_equality_or_membership() -> None:
     """A comma makes it a set."""
     assert parse_constraint("region=ispra")["operator"] == "equals"
     assert parse_constraint("region=a,b") == {"attribute": "region", "operator": "in", "value": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("word", "document"),
+    [
+        ("zone in a, b", {"attribute": "zone", "operator": "in", "value": ["a", "b"]}),
+        ("hostname like node-[0-9]+ x", {"attribute": "hostname", "operator": "like", "value": "node-[0-9]+ x"}),
+        ("rack unique", {"attribute": "rack", "operator": "unique"}),
+        ("host max_per 2", {"attribute": "host", "operator": "max_per", "value": 2}),
+        ("rack group_by", {"attribute": "rack", "operator": "group_by"}),
+        ("rack group_by 3", {"attribute": "rack", "operator": "group_by", "value": 3}),
+        ("host max_per two", {"attribute": "host", "operator": "max_per", "value": "two"}),
+        ("~rack unique", {"attribute": "rack", "operator": "unique", "hard": False}),
+        ("~region=ispra", {"attribute": "region", "operator": "equals", "value": "ispra", "hard": False}),
+        ("note=this in here", {"attribute": "note", "operator": "equals", "value": "this in here"}),
+    ],
+)
+def test_a_constraint_has_an_operator(word: str, document: dict) -> None:
+    """In words; a tilde makes it soft, and what makes no sense is left to the API to refuse."""
+    assert parse_constraint(word) == document
+
+
+def test_a_preference_may_have_a_weight() -> None:
+    """After a blank."""
+    assert parse_preference("region=ispra") == {"attribute": "region", "value": "ispra"}
+    assert parse_preference("region=ispra 2.5") == {"attribute": "region", "value": "ispra", "weight": 2.5}
+    with pytest.raises(InvalidInputError, match="region=ispra 2"):
+        parse_preference("region=ispra much")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from swath.domain.jobs import Constraint
+from swath.domain.constraints import Constraint
 from swath.domain.resources import Resources
 from swath.matching.explain import explain
 from swath.matching.model import AgentView, Demand
@@ -79,6 +79,14 @@ def test_free_resources_spread_over_agents_are_told_so():
         (
             Constraint(attribute="zone", operator="in", value=("a", "b")),
             "needs an agent with zone in a, b; none of 1 agent has it",
+        ),
+        (
+            Constraint(attribute="hostname", operator="like", value="n.*"),
+            "needs an agent with hostname like n.*; none of 1 agent has it",
+        ),
+        (
+            Constraint(attribute="rack", operator="max_per", value=2),
+            "needs an agent with an attribute rack; none of 1 agent has it",
         ),
     ],
 )

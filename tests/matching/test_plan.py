@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.domain.jobs import Constraint
+from swath.domain.constraints import Constraint
 from swath.domain.resources import Resources
 from swath.matching.model import AgentView, Demand, Plan
 from swath.matching.plan import plan, spread

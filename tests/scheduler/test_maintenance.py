@@ -66,6 +66,13 @@ def test_m32_how_long_tasks_take_is_learned_from_those_that_succeeded():
     assert len(world.launched()) == 2, "30 s may be needed, 20 s are left"
 
 
+def test_m32_a_job_may_say_how_long_its_tasks_are_expected_to_run():
+    """Before there is experience; never longer than they are let."""
+    assert len(World().subscribe().submit(a_job(expected_s=50)).offer(**window(60)).launched()) == 1
+    assert World().subscribe().submit(a_job(expected_s=70)).offer(**window(60)).launched() == []
+    assert len(World().subscribe().submit(a_job(expected_s=9000)).offer(**window(700)).launched()) == 1
+
+
 def test_m32_an_inverse_offer_is_accepted_where_nothing_of_ours_would_still_run():
     """An idle agent may go; so may one whose tasks end in time."""
     world = World().subscribe().list_agents()
