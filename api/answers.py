@@ -91,6 +91,7 @@ class AttemptAnswer(Answered):
     unreachable_at: str | None = Field(
         description="since when nobody heard of it, the last time that it was UNREACHABLE"
     )
+    kill_cause: str | None = Field(description="why the scheduler has decided to end it, as PREEMPTED")
     usage: dict[str, float]
 
 

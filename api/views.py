@@ -120,6 +120,7 @@ def to_attempt(row: AttemptRow) -> Document:
         "started_at": to_time(row.started_at),
         "ended_at": to_time(row.ended_at),
         "unreachable_at": to_time(row.unreachable_at),
+        "kill_cause": row.kill_cause,
         "usage": dict(row.report.get("usage") or {}),
     }
 

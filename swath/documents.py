@@ -84,6 +84,7 @@ class Attempt(TypedDict):
     started_at: str | None
     ended_at: str | None
     unreachable_at: str | None  # since when nobody heard of it, the last time that it was UNREACHABLE
+    kill_cause: str | None  # why the scheduler has decided to end it; how it ended is `cause`
     usage: dict[str, float]
 
 

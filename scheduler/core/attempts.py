@@ -144,7 +144,7 @@ def _retried(turn: Turn, job: Job, live: LiveAttempt, task: PutTask, cause: Caus
     return replace(
         task,
         state=TaskState.PENDING,
-        free_retries=task.free_retries + 1 if retry.free else 0,
+        free_retries=retry.free_retries,
         retry_at=turn.after(retry.delay_s),
         mem=retry.mem if retry.mem != job.record.resources.mem else None,
     )
@@ -152,15 +152,11 @@ def _retried(turn: Turn, job: Job, live: LiveAttempt, task: PutTask, cause: Caus
 
 def _find_cause(live: LiveAttempt, state: AttemptState, update: Update, said: AttemptReport) -> Cause:
     """Why the attempt did not succeed: as its executor says, else by what Mesos says."""
-    # "DRAIN_AGENT kills count as free retries" (M32).
-    drained = live.drained or (update.reason == "REASON_AGENT_DRAINING" and not live.kills)
     if state is AttemptState.LOST:
-        lost = Cause.DRAINED if drained else Cause.LOST
+        lost = Cause.DRAINED if _is_drained(live, update) else Cause.LOST
         return Cause.DROPPED if update.observation is Observation.DROPPED else lost
     if state is AttemptState.KILLED:
-        if drained:
-            return Cause.DRAINED
-        return live.overdue or (Cause.KILLED if live.kills else Cause.AGENT)  # else the kill is the platform's
+        return _find_killer(live, update)
     if said.cause is not None:
         return said.cause
     if update.observation is Observation.ERROR:
@@ -168,6 +164,20 @@ def _find_cause(live: LiveAttempt, state: AttemptState, update: Update, said: At
     if update.source == "SOURCE_EXECUTOR":
         return Cause.APP
     return _CAUSES_BY_REASON.get(update.reason, Cause.AGENT)
+
+
+def _find_killer(live: LiveAttempt, update: Update) -> Cause:
+    """Whose decision its end was; of several the first."""
+    if live.kill_cause is not None:
+        return live.kill_cause
+    if _is_drained(live, update):
+        return Cause.DRAINED
+    return Cause.KILLED if live.kills else Cause.AGENT  # else the kill is the platform's
+
+
+def _is_drained(live: LiveAttempt, update: Update) -> bool:
+    """ "DRAIN_AGENT kills count as free retries" (M32), whether Mesos or we have emptied the agent."""
+    return live.kill_cause is Cause.DRAINED or (update.reason == "REASON_AGENT_DRAINING" and not live.kills)
 
 
 def _forget(turn: Turn, live: LiveAttempt) -> None:

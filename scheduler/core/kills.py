@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from scheduler.core.effects import Kill
+from scheduler.core.state import LiveAttempt
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.backoff import back_off_s
+from swath.domain.changes import ChangeAttempt
+from swath.domain.retries import Cause
 
 FIRST_REPEAT_S = 5.0
 LONGEST_REPEAT_S = 120.0
@@ -16,6 +19,24 @@ def request_kill(turn: Turn, attempt_id: str) -> None:
     live = turn.state.attempts.get(attempt_id)
     if live is not None and not live.kills:
         kill_soon(turn, attempt_id)
+
+
+def preempt(turn: Turn, attempt_id: str) -> None:
+    """Take the attempt's resources back: its task is tried again at once, and that costs it nothing."""
+    live = turn.state.attempts.get(attempt_id)
+    if live is not None:
+        end_for(turn, live, Cause.PREEMPTED)
+
+
+def end_for(turn: Turn, live: LiveAttempt, cause: Cause) -> None:
+    """Ask for the end of an attempt for a reason of ours, unless its end has been asked for already.
+
+    Commit, then speak: whoever leads when the end is reported has to know why, so the reason is written before the KILL.
+    """
+    if not live.kills and live.kill_cause is None:
+        live.kill_cause = cause
+        turn.write(ChangeAttempt(attempt_id=live.attempt.id, state=live.state, kill_cause=cause))
+        kill_soon(turn, live.attempt.id)
 
 
 def kill_soon(turn: Turn, attempt_id: str) -> None:

@@ -9,6 +9,7 @@ from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.backoff import back_off_s
 from swath.domain.changes import ObserveAgentWish
+from swath.domain.retries import Cause
 from swath.domain.wishes import AgentMode, AgentWish
 
 FIRST_REPEAT_S = 1.0
@@ -79,6 +80,5 @@ def _drain_ourselves(turn: Turn, agent_id: str) -> bool:
     """Ask for the end of our attempts on the agent; True while there are any."""
     mine = [live for live in turn.state.attempts.values() if live.attempt.agent_id == agent_id]
     for live in mine:
-        live.drained = live.drained or not live.kills
-        kills.request_kill(turn, live.attempt.id)
+        kills.end_for(turn, live, Cause.DRAINED)
     return bool(mine)

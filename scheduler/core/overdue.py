@@ -26,6 +26,5 @@ def on_overdue(turn: Turn, attempt_id: str) -> None:
     """The attempt should have ended long ago. Hanging before its start is its agent's fault, not the task's."""
     live = turn.state.attempts.get(attempt_id)
     if live is not None:
-        live.overdue = Cause.AGENT if live.state is AttemptState.STAGING else Cause.TIMEOUT
         turn.note_of(live.attempt, "warning", "attempt_overdue", state=live.state)
-        kills.request_kill(turn, attempt_id)
+        kills.end_for(turn, live, Cause.AGENT if live.state is AttemptState.STAGING else Cause.TIMEOUT)

@@ -133,7 +133,7 @@ def _load_attempts(turn: Turn, snapshot: Snapshot) -> None:
         if job is not None:
             job.running[attempt.task_index] = attempt.id
         overdue.watch(turn, live)
-        if job is None or job.desired is Desired.CANCELLED:
+        if job is None or job.desired is Desired.CANCELLED or live.kill_cause is not None:
             turn.set_timer(Kind.KILL, 0, key)
 
 

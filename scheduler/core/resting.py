@@ -14,7 +14,7 @@ LONGEST_REST_S = 3600.0
 
 _AGENTS_FAULT = frozenset({Cause.AGENT, Cause.DROPPED})
 _NOBODYS_WORD = frozenset(
-    {Cause.LOST, Cause.KILLED, Cause.SPEC, Cause.DRAINED}
+    {Cause.LOST, Cause.KILLED, Cause.SPEC, Cause.DRAINED, Cause.PREEMPTED}
 )  # they say nothing of how the agent does
 
 

@@ -112,8 +112,12 @@ class LiveAttempt:
     doubtful: bool = False  # nobody knows whether it runs
     unreachable_at: datetime | None = None  # since when, while it is UNREACHABLE
     answered: bool = False  # an update has come for it since the present subscription began
-    overdue: Cause | None = None  # why it is killed, where it took too long
-    drained: bool = False  # it is killed because its agent is to be emptied
+    kill_cause: Cause | None = None  # why we have decided to end it; None where the job's user has, or nobody
+
+    @property
+    def preempted(self) -> bool:
+        """Its end is asked for because something else needs its resources more."""
+        return self.kill_cause is Cause.PREEMPTED
 
 
 @dataclass(slots=True)
@@ -246,6 +250,7 @@ class State:
             state=attempt.state,
             started_at=attempt.started_at,
             unreachable_at=attempt.unreachable_at if attempt.state is AttemptState.UNREACHABLE else None,
+            kill_cause=attempt.kill_cause,
         )
         self.attempts[attempt.id] = live
         self.slots[attempt.slot_id] = attempt.id

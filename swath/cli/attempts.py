@@ -31,6 +31,12 @@ def _task_fields(task: Task) -> list[tuple[str, Any]]:
     ]
 
 
+def _ending(attempt: Attempt) -> str | None:
+    """Why it is being ended; an older service does not say."""
+    why = attempt.get("kill_cause")
+    return f"{why}, ending" if why and attempt["ended_at"] is None else None
+
+
 def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
     return (
         attempt["number"],
@@ -39,7 +45,7 @@ def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
         attempt["launched_at"],
         duration(between(attempt["started_at"], attempt["ended_at"])),
         attempt["unreachable_at"],
-        attempt["cause"],
+        attempt["cause"] or _ending(attempt),
         attempt["exit_code"],
         attempt["message"] or "",
     )

@@ -34,6 +34,7 @@ class Attempt:
     ended_at: datetime | None = None
     sandbox: str | None = None  # the attempt's directory on its agent
     unreachable_at: datetime | None = None  # of UNREACHABLE: since when
+    kill_cause: Cause | None = None  # why the scheduler has decided to end it; None where it has not
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

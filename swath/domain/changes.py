@@ -46,6 +46,7 @@ class ChangeAttempt:
     outputs: list[dict[str, Any]] | None = None
     report: Mapping[str, Any] | None = None  # the rest of the executor's report: usage, json_outputs, warnings
     unreachable_at: datetime | None = None  # since when nobody has heard of it, the last time that it was UNREACHABLE
+    kill_cause: Cause | None = None  # why the scheduler has decided to end it: written before the KILL leaves
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

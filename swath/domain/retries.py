@@ -27,12 +27,15 @@ class Cause(StrEnum):
     AGENT = "AGENT"  # the executor or the engine of the agent failed
     DROPPED = "DROPPED"  # never started
     DRAINED = "DRAINED"  # ended because its agent was to be emptied
+    PREEMPTED = "PREEMPTED"  # ended because something else needed its resources more
 
 
 # "DROPPED and REASON_INVALID_OFFERS: never started, retry for free" (MESOS.md, M19); what the platform did to a task is not
 # the task's failure either. A limit stands against a task that kills every executor which it meets.
-FREE = frozenset({Cause.LOST, Cause.AGENT, Cause.DROPPED, Cause.DRAINED})
+FREE = frozenset({Cause.LOST, Cause.AGENT, Cause.DROPPED, Cause.DRAINED, Cause.PREEMPTED})
 FREE_LIMIT = 10  # in a row
+# What we have decided to do to a task says nothing of it: it may happen any number of times, and there is nothing to wait for.
+OUR_DOING = frozenset({Cause.DRAINED, Cause.PREEMPTED})
 FIRST_FREE_DELAY_S = 1.0
 LONGEST_FREE_DELAY_S = 60.0
 
@@ -72,6 +75,7 @@ class Retry:
 
     delay_s: float
     free: bool  # costs none of the policy's attempts
+    free_retries: int = 0  # in a row, this one included, that are held against the task
     mem: int  # MiB
 
 
@@ -92,11 +96,13 @@ def decide_retry(
     reaction = policy.reaction(cause)
     if reaction.fail:
         return None
+    if cause in OUR_DOING:
+        return Retry(delay_s=0.0, free=True, free_retries=free_retries, mem=mem)
     if cause in FREE:
         if free_retries >= FREE_LIMIT:
             return None
         delay_s = back_off_s(FIRST_FREE_DELAY_S, free_retries, longest_s=LONGEST_FREE_DELAY_S)
-        return Retry(delay_s=delay_s, free=True, mem=mem)
+        return Retry(delay_s=delay_s, free=True, free_retries=free_retries + 1, mem=mem)
     if failures >= policy.max_attempts:
         return None
     grown = max(mem, round(min(mem * reaction.grow_mem, reaction.cap or LARGEST_MEM, LARGEST_MEM)))

@@ -232,6 +232,7 @@ class Attempt(Base):
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     unreachable_at: Mapped[datetime | None]  # since when nobody heard of it, the last time that it was UNREACHABLE
+    kill_cause: Mapped[Cause | None]  # why the scheduler has decided to end it
 
 
 class Agent(Base):

@@ -138,6 +138,7 @@ class AttemptRow:
     started_at: datetime | None
     ended_at: datetime | None
     unreachable_at: datetime | None  # since when nobody heard of it, the last time that it was UNREACHABLE
+    kill_cause: Cause | None  # why the scheduler has decided to end it; how it ended is `cause`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

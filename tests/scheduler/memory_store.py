@@ -105,7 +105,10 @@ class MemoryStore:
                 before = self.attempts[change.attempt_id]
                 assert not is_terminal(before.state), "an attempt that has ended never changes"
                 since = change.unreachable_at or before.unreachable_at
-                self.attempts[change.attempt_id] = replace(before, state=change.state, unreachable_at=since)
+                why = change.kill_cause or before.kill_cause
+                self.attempts[change.attempt_id] = replace(
+                    before, state=change.state, unreachable_at=since, kill_cause=why
+                )
                 said = {f.name: getattr(change, f.name) for f in fields(change)}
                 self.details[change.attempt_id] |= {name: value for name, value in said.items() if value is not None}
             case PutTask():

@@ -59,6 +59,17 @@ def test_what_is_open_is_loaded_as_it_was_written(scene):
     assert (found.desired_rev, found.observed_rev) == (1, 1)
 
 
+def test_why_an_attempt_is_to_end_is_loaded_with_it(scene):
+    """A scheduler that takes over between the decision and the end of the attempt knows what the end means."""
+    attempt_id = scene.launch(scene.submit())
+    scene.apply(ChangeAttempt(attempt_id=attempt_id, state=AttemptState.RUNNING, kill_cause=Cause.PREEMPTED))
+    scene.apply(ChangeAttempt(attempt_id=attempt_id, state=AttemptState.KILLING))
+
+    (loaded,) = scene.scheduler.load().attempts
+
+    assert (loaded.state, loaded.kill_cause) == (AttemptState.KILLING, Cause.PREEMPTED)
+
+
 def test_what_has_ended_is_not_loaded(scene):
     """Ended jobs, tasks and attempts, and agents that are gone, stay in the database."""
     job = scene.submit()
@@ -351,6 +362,7 @@ def test_every_field_of_a_change_has_a_column(scene):
         "outputs": [{"name": "x", "path": "x", "size": 1}],
         "report": {"usage": {}},
         "unreachable_at": NOW,
+        "kill_cause": Cause.PREEMPTED,
     }
     assert {entry.name for entry in fields(ChangeAttempt)} == {"attempt_id", "state", *said}
 
