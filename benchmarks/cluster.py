@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from swath.cli.blueprint import Wishes
+from swath.cli.up import prepare, start_detached, stop
+from swath.cli.var import Var
 from swath.client import Client
 
 ROOT = Path(__file__).parents[1]
@@ -43,3 +46,21 @@ def laptop_cluster(*options: str, **environment: str) -> Iterator[tuple[Client, 
                 yield client, var
         finally:
             swath(var, "down")
+
+
+@contextmanager
+def cluster_on(database_url: str, *, cpus: float) -> Iterator[Client]:
+    """The programs of `swath up` on another database than its own, without Docker; stopped at the end."""
+    with tempfile.TemporaryDirectory(prefix="swath-bench-") as scratch:
+        var = Var(root=Path(scratch) / "var")
+        locks = prepare(var, Wishes(cpus=cpus, docker=False))
+        plan = json.loads(var.plan_file.read_text())
+        for program in (*plan["programs"], *plan["before"], *plan["after"]):
+            program["environment"]["SWATH_DATABASE_URL"] = database_url
+        var.plan_file.write_text(json.dumps(plan))
+        start_detached(var, locks)
+        try:
+            with Client(var.read_cluster()["api_url"], var.token_file.read_text().strip()) as client:
+                yield client
+        finally:
+            stop(var)

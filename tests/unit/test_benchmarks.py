@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 
@@ -10,7 +11,12 @@ import pytest
 
 from benchmarks.__main__ import ALL, main
 from benchmarks.metrics import Samples
+from benchmarks.rivals import describe_run, measure
+from benchmarks.spans import find_gaps
 from benchmarks.standin_master import Listener
+from benchmarks.systems import bare
+from benchmarks.systems.port import AbsentError, Ran
+from benchmarks.table import render
 
 ACKNOWLEDGE = b'{"type":"ACKNOWLEDGE"}'
 
@@ -81,3 +87,46 @@ def test_the_stand_in_master_sends_its_events_to_whoever_subscribes() -> None:
     sent = asyncio.run(converse())
     assert sent.startswith(b"HTTP/1.1 200 OK")
     assert sent.endswith(b"6\r\nevents\r\n")
+
+
+def test_a_slot_is_idle_from_a_tasks_end_to_the_beginning_of_the_next():
+    """Two slots, four tasks: each of the later two goes where the slot has been free for the longest."""
+    spans = [(0.0, 1.0), (0.0, 2.0), (1.5, 3.0), (2.25, 4.0)]
+    assert find_gaps(spans, slots=2) == [0.5, 0.25]
+
+
+def test_stamped_tasks_run_in_so_many_slots_at_most():
+    """The machine itself: every task is counted and has written its line."""
+    figures = measure(bare.start, tasks=10, stamped=10, budget_s=20, slots=2)
+    assert figures["tasks"] == 10
+    assert 0 < figures["idle_ms_median"] < 5000
+
+
+def test_a_system_that_cannot_be_had_is_skipped_and_says_why():
+    """The reason stands in place of figures."""
+
+    def start(slots: int) -> contextlib.AbstractContextManager[bare.Xargs]:
+        raise AbsentError("there is none")
+
+    assert measure(start) == {"skipped": "there is none"}
+
+
+def test_what_did_not_end_in_time_is_extrapolated_and_says_so():
+    """A quarter in 10 s makes 40 s for all."""
+    figures = describe_run(Ran(tasks=400, ended=100, seconds=10))
+    assert figures["extrapolated_seconds"] == 40
+    assert "100 of 400" in str(figures["extrapolated_from"])
+
+
+def test_figures_that_several_things_share_are_a_table():
+    """A row a figure, a column a thing; plain figures have a line each."""
+    lines = render(
+        "b", {"goal": 3, "one": {"ms": 1.5, "n": 2, "x": {"y": 7}}, "two": {"ms": 2500.0, "n": 3}}
+    ).splitlines()
+    assert lines[1].split() == ["goal", "3"]
+    assert [line.split() for line in lines[3:]] == [
+        ["one", "two"],
+        ["ms", "1.5", "2,500"],
+        ["n", "2", "3"],
+        ["x.y", "7"],
+    ]

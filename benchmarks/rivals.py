@@ -1,0 +1,69 @@
+"""10,000 trivial tasks beside the rivals: tasks a second of the whole system, and how long a slot is idle between two.
+
+Every system has the same number of slots on this machine, and runs one task a slot. `true` is run for the rate; a script
+that writes down when it began and ended is run for the idle time, which therefore holds the start of its shell in every
+system. `xargs` shows what the machine itself allows.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from benchmarks.spans import describe_gaps, find_gaps, read_spans
+from benchmarks.systems import bare, hyperqueue, slurm, swath
+from benchmarks.systems.port import AbsentError, Ran, Running, Start
+
+TASKS = 10_000
+STAMPED = 1_000
+BUDGET_S = 120.0  # for either; who is not ready by then is judged by what has ended
+SLOTS = 2
+STAMP = Path(__file__).parent / "stamp" / "stamp"
+
+SYSTEMS: dict[str, Start] = {
+    "bare_xargs": bare.start,
+    "swath_sqlite": swath.start_on_sqlite,
+    "swath_postgresql": swath.start_on_postgres,
+    "hyperqueue": hyperqueue.start,
+    "slurm": slurm.start,
+}
+
+
+def run() -> dict[str, object]:
+    """One system after the other."""
+    return {"slots": SLOTS, **{name: measure(start) for name, start in SYSTEMS.items()}}
+
+
+def measure(
+    start: Start, tasks: int = TASKS, stamped: int = STAMPED, budget_s: float = BUDGET_S, slots: int = SLOTS
+) -> dict[str, object]:
+    """The figures of one system, or why there are none."""
+    load = round(os.getloadavg()[0], 2)
+    try:
+        with start(slots) as running:
+            ran = running.run(["true"], tasks, budget_s)
+            idle = _measure_idle(running, stamped, budget_s, slots)
+    except AbsentError as error:
+        return {"skipped": str(error)}
+    return {**describe_run(ran), **idle, "load_before": load}
+
+
+def describe_run(ran: Ran) -> dict[str, object]:
+    """The rate; and where not all have ended, how long all would have taken at that rate."""
+    figures: dict[str, object] = {
+        "tasks": ran.ended,
+        "seconds": round(ran.seconds, 2),
+        "tasks_per_s": round(ran.per_s, 1),
+    }
+    if ran.ended < ran.tasks and ran.ended:
+        figures["extrapolated_seconds"] = round(ran.tasks / ran.per_s)
+        figures["extrapolated_from"] = f"{ran.ended} of {ran.tasks} tasks, the time being up"
+    return figures
+
+
+def _measure_idle(running: Running, tasks: int, budget_s: float, slots: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="swath-stamps-") as scratch:
+        stamps = Path(scratch) / "stamps"
+        running.run([str(STAMP), str(stamps)], tasks, budget_s)
+        return describe_gaps(find_gaps(read_spans(stamps), slots))
