@@ -178,6 +178,8 @@ class Loop:
             wishes = self._jobs.read_operator_wishes()
             if wishes.agents or wishes.framework is not None:
                 yield ev.WishesSeen(wishes=wishes)
+            if wishes.projects is not None:
+                yield ev.ProjectsSeen(tree=wishes.projects)
         for item in items:
             if isinstance(item, dict):
                 if (event := _convert(item)) is not None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from swath.domain.changes import PutAgent, PutTask
 from swath.domain.resources import Resources
 from swath.domain.states import Observation
-from swath.domain.wishes import Wishes
+from swath.domain.wishes import ProjectTree, Wishes
 from swath.store.rows import JobRecord
 
 
@@ -158,6 +158,13 @@ class WishesSeen:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProjectsSeen:
+    """The declared projects have changed: all of them, as they are now."""
+
+    tree: ProjectTree
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Operated:
     """What Mesos' operator API said to an Operate."""
 
@@ -192,6 +199,7 @@ Event = (
     | AgentsListed
     | LaunchRefused
     | WishesSeen
+    | ProjectsSeen
     | Operated
     | TornDown
     | FiltersRefused

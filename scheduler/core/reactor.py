@@ -21,6 +21,7 @@ from scheduler.core import (
     reconciliation,
     resting,
     subscription,
+    tenants,
     updates,
     why,
 )
@@ -64,6 +65,7 @@ class Core:
         for record in snapshot.jobs:
             state.jobs[record.id] = jobs.make_job(record)
             jobs.set_timers(turn, state.jobs[record.id])
+        state.projects = dict(snapshot.projects)
         _load_wishes(state, snapshot, removed)
         _load_tasks(turn, snapshot)
         _load_attempts(turn, snapshot)
@@ -124,7 +126,7 @@ def _load_tasks(turn: Turn, snapshot: Snapshot) -> None:
 
 def _load_attempts(turn: Turn, snapshot: Snapshot) -> None:
     for attempt in snapshot.attempts:
-        live = turn.state.add_attempt(attempt)
+        live = turn.state.add_attempt(attempt, snapshot.owners.get(attempt.job_id))
         key = (attempt.id, 0)
         if attempt.state is AttemptState.LAUNCHING:
             turn.set_timer(Kind.LAUNCH, turn.state.settings.launch_timeout_s, key)
@@ -165,6 +167,7 @@ _REACTIONS: Mapping[type, Callable[[Turn, Any], None]] = {
     ev.AgentsListed: agents.on_listed,
     ev.LaunchRefused: updates.on_launch_refused,
     ev.WishesSeen: _on_wishes,
+    ev.ProjectsSeen: tenants.on_projects,
     ev.Operated: operators.on_operated,
     ev.FiltersRefused: filters.on_refused,
     ev.TornDown: lambda turn, event: outside.on_torn_down(turn),

@@ -8,16 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from scheduler.core import held
 from scheduler.core.events import Offer
 from scheduler.core.timers import Timers
 from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
+from swath.domain.projects import Project
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState
 from swath.domain.wishes import AgentWish, FrameworkDesire, FrameworkWish
-from swath.store.rows import JobRecord
+from swath.store.rows import JobRecord, Owner
 
 _OFFERS_HEARD = 20_000  # ids that a repeated OFFERS event could name
 STARTING = frozenset({AttemptState.LAUNCHING, AttemptState.STAGING})
@@ -106,6 +108,7 @@ class LiveAttempt:
 
     attempt: Attempt
     state: AttemptState
+    owner: Owner = held.NOBODY
     started_at: datetime | None = None
     last_uuid: str | None = None  # of the last update, for repeated ones (surprise 12)
     kills: int = 0  # how often its end was asked for
@@ -215,6 +218,8 @@ class State:
     jobs: dict[str, Job] = field(default_factory=dict)
     waiting: dict[str, None] = field(default_factory=dict)  # jobs with tasks that could start
     attempts: dict[str, LiveAttempt] = field(default_factory=dict)
+    held: dict[tuple[str, str], held.Held] = field(default_factory=dict)  # by (project, user), of those with attempts
+    projects: dict[str, Project] = field(default_factory=dict)  # those that were declared; others have the defaults
     slots: dict[str, str] = field(default_factory=dict)  # Mesos task id -> the attempt that runs in it
     agents: dict[str, Agent] = field(default_factory=dict)
     uses: dict[str, Use] = field(default_factory=dict)  # of the agents that are known or have live attempts
@@ -243,11 +248,13 @@ class State:
         """The live attempt behind a Mesos task."""
         return self.attempts.get(self.slots.get(task_id, ""))
 
-    def add_attempt(self, attempt: Attempt) -> LiveAttempt:
-        """Take an attempt in, whether new or read from the database."""
+    def add_attempt(self, attempt: Attempt, owner: Owner | None = None) -> LiveAttempt:
+        """Take an attempt in, whether new or read from the database; `owner` where its job is none of the open ones."""
+        job = self.jobs.get(attempt.job_id)
         live = LiveAttempt(
             attempt=attempt,
             state=attempt.state,
+            owner=held.owner_of(job.record) if job is not None else owner or held.NOBODY,
             started_at=attempt.started_at,
             unreachable_at=attempt.unreachable_at if attempt.state is AttemptState.UNREACHABLE else None,
             kill_cause=attempt.kill_cause,
@@ -257,6 +264,7 @@ class State:
         use = self.uses.setdefault(attempt.agent_id, Use())
         use.resources += attempt.resources
         use.attempts += 1
+        held.take(self.held, live.owner, attempt.resources)
         use.starting += attempt.state in STARTING
         return live
 
@@ -272,6 +280,7 @@ class State:
         use = self.uses[attempt.agent_id]
         use.resources -= attempt.resources
         use.attempts -= 1
+        held.give_back(self.held, live.owner, attempt.resources)
         use.starting -= live.state in STARTING
         self._tidy(attempt.agent_id)
 

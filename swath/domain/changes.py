@@ -147,6 +147,13 @@ class ObserveFrameworkWish:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ObserveProjects:
+    """The projects as of this revision have been taken in."""
+
+    rev: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PutSchedulerStatus:
     """How the scheduler itself is doing."""
 
@@ -168,5 +175,6 @@ Change = (
     | TellOfEnded
     | ObserveAgentWish
     | ObserveFrameworkWish
+    | ObserveProjects
     | PutSchedulerStatus
 )

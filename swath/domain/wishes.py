@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from swath.domain.projects import Project
 
 
 class AgentMode(StrEnum):
@@ -45,8 +48,18 @@ class FrameworkWish:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProjectTree:
+    """All declared projects as of one revision: they are changed one by one, and taken in together."""
+
+    projects: Mapping[str, Project] = field(default_factory=dict)  # by name
+    rev: int = 0  # raised by the api at every change of any of them
+    observed_rev: int = 0  # the `rev` that the scheduler has taken in
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Wishes:
     """Everything that operators want and nobody has carried out yet."""
 
     agents: tuple[AgentWish, ...] = ()
     framework: FrameworkWish | None = None
+    projects: ProjectTree | None = None

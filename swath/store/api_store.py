@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from swath.domain.jobs import JobSpec
+from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.domain.states import TaskState
-from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish
-from swath.store import cluster, events, images, jobs, outputs, tasks, wishes
+from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, ProjectTree
+from swath.store import cluster, events, images, jobs, outputs, projects, tasks, wishes
 from swath.store.database import Channel, Database
 from swath.store.rows import (
     AgentRow,
@@ -226,6 +227,27 @@ class ApiStore:
         """
         with self._database.write(notify=Channel.DESIRED) as session:
             return wishes.want_framework(session, desire, framework_id=framework_id, user=user, now=now)
+
+    def put_project(self, project: Project, *, user: str, now: datetime) -> None:
+        """Declare a project or change it, and wake the scheduler; what is declared already changes nothing.
+
+        Raises InvalidInputError for an unknown parent, a cycle, and a tree that is too deep or too large.
+        """
+        with self._database.write(notify=Channel.DESIRED) as session:
+            projects.put_project(session, project, user=user, now=now)
+
+    def remove_project(self, name: str) -> None:
+        """Forget what was declared of the project. Its jobs would go on with the defaults, below the root.
+
+        Raises NotFoundError where nothing was, ConflictError while others are below it or jobs of it have not ended.
+        """
+        with self._database.write(notify=Channel.DESIRED) as session:
+            projects.remove_project(session, name)
+
+    def read_projects(self) -> ProjectTree:
+        """All declared projects, and whether the scheduler knows of the last change."""
+        with self._database.read() as session:
+            return projects.read_tree(session)
 
     def count_running(self) -> Running:
         """What has not ended, in numbers."""

@@ -41,6 +41,7 @@ JOB_IS_OPEN = "jobs.state IN ('PENDING', 'RUNNING')"
 JOB_IS_CHANGED = "jobs.desired_rev <> jobs.observed_rev"
 TASK_IS_OPEN = "tasks.state IN ('PENDING', 'ACTIVE')"
 AGENT_WISH_IS_CHANGED = "agent_wishes.rev <> agent_wishes.observed_rev"
+PROJECTS_ARE_CHANGED = "project_tree.rev <> project_tree.observed_rev"
 FRAMEWORK_WISH_IS_CHANGED = "framework_wishes.rev <> framework_wishes.observed_rev"
 ATTEMPT_IS_OPEN = "attempts.state IN ('LAUNCHING', 'STAGING', 'RUNNING', 'KILLING', 'UNREACHABLE')"
 
@@ -285,6 +286,30 @@ class FrameworkWish(Base):
     at: Mapped[datetime]
     observed_rev: Mapped[int]
     torn_down: Mapped[bool]
+
+
+class Project(Base):
+    """A declared project: the api's to write. One that nobody declared has no row and the defaults."""
+
+    __tablename__ = "projects"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    parent: Mapped[str | None]  # no foreign key: the whole tree is checked at every change
+    weight: Mapped[float] = mapped_column(Float)
+    quota: Mapped[dict[str, Any]]  # fixed-point amounts by resource
+    max_running: Mapped[int | None]
+    user_quota: Mapped[dict[str, Any]]
+    user_max_running: Mapped[int | None]
+    user: Mapped[str]  # who changed it last
+    at: Mapped[datetime]
+
+
+class ProjectTree(Base):
+    """One row: which revision the projects are at. The last column is the scheduler's."""
+
+    __tablename__ = "project_tree"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # always 1
+    rev: Mapped[int]
+    observed_rev: Mapped[int]
 
 
 class Event(Base):

@@ -10,7 +10,7 @@ from typing import Protocol
 from swath.store.alarm import Alarm
 from swath.store.database import Channel, Database
 from swath.store.inotify import Inotify
-from swath.store.models import AGENT_WISH_IS_CHANGED, FRAMEWORK_WISH_IS_CHANGED, JOB_IS_CHANGED
+from swath.store.models import AGENT_WISH_IS_CHANGED, FRAMEWORK_WISH_IS_CHANGED, JOB_IS_CHANGED, PROJECTS_ARE_CHANGED
 
 POLL_S = 0.015  # of SQLite's data_version, where the system cannot tell of writes
 WATCHED_POLL_S = 0.5  # where it can: only in case that it did not
@@ -20,6 +20,7 @@ IS_DESIRED = (
     f"SELECT EXISTS (SELECT 1 FROM jobs WHERE {JOB_IS_CHANGED})"  # noqa: S608 (of constants, all of it)
     f" OR EXISTS (SELECT 1 FROM agent_wishes WHERE {AGENT_WISH_IS_CHANGED})"
     f" OR EXISTS (SELECT 1 FROM framework_wishes WHERE {FRAMEWORK_WISH_IS_CHANGED})"
+    f" OR EXISTS (SELECT 1 FROM project_tree WHERE {PROJECTS_ARE_CHANGED})"
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
 from swath.domain.jobs import JobSpec
+from swath.domain.projects import Project
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
@@ -253,6 +254,15 @@ class JobRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Owner:
+    """Whose an attempt is: what its resources are counted and accounted under."""
+
+    project: str
+    user: str
+    image: str  # "name:version"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
     """Everything that is open: what a scheduler that starts has to know."""
 
@@ -263,3 +273,5 @@ class Snapshot:
     agents: list[PutAgent]  # active ones
     agent_wishes: list[AgentWish] = field(default_factory=list)  # other than ACTIVE, or not carried out yet
     framework_wish: FrameworkWish | None = None  # None before anybody had one
+    projects: Mapping[str, Project] = field(default_factory=dict)  # those that were declared, by name
+    owners: Mapping[str, Owner] = field(default_factory=dict)  # by job, of ended ones with attempts that have not ended

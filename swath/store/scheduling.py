@@ -24,8 +24,9 @@ from swath.store.inputs import read_chunk
 from swath.store.jobs import to_counts, to_resources
 from swath.store.leadership import check_epoch
 from swath.store.models import ATTEMPT_IS_OPEN, JOB_IS_CHANGED, JOB_IS_OPEN, TASK_IS_OPEN
+from swath.store.projects import read_projects
 from swath.store.pruning import prune
-from swath.store.rows import ImageRow, JobRecord, Snapshot
+from swath.store.rows import ImageRow, JobRecord, Owner, Snapshot
 from swath.store.wishes import read_framework_wish, read_standing_agent_wishes, read_wishes
 from swath.store.writing import write_changes
 
@@ -57,6 +58,8 @@ class SchedulerStore:
                 agents=_read_agents(session),
                 agent_wishes=read_standing_agent_wishes(session),
                 framework_wish=read_framework_wish(session),
+                projects=read_projects(session),
+                owners=_read_owners(session),
             )
 
     def read_changed_jobs(self) -> list[JobRecord]:
@@ -146,6 +149,16 @@ def _read_attempts(session: Session) -> list[Attempt]:
     rows = session.execute(select(*columns).where(text(ATTEMPT_IS_OPEN)).order_by(models.Attempt.id))
     # By place, not by name: a new leader has tens of thousands to read before it can act.
     return [Attempt(**dict(zip(_ATTEMPT, row, strict=False)), resources=to_resources(row)) for row in rows]
+
+
+def _read_owners(session: Session) -> dict[str, Owner]:
+    """Of ended jobs with an attempt that has not. There should be none: a job ends after all of its attempts."""
+    job, image = models.Job, models.ImageVersion
+    columns = (job.id, job.project, job.user, image.name, image.version)
+    query = select(*columns).join(image, image.id == job.image_version_id)
+    outliving = select(models.Attempt.job_id).where(text(ATTEMPT_IS_OPEN))
+    rows = session.execute(query.where(job.id.in_(outliving), text(f"NOT ({JOB_IS_OPEN})")))
+    return {row.id: Owner(project=row.project, user=row.user, image=f"{row.name}:{row.version}") for row in rows}
 
 
 def _read_agents(session: Session) -> list[PutAgent]:

@@ -16,6 +16,7 @@ from swath.domain.errors import ConflictError, NotFoundError
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, Wishes
 from swath.store import models
 from swath.store.models import AGENT_WISH_IS_CHANGED
+from swath.store.projects import read_changed_tree
 
 _AGENT = tuple(AgentWish.__slots__)
 _FRAMEWORK = tuple(FrameworkWish.__slots__)
@@ -26,7 +27,9 @@ def read_wishes(session: Session) -> Wishes:
     framework = read_framework_wish(session)
     pending = framework is not None and framework.rev != framework.observed_rev
     return Wishes(
-        agents=tuple(_read_agent_wishes(session, text(AGENT_WISH_IS_CHANGED))), framework=framework if pending else None
+        agents=tuple(_read_agent_wishes(session, text(AGENT_WISH_IS_CHANGED))),
+        framework=framework if pending else None,
+        projects=read_changed_tree(session),
     )
 
 

@@ -21,6 +21,7 @@ from swath.domain.changes import (
     DeactivateAgent,
     ObserveAgentWish,
     ObserveFrameworkWish,
+    ObserveProjects,
     PutAgent,
     PutSchedulerStatus,
     PutTask,
@@ -41,6 +42,7 @@ from swath.store.models import (
     SchedulerStatus,
     Task,
 )
+from swath.store.projects import observe_projects
 from swath.store.wishes import observe_agent_wishes, observe_framework_wishes
 
 Kind = TypeVar("Kind")
@@ -70,6 +72,7 @@ def write_changes(session: Session, changes: Sequence[Change], now: datetime) ->
     _add_events(session, [change for change in changes if isinstance(change, AddEvent | TellOfEnded)], now)
     observe_agent_wishes(session, _last(_of(changes, ObserveAgentWish), key=lambda change: change.agent_id))
     observe_framework_wishes(session, _of(changes, ObserveFrameworkWish)[-1:])
+    observe_projects(session, max((change.rev for change in _of(changes, ObserveProjects)), default=None))
     _put_status(session, _of(changes, PutSchedulerStatus))
 
 

@@ -21,6 +21,7 @@ from swath.domain.changes import (
     DeactivateAgent,
     ObserveAgentWish,
     ObserveFrameworkWish,
+    ObserveProjects,
     PutAgent,
     PutSchedulerStatus,
     PutTask,
@@ -28,7 +29,7 @@ from swath.domain.changes import (
     TellOfEnded,
 )
 from swath.domain.states import JobState, TaskState, is_terminal
-from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish
+from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish, ProjectTree
 from swath.store.rows import JobRecord, Snapshot
 from swath.store.types import to_json
 
@@ -84,6 +85,7 @@ class MemoryStore:
         self.status: PutSchedulerStatus | None = None
         self.agent_wishes: dict[str, AgentWish] = {}
         self.framework_wish: FrameworkWish | None = None
+        self.projects = ProjectTree()
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Write everything."""
@@ -137,6 +139,8 @@ class MemoryStore:
                 if self.framework_wish is not None:
                     seen = {"observed_rev": change.rev, "torn_down": change.torn_down}
                     self.framework_wish = replace(self.framework_wish, **seen)
+            case ObserveProjects():
+                self.projects = replace(self.projects, observed_rev=max(self.projects.observed_rev, change.rev))
             case PutSchedulerStatus():
                 self.status = change
 
@@ -158,6 +162,7 @@ class MemoryStore:
                 if wish.mode is not AgentMode.ACTIVE or wish.rev != wish.observed_rev
             ],
             framework_wish=self.framework_wish,
+            projects=self.projects.projects,
         )
 
     def check_counts(self) -> None:
