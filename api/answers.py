@@ -171,6 +171,9 @@ class AgentAnswer(Answered):
     first_seen: str
     last_seen: str
     attempts: int = Field(description="those on it that have not ended")
+    images: list[str] | None = Field(
+        description="what its engine held when its executor last said so; null where none has"
+    )
     mode: str = Field(description="what operators want of it: ACTIVE, CORDONED or DRAINED")
     mode_pending: bool = Field(description="whether the scheduler has still to take that in")
     mode_message: str | None = Field(description="what Mesos had against it")

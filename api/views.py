@@ -174,6 +174,7 @@ def to_agent(row: AgentRow) -> Document:
         "first_seen": to_time(row.first_seen),
         "last_seen": to_time(row.last_seen),
         "attempts": row.attempts,
+        "images": None if row.images is None else list(row.images),
         "mode": row.mode.value,
         "mode_pending": row.mode_pending,
         "mode_message": row.mode_message,

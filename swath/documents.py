@@ -124,6 +124,7 @@ class Agent(TypedDict):
     first_seen: str
     last_seen: str
     attempts: int  # those on it that have not ended
+    images: list[str] | None  # what its engine held when its executor last said so; None where none has
     mode: str  # what is wanted: ACTIVE, CORDONED or DRAINED
     mode_pending: bool  # the scheduler has not carried that out yet
     mode_message: str | None  # what Mesos had against it

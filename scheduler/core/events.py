@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from swath.domain.changes import PutAgent, PutTask
+from swath.domain.images import ImagesReport
 from swath.domain.resources import Resources
 from swath.domain.states import Observation
 from swath.domain.wishes import ProjectTree, Wishes
@@ -125,6 +126,15 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImagesHeld:
+    """An executor's word on what its agent's engine holds; never more than a hint."""
+
+    agent_id: str
+    executor_id: str
+    report: ImagesReport
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobSeen:
     """A job's row as the api has changed it."""
 
@@ -195,6 +205,7 @@ Event = (
     | Update
     | Unstorable
     | Failure
+    | ImagesHeld
     | JobSeen
     | AgentsListed
     | LaunchRefused

@@ -15,6 +15,7 @@ from scheduler.core.events import (
     Event,
     Failure,
     Heartbeat,
+    ImagesHeld,
     InverseOffer,
     InverseOffered,
     MasterError,
@@ -25,13 +26,15 @@ from scheduler.core.events import (
     Update,
 )
 from swath.domain.changes import PutAgent
-from swath.domain.errors import WireError
+from swath.domain.errors import InvalidInputError, WireError
+from swath.domain.images import ImagesReport, read_message
 from swath.domain.states import Observation
 from swath.wire.calls import to_resources
 
 Message = Mapping[str, Any]
 
-_ILL_FORMED = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)  # what reading one may raise
+# What reading one may raise.
+_ILL_FORMED = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, InvalidInputError)
 
 
 def to_event(message: Message) -> Event | None:
@@ -44,7 +47,8 @@ def to_event(message: Message) -> Event | None:
     if convert is None:
         return None
     try:
-        event = convert(message)
+        if (event := convert(message)) is None:
+            return None
         _check_fields(event, *(event.offers if isinstance(event, Offered | InverseOffered) else ()))
         return event
     except _ILL_FORMED as error:
@@ -210,13 +214,23 @@ def _to_failure(message: Message) -> Failure:
     )
 
 
-_CONVERSIONS: Mapping[str, Callable[[Message], Event]] = {
+def _to_images_held(message: Message) -> ImagesHeld | None:
+    """None for a message of a kind that only a newer version knows."""
+    body = message["message"]
+    said = read_message(b64decode(body["data"]))
+    if not isinstance(said, ImagesReport):
+        return None
+    return ImagesHeld(agent_id=body["agent_id"]["value"], executor_id=body["executor_id"]["value"], report=said)
+
+
+_CONVERSIONS: Mapping[str, Callable[[Message], Event | None]] = {
     "SUBSCRIBED": _to_subscribed,
     "OFFERS": _to_offered,
     "INVERSE_OFFERS": _to_inverse_offered,
     "RESCIND": lambda message: Rescinded(offer_id=message["rescind"]["offer_id"]["value"]),
     "UPDATE": _to_update,
     "FAILURE": _to_failure,
+    "MESSAGE": _to_images_held,
     "ERROR": lambda message: MasterError(message=message["error"].get("message", "")),
     "HEARTBEAT": lambda message: Heartbeat(),
     "DISCONNECTED": lambda message: Disconnected(reason=message.get("reason", "")),

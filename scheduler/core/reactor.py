@@ -9,6 +9,7 @@ from typing import Any
 from scheduler.core import (
     agents,
     filters,
+    images_held,
     jobs,
     kills,
     launching,
@@ -62,6 +63,7 @@ class Core:
         turn = Turn(state, now)
         for info in snapshot.agents:
             state.add_agent(info)
+        images_held.load(state, snapshot.images)
         for record in snapshot.jobs:
             state.jobs[record.id] = jobs.make_job(record)
             jobs.set_timers(turn, state.jobs[record.id])
@@ -109,6 +111,11 @@ def _on_wishes(turn: Turn, event: ev.WishesSeen) -> None:
         operators.on_wish(turn, wish)
     if event.wishes.framework is not None:
         outside.on_wish(turn, event.wishes.framework)
+
+
+def _on_failure(turn: Turn, event: ev.Failure) -> None:
+    agents.on_failure(turn, event)
+    images_held.on_failure(turn, event)
 
 
 def _load_tasks(turn: Turn, snapshot: Snapshot) -> None:
@@ -162,7 +169,8 @@ _REACTIONS: Mapping[type, Callable[[Turn, Any], None]] = {
     ev.Rescinded: offers.on_rescinded,
     ev.Update: updates.on_update,
     ev.Unstorable: updates.on_unstorable,
-    ev.Failure: agents.on_failure,
+    ev.Failure: _on_failure,
+    ev.ImagesHeld: images_held.on_images_held,
     ev.JobSeen: jobs.on_job_seen,
     ev.AgentsListed: agents.on_listed,
     ev.LaunchRefused: updates.on_launch_refused,

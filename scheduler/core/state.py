@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from scheduler.core import held
+from scheduler.core import held, images_held
 from scheduler.core.events import Offer
+from scheduler.core.images_held import Holdings
 from scheduler.core.timers import Timers
 from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
@@ -145,6 +146,11 @@ class Agent:
     failed_at: datetime | None = None  # when the last of them was counted
     rests_until: datetime | None = None  # no launches before
     listed: bool = False  # `info.total` is what the master says, not our guess
+    images: frozenset[str] = frozenset()  # what its engine holds, by `images_held.key_of`; a hint
+    layers: frozenset[str] = frozenset()  # of these images
+    has_engine: bool = False  # images can be pulled there
+    told_by: str | None = None  # the executor that has said so
+    told_at: datetime | None = None  # when it said so last
 
     @property
     def offered(self) -> Resources:
@@ -226,6 +232,7 @@ class State:
     held_since: datetime | None = None  # when offers began to be left for the turns after
     filtered: dict[str, datetime] = field(default_factory=dict)  # agents of which we refused something, and until when
     timers: Timers = field(default_factory=Timers)
+    holdings: Holdings = field(default_factory=Holdings)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
     minimums: tuple[Resources, ...] = ()  # what the master offers at least, as told since the subscription began
     filters_refused: bool = False  # the master takes no minimums
@@ -293,6 +300,7 @@ class State:
         """Let go of an agent, if there is such a one; its attempts stay."""
         agent = self.agents.pop(agent_id, None)
         self.filtered.pop(agent_id, None)
+        images_held.forget(self, agent_id)
         self._tidy(agent_id)
         return agent
 

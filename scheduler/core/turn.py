@@ -19,6 +19,7 @@ from swath.domain.changes import (
     DeactivateAgent,
     ObserveAgentWish,
     PutAgent,
+    PutImages,
     PutTask,
     TellOfEnded,
 )
@@ -102,7 +103,7 @@ def _key(change: Change) -> object:
             return PutTask, change.job_id, change.index
         case ChangeJob():
             return ChangeJob, change.job_id
-        case PutAgent() | DeactivateAgent() | ObserveAgentWish():
+        case PutAgent() | DeactivateAgent() | PutImages() | ObserveAgentWish():
             return type(change), change.agent_id
         case _:
             return type(change)

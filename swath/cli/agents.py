@@ -94,6 +94,7 @@ def _fields(agent: Agent) -> Iterable[tuple[str, Any]]:
         ("not to come back", "yes" if agent["mark_gone"] else None),
         ("attempts", str(agent["attempts"])),
         ("has", amounts(agent["resources"])),
+        ("images", _images(agent["images"])),
         ("attributes", ", ".join(f"{key}={value}" for key, value in agent["attributes"].items())),
         ("region", agent["region"]),
         ("zone", agent["zone"]),
@@ -101,6 +102,13 @@ def _fields(agent: Agent) -> Iterable[tuple[str, Any]]:
         ("first seen", agent["first_seen"]),
         ("last seen", agent["last_seen"]),
     )
+
+
+def _images(names: list[str] | None) -> str | None:
+    """How many, and which; nothing where no executor has said."""
+    if names is None:
+        return None
+    return f"{len(names)}: {', '.join(names)}" if names else "none"
 
 
 def drain(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 
-from swath.domain.errors import InvalidInputError
+from swath.domain.document import Document, known
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState
-from swath.domain.strict_json import read_strictly
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,36 +46,8 @@ class ImageSource:
     context: str | None = None  # absolute path of the build context, for the process runtime; or "builtin:true"
 
 
-class _Document:
-    """JSON in, JSON out; unknown fields are ignored, in nested objects too, so that versions can run side by side."""
-
-    __slots__ = ()
-
-    def to_json(self) -> str:
-        """The document as one line of JSON."""
-        return json.dumps(_fields(self), separators=(",", ":"), default=_plain)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """The value of a document; raises InvalidInputError when it is none."""
-        try:
-            return cls(**cls._typed(_known(cls, read_strictly(text))))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InvalidInputError.at("", f"is no {cls.__name__}: {error}") from error
-
-    @classmethod
-    def _typed(cls, document: dict[str, Any]) -> dict[str, Any]:
-        return document
-
-
-def _known(cls: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    """What `cls` has fields for."""
-    names = {entry.name for entry in fields(cls)}
-    return {name: value for name, value in document.items() if name in names}
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AttemptSpec(_Document):
+class AttemptSpec(Document):
     """Everything that an executor has to know to run an attempt: the JSON in TaskInfo.data."""
 
     attempt: str
@@ -98,7 +68,7 @@ class AttemptSpec(_Document):
 
     @classmethod
     def _typed(cls, document: dict[str, Any]) -> dict[str, Any]:
-        return {**document, "image": ImageSource(**_known(ImageSource, document["image"]))}
+        return {**document, "image": ImageSource(**known(ImageSource, document["image"]))}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +82,7 @@ class OutputFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AttemptReport(_Document):
+class AttemptReport(Document):
     """What an executor says of an attempt: the JSON in TaskStatus.data."""
 
     sandbox: str | None = None  # directory on the agent that holds stdout and stderr
@@ -136,7 +106,7 @@ class AttemptReport(_Document):
         wrong = [name for name, value in said.items() if not _CHECKS[name](value)]
         if wrong:
             raise ValueError(f"impossible values of {', '.join(wrong)}")
-        said["outputs"] = [OutputFile(**_known(OutputFile, entry)) for entry in said.get("outputs", ())]
+        said["outputs"] = [OutputFile(**known(OutputFile, entry)) for entry in said.get("outputs", ())]
         # A cause that only a newer executor knows, a clock gone mad: the attempt's state says how it ended all the same.
         said["cause"] = Cause.__members__.get(said.get("cause", ""))
         return {name: value for name, value in said.items() if name not in _TIMES or _is_time(value)}
@@ -189,16 +159,3 @@ _CHECKS: Mapping[str, Callable[[object], bool]] = {
     "json_outputs": lambda value: isinstance(value, dict),
     "usage": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
 }
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    """One level of `dataclasses.asdict`, which would copy every manifest to its leaves."""
-    return {entry.name: getattr(value, entry.name) for entry in fields(value)}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if is_dataclass(value):
-        return _fields(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -112,6 +112,14 @@ class DeactivateAgent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PutImages:
+    """What an agent's engine holds, as its executor has said."""
+
+    agent_id: str
+    report: Mapping[str, Any]  # an ImagesReport as JSON
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AddEvent:
     """One line of a job's history; followers see it after the commit."""
 
@@ -171,6 +179,7 @@ Change = (
     | ChangeJob
     | PutAgent
     | DeactivateAgent
+    | PutImages
     | AddEvent
     | TellOfEnded
     | ObserveAgentWish

@@ -19,6 +19,7 @@ from swath.store.models import (
     Attempt,
     Framework,
     FrameworkWish,
+    ImageVersion,
     Job,
     Leadership,
     SchedulerStatus,
@@ -30,7 +31,7 @@ from swath.store.wishes import read_framework_wish
 _FEW = 100  # agents that are named in a query; of more, all are counted
 _TOLD = ("message", "user", "at")
 _WISH = ("mode", "max_grace_s", "mark_gone", "mode_pending", *(f"mode_{name}" for name in _TOLD))
-_ELSEWHERE = (*_WISH, "total", "attempts")
+_ELSEWHERE = (*_WISH, "total", "attempts", "images")
 _AGENT = tuple(name for name in AgentRow.__slots__ if name not in _ELSEWHERE)
 
 
@@ -91,7 +92,7 @@ def cluster_status(session: Session) -> ClusterRow:
 
 def _select_agents() -> Select[Any]:
     """Agents with what is wanted of them; NULLs for those of which nobody ever wanted anything."""
-    columns = [getattr(Agent, name) for name in (*_AGENT, "cpus_m", "mem", "disk", "gpus")]
+    columns = [getattr(Agent, name) for name in (*_AGENT, "images", "cpus_m", "mem", "disk", "gpus")]
     wish = [getattr(AgentWish, name) for name in ("mode", "max_grace_s", "mark_gone", "rev", "observed_rev")]
     told = [getattr(AgentWish, name).label(f"mode_{name}") for name in _TOLD]
     return select(*columns, *wish, *told).join(AgentWish, AgentWish.agent_id == Agent.id, isouter=True)
@@ -100,7 +101,23 @@ def _select_agents() -> Select[Any]:
 def _read_agents(session: Session, query: Select[Any]) -> list[AgentRow]:
     rows = session.execute(query).all()
     attempts = _count_attempts(session, [row.id for row in rows])
-    return [_to_agent(row, attempts.get(row.id, 0)) for row in rows]
+    called = _read_catalogue(session) if any(row.images for row in rows) else {}
+    return [_to_agent(row, attempts.get(row.id, 0), called) for row in rows]
+
+
+def _read_catalogue(session: Session) -> dict[str, str]:
+    """What an engine calls an image, and what the catalogue does."""
+    version = ImageVersion
+    found = session.execute(select(version.name, version.version, version.image_id, version.reference))
+    return {name: f"{row.name}:{row.version}" for row in found for name in (row.image_id, row.reference) if name}
+
+
+def _to_names(report: dict[str, Any] | None, called: dict[str, str]) -> tuple[str, ...] | None:
+    """The images in a report by the catalogue's names, each once; what it does not know by a name of the engine's."""
+    if report is None:
+        return None
+    images = [image["names"] for image in report["images"]]
+    return tuple(sorted({next((called[name] for name in names if name in called), names[-1]) for names in images}))
 
 
 def _count_attempts(session: Session, agent_ids: list[str]) -> dict[str, int]:
@@ -111,9 +128,10 @@ def _count_attempts(session: Session, agent_ids: list[str]) -> dict[str, int]:
     return {row.agent_id: row.attempts for row in session.execute(query.group_by(Attempt.agent_id))}
 
 
-def _to_agent(row: AnyRow, attempts: int) -> AgentRow:
+def _to_agent(row: AnyRow, attempts: int, called: dict[str, str]) -> AgentRow:
     said = {name: getattr(row, name) for name in _AGENT}
-    return AgentRow(**said, **_of_wish(row), total=to_resources(row), attempts=attempts)
+    images = _to_names(row.images, called)
+    return AgentRow(**said, **_of_wish(row), total=to_resources(row), attempts=attempts, images=images)
 
 
 def _of_wish(row: AnyRow) -> dict[str, Any]:

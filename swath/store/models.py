@@ -257,6 +257,7 @@ class Agent(Base):
     drain: Mapped[str | None] = mapped_column(String(16))  # DRAINING or DRAINED, as the master says
     unavailable_from: Mapped[datetime | None]  # of the next maintenance window
     unavailable_until: Mapped[datetime | None]
+    images: Mapped[dict[str, Any] | None]  # what its executor has said of its engine
 
 
 class AgentWish(Base):

@@ -186,6 +186,7 @@ class AgentRow:
     first_seen: datetime
     last_seen: datetime
     attempts: int = 0  # not ended
+    images: tuple[str, ...] | None = None  # on its engine, as the catalogue calls them; None where nobody has said
     mode: AgentMode = AgentMode.ACTIVE  # what operators want of it
     mode_pending: bool = False  # the scheduler has not taken that in
     mode_message: str | None = None  # what Mesos had against it
@@ -271,6 +272,7 @@ class Snapshot:
     tasks: list[PutTask]  # rows that are PENDING or ACTIVE
     attempts: list[Attempt]  # not ended
     agents: list[PutAgent]  # active ones
+    images: Mapping[str, Any] = field(default_factory=dict)  # agent -> what was said of its engine, as JSON
     agent_wishes: list[AgentWish] = field(default_factory=list)  # other than ACTIVE, or not carried out yet
     framework_wish: FrameworkWish | None = None  # None before anybody had one
     projects: Mapping[str, Project] = field(default_factory=dict)  # those that were declared, by name

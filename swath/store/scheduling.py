@@ -56,6 +56,7 @@ class SchedulerStore:
                 tasks=_read_tasks(session, text(TASK_IS_OPEN)),
                 attempts=_read_attempts(session),
                 agents=_read_agents(session),
+                images=_read_images(session),
                 agent_wishes=read_standing_agent_wishes(session),
                 framework_wish=read_framework_wish(session),
                 projects=read_projects(session),
@@ -159,6 +160,13 @@ def _read_owners(session: Session) -> dict[str, Owner]:
     outliving = select(models.Attempt.job_id).where(text(ATTEMPT_IS_OPEN))
     rows = session.execute(query.where(job.id.in_(outliving), text(f"NOT ({JOB_IS_OPEN})")))
     return {row.id: Owner(project=row.project, user=row.user, image=f"{row.name}:{row.version}") for row in rows}
+
+
+def _read_images(session: Session) -> dict[str, Any]:
+    """What was said of the engines of active agents."""
+    columns = (models.Agent.id, models.Agent.images)
+    query = select(*columns).where(models.Agent.active, models.Agent.images.is_not(None)).order_by(models.Agent.id)
+    return {row.id: row.images for row in session.execute(query)}
 
 
 def _read_agents(session: Session) -> list[PutAgent]:

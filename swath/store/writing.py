@@ -23,6 +23,7 @@ from swath.domain.changes import (
     ObserveFrameworkWish,
     ObserveProjects,
     PutAgent,
+    PutImages,
     PutSchedulerStatus,
     PutTask,
     SetFrameworkId,
@@ -65,6 +66,7 @@ def write_changes(session: Session, changes: Sequence[Change], now: datetime) ->
     """Write `changes` in the session's transaction, what others refer to first. See SchedulerStore.apply."""
     _put_framework(session, _of(changes, SetFrameworkId))
     _put_agents(session, [change for change in changes if isinstance(change, PutAgent | DeactivateAgent)], now)
+    _put_images(session, _last(_of(changes, PutImages), key=lambda change: change.agent_id))
     _put_tasks(session, _of(changes, PutTask))
     _add_attempts(session, _of(changes, AddAttempt))
     _change_attempts(session, _of(changes, ChangeAttempt))
@@ -114,6 +116,13 @@ def _put_agents(session: Session, changes: list[PutAgent | DeactivateAgent], now
     last = _last(changes, key=lambda change: change.agent_id)
     gone = [{"key": change.agent_id, "new_last_seen": now} for change in last if isinstance(change, DeactivateAgent)]
     _update_each(session, _deactivate_agents(), gone, Agent)
+
+
+def _put_images(session: Session, changes: list[PutImages]) -> None:
+    """A hint: where there is no such agent, nothing is lost."""
+    if changes:
+        rows = [{"key": change.agent_id, "new_images": change.report} for change in changes]
+        session.connection().execute(_change_images(), rows)
 
 
 def _put_tasks(session: Session, changes: list[PutTask]) -> None:
@@ -230,6 +239,13 @@ def _deactivate_agents() -> Update:
     return (
         update(table).where(table.c.id == bindparam("key")).values(active=False, last_seen=bindparam("new_last_seen"))
     )
+
+
+@cache
+def _change_images() -> Update:
+    table = _table(Agent)
+    new = bindparam("new_images", type_=table.c.images.type)
+    return update(table).where(table.c.id == bindparam("key")).values(images=new)
 
 
 @cache

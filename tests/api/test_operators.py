@@ -12,6 +12,7 @@ from swath.domain.changes import (
     ChangeAttempt,
     ObserveAgentWish,
     ObserveFrameworkWish,
+    PutImages,
     PutSchedulerStatus,
     SetFrameworkId,
 )
@@ -52,17 +53,19 @@ def test_an_agent_shows_what_is_wanted_of_it_and_what_is_there(both_api: Api, cl
         300,
         True,
     )
-    assert (agent["attempts"], agent["drain"], agent["deactivated"]) == (3, None, False)
+    assert (agent["attempts"], agent["drain"], agent["deactivated"], agent["images"]) == (3, None, False, None)
     (wish,) = cluster.scheduler.read_wishes().agents
     assert (wish.mode, wish.max_grace_s, wish.mark_gone) == (AgentMode.DRAINED, 300.0, True)
 
     hour = timedelta(hours=1)
     cluster.apply(
         ObserveAgentWish(agent_id="agent-1", rev=1, message="so it is"),
+        PutImages(agent_id="agent-1", report={"images": [{"names": ["sha256:1"]}]}),
         an_agent(deactivated=True, drain="DRAINING", unavailable_from=NOW, unavailable_until=NOW + hour),
     )
     shown = both_api.get("/v1/agents/agent-1").json()
     assert (shown["mode_pending"], shown["mode_message"], shown["drain"]) == (False, "so it is", "DRAINING")
+    assert shown["images"] == ["sha256:1"]
     assert (shown["unavailable_from"], shown["unavailable_until"]) == (
         "2026-01-01T12:00:00.000Z",
         "2026-01-01T13:00:00.000Z",

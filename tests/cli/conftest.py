@@ -95,6 +95,7 @@ def an_agent(**changes: Any) -> dict[str, Any]:
         "first_seen": "2026-01-01T00:00:00Z",
         "last_seen": "2026-01-01T00:00:00Z",
         "attempts": 0,
+        "images": None,
         "mode": "ACTIVE",
         "mode_pending": False,
         "mode_message": None,

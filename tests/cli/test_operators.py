@@ -60,8 +60,19 @@ def test_an_agent_is_shown_with_its_wish_and_its_window(api: StandIn, swath: Swa
     wish = {"mode": "DRAINED", "mode_user": "ada", "mode_at": "2026-01-01T00:00:00Z", "max_grace_s": 300.0}
     has_agent(api, an_agent(**wish, unavailable_from="2026-02-01T00:00:00Z", mark_gone=True))
     shown = swath("agents", "show", "node-7").stdout
+    assert "images" not in shown
     for words in ("DRAINED, asked by ada", "5 min", "2026-02-01T00:00:00Z to no end", "not to come back"):
         assert words in shown
+
+
+@pytest.mark.parametrize(("images", "line"), [([], "none"), (["ndvi:1.0.0", "sha256:1"], "2: ndvi:1.0.0, sha256:1")])
+def test_an_agent_is_shown_with_the_images_that_it_holds(
+    api: StandIn, swath: Swath, images: list[str], line: str
+) -> None:
+    """How many, and their names."""
+    has_agent(api, an_agent(images=images))
+    (shown,) = (each for each in swath("agents", "show", "node-7").stdout.splitlines() if each.startswith("images"))
+    assert shown.split(maxsplit=1)[1].strip() == line
 
 
 @pytest.mark.parametrize(

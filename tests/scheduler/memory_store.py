@@ -23,6 +23,7 @@ from swath.domain.changes import (
     ObserveFrameworkWish,
     ObserveProjects,
     PutAgent,
+    PutImages,
     PutSchedulerStatus,
     PutTask,
     SetFrameworkId,
@@ -45,20 +46,23 @@ def _key(change: Change) -> tuple[object, ...] | None:
             return "job", change.job_id
         case PutAgent():
             return "agent", change.agent_id
+        case PutImages():
+            return "images", change.agent_id
     return None
 
 
 def check_storable(value: Any) -> None:
-    """Fail for what PostgreSQL refuses: integers beyond 64 bits, numbers that are none, NULs in text, documents with those."""
+    """Fail for what the store cannot write: integers beyond 64 bits, numbers that are none, documents with those.
+
+    Text it cleans: NULs and lone surrogates.
+    """
     match value:
-        case bool() | None | datetime():
+        case bool() | None | datetime() | str():
             pass
         case int():
             assert -(2**63) <= value < 2**63, f"{value} has more than 64 bits"
         case float():
             assert isfinite(value), f"{value} is no number"
-        case str():
-            value.encode()
         case Mapping():
             json.loads(to_json(value), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
             check_storable(list(value.values()))
@@ -81,6 +85,7 @@ class MemoryStore:
         self.attempts: dict[str, Attempt] = {}
         self.details: dict[str, dict[str, Any]] = {}
         self.agents: dict[str, PutAgent] = {}
+        self.images: dict[str, Any] = {}
         self.events: list[AddEvent] = []
         self.status: PutSchedulerStatus | None = None
         self.agent_wishes: dict[str, AgentWish] = {}
@@ -123,7 +128,11 @@ class MemoryStore:
                 )
             case PutAgent():
                 self.agents[change.agent_id] = change
+            case PutImages():
+                assert change.agent_id in self.agents
+                self.images[change.agent_id] = json.loads(to_json(change.report))
             case DeactivateAgent():
+                self.images.pop(change.agent_id, None)
                 del self.agents[change.agent_id]
             case AddEvent():
                 self.events.append(change)
@@ -156,6 +165,7 @@ class MemoryStore:
             tasks=[task for task in self.tasks.values() if task.state in (TaskState.PENDING, TaskState.ACTIVE)],
             attempts=[attempt for attempt in self.attempts.values() if not is_terminal(attempt.state)],
             agents=list(self.agents.values()),
+            images=dict(self.images),
             agent_wishes=[
                 wish
                 for wish in self.agent_wishes.values()

@@ -112,8 +112,7 @@ def test_a_message_without_what_it_must_have_is_a_wire_error(message: dict):
 
 
 def test_an_event_that_means_nothing_to_us_is_none():
-    """MESSAGE, and whatever a later Mesos sends."""
-    assert to_event({"type": "MESSAGE", "message": {}}) is None
+    """Whatever a later Mesos sends."""
     assert to_event({"type": "NEWS"}) is None
 
 

@@ -14,6 +14,7 @@ from scheduler.core.state import CoreSettings
 from swath.domain.attempts import Attempt, AttemptReport
 from swath.domain.changes import Change, PutAgent, PutTask
 from swath.domain.ids import make_ulid
+from swath.domain.images import HeldImage, ImagesReport
 from swath.domain.jobs import JobSpec
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
@@ -168,6 +169,11 @@ class World:
             PutAgent(agent_id=name, hostname=name, url=f"http://{name}:5051", total=total) for name in agents or ("a1",)
         ]
         return self.happen(ev.AgentsListed(agents=tuple(listed)))
+
+    def hold(self, *images: HeldImage, agent: str = "a1", engine: bool = True, processes: bool = False) -> World:
+        """An agent's executor says what its engine holds."""
+        report = ImagesReport(engine=engine, processes=processes, images=images)
+        return self.happen(ev.ImagesHeld(agent_id=agent, executor_id=self.settings.executor_id, report=report))
 
     def list_agents_as(self, info: PutAgent, **more: Any) -> World:
         """The master lists one agent, with something else about it."""

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from swath.domain.changes import AddAttempt, DeactivateAgent, PutSchedulerStatus, SetFrameworkId
+from swath.domain.changes import AddAttempt, DeactivateAgent, PutImages, PutSchedulerStatus, SetFrameworkId
 from swath.domain.errors import NotFoundError
+from swath.domain.images import HeldImage, ImagesReport
 from swath.domain.resources import Resources
 from swath.domain.states import TaskState
 from tests.store.build import NOW, a_task, an_agent, an_attempt
@@ -72,3 +73,28 @@ def test_an_unknown_agent_is_not_found(scene):
     """Asking for an agent that was never seen raises NotFoundError."""
     with pytest.raises(NotFoundError):
         scene.api.get_agent("nobody")
+
+
+def test_what_an_agents_engine_holds_is_told_by_the_catalogues_names(scene):
+    """By id or by reference, each image once; what the catalogue does not know by the engine's name; None before a word."""
+    scene.register(image_id="sha256:7", reference="registry/ndvi@sha256:8")
+    names = (("sha256:7",), ("sha256:9", "registry/ndvi@sha256:8"), ("sha256:1",))
+    held = tuple(HeldImage(names=each, size=1) for each in names)
+    report = ImagesReport(engine=True, processes=False, images=held)
+    scene.apply(an_agent("agent-1"), an_agent("agent-2"), PutImages(agent_id="agent-1", report=report.to_value()))
+
+    assert scene.api.get_agent("agent-1").images == ("ndvi:1.0.0", "sha256:1")
+    assert [row.images for row in scene.api.list_agents()] == [("ndvi:1.0.0", "sha256:1"), None]
+
+
+def test_what_was_said_of_an_engine_stays_until_something_else_is_said(scene):
+    """The next leader reads it as it was written; a new description of the agent, or a word about nobody, changes nothing."""
+    report = ImagesReport(engine=True, processes=False, images=(HeldImage(names=("a",), size=1, layers={"0" * 16: 1}),))
+    scene.apply(an_agent(), PutImages(agent_id="agent-1", report=report.to_value()))
+    scene.apply(an_agent(hostname="renamed"), PutImages(agent_id="nobody", report={}))
+
+    loaded = scene.scheduler.load().images
+    assert {agent: ImagesReport.from_value(value) for agent, value in loaded.items()} == {"agent-1": report}
+
+    scene.apply(DeactivateAgent(agent_id="agent-1"))
+    assert scene.scheduler.load().images == {}
