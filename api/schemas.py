@@ -27,6 +27,7 @@ MOST_ENTRIES = 200  # inputs, parameters, labels, constraints of a job
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_./-]+$")]
+Selector = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[A-Za-z0-9_:-]+$")]
 Label = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Href = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 ImageReference = Annotated[
@@ -119,17 +120,22 @@ class PreferenceDocument(Sent):
 
 
 class ReactionDocument(Sent):
-    """What to do about one cause, beside trying again."""
+    """What the next attempt asks for; what is not said grows by one half after OOM and DISK, and after nothing else."""
 
-    grow_mem: float = Field(default=1.0, ge=1, le=16, allow_inf_nan=False)
-    cap: int | None = Field(default=None, ge=1, le=1_000_000, description="MiB")
+    grow_mem: float | None = Field(default=None, ge=1, le=16, allow_inf_nan=False, description="factor")
+    cap: int | None = Field(default=None, ge=1, le=1_000_000, description="MiB; the memory grows no further")
+    grow_disk: float | None = Field(default=None, ge=1, le=16, allow_inf_nan=False, description="factor")
+    cap_disk: int | None = Field(default=None, ge=1, le=1_000_000, description="MiB; the disk grows no further")
 
 
 class RetryDocument(Sent):
     """How often and when a task is tried again."""
 
     max_attempts: int = Field(default=3, ge=1, le=100)
-    backoff_s: float = Field(default=10.0, ge=0, le=3600, allow_inf_nan=False)
+    backoff_s: float = Field(
+        default=10.0, ge=0, le=3600, allow_inf_nan=False, description="before the second attempt, then twice as long"
+    )
+    max_backoff_s: float = Field(default=3600.0, ge=0, le=86_400, allow_inf_nan=False, description="at most so long")
     unreachable_s: float = Field(
         default=300.0,
         ge=0,
@@ -137,7 +143,15 @@ class RetryDocument(Sent):
         allow_inf_nan=False,
         description="seconds after which an attempt on an agent that does not answer is replaced",
     )
-    on: dict[Key, Literal["fail", "retry"] | ReactionDocument] = Field(default={}, max_length=50)
+    learn: bool = Field(
+        default=True,
+        description="tasks not launched yet ask for the memory and disk that others of the same image version needed",
+    )
+    on: dict[Selector, Literal["fail", "retry"] | ReactionDocument] = Field(
+        default={},
+        max_length=50,
+        description="by CAUSE, CAUSE:EXIT_CODE or ERROR:NAME of the image; the narrowest counts",
+    )
 
 
 class JobDocument(Sent):

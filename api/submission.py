@@ -16,6 +16,7 @@ from swath.domain.errors import CannotRunError, InvalidInputError, Problem
 from swath.domain.jobs import JobSpec, bind_item, item_at, total_request
 from swath.domain.manifest import Manifest
 from swath.domain.resources import Resources
+from swath.domain.retries import ERROR, RetryPolicy
 from swath.store.api_store import ApiStore
 from swath.store.rows import AgentRow, ImageRow
 
@@ -50,6 +51,7 @@ def admit(document: JobDocument, store: ApiStore, files: FileCheck | None, now: 
         resources = total_request(manifest.resources(_largest_input(spec, manifest, files)), spec.resources)
     except InvalidInputError as error:
         problems += error.problems
+    problems += _check_errors(spec.retry, manifest)
     problems += _check_mounts(manifest)
     problems += _check_size(spec, resources, _seen_agents(store, now), _executor_of(store))
     if problems:
@@ -73,6 +75,14 @@ def _check_support(document: JobDocument, now: datetime) -> list[Problem]:
     if document.deadline is not None and document.deadline <= now:
         problems.append(Problem("/deadline", f"has passed; it is {now:%Y-%m-%dT%H:%M:%SZ}"))
     return problems
+
+
+def _check_errors(policy: RetryPolicy, manifest: Manifest) -> list[Problem]:
+    """What the policy says about errors that the image does not know."""
+    known = {f"{ERROR}:{error.name}" for error in manifest.job.errors}
+    wrong = [name for name in policy.on if name.startswith(f"{ERROR}:") and name not in known]
+    declared = ", ".join(sorted(known)) or "none"
+    return [Problem(f"/retry/on/{name}", f"is no error of the image; it declares {declared}") for name in wrong]
 
 
 def _check_mounts(manifest: Manifest) -> list[Problem]:

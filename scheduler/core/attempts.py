@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from scheduler.core import demands, jobs, maintenance, resting
+from scheduler.core import jobs, maintenance, resting, retrying
 from scheduler.core.events import Update
 from scheduler.core.state import Job, LiveAttempt
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.attempts import AttemptReport
-from swath.domain.changes import ChangeAttempt, PutTask
-from swath.domain.retries import FREE, Cause, decide_retry
+from swath.domain.changes import ChangeAttempt
+from swath.domain.retries import Cause, End
 from swath.domain.states import AttemptState, Desired, Observation, TaskState
 
 _SILENT = AttemptReport()
@@ -98,6 +99,7 @@ def _end_task_attempt(
         message=message or None,
         started_at=job.tasks[index].started_at or live.started_at or _to_time(said.started_at),
     )
+    further: Mapping[str, Any] = {}
     if cause is None:
         ended_at = _to_time(said.ended_at) or turn.now
         maintenance.note_run(job, live, turn.now)
@@ -107,7 +109,9 @@ def _end_task_attempt(
     elif job.desired is Desired.CANCELLED:
         after = replace(task, state=TaskState.CANCELLED, ended_at=turn.now)
     else:
-        after = _retried(turn, job, live, task, cause)
+        after, further = retrying.decide(
+            turn, job, live, task, End(cause=cause, exit_code=said.exit_code, error=said.error)
+        )
     jobs.put_task(turn, job, after, TaskState.ACTIVE)
     turn.tell(
         job.id,
@@ -117,36 +121,7 @@ def _end_task_attempt(
         attempt=live.attempt.id,
         attempt_state=live.state,
         **({} if cause is None else {"cause": cause, "exit_code": said.exit_code, "message": message}),
-    )
-
-
-def _retried(turn: Turn, job: Job, live: LiveAttempt, task: PutTask, cause: Cause) -> PutTask:
-    """The task as it waits for another attempt, or as it has failed."""
-    free = cause in FREE
-    failures = task.failures + (0 if free else 1)
-    mem = live.attempt.resources.mem
-    largest = demands.largest_mem(turn.state, job) if cause is Cause.OOM else None  # looks at every agent
-    retry = decide_retry(
-        job.record.spec.retry,
-        cause,
-        failures=failures,
-        free_retries=task.free_retries,
-        mem=mem,
-        largest_mem=largest,
-    )
-    task = replace(task, failures=failures)
-    if retry is None and cause is Cause.OOM and largest is not None and mem >= largest:
-        task = replace(task, message=f"{task.message or 'out of memory'}; no agent has more for a task than {mem} MiB")
-    if retry is None or jobs.past_deadline(turn, job):
-        return replace(task, state=TaskState.FAILED, ended_at=turn.now)
-    key = (job.id, task.index)
-    turn.set_timer(Kind.RETRY, retry.delay_s, key)
-    return replace(
-        task,
-        state=TaskState.PENDING,
-        free_retries=retry.free_retries,
-        retry_at=turn.after(retry.delay_s),
-        mem=retry.mem if retry.mem != job.record.resources.mem else None,
+        **further,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from scheduler.core import maintenance
-from scheduler.core.state import Agent, Job, State
+from scheduler.core.state import Agent, Job, Size, State
 from swath.domain.resources import Resources
 from swath.matching.model import AgentView, Demand
 from swath.matching.reasons import Shut
@@ -49,35 +49,21 @@ def _find_shut(state: State, agent: Agent) -> Shut | None:
     return None if agent.rests_until is None else Shut.RESTING
 
 
-def largest_mem(state: State, job: Job) -> int | None:
-    """MiB that a task of the job could have on the best of its agents; None while the master has not listed all of them."""
-    if not all(agent.listed for agent in state.agents.values()):
-        return None
-    base = job.record.resources
-    others = Resources(cpus_m=base.cpus_m, disk=base.disk, gpus=base.gpus)
-    admitted = [
-        agent.info.total - state.settings.executor_resources
-        for agent in state.agents.values()
-        if all(rule.admits(agent.info.attributes) for rule in job.record.spec.constraints)
-    ]
-    return max((room.mem for room in admitted if others.fits_in(room)), default=None)
-
-
 def demands_of(job: Job) -> list[Demand]:
     """Tasks to be tried again may have grown; those that have not go together with the ones that never ran."""
     if not job.waiting or job.room == 0:
         return []
-    sizes: dict[int, int] = {}
+    sizes: dict[Size, int] = {}
     for index in job.due:
-        mem = job.memory_of(index)
-        sizes[mem] = sizes.get(mem, 0) + 1
-    base, expected_s = job.record.resources, maintenance.expected_s(job)
+        size = job.size_of(index)
+        sizes[size] = sizes.get(size, 0) + 1
+    expected_s = maintenance.expected_s(job)
     if job.fresh:
-        sizes[base.mem] = sizes.get(base.mem, 0) + job.fresh
+        sizes[job.fresh_size] = sizes.get(job.fresh_size, 0) + job.fresh
     return [
         Demand(
             job=job.id,
-            resources=Resources(cpus_m=base.cpus_m, mem=mem, disk=base.disk, gpus=base.gpus),
+            resources=job.request_of(size),
             count=count,
             limit=job.room,
             priority=job.record.priority,
@@ -85,5 +71,5 @@ def demands_of(job: Job) -> list[Demand]:
             constraints=job.record.spec.constraints,
             expected_s=expected_s,
         )
-        for mem, count in sizes.items()
+        for size, count in sizes.items()
     ]

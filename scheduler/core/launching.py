@@ -109,7 +109,7 @@ def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: 
         job = turn.state.jobs[placement.demand.job]
         room = placement.count if job.room is None else min(placement.count, job.room)
         count = min(room, placement.demand.resources.count_in(left)) if Resources().fits_in(left) else 0
-        indices = _take(job, placement.demand.resources.mem, count)
+        indices = _take(job, placement.demand.resources, count)
         left -= placement.demand.resources.scaled(len(indices))
         launches += [_launch(turn, agent, job, index, placement.demand.resources) for index in indices]
     if launches:
@@ -125,17 +125,18 @@ def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: 
             offers.note_filter(turn, agent.info.agent_id, refuse_s)
 
 
-def _take(job: Job, mem: int, count: int) -> list[int]:
-    """At most `count` indices whose next attempt asks for `mem` MiB: those that were tried before come first."""
+def _take(job: Job, resources: Resources, count: int) -> list[int]:
+    """At most `count` indices whose next attempt asks for `resources`: those that were tried before come first."""
+    size = (resources.mem, resources.disk)
     again: list[int] = []
     for index in job.due:
         if len(again) == count:
             break
-        if job.memory_of(index) == mem:
+        if job.size_of(index) == size:
             again.append(index)
     for index in again:
         del job.due[index]
-    if mem != job.record.resources.mem or not job.fresh:
+    if size != job.fresh_size or not job.fresh:
         return again
     fresh, job.pending = job.pending.take(count - len(again))
     return again + fresh
@@ -170,6 +171,7 @@ def _launch(turn: Turn, agent: Agent, job: Job, index: int, resources: Resources
         failures=before.failures if before else 0,
         free_retries=before.free_retries if before else 0,
         mem=before.mem if before else None,
+        disk=before.disk if before else None,
         agent_id=attempt.agent_id,
         hostname=attempt.hostname,
         started_at=before.started_at if before else None,

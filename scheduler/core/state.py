@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from scheduler.core import held, images_held
@@ -44,6 +44,9 @@ class CoreSettings:
     agents_draining_s: float = 1.0  # between them while an agent drains: somebody may wait for its end
     agents_seen_s: float = 300.0  # an unchanged agent's last_seen is written so often
     register_anew: bool = False  # after the master has removed the framework (M5)
+
+
+Size = tuple[int, int]  # MiB memory and disk of an attempt: what grows when a task runs out of it
 
 
 @dataclass(slots=True)
@@ -97,10 +100,22 @@ class Job:
         limit = self.record.spec.max_running
         return None if limit is None else max(0, limit - self.counts.active)
 
-    def memory_of(self, index: int) -> int:
-        """MiB that the task's next attempt asks for."""
-        task = self.tasks.get(index)
-        return self.record.resources.mem if task is None or task.mem is None else task.mem
+    def size_of(self, index: int) -> Size:
+        """What the task's next attempt asks for: as all others do, or what has grown for it."""
+        task, base = self.tasks.get(index), self.record.resources
+        if task is None:
+            return base.mem, base.disk
+        return base.mem if task.mem is None else task.mem, base.disk if task.disk is None else task.disk
+
+    @property
+    def fresh_size(self) -> Size:
+        """What tasks that were never launched ask for."""
+        return self.record.resources.mem, self.record.resources.disk
+
+    def request_of(self, size: Size) -> Resources:
+        """All that a task of this size asks for."""
+        mem, disk = size
+        return replace(self.record.resources, mem=mem, disk=disk)
 
 
 @dataclass(slots=True)

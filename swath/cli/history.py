@@ -65,4 +65,14 @@ def _what(kind: str, data: Mapping[str, Any]) -> str:
 def _why(data: Mapping[str, Any]) -> str:
     code = data.get("exit_code")
     parts: Iterable[Any] = (data.get("cause"), None if code is None else f"exit {code}", data.get("message"))
-    return ": ".join(str(part) for part in parts if part)
+    said = ": ".join(str(part) for part in parts if part)
+    return "; ".join(part for part in (said, _further(data)) if part)
+
+
+def _further(data: Mapping[str, Any]) -> str:
+    """Why there is no further attempt, or what the next one asks for."""
+    asks = data.get("asks") or {}
+    if not asks:
+        return f"not tried again: {data['why']}" if data.get("why") else ""
+    words = {"mem": "memory"}
+    return "asks for " + " and ".join(f"{value} MiB {words.get(name, name)}" for name, value in asks.items()) + " next"

@@ -61,6 +61,7 @@ class PutTask:
     free_retries: int = 0
     retry_at: datetime | None = None  # a PENDING task waits until then
     mem: int | None = None  # MiB, where it has grown beyond the job's
+    disk: int | None = None  # MiB, the same
     winner_attempt: str | None = None  # the attempt whose output is the task's
     cause: Cause | None = None
     exit_code: int | None = None

@@ -12,7 +12,7 @@ from swath.domain.constraints import Constraint as Constraint
 from swath.domain.constraints import Preference, to_constraints, to_preferences
 from swath.domain.errors import InvalidInputError, Problem
 from swath.domain.resources import Resources
-from swath.domain.retries import Cause, Reaction, RetryPolicy
+from swath.domain.retries import Reaction, RetryPolicy, find_complaint
 
 DEFAULT_PRIORITY = 50
 LARGEST_ARRAY = 10_000_000
@@ -174,22 +174,16 @@ def _to_time(value: str | datetime | None) -> datetime | None:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-_POLICY = ("max_attempts", "backoff_s", "unreachable_s")
+_POLICY = ("max_attempts", "backoff_s", "max_backoff_s", "unreachable_s", "learn")
 
 
 def _to_policy(document: Mapping[str, Any]) -> RetryPolicy:
     plain = {name: document[name] for name in _POLICY if document.get(name) is not None}
-    on: dict[Cause, Reaction] = {}
-    problems: list[Problem] = []
-    for name, reaction in (document.get("on") or {}).items():
-        if name not in Cause.__members__:
-            problems.append(Problem(f"/retry/on/{name}", f"is no cause; causes are {', '.join(Cause)}"))
-        elif reaction in ("fail", "retry"):
-            on[Cause(name)] = Reaction(fail=reaction == "fail")
-        else:
-            on[Cause(name)] = Reaction(grow_mem=reaction.get("grow_mem", 1.0), cap=reaction.get("cap"))
-    if problems:
+    said = document.get("on") or {}
+    complaints = {name: find_complaint(name) for name in said}
+    if problems := [Problem(f"/retry/on/{name}", words) for name, words in complaints.items() if words]:
         raise InvalidInputError(problems)
+    on = {name: Reaction.from_document(name, reaction) for name, reaction in said.items()}
     return RetryPolicy(**plain, on=MappingProxyType(on))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any, Protocol
 
 from swath.domain.backoff import back_off_s
+from swath.domain.resources import Resources
 
 
 class Cause(StrEnum):
@@ -43,16 +46,81 @@ LONGEST_FREE_DELAY_S = 60.0
 _POINTLESS = frozenset({Cause.DATA, Cause.OUTPUT, Cause.INPUT, Cause.SPEC, Cause.KILLED})
 
 LONGEST_BACKOFF_S = 3600.0
-LARGEST_MEM = 2**40  # MiB; whatever factor a job names, the product stays a number
+JITTER = 0.25  # a wait is longer by at most this share, so that what failed together does not come back together
+LARGEST_AMOUNT = 2**40  # MiB; whatever factor a job names, the product stays a number
+DEFAULT_GROWTH = 1.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class End:
+    """How an attempt ended that did not succeed."""
+
+    cause: Cause
+    exit_code: int | None = None
+    error: str | None = None  # name of the image's own error with this exit code
+
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """What a policy may call it, the most telling first."""
+        named = () if self.error is None else (f"{ERROR}:{self.error}",)
+        numbered = () if self.exit_code is None else (f"{self.cause}:{self.exit_code}",)
+        return (*named, *numbered, self.cause)
+
+
+ERROR = "ERROR"  # before the name of one of the image's errors
+EXIT_CODES = range(1, 256)
+
+
+def find_complaint(selector: str) -> str | None:
+    """Why a policy cannot mean any end by `selector`; None for CAUSE, CAUSE:EXIT_CODE and ERROR:NAME."""
+    head, colon, rest = selector.partition(":")
+    if head == ERROR:
+        return None if rest else "needs the name of one of the image's errors: ERROR:NAME"
+    if head not in Cause.__members__:
+        return f"is no cause; causes are {', '.join(Cause)}, or say CAUSE:EXIT_CODE or ERROR:NAME"
+    if colon and rest not in map(str, EXIT_CODES):
+        return f"needs an exit code from {EXIT_CODES[0]} to {EXIT_CODES[-1]} behind {head}:"
+    return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reaction:
-    """What a job's policy says about one cause."""
+    """What a job's policy says about one kind of end."""
 
     fail: bool = False  # no further attempt
     grow_mem: float = 1.0  # factor on the memory of the next attempt
     cap: int | None = None  # MiB; the memory grows no further
+    grow_disk: float = 1.0
+    cap_disk: int | None = None  # MiB
+
+    @classmethod
+    def from_document(cls, selector: str, document: str | Mapping[str, Any]) -> Reaction:
+        """`"fail"`, `"retry"` (as it was), or what is to grow; what is not said grows as it does by itself."""
+        if isinstance(document, str):
+            return cls(fail=document == "fail")
+        said = {name: document[name] for name in _GROWTH if document.get(name) is not None}
+        return replace(_DEFAULTS.get(selector, cls()), fail=False, **said)
+
+    def grown(self, asked: Resources) -> Resources:
+        """What the next attempt asks for, never less than `asked`."""
+        mem = _grown(asked.mem, self.grow_mem, self.cap)
+        disk = _grown(asked.disk, self.grow_disk, self.cap_disk)
+        return asked if (mem, disk) == (asked.mem, asked.disk) else replace(asked, mem=mem, disk=disk)
+
+
+_GROWTH = ("grow_mem", "cap", "grow_disk", "cap_disk")
+
+
+def _grown(asked: int, factor: float, cap: int | None) -> int:
+    return max(asked, round(min(asked * factor, cap or LARGEST_AMOUNT, LARGEST_AMOUNT)))
+
+
+# What a task that ran out of something needs is more of it; everything else is tried again as it was, or not at all.
+_DEFAULTS: Mapping[str, Reaction] = {
+    **{cause: Reaction(fail=cause in _POINTLESS) for cause in Cause},
+    Cause.OOM: Reaction(grow_mem=DEFAULT_GROWTH),
+    Cause.DISK: Reaction(grow_disk=DEFAULT_GROWTH),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +130,14 @@ class RetryPolicy:
     max_attempts: int = 3  # attempts that count, the first included
     unreachable_s: float = 300.0  # an attempt on an agent that does not answer is replaced after so long
     backoff_s: float = 10.0  # before the second attempt; doubles for each further one
-    on: Mapping[Cause, Reaction] = field(default_factory=lambda: MappingProxyType({}))
+    max_backoff_s: float = LONGEST_BACKOFF_S  # and never grows beyond this
+    learn: bool = True  # ask for what others of the same image version turned out to need
+    on: Mapping[str, Reaction] = field(default_factory=lambda: MappingProxyType({}))  # by selector, as `End` lists them
 
-    def reaction(self, cause: Cause) -> Reaction:
-        """What to do about `cause`: as the job says, else as is sensible."""
-        return self.on.get(cause) or _default_reaction(cause)
+    def reaction(self, end: End) -> Reaction:
+        """What to do about `end`: as the job says, else as is sensible."""
+        said = next((self.on[name] for name in end.selectors if name in self.on), None)
+        return _DEFAULTS[end.cause] if said is None else said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,39 +147,78 @@ class Retry:
     delay_s: float
     free: bool  # costs none of the policy's attempts
     free_retries: int = 0  # in a row, this one included, that are held against the task
-    mem: int  # MiB
+    resources: Resources
 
 
-def _default_reaction(cause: Cause) -> Reaction:
-    if cause is Cause.OOM:
-        return Reaction(grow_mem=1.5)
-    return Reaction(fail=cause in _POINTLESS)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GiveUp:
+    """No further attempt."""
+
+    why: str  # in one sentence
+    lacking: bool = False  # no agent has what it needs
+
+
+class Largest(Protocol):
+    """MiB of "mem" or "disk" that the best agent has for a task that asks for `asked` of everything else; None if unknown."""
+
+    def __call__(self, resource: str, asked: Resources, /) -> int | None: ...
 
 
 def decide_retry(
-    policy: RetryPolicy, cause: Cause, *, failures: int, free_retries: int, mem: int, largest_mem: int | None = None
-) -> Retry | None:
-    """The next attempt of a task whose attempt with `mem` MiB just ended by `cause`; None when it has failed for good.
+    policy: RetryPolicy,
+    end: End,
+    *,
+    failures: int,
+    free_retries: int,
+    asked: Resources,
+    largest: Largest,
+    jitter: float = 0.0,
+) -> Retry | GiveUp:
+    """The next attempt of a task whose attempt with `asked` just came to `end`, or why there is none.
 
     `failures` counts the attempts that cost something, this one included if it does; `free_retries` those in a row,
-    just before this one, that did not. `largest_mem` MiB is what the best agent has: a task that needs more has failed.
+    just before this one, that did not. A task that needs more than the largest agent has failed. `jitter` is 0 to 1.
     """
-    reaction = policy.reaction(cause)
+    reaction = policy.reaction(end)
     if reaction.fail:
-        return None
-    if cause in OUR_DOING:
-        return Retry(delay_s=0.0, free=True, free_retries=free_retries, mem=mem)
-    if cause in FREE:
+        return GiveUp(why=_why_pointless(policy, end))
+    if end.cause in OUR_DOING:
+        return Retry(delay_s=0.0, free=True, free_retries=free_retries, resources=asked)
+    if end.cause in FREE:
         if free_retries >= FREE_LIMIT:
-            return None
-        delay_s = back_off_s(FIRST_FREE_DELAY_S, free_retries, longest_s=LONGEST_FREE_DELAY_S)
-        return Retry(delay_s=delay_s, free=True, free_retries=free_retries + 1, mem=mem)
+            return GiveUp(why=f"{free_retries} attempts in a row have ended by no fault of its own: no more are given")
+        delay_s = _wait_s(FIRST_FREE_DELAY_S, free_retries, LONGEST_FREE_DELAY_S, jitter)
+        return Retry(delay_s=delay_s, free=True, free_retries=free_retries + 1, resources=asked)
     if failures >= policy.max_attempts:
-        return None
-    grown = max(mem, round(min(mem * reaction.grow_mem, reaction.cap or LARGEST_MEM, LARGEST_MEM)))
-    if grown > mem and largest_mem is not None:
-        if mem >= largest_mem:
-            return None
-        grown = min(grown, largest_mem)
-    delay_s = back_off_s(policy.backoff_s, failures - 1, longest_s=LONGEST_BACKOFF_S)
-    return Retry(delay_s=delay_s, free=False, mem=grown)
+        return GiveUp(why=f"it has had {policy.max_attempts} of {policy.max_attempts} attempts")
+    resources = bounded(reaction.grown(asked), asked, largest)
+    if isinstance(resources, GiveUp):
+        return resources
+    delay_s = _wait_s(policy.backoff_s, failures - 1, policy.max_backoff_s, jitter)
+    return Retry(delay_s=delay_s, free=False, resources=resources)
+
+
+def bounded(wanted: Resources, asked: Resources, largest: Largest) -> Resources | GiveUp:
+    """`wanted`, which is at least `asked`, as far as an agent has it; GiveUp where none has more than `asked`."""
+    for resource, words in (("mem", "memory"), ("disk", "disk")):
+        had, more = getattr(asked, resource), getattr(wanted, resource)
+        most = largest(resource, wanted) if more > had else None
+        if most is not None and most <= had:
+            return GiveUp(why=f"no agent has more {words} for a task than {had} MiB", lacking=True)
+        wanted = wanted if most is None else replace(wanted, **{resource: min(more, most)})
+    return wanted
+
+
+def jitter_of(job_id: str, index: int, number: int) -> float:
+    """A share from 0 to 1 that is the task's own in each of its attempts, and the same whoever works it out."""
+    digest = hashlib.blake2b(f"{job_id}/{index}/{number}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") / 2**32
+
+
+def _wait_s(first_s: float, repeats: int, longest_s: float, jitter: float) -> float:
+    return min(longest_s, back_off_s(first_s, repeats, longest_s=longest_s) * (1 + JITTER * jitter))
+
+
+def _why_pointless(policy: RetryPolicy, end: End) -> str:
+    said = next((name for name in end.selectors if name in policy.on), None)
+    return f"{end.cause} would come again" if said is None else f"its retry policy says so of {said}"

@@ -196,6 +196,7 @@ class Task(Base):
     hostname: Mapped[str | None]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    disk: Mapped[Amount | None]  # MiB, where it has grown
 
 
 class Attempt(Base):

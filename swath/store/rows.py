@@ -100,6 +100,7 @@ class TaskRow:
     free_retries: int = 0
     retry_at: datetime | None = None
     mem: int | None = None  # MiB, where it has grown beyond the job's
+    disk: int | None = None  # MiB, the same
     winner_attempt: str | None = None
     cause: Cause | None = None
     exit_code: int | None = None

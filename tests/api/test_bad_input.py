@@ -83,6 +83,17 @@ def test_what_is_no_json_is_malformed(shared_api: Api, body: bytes) -> None:
         ('{"image": "ndvi", "retry": {"on": {"OOM": {"grow_mem": 0.5}}}}', "/retry/on/OOM/grow_mem", "greater"),
         ('{"image": "ndvi", "retry": {"on": {"OOM": "perhaps"}}}', "/retry/on/OOM", "'fail'"),
         ('{"image": "ndvi", "retry": {"on": {"GREMLINS": "fail"}}}', "/retry/on/GREMLINS", "causes are"),
+        ('{"image": "ndvi", "retry": {"on": {"APP:256": "fail"}}}', "/retry/on/APP:256", "exit code from 1 to 255"),
+        ('{"image": "ndvi", "retry": {"on": {"ERROR:": "fail"}}}', "/retry/on/ERROR:", "name of one of"),
+        ('{"image": "ndvi", "retry": {"on": {"APP:1": {"grow": 2}}}}', "/retry/on/APP:1/grow", "known field"),
+        ('{"image": "ndvi", "retry": {"on": {"DISK": {"grow_disk": 17}}}}', "/retry/on/DISK/grow_disk", "less"),
+        ('{"image": "ndvi", "retry": {"on": {"DISK": {"cap_disk": 0}}}}', "/retry/on/DISK/cap_disk", "greater"),
+        ('{"image": "ndvi", "retry": {"on": {"OOM": {"cap": 1.5}}}}', "/retry/on/OOM/cap", "integer"),
+        ('{"image": "ndvi", "retry": {"on": {"A B": "fail"}}}', "/retry/on/A B", "pattern"),
+        ('{"image": "ndvi", "retry": {"on": ["OOM"]}}', "/retry/on", "object"),
+        ('{"image": "ndvi", "retry": {"max_backoff_s": -1}}', "/retry/max_backoff_s", "greater"),
+        ('{"image": "ndvi", "retry": {"learn": "no"}}', "/retry/learn", "boolean"),
+        ('{"image": "ndvi", "retry": {"backoff": 3}}', "/retry/backoff", "known field"),
     ],
 )
 def test_each_wrong_field_is_named(shared_api: Api, document: str, path: str, words: str) -> None:

@@ -149,6 +149,18 @@ def test_an_image_with_mounts_is_refused(api: Api, scene: Scene) -> None:
     assert "declares mounts (DEM)" in api.refusal({"image": "mounted"})["/image"]
 
 
+def test_a_policy_about_an_error_that_the_image_does_not_declare_is_refused(api: Api, scene: Scene) -> None:
+    """With those that it declares; one of them is taken."""
+    errors = [{"code": 3, "name": "tile-busy"}, {"code": 4, "name": "no-crs", "category": "data"}]
+    manifest = {**MANIFEST, "job": {**MANIFEST["job"], "name": "strict", "errors": errors}}
+    scene.register(name="strict", manifest=manifest, digest="sha256:7")
+    assert api.refusal({"image": "strict", "retry": {"on": {"ERROR:tile-bsy": "retry", "ERROR:no-crs": "retry"}}})[
+        "/retry/on/ERROR:tile-bsy"
+    ] == ("is no error of the image; it declares ERROR:no-crs, ERROR:tile-busy")
+    problems = api.refusal({"image": "strict", "retry": {"on": {"ERROR:no-crs": {"grow_mem": 2}}}})
+    assert not any(path.startswith("/retry") for path in problems)
+
+
 def test_settings_are_given_exactly(api: Api, scene: Scene) -> None:
     """One that the image asks for and nobody gives is told at once, as one that it does not know is."""
     interface = {"command": "x", "settings": [{"name": "KEY", "secret": True}]}

@@ -11,7 +11,7 @@ from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from swath.domain.attempts import AttemptReport, OutputFile
 from swath.domain.resources import Resources
-from swath.domain.retries import Cause
+from swath.domain.retries import JITTER, Cause
 from swath.domain.states import AttemptState, Desired, JobState, TaskState
 from tests.scheduler.world import NOON, World, a_job
 
@@ -145,9 +145,9 @@ def test_a_failed_task_is_tried_again_after_its_backoff():
     world.say(first.id, "FAILED", report)
     assert world.task().state is TaskState.PENDING
     assert "1 task failed and will be tried again" in (world.job().wait_reason or "")
-    world.advance(9).offer()
+    world.advance(9.9).offer()
     assert len(world.launched()) == 1
-    world.advance(1).offer()
+    world.advance(10 * JITTER + 0.1).offer()
     second = world.launched()[1]
     assert (second.number, second.task_index) == (2, 0)
     world.say(second.id, "RUNNING").say(second.id, "FAILED", report)
@@ -161,7 +161,7 @@ def test_memory_grows_after_the_engine_ran_out_of_it():
     """OOM: the next attempt asks for half as much again."""
     world = World()
     attempt_id = world.running(a_job(mem=1000, retry={"backoff_s": 1}))
-    world.say(attempt_id, "FAILED", AttemptReport(cause=Cause.OOM)).advance(1).offer()
+    world.say(attempt_id, "FAILED", AttemptReport(cause=Cause.OOM)).advance(1 + JITTER).offer()
     assert world.launched()[1].resources == Resources(cpus_m=1000, mem=1500)
 
 
@@ -174,7 +174,7 @@ def test_a_task_that_no_agent_has_enough_memory_for_fails_and_says_so():
         ).offer()
     assert [attempt.resources.mem for attempt in world.launched()] == [6000, 8064]
     assert (world.job().state, world.task().cause) == (JobState.FAILED, Cause.OOM)
-    assert world.task().message == "killed; no agent has more for a task than 8064 MiB"
+    assert world.task().message == "killed; no agent has more memory for a task than 8064 MiB"
 
 
 def test_a_task_whose_executor_died_is_tried_again_for_free():
@@ -404,6 +404,6 @@ def test_a_retry_waits_for_its_time_across_a_restart():
     attempt_id = world.running(a_job(retry={"backoff_s": 100}))
     world.say(attempt_id, "FAILED", AttemptReport(cause=Cause.APP)).advance(50).restart().subscribe().offer()
     assert len(world.launched()) == 1
-    assert world.task().retry_at == NOON + timedelta(seconds=100)
-    world.advance(50).offer()
+    assert NOON + timedelta(seconds=100) <= world.task().retry_at <= NOON + timedelta(seconds=100 * (1 + JITTER))
+    world.advance(50 + 100 * JITTER).offer()
     assert len(world.launched()) == 2

@@ -5,7 +5,7 @@ import pytest
 from swath.domain.errors import InvalidInputError
 from swath.domain.jobs import JobSpec, bind_item, item_at, total_request
 from swath.domain.resources import Resources
-from swath.domain.retries import Cause
+from swath.domain.retries import Cause, End
 
 FILES = frozenset({"SCENE", "RED", "NIR"})
 
@@ -76,4 +76,5 @@ def test_the_jobs_figures_go_before_the_manifests():
 def test_a_policy_reads_reactions():
     """`grow_mem` and `cap` arrive."""
     job = a_job(retry={"on": {"OOM": {"grow_mem": 2, "cap": 16384}}})
-    assert job.retry.reaction(Cause.OOM).cap == 16384
+    reaction = job.retry.reaction(End(cause=Cause.OOM))
+    assert (reaction.grow_mem, reaction.cap) == (2, 16384)

@@ -1,0 +1,22 @@
+"""disk that has grown for a task
+
+Revision: 0006, after 0005
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("tasks", sa.Column("disk", sa.BigInteger(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("tasks", "disk")

@@ -1,0 +1,94 @@
+"""What becomes of failed tasks: by cause, by exit code and by the image's own errors, with more of what ran out."""
+
+from __future__ import annotations
+
+import pytest
+
+from swath.domain.attempts import AttemptReport
+from swath.domain.changes import AddEvent
+from swath.domain.resources import Resources
+from swath.domain.retries import JITTER, Cause
+from swath.domain.states import JobState, TaskState
+from tests.scheduler.world import World, a_job
+
+SOON = 1 + JITTER  # seconds: the longest wait after a backoff_s of 1
+
+
+def a_failing(report: AttemptReport, **retry: object) -> World:
+    """A job whose first attempt has just failed as the report says."""
+    world = World().subscribe().list_agents().submit(a_job(mem=1000, retry={"backoff_s": 1, **retry})).offer()
+    return world.say(world.launched()[0].id, "FAILED", report)
+
+
+def told(world: World) -> dict[str, object]:
+    """What the history says last of the task."""
+    return dict([event for event in world.written(AddEvent) if event.kind == "task.state"][-1].data)
+
+
+@pytest.mark.parametrize(
+    ("report", "state"),
+    [
+        (AttemptReport(cause=Cause.APP, exit_code=2), TaskState.FAILED),
+        (AttemptReport(cause=Cause.APP, exit_code=75), TaskState.PENDING),
+        (AttemptReport(cause=Cause.DATA, exit_code=4, error="tile-busy"), TaskState.PENDING),
+        (AttemptReport(cause=Cause.DATA, exit_code=5, error="no-crs"), TaskState.FAILED),
+    ],
+)
+def test_a_policy_by_exit_code_and_error_decides(report, state):
+    """The executor's report of the code and of the error's name reach the policy."""
+    world = a_failing(report, on={"APP:2": "fail", "ERROR:tile-busy": "retry"})
+    assert world.task().state is state
+
+
+def test_the_history_says_why_a_task_is_not_tried_again():
+    """By the policy's word, by its own nature, for want of further attempts."""
+    assert told(a_failing(AttemptReport(cause=Cause.APP, exit_code=2), on={"APP:2": "fail"}))["why"] == (
+        "its retry policy says so of APP:2"
+    )
+    assert told(a_failing(AttemptReport(cause=Cause.DATA)))["why"] == "DATA would come again"
+    assert told(a_failing(AttemptReport(cause=Cause.APP), max_attempts=1))["why"] == "it has had 1 of 1 attempts"
+
+
+def test_disk_grows_after_more_was_written_than_was_asked_for():
+    """The next attempt asks for half as much again, across a restart, and the history says so."""
+    world = World().subscribe().list_agents()
+    record = a_job(retry={"backoff_s": 1})
+    with_disk = Resources(cpus_m=1000, mem=100, disk=2000)
+    world.submit(type(record)(**{name: getattr(record, name) for name in record.__slots__} | {"resources": with_disk}))
+    world.offer().say(world.launched()[0].id, "FAILED", AttemptReport(cause=Cause.DISK))
+    assert told(world)["asks"] == {"disk": 3000}
+    assert (world.task().mem, world.task().disk) == (None, 3000)
+    world.restart().subscribe().advance(SOON).offer()
+    assert world.launched()[1].resources == Resources(cpus_m=1000, mem=100, disk=3000)
+    world.say(world.launched()[1].id, "FAILED", AttemptReport(cause=Cause.APP)).advance(2 * SOON).offer()
+    assert world.launched()[2].resources.disk == 3000, "what has grown stays"
+
+
+def test_memory_may_grow_by_an_exit_code():
+    """137 of a process that the kernel killed within the container."""
+    world = a_failing(AttemptReport(cause=Cause.APP, exit_code=137), on={"APP:137": {"grow_mem": 2}})
+    world.advance(SOON).offer()
+    assert [attempt.resources.mem for attempt in world.launched()] == [1000, 2000]
+
+
+def test_tasks_that_fail_together_are_tried_again_one_after_the_other():
+    """Twenty attempts that end in one turn: their next ones are spread over a quarter of the wait."""
+    world = World().subscribe().list_agents().submit(a_job(size=20, cpus=0.1, retry={"backoff_s": 100})).offer()
+    failed = AttemptReport(cause=Cause.APP)
+    world.happen(*(world.an_update(attempt.id, "FAILED", failed) for attempt in world.launched()))
+    waits = sorted((world.task(index).retry_at - world.now).total_seconds() for index in range(20))
+    assert 100 <= waits[0] < waits[-1] <= 100 * (1 + JITTER)
+    assert waits[-1] - waits[0] > 10
+
+
+def test_a_task_that_dies_with_every_executor_fails_in_the_end():
+    """Ten free attempts in a row, then it has failed."""
+    world = World().subscribe().submit(a_job(retry={"max_attempts": 1}))
+    for _ in range(12):
+        world.advance(4000)
+        before = len(world.launched())
+        world.offer()
+        for attempt in world.launched()[before:]:
+            world.say(attempt.id, "FAILED", source="SOURCE_AGENT", reason="REASON_EXECUTOR_TERMINATED")
+    assert (world.job().state, len(world.launched()), world.task().failures) == (JobState.FAILED, 11, 0)
+    assert world.task().cause is Cause.AGENT
