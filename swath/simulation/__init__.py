@@ -1,0 +1,1 @@
+"""The scheduler's matcher on a virtual clock: what a policy would make of a recorded, foreign or invented workload."""
