@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scheduler.core.state import CoreSettings
 from swath.domain.resources import Resources
+from swath.domain.shares import HALF_LIFE_S
 from swath.wire.calls import CAPABILITIES, Message, make_executor_info, make_framework_info
 from swath.wire.endpoints import Credential, TlsOptions
 from swath.wire.enums import Capability
@@ -52,6 +53,8 @@ class Settings(BaseSettings):
     http_port: int = 0  # of the metrics, on loopback; 0 for none
     lease_s: float = Field(default=10.0, gt=1)  # of the leadership: a take-over may have to wait so long
     cut_off_s: float = Field(default=60.0, gt=0)  # without a master, until another scheduler may try
+
+    half_life_s: float = Field(default=HALF_LIFE_S, ge=60)  # after which what a project has held counts half
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
@@ -129,6 +132,7 @@ class Settings(BaseSettings):
             executor_id=self.make_executor()["executor_id"]["value"],
             executor_resources=self.executor_resources,
             register_anew=self.register_anew,
+            half_life_s=self.half_life_s,
         )
 
 

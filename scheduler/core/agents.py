@@ -131,7 +131,8 @@ def _is_stale(turn: Turn, agent: Agent) -> bool:
 
 
 def _write(turn: Turn, agent: Agent, info: PutAgent) -> None:
-    agent.info, agent.written_at = info, turn.now
+    turn.state.describe_agent(agent, info)
+    agent.written_at = turn.now
     turn.write(info)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from swath.domain.resources import Resources
 from swath.store.rows import JobRecord, Owner
 
-NOBODY = Owner(project="", user="", image="")  # of an attempt whose job nobody knows: it is counted all the same
+Key = TypeVar("Key")
 
-Key = tuple[str, str]  # (project, user)
+NOBODY = Owner(project="", user="", image="")  # of an attempt whose job nobody knows: it is counted all the same
 
 
 @dataclass(slots=True)
@@ -25,18 +26,31 @@ def owner_of(job: JobRecord) -> Owner:
     return Owner(project=job.project, user=job.user, image=f"{job.image.name}:{job.image.version}")
 
 
-def take(held: dict[Key, Held], owner: Owner, resources: Resources) -> None:
-    """An attempt has been launched, or was found to be running."""
-    entry = held.setdefault((owner.project, owner.user), Held())
+@dataclass(slots=True)
+class Tally:
+    """Of all users and projects that hold something."""
+
+    by_user: dict[tuple[str, str], Held] = field(default_factory=dict)  # by (project, user)
+    by_project: dict[str, Held] = field(default_factory=dict)
+    changed: dict[str, None] = field(default_factory=dict)  # projects, since their past shares were settled
+
+    def take(self, owner: Owner, resources: Resources) -> None:
+        """An attempt has been launched, or was found to be running."""
+        _add(self.by_user, (owner.project, owner.user), resources, 1)
+        _add(self.by_project, owner.project, resources, 1)
+        self.changed[owner.project] = None
+
+    def give_back(self, owner: Owner, resources: Resources) -> None:
+        """An attempt has ended."""
+        _add(self.by_user, (owner.project, owner.user), resources.scaled(-1), -1)
+        _add(self.by_project, owner.project, resources.scaled(-1), -1)
+        self.changed[owner.project] = None
+
+
+def _add(entries: dict[Key, Held], key: Key, resources: Resources, tasks: int) -> None:
+    """Whoever holds nothing has no entry."""
+    entry = entries.setdefault(key, Held())
     entry.resources += resources
-    entry.tasks += 1
-
-
-def give_back(held: dict[Key, Held], owner: Owner, resources: Resources) -> None:
-    """An attempt has ended; whoever holds nothing has no entry."""
-    key = (owner.project, owner.user)
-    entry = held[key]
-    entry.resources -= resources
-    entry.tasks -= 1
+    entry.tasks += tasks
     if not entry.tasks:
-        del held[key]
+        del entries[key]

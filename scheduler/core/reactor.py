@@ -24,6 +24,7 @@ from scheduler.core import (
     subscription,
     tenants,
     updates,
+    usage,
     why,
 )
 from scheduler.core import events as ev
@@ -71,6 +72,7 @@ class Core:
         _load_wishes(state, snapshot, removed)
         _load_tasks(turn, snapshot)
         _load_attempts(turn, snapshot)
+        usage.load(state, snapshot.pasts, now)
         for job in state.jobs.values():
             job.seen_waiting = job.waiting
             if job.waiting:
@@ -89,6 +91,7 @@ class Core:
         _index_waiting(turn)
         for job in list(turn.touched.values()):
             jobs.settle(turn, job)
+        usage.settle(turn)
         filters.settle(turn)
         offers.settle(turn)
         why.schedule(turn)

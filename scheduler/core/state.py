@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from scheduler.core import held, images_held
+from scheduler.core import images_held
 from scheduler.core.events import Offer
+from scheduler.core.held import NOBODY, Held, Tally, owner_of
 from scheduler.core.images_held import Holdings
 from scheduler.core.timers import Timers
 from swath.domain.attempts import Attempt
@@ -18,6 +19,7 @@ from swath.domain.projects import Project
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
+from swath.domain.shares import HALF_LIFE_S, Past
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState
 from swath.domain.wishes import AgentWish, FrameworkDesire, FrameworkWish
 from swath.store.rows import JobRecord, Owner
@@ -42,6 +44,7 @@ class CoreSettings:
     agents_busy_s: float = 10.0  # between lists of agents while work waits
     agents_idle_s: float = 120.0
     agents_draining_s: float = 1.0  # between them while an agent drains: somebody may wait for its end
+    half_life_s: float = HALF_LIFE_S  # after which what a project has held counts half
     agents_seen_s: float = 300.0  # an unchanged agent's last_seen is written so often
     register_anew: bool = False  # after the master has removed the framework (M5)
 
@@ -124,7 +127,7 @@ class LiveAttempt:
 
     attempt: Attempt
     state: AttemptState
-    owner: Owner = held.NOBODY
+    owner: Owner = NOBODY
     started_at: datetime | None = None
     last_uuid: str | None = None  # of the last update, for repeated ones (surprise 12)
     kills: int = 0  # how often its end was asked for
@@ -239,7 +242,11 @@ class State:
     jobs: dict[str, Job] = field(default_factory=dict)
     waiting: dict[str, None] = field(default_factory=dict)  # jobs with tasks that could start
     attempts: dict[str, LiveAttempt] = field(default_factory=dict)
-    held: dict[tuple[str, str], held.Held] = field(default_factory=dict)  # by (project, user), of those with attempts
+    tally: Tally = field(default_factory=Tally)  # what the attempts hold, by project and user
+    pasts: dict[str, Past] = field(default_factory=dict)  # by project: what it has held of late (scheduler.core.usage)
+    pasts_written: dict[str, Past] = field(default_factory=dict)  # what the database has of them
+    total: Resources = field(default_factory=Resources)  # of the agents that are known
+    total_settled: Resources = field(default_factory=Resources)  # `total`, when past shares were settled last
     projects: dict[str, Project] = field(default_factory=dict)  # those that were declared; others have the defaults
     slots: dict[str, str] = field(default_factory=dict)  # Mesos task id -> the attempt that runs in it
     agents: dict[str, Agent] = field(default_factory=dict)
@@ -266,6 +273,11 @@ class State:
         wish = self.framework_wish
         return wish is not None and wish.rev > self.framework_rev_done and wish.desire is not FrameworkDesire.RUN
 
+    @property
+    def held(self) -> dict[tuple[str, str], Held]:
+        """What each user of each project holds, by (project, user); whoever holds nothing has no entry."""
+        return self.tally.by_user
+
     def find_attempt(self, task_id: str) -> LiveAttempt | None:
         """The live attempt behind a Mesos task."""
         return self.attempts.get(self.slots.get(task_id, ""))
@@ -276,7 +288,7 @@ class State:
         live = LiveAttempt(
             attempt=attempt,
             state=attempt.state,
-            owner=held.owner_of(job.record) if job is not None else owner or held.NOBODY,
+            owner=owner_of(job.record) if job is not None else owner or NOBODY,
             started_at=attempt.started_at,
             unreachable_at=attempt.unreachable_at if attempt.state is AttemptState.UNREACHABLE else None,
             kill_cause=attempt.kill_cause,
@@ -286,7 +298,7 @@ class State:
         use = self.uses.setdefault(attempt.agent_id, Use())
         use.resources += attempt.resources
         use.attempts += 1
-        held.take(self.held, live.owner, attempt.resources)
+        self.tally.take(live.owner, attempt.resources)
         use.starting += attempt.state in STARTING
         return live
 
@@ -302,18 +314,28 @@ class State:
         use = self.uses[attempt.agent_id]
         use.resources -= attempt.resources
         use.attempts -= 1
-        held.give_back(self.held, live.owner, attempt.resources)
+        self.tally.give_back(live.owner, attempt.resources)
         use.starting -= live.state in STARTING
         self._tidy(attempt.agent_id)
 
     def add_agent(self, info: PutAgent) -> Agent:
         """Take an agent in; it may come back with attempts of ours on it."""
+        known = self.agents.get(info.agent_id)
+        self.total += info.total if known is None else info.total - known.info.total
         agent = self.agents[info.agent_id] = Agent(info=info, use=self.uses.setdefault(info.agent_id, Use()))
         return agent
+
+    def describe_agent(self, agent: Agent, info: PutAgent) -> None:
+        """The agent is known to be otherwise than before; the only way to say so."""
+        if agent.info.total != info.total:
+            self.total += info.total - agent.info.total
+        agent.info = info
 
     def remove_agent(self, agent_id: str) -> Agent | None:
         """Let go of an agent, if there is such a one; its attempts stay."""
         agent = self.agents.pop(agent_id, None)
+        if agent is not None:
+            self.total -= agent.info.total
         self.filtered.pop(agent_id, None)
         images_held.forget(self, agent_id)
         self._tidy(agent_id)

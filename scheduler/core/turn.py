@@ -20,6 +20,7 @@ from swath.domain.changes import (
     ObserveAgentWish,
     PutAgent,
     PutImages,
+    PutPast,
     PutTask,
     TellOfEnded,
 )
@@ -105,6 +106,8 @@ def _key(change: Change) -> object:
             return ChangeJob, change.job_id
         case PutAgent() | DeactivateAgent() | PutImages() | ObserveAgentWish():
             return type(change), change.agent_id
+        case PutPast():
+            return PutPast, change.project
         case _:
             return type(change)
 

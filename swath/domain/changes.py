@@ -11,6 +11,7 @@ from swath.domain.attempts import Attempt
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
+from swath.domain.shares import Past
 from swath.domain.states import AttemptState, JobCounts, JobState, TaskState
 
 
@@ -163,6 +164,14 @@ class ObserveProjects:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PutPast:
+    """What a project has held of late."""
+
+    project: str
+    past: Past
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PutSchedulerStatus:
     """How the scheduler itself is doing."""
 
@@ -186,5 +195,6 @@ Change = (
     | ObserveAgentWish
     | ObserveFrameworkWish
     | ObserveProjects
+    | PutPast
     | PutSchedulerStatus
 )

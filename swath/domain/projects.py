@@ -8,19 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any
 
 from swath.domain.errors import InvalidInputError, Problem
-from swath.domain.resources import LARGEST
 
 DEEPEST = 8  # projects from the root down: the fair order walks the tree in every cycle
 LEAST_WEIGHT, LARGEST_WEIGHT = 0.001, 1_000_000.0
-MOST_RUNNING = 10**9
+MOST_RUNNING = 10**9  # fits into the columns
+LARGEST_QUOTA = 10**12  # as written; in thousandths every database and matrix counts so far
 
-WHOLE = frozenset({"mem", "disk", "gpus", "ports"})  # MiB, and things that are not shared; all else is in thousandths
+PLAIN = ("cpus", "mem", "disk", "gpus", "ports")  # all others stand within "custom", as in a job's document
+_WHOLE = frozenset(PLAIN) - {"cpus"}  # MiB, and things that are not shared; cpus and custom ones are in thousandths
 _NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
-_SLIPS = {"cpu": "cpus", "memory": "mem", "ram": "mem", "gpu": "gpus", "port": "ports", "tasks": "max_running"}
+_CUSTOM = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 _FIELDS = ("parent", "weight", "quota", "max_running", "user_quota", "user_max_running")
 
 
@@ -59,9 +59,15 @@ class Project:
         return cls(name=name, **values)
 
 
-def to_amounts(quota: Mapping[str, int]) -> dict[str, float]:
+def to_amounts(quota: Mapping[str, int]) -> dict[str, Any]:
     """Fixed-point amounts as users write them."""
-    return {name: value if name in WHOLE else value / 1000 for name, value in quota.items()}
+    plain: dict[str, Any] = {name: _shown(name, quota[name]) for name in PLAIN if name in quota}
+    custom = {name: _shown(name, value) for name, value in quota.items() if name not in PLAIN}
+    return plain | ({"custom": custom} if custom else {})
+
+
+def _shown(name: str, value: int) -> float:
+    return value if name in _WHOLE else value / 1000
 
 
 def find_project(projects: Mapping[str, Project], name: str) -> Project:
@@ -147,34 +153,38 @@ def _complain_of_fields(said: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _complain_of_quota(quota: object, path: str) -> Iterator[Problem]:
-    if not isinstance(quota, Mapping):
-        yield Problem(path, 'must be amounts by resource, {"cpus": 100, "mem": 204800}')
+    custom = quota.get("custom", {}) if isinstance(quota, Mapping) else None
+    if not isinstance(quota, Mapping) or not isinstance(custom, Mapping):
+        yield Problem(path, 'must be amounts by resource, like {"cpus": 100, "mem": 204800, "custom": {"licences": 2}}')
         return
-    for name, value in quota.items():
-        if complaint := _complaint(name, value):
-            yield Problem(f"{path}/{name}", complaint)
+    plain = {name: value for name, value in quota.items() if name != "custom"}
+    for name in [name for name in plain if name not in PLAIN]:
+        yield Problem(f"{path}/{name}", f"is not a resource; known are {', '.join(PLAIN)}, and others within custom")
+    for name in custom:
+        if name in PLAIN or not isinstance(name, str) or not _CUSTOM.fullmatch(name):
+            yield Problem(f"{path}/custom/{name}", "cannot be the name of a custom resource")
+    for way, amounts in ((path, plain), (f"{path}/custom", custom)):
+        yield from (
+            Problem(f"{way}/{name}", said) for name, value in amounts.items() if (said := _complaint(name, value))
+        )
 
 
 def _complaint(name: object, value: object) -> str | None:
     """Why `value` cannot be a limit on the resource `name`; None when it can."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _SLIPS:
-        return f"is no resource; {_SLIPS[name]} may be meant" if name in _SLIPS else "is no name of a resource"
-    if not _is_number(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return "must be a number"
-    assert isinstance(value, int | float)  # noqa: S101 (for the type checker)
     if value < 0:
         return "must not be below 0"
-    if value > LARGEST:
-        return f"is absurdly large, at most {LARGEST:,} is taken; leave it out for no limit"
-    return "must be whole" if name in WHOLE and value != int(value) else None
+    if value > LARGEST_QUOTA:
+        return f"is absurdly large, at most {LARGEST_QUOTA:,} is taken; leave it out for no limit"
+    return "must be whole" if name in _WHOLE and value != int(value) else None
 
 
 def _is_number(value: object) -> bool:
-    if isinstance(value, float):
-        return isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _from_amounts(quota: Mapping[str, float]) -> dict[str, int]:
+def _from_amounts(quota: Mapping[str, Any]) -> dict[str, int]:
     """Fixed-point, by name in order: equal quotas are equal documents."""
-    return {name: int(quota[name]) if name in WHOLE else round(quota[name] * 1000) for name in sorted(quota)}
+    flat = {name: value for name, value in quota.items() if name != "custom"} | dict(quota.get("custom", {}))
+    return {name: int(flat[name]) if name in _WHOLE else round(flat[name] * 1000) for name in sorted(flat)}

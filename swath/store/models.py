@@ -314,6 +314,17 @@ class ProjectTree(Base):
     observed_rev: Mapped[int]
 
 
+class ProjectPast(Base):
+    """What a project has held of late, as a part of the cluster: the scheduler's own (swath.domain.shares)."""
+
+    __tablename__ = "project_pasts"
+    project: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float] = mapped_column(Float)
+    share: Mapped[float] = mapped_column(Float)
+    half_life_s: Mapped[float] = mapped_column(Float)
+    at: Mapped[datetime]
+
+
 class Event(Base):
     """One line of a job's history. Only the scheduler writes it, so ids become visible in order: `id > last` misses nothing."""
 

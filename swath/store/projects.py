@@ -11,12 +11,14 @@ from sqlalchemy.orm import Session
 
 from swath.domain.errors import ConflictError, InvalidInputError, NotFoundError
 from swath.domain.projects import Project, check_tree
+from swath.domain.shares import Past
 from swath.domain.wishes import ProjectTree
 from swath.store import models
 from swath.store.models import JOB_IS_OPEN, PROJECTS_ARE_CHANGED
 
 MOST_PROJECTS = 10_000
 _PROJECT = tuple(Project.__slots__)
+_PAST = tuple(Past.__slots__)
 
 
 def read_tree(session: Session) -> ProjectTree:
@@ -77,6 +79,12 @@ def observe_projects(session: Session, rev: int | None) -> None:
         met = (models.ProjectTree.id == 1, models.ProjectTree.observed_rev <= rev)
         wish = update(models.ProjectTree).where(*met).values(observed_rev=rev)
         session.execute(wish.execution_options(synchronize_session=False))
+
+
+def read_pasts(session: Session) -> dict[str, Past]:
+    """What every project has held of late, as the scheduler wrote it last."""
+    rows = session.scalars(select(models.ProjectPast))
+    return {row.project: Past(**{name: getattr(row, name) for name in _PAST}) for row in rows}
 
 
 _FEW = 3  # names in an error

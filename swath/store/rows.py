@@ -14,6 +14,7 @@ from swath.domain.projects import Project
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
+from swath.domain.shares import Past
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState, TaskState
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish
 
@@ -277,4 +278,5 @@ class Snapshot:
     agent_wishes: list[AgentWish] = field(default_factory=list)  # other than ACTIVE, or not carried out yet
     framework_wish: FrameworkWish | None = None  # None before anybody had one
     projects: Mapping[str, Project] = field(default_factory=dict)  # those that were declared, by name
+    pasts: Mapping[str, Past] = field(default_factory=dict)  # by project: what it has held of late
     owners: Mapping[str, Owner] = field(default_factory=dict)  # by job, of ended ones with attempts that have not ended

@@ -24,7 +24,7 @@ from swath.store.inputs import read_chunk
 from swath.store.jobs import to_counts, to_resources
 from swath.store.leadership import check_epoch
 from swath.store.models import ATTEMPT_IS_OPEN, JOB_IS_CHANGED, JOB_IS_OPEN, TASK_IS_OPEN
-from swath.store.projects import read_projects
+from swath.store.projects import read_pasts, read_projects
 from swath.store.pruning import prune
 from swath.store.rows import ImageRow, JobRecord, Owner, Snapshot
 from swath.store.wishes import read_framework_wish, read_standing_agent_wishes, read_wishes
@@ -60,6 +60,7 @@ class SchedulerStore:
                 agent_wishes=read_standing_agent_wishes(session),
                 framework_wish=read_framework_wish(session),
                 projects=read_projects(session),
+                pasts=read_pasts(session),
                 owners=_read_owners(session),
             )
 

@@ -24,12 +24,14 @@ from swath.domain.changes import (
     ObserveProjects,
     PutAgent,
     PutImages,
+    PutPast,
     PutSchedulerStatus,
     PutTask,
     SetFrameworkId,
     TellOfEnded,
 )
 from swath.domain.errors import IllegalTransitionError, InternalError
+from swath.domain.shares import Past
 from swath.domain.states import is_terminal
 from swath.store.jobs import from_resources
 from swath.store.models import (
@@ -40,6 +42,7 @@ from swath.store.models import (
     Event,
     Framework,
     Job,
+    ProjectPast,
     SchedulerStatus,
     Task,
 )
@@ -54,6 +57,7 @@ _ADDED = (
     *("launched_at", "started_at", "ended_at", "sandbox"),
 )
 _REPORTED = tuple(name for name in ChangeAttempt.__slots__ if name not in ("attempt_id", "state"))
+_PAST = tuple(Past.__slots__)
 _JOB = ("state", "observed_rev", "retry_rev_done", "wait_reason", "started_at", "ended_at")
 _COUNTS = ("pending", "active", "succeeded", "failed", "cancelled")
 _AGENT = (
@@ -75,6 +79,7 @@ def write_changes(session: Session, changes: Sequence[Change], now: datetime) ->
     observe_agent_wishes(session, _last(_of(changes, ObserveAgentWish), key=lambda change: change.agent_id))
     observe_framework_wishes(session, _of(changes, ObserveFrameworkWish)[-1:])
     observe_projects(session, max((change.rev for change in _of(changes, ObserveProjects)), default=None))
+    _put_pasts(session, _last(_of(changes, PutPast), key=lambda change: change.project))
     _put_status(session, _of(changes, PutSchedulerStatus))
 
 
@@ -97,6 +102,11 @@ def _put_status(session: Session, changes: list[PutSchedulerStatus]) -> None:
         said = changes[-1]
         values = {name: getattr(said, name) for name in ("connected", "master", "heartbeat_at")}
         _upsert(session, SchedulerStatus, [{"id": 1, **values, "data": said.data}])
+
+
+def _put_pasts(session: Session, changes: list[PutPast]) -> None:
+    rows = [{name: getattr(change.past, name) for name in _PAST} | {"project": change.project} for change in changes]
+    _upsert(session, ProjectPast, rows)
 
 
 def _put_agents(session: Session, changes: list[PutAgent | DeactivateAgent], now: datetime) -> None:

@@ -24,11 +24,13 @@ from swath.domain.changes import (
     ObserveProjects,
     PutAgent,
     PutImages,
+    PutPast,
     PutSchedulerStatus,
     PutTask,
     SetFrameworkId,
     TellOfEnded,
 )
+from swath.domain.shares import Past
 from swath.domain.states import JobState, TaskState, is_terminal
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish, ProjectTree
 from swath.store.rows import JobRecord, Snapshot
@@ -48,6 +50,8 @@ def _key(change: Change) -> tuple[object, ...] | None:
             return "agent", change.agent_id
         case PutImages():
             return "images", change.agent_id
+        case PutPast():
+            return "past", change.project
     return None
 
 
@@ -91,6 +95,7 @@ class MemoryStore:
         self.agent_wishes: dict[str, AgentWish] = {}
         self.framework_wish: FrameworkWish | None = None
         self.projects = ProjectTree()
+        self.pasts: dict[str, Past] = {}
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Write everything."""
@@ -150,6 +155,8 @@ class MemoryStore:
                     self.framework_wish = replace(self.framework_wish, **seen)
             case ObserveProjects():
                 self.projects = replace(self.projects, observed_rev=max(self.projects.observed_rev, change.rev))
+            case PutPast():
+                self.pasts[change.project] = change.past
             case PutSchedulerStatus():
                 self.status = change
 
@@ -173,6 +180,7 @@ class MemoryStore:
             ],
             framework_wish=self.framework_wish,
             projects=self.projects.projects,
+            pasts=dict(self.pasts),
         )
 
     def check_counts(self) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import timedelta
 from threading import Thread
 
 import pytest
 
-from swath.domain.changes import AddAttempt, ObserveProjects
+from swath.domain.changes import AddAttempt, ObserveProjects, PutPast
 from swath.domain.errors import ConflictError, InvalidInputError, NotFoundError
 from swath.domain.projects import Project
+from swath.domain.shares import Past
 from swath.domain.states import JobState, TaskState
 from swath.domain.wishes import ProjectTree, Wishes
 from swath.store.database import Channel
@@ -156,3 +158,13 @@ def test_whose_an_attempt_is_that_outlives_its_job_is_known(scene):
     loaded = scene.scheduler.load()
     assert loaded.jobs == []
     assert loaded.owners == {job.id: Owner(project="land", user="eve", image="ndvi:1.0.0")}
+
+
+def test_what_projects_have_held_of_late_is_kept(scene):
+    """The last of each project is what a scheduler that starts reads, to the digit."""
+    later = NOW + timedelta(microseconds=1)
+    first, second = (Past(value=0.1, share=0.3, at=NOW), Past(value=1 / 3, share=0.0, at=later, half_life_s=60.0))
+    scene.apply(PutPast(project="land", past=first), PutPast(project="sea", past=first))
+    scene.apply(PutPast(project="land", past=second))
+
+    assert scene.scheduler.load().pasts == {"land": second, "sea": first}

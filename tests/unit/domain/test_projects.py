@@ -37,7 +37,7 @@ def test_a_document_becomes_a_project_and_back():
     document = {
         "parent": "land",
         "weight": 2.5,
-        "quota": {"cpus": 1.5, "mem": 2048, "licences": 2},
+        "quota": {"cpus": 1.5, "mem": 2048, "custom": {"licences": 2}},
         "max_running": 10,
         "user_quota": {"gpus": 0},
         "user_max_running": None,
@@ -59,8 +59,8 @@ def test_every_mistake_of_a_document_is_named():
     found = refusals(
         {
             "weight": 0,
-            "quota": {"cpus": -1, "memory": 5, "gpus": 0.5, "mem": float("nan")},
-            "user_quota": 7,
+            "quota": {"cpus": -1, "memory": 5, "gpus": 0.5, "mem": float("nan"), "disk": 10**20},
+            "user_quota": {"custom": {"cpus": 1, "licences": float("inf")}},
             "max_running": -1,
             "user_max_running": True,
             "wieght": 1,
@@ -69,11 +69,22 @@ def test_every_mistake_of_a_document_is_named():
 
     assert found["/weight"].startswith("must be more than 0")
     assert found["/quota/cpus"] == "must not be below 0"
-    assert found["/quota/memory"] == "is no resource; mem may be meant"
+    assert (
+        found["/quota/memory"] == "is not a resource; known are cpus, mem, disk, gpus, ports, and others within custom"
+    )
     assert found["/quota/gpus"] == "must be whole"
     assert found["/quota/mem"] == "must be a number"
-    assert "amounts by resource" in found["/user_quota"]
+    assert found["/quota/disk"].startswith("is absurdly large")
+    assert found["/user_quota/custom/cpus"] == "cannot be the name of a custom resource"
+    assert "absurdly large" in found["/user_quota/custom/licences"]
     assert {"/max_running", "/user_max_running", "/wieght"} < set(found)
+
+
+@pytest.mark.parametrize("quota", [7, [], {"custom": 5}, {"cpus": "1"}])
+def test_a_quota_is_made_of_amounts(quota):
+    """Whatever else is sent, its place is named."""
+    (path,) = refusals({"quota": quota})
+    assert path.startswith("/quota")
 
 
 @pytest.mark.parametrize("weight", [float("inf"), float("nan"), -1, "2", 10**400, True, 1e-9])
