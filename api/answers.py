@@ -36,7 +36,7 @@ class JobAnswer(Answered):
     desired: str = Field(description="RUN or CANCELLED")
     counts: CountsAnswer
     priority: int
-    resources: dict[str, float]
+    resources: dict[str, Any] = Field(description="of one task; ports and custom scalars where there are any")
     labels: dict[str, str]
     submitted_at: str
     started_at: str | None
@@ -83,7 +83,8 @@ class AttemptAnswer(Answered):
     exit_code: int | None
     error: str | None = Field(description="name of the image's own error with this exit code")
     message: str | None
-    resources: dict[str, float]
+    resources: dict[str, Any]
+    ports: list[int] = Field(description="of the agent, which are this attempt's alone")
     warnings: list[str]
     launched_at: str
     started_at: str | None
@@ -163,7 +164,7 @@ class AgentAnswer(Answered):
     id: str
     hostname: str
     url: str
-    resources: dict[str, float]
+    resources: dict[str, Any]
     attributes: dict[str, str]
     region: str | None
     zone: str | None
@@ -202,7 +203,7 @@ class ClusterAnswer(Answered):
     framework_id: str | None
     leader: str | None
     agents: int
-    resources: dict[str, float]
+    resources: dict[str, Any]
     open_jobs: int
     open_attempts: int
     scheduler: dict[str, Any]

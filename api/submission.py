@@ -15,7 +15,7 @@ from swath.domain.constraints import with_own
 from swath.domain.errors import CannotRunError, InvalidInputError, Problem
 from swath.domain.jobs import JobSpec, bind_item, item_at, total_request
 from swath.domain.manifest import Manifest
-from swath.domain.resources import Resources
+from swath.domain.resources import Resources, largest_of
 from swath.domain.retries import ERROR, RetryPolicy
 from swath.store.api_store import ApiStore
 from swath.store.rows import AgentRow, ImageRow
@@ -182,12 +182,10 @@ def _check_size(spec: JobSpec, request: Resources, agents: Sequence[AgentRow], e
         return [
             Problem("/constraints", "no agent seen in the last 24 hours meets them; may_wait accepts the job anyway")
         ]
-    rooms = [_room_in(agent, executor) for agent in admitting]
+    rooms = [(agent.total - executor).clipped() for agent in admitting]
     if any(request.fits_in(room) for room in rooms):
         return []
-    cpus_m, mem, disk, gpus = (max(column) for column in zip(*(room.as_tuple() for room in rooms), strict=True))
-    largest = Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus)
-    reason = request.shortfall(largest) or "no single one has all of it together"
+    reason = request.shortfall(largest_of(rooms)) or "no single one has all of it together"
     return [
         Problem(
             "/resources", f"exceed every agent seen in the last 24 hours: {reason}; may_wait accepts the job anyway"
@@ -199,10 +197,3 @@ def _admits(spec: JobSpec, agent: AgentRow) -> bool:
     """True when the agent meets the job's hard constraints."""
     attributes = with_own(agent.attributes, hostname=agent.hostname, region=agent.region, zone=agent.zone)
     return all(entry.admits(attributes) for entry in spec.constraints)
-
-
-def _room_in(agent: AgentRow, executor: Resources) -> Resources:
-    """What a task can have of an agent at the most."""
-    left = (agent.total - executor).as_tuple()
-    cpus_m, mem, disk, gpus = (max(0, amount) for amount in left)
-    return Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus)

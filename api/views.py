@@ -115,6 +115,7 @@ def to_attempt(row: AttemptRow) -> Document:
         "error": row.error,
         "message": row.message,
         "resources": row.resources.to_document(),
+        "ports": list(row.ports),
         "warnings": list(row.report.get("warnings") or ()),
         "launched_at": to_time(row.launched_at),
         "started_at": to_time(row.started_at),

@@ -10,6 +10,7 @@ from contextlib import suppress
 from swath.domain.resources import Resources
 from swath.wire import calls as wire
 from swath.wire.calls import Message
+from swath.wire.resources import to_resources
 from swath.wire.scheduler import SchedulerDriver
 
 ROLE = "bare"
@@ -63,7 +64,7 @@ class BareFramework:
         return []
 
     def _accept(self, offer: Message) -> Message:
-        free = wire.to_resources(offer["resources"])
+        free = to_resources(offer["resources"])
         room = self._resources.count_in(free if offer.get("executor_ids") else free - EXECUTOR_RESOURCES)
         first, self._launched = self._launched, min(self._tasks, self._launched + room)
         tasks = [

@@ -38,7 +38,7 @@ class Job(TypedDict):
     desired: str  # RUN or CANCELLED
     counts: Counts
     priority: int
-    resources: dict[str, float]
+    resources: dict[str, Any]
     labels: dict[str, str]
     submitted_at: str
     started_at: str | None
@@ -78,7 +78,8 @@ class Attempt(TypedDict):
     exit_code: int | None
     error: str | None  # name of the image's own error
     message: str | None
-    resources: dict[str, float]
+    resources: dict[str, Any]
+    ports: list[int]  # of the agent, which are this attempt's alone
     warnings: list[str]  # what the runtime could not do, such as enforce a limit
     launched_at: str
     started_at: str | None
@@ -116,7 +117,7 @@ class Agent(TypedDict):
     id: str
     hostname: str
     url: str
-    resources: dict[str, float]
+    resources: dict[str, Any]
     attributes: dict[str, str]
     region: str | None
     zone: str | None

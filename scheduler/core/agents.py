@@ -10,7 +10,7 @@ from scheduler.core.state import Agent
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.changes import DeactivateAgent, PutAgent
-from swath.domain.resources import Resources
+from swath.domain.resources import Resources, largest_of
 
 
 def on_offer(turn: Turn, offer: Offer) -> None:
@@ -120,9 +120,7 @@ def _with_window(info: PutAgent, of: Offer | InverseOffer | PutAgent) -> PutAgen
 def _at_least(turn: Turn, agent: Agent) -> Resources:
     """What an agent must have that nobody has listed yet: what it offers and what runs on it."""
     executor = turn.state.settings.executor_resources if agent.use.attempts else Resources()
-    seen = (agent.offered + agent.use.resources + executor).as_tuple()
-    cpus_m, mem, disk, gpus = (max(pair) for pair in zip(seen, agent.info.total.as_tuple(), strict=True))
-    return Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus)
+    return largest_of([agent.offered + agent.use.resources + executor, agent.info.total])
 
 
 def _is_stale(turn: Turn, agent: Agent) -> bool:

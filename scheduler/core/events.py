@@ -8,6 +8,7 @@ from datetime import datetime
 
 from swath.domain.changes import PutAgent, PutTask
 from swath.domain.images import ImagesReport
+from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.states import Observation
 from swath.domain.wishes import ProjectTree, Wishes
@@ -50,6 +51,7 @@ class Offer:
     hostname: str
     url: str
     resources: Resources  # unreserved ones only
+    ports: Ranges = field(default_factory=Ranges)  # those that `resources` counts
     executor_ids: frozenset[str] = frozenset()  # of ours that run on the agent
     attributes: Mapping[str, str] = field(default_factory=dict)
     region: str | None = None

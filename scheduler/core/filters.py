@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from scheduler.core import demands
 from scheduler.core.effects import UpdateFramework
@@ -47,9 +48,12 @@ def on_refused(turn: Turn, event: FiltersRefused) -> None:
 
 
 def find_minimums(needs: Iterable[Resources]) -> tuple[Resources, ...]:
-    """The smallest of `needs`, of which each of the others holds one; all in one where they are many."""
+    """The smallest of `needs`, of which each of the others holds one; all in one where they are many.
+
+    Ports are left out: which of them are free is for the offers to say.
+    """
     least: list[Resources] = []
-    for need in sorted(needs, key=Resources.as_tuple):
+    for need in sorted((replace(need, ports=0) for need in needs), key=_order):
         if not any(known.fits_in(need) for known in least):
             least.append(need)
     if len(least) <= MOST:
@@ -57,6 +61,10 @@ def find_minimums(needs: Iterable[Resources]) -> tuple[Resources, ...]:
     columns = zip(*(need.as_tuple() for need in least), strict=True)
     cpus_m, mem, disk, gpus = map(min, columns)
     return (Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus),)
+
+
+def _order(need: Resources) -> tuple[object, ...]:
+    return (*need.as_tuple(), len(need.custom), need.custom)
 
 
 def _is_missed(state: State, job_id: str) -> bool:

@@ -29,7 +29,7 @@ from swath.domain.changes import PutAgent
 from swath.domain.errors import InvalidInputError, WireError
 from swath.domain.images import ImagesReport, read_message
 from swath.domain.states import Observation
-from swath.wire.calls import to_resources
+from swath.wire.resources import to_ports, to_resources
 
 Message = Mapping[str, Any]
 
@@ -116,6 +116,7 @@ def _to_offer(offer: Message) -> Offer:
         hostname=offer["hostname"],
         url=_to_url(offer),
         resources=to_resources(offer.get("resources") or ()),
+        ports=to_ports(offer.get("resources") or ()),
         executor_ids=frozenset(_to_text(entry["value"]) for entry in offer.get("executor_ids") or ()),
         attributes=_to_attributes(offer.get("attributes") or ()),
         region=region,

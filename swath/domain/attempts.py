@@ -25,6 +25,7 @@ class Attempt:
     agent_id: str
     hostname: str
     resources: Resources
+    ports: tuple[int, ...] = ()  # of the agent, as many as `resources` says
     executor_id: str
     state: AttemptState = AttemptState.LAUNCHING
     launched_at: datetime
@@ -61,7 +62,8 @@ class AttemptSpec(Document):
     files: Mapping[str, list[str]] = field(default_factory=dict)  # file input -> hrefs
     parameters: Mapping[str, Any] = field(default_factory=dict)  # JSON input -> value
     settings: Mapping[str, str] = field(default_factory=dict)
-    resources: Mapping[str, float] = field(default_factory=dict)  # cpus, mem MiB, disk MiB, gpus
+    resources: Mapping[str, Any] = field(default_factory=dict)  # cpus, mem MiB, disk MiB, gpus, ports, custom scalars
+    ports: list[int] = field(default_factory=list)  # of the agent, which are this attempt's alone
     timeout_s: float
     kill_grace_s: float = 10.0
     outputs_root: str  # absolute path on the shared file system

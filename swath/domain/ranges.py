@@ -1,4 +1,4 @@
-"""Sets of task indices as ranges: a million pending tasks are one pair of numbers."""
+"""Sets of whole numbers as ranges, such as indices of tasks: a million pending ones are one pair of numbers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ class Ranges:
     def of(cls, count: int) -> Ranges:
         """The indices 0 to `count` - 1."""
         return cls(((0, count),)) if count else cls()
+
+    @classmethod
+    def over(cls, spans: Iterable[tuple[int, int]]) -> Ranges:
+        """What half-open `spans` hold, which may overlap, in any order; one that ends before it begins holds nothing."""
+        return _joined([(first, end) for first, end in spans if first < end])
 
     @classmethod
     def from_document(cls, document: Sequence[Sequence[int]]) -> Ranges:

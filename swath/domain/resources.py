@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,10 @@ class Resources:
         ]
         return "; ".join(lacking) or None
 
+    def clipped(self) -> Resources:
+        """Nothing instead of less than nothing."""
+        return Resources.from_amounts({name: value for name, value in self.amounts().items() if value > 0})
+
     def to_document(self) -> dict[str, Any]:
         """The amounts as users write them: cpus as a number, memory and disk in MiB; ports and custom ones if any."""
         document: dict[str, Any] = {"cpus": self.cpus, "mem": self.mem, "disk": self.disk, "gpus": self.gpus}
@@ -141,6 +145,20 @@ class Resources:
         )
 
 
+def is_custom_name(name: str) -> bool:
+    """True for what a scalar may be called beside those that every agent has."""
+    return name not in _UNITS and _CUSTOM_NAME.fullmatch(name) is not None
+
+
+def largest_of(amounts: Iterable[Resources]) -> Resources:
+    """Of each resource the largest amount; nothing where there is none."""
+    found: dict[str, int] = {}
+    for amount in amounts:
+        for name, value in amount.amounts().items():
+            found[name] = max(value, found.get(name, 0))
+    return Resources.from_amounts(found)
+
+
 def _summed(left: Custom, right: Custom) -> Custom:
     total = dict(left)
     for name, value in right:
@@ -170,7 +188,7 @@ def _custom_problems(custom: object, path: str) -> list[Problem]:
     problems = []
     for name, value in custom.items():
         complaint = _complaint("custom", value)
-        if name in _UNITS or not _CUSTOM_NAME.fullmatch(name):
+        if not is_custom_name(name):
             complaint = "cannot be the name of a custom resource"
         if complaint:
             problems.append(Problem(f"{path}/{name}", complaint))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from sqlalchemy import Select, distinct, func, or_, select, text
+from sqlalchemy import Select, Text, cast, distinct, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from swath.domain.errors import NotFoundError
 from swath.domain.resources import Resources
-from swath.store.jobs import to_resources
+from swath.store.jobs import RESOURCES, to_resources
 from swath.store.leadership import NAME
 from swath.store.models import (
     ATTEMPT_IS_OPEN,
@@ -66,10 +67,8 @@ def cluster_status(session: Session) -> ClusterRow:
     """How the cluster is doing, as its scheduler said last; not connected before it has said anything."""
     status = session.get(SchedulerStatus, 1)
     lease = session.get(Leadership, NAME)
-    columns = [func.coalesce(func.sum(column), 0) for column in (Agent.cpus_m, Agent.mem, Agent.disk, Agent.gpus)]
     wish = session.get(FrameworkWish, 1)
-    agents, *sums = session.execute(select(func.count(), *columns).where(Agent.active)).one()
-    cpus_m, mem, disk, gpus = map(int, sums)  # PostgreSQL sums integers to decimals
+    agents, total = _sum_agents(session)
     return ClusterRow(
         said=status is not None,
         connected=status is not None and status.connected,
@@ -81,7 +80,7 @@ def cluster_status(session: Session) -> ClusterRow:
         epoch=lease.epoch if lease else 0,
         lease_expires_at=lease.expires_at if lease else None,
         agents=agents,
-        total=Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus),
+        total=total,
         open_attempts=session.scalar(select(func.count()).select_from(Attempt).where(text(ATTEMPT_IS_OPEN))) or 0,
         open_jobs=session.scalar(select(func.count()).select_from(Job).where(text(JOB_IS_OPEN))) or 0,
         framework_wish=read_framework_wish(session),
@@ -90,9 +89,23 @@ def cluster_status(session: Session) -> ClusterRow:
     )
 
 
+def _sum_agents(session: Session) -> tuple[int, Resources]:
+    """How many agents are active, and what they have. Of ports and custom scalars many agents have the same."""
+    plain = [func.coalesce(func.sum(column), 0) for column in (Agent.cpus_m, Agent.mem, Agent.disk, Agent.gpus)]
+    count, *sums = session.execute(select(func.count(), *plain).where(Agent.active)).one()
+    cpus_m, mem, disk, gpus = map(int, sums)  # PostgreSQL sums integers to decimals
+    total = Resources(cpus_m=cpus_m, mem=mem, disk=disk, gpus=gpus)
+    more = cast(Agent.more_resources, Text)  # PostgreSQL groups by no JSON
+    for document, times in session.execute(
+        select(more, func.count()).where(Agent.active, more.isnot(None)).group_by(more)
+    ):
+        total += Resources.from_amounts(json.loads(document)).scaled(times)
+    return count, total
+
+
 def _select_agents() -> Select[Any]:
     """Agents with what is wanted of them; NULLs for those of which nobody ever wanted anything."""
-    columns = [getattr(Agent, name) for name in (*_AGENT, "images", "cpus_m", "mem", "disk", "gpus")]
+    columns = [getattr(Agent, name) for name in (*_AGENT, "images", *RESOURCES)]
     wish = [getattr(AgentWish, name) for name in ("mode", "max_grace_s", "mark_gone", "rev", "observed_rev")]
     told = [getattr(AgentWish, name).label(f"mode_{name}") for name in _TOLD]
     return select(*columns, *wish, *told).join(AgentWish, AgentWish.agent_id == Agent.id, isouter=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from swath.store.rows import ImageRow, JobFilters, JobRow, Page
 from swath.store.types import AnyRow
 
 _COUNTS = tuple(entry.name for entry in fields(JobCounts) if entry.name != "total")
+RESOURCES = ("cpus_m", "mem", "disk", "gpus", "more_resources")  # the columns of an amount
 _ELSEWHERE = ("image_name", "image_version", "resources", "counts")
 _PLAIN = tuple(name for name in JobRow.__slots__ if name not in _ELSEWHERE)
 
@@ -32,13 +33,23 @@ def to_counts(row: Any) -> JobCounts:
 
 
 def to_resources(row: Any) -> Resources:
-    """The resources of a row that has their four columns."""
-    return Resources(cpus_m=row.cpus_m, mem=row.mem, disk=row.disk, gpus=row.gpus)
+    """The resources of a row that has their columns."""
+    if row.more_resources is None:
+        return Resources(cpus_m=row.cpus_m, mem=row.mem, disk=row.disk, gpus=row.gpus)
+    plain = {"cpus": row.cpus_m, "mem": row.mem, "disk": row.disk, "gpus": row.gpus}
+    return Resources.from_amounts({**row.more_resources, **plain})
 
 
-def from_resources(resources: Resources) -> dict[str, int]:
-    """The four columns."""
-    return {"cpus_m": resources.cpus_m, "mem": resources.mem, "disk": resources.disk, "gpus": resources.gpus}
+def from_resources(resources: Resources) -> dict[str, Any]:
+    """The columns."""
+    plain = {"cpus_m": resources.cpus_m, "mem": resources.mem, "disk": resources.disk, "gpus": resources.gpus}
+    more = replace(resources, cpus_m=0, mem=0, disk=0, gpus=0).amounts() if _has_more(resources) else None
+    return {**plain, "more_resources": more}
+
+
+def _has_more(resources: Resources) -> bool:
+    """True where ports or custom scalars are among them."""
+    return bool(resources.ports or resources.custom)
 
 
 def submit(
@@ -161,7 +172,7 @@ def _to_values(
 
 def _select_jobs() -> Select[Any]:
     """What `_to_job` needs. `pending` stays where it is: it may hold thousands of ranges."""
-    wanted = [*_PLAIN, "cpus_m", "mem", "disk", "gpus", *(f"{name}_count" for name in _COUNTS)]
+    wanted = [*_PLAIN, *RESOURCES, *(f"{name}_count" for name in _COUNTS)]
     columns = [getattr(Job, name) for name in wanted]
     image = (ImageVersion.name.label("image_name"), ImageVersion.version.label("image_version"))
     return select(*columns, *image).join(ImageVersion, ImageVersion.id == Job.image_version_id)

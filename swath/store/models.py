@@ -161,6 +161,7 @@ class Job(Base):
     submitted_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    more_resources: Mapped[dict[str, Any] | None]  # of one task, {"ports": 2, "licences": 1000}: see Resources.amounts
 
 
 class JobInput(Base):
@@ -235,6 +236,8 @@ class Attempt(Base):
     ended_at: Mapped[datetime | None]
     unreachable_at: Mapped[datetime | None]  # since when nobody heard of it, the last time that it was UNREACHABLE
     kill_cause: Mapped[Cause | None]  # why the scheduler has decided to end it
+    more_resources: Mapped[dict[str, Any] | None]
+    ports: Mapped[list[Any] | None]  # which ones of the agent
 
 
 class Agent(Base):
@@ -259,6 +262,7 @@ class Agent(Base):
     unavailable_from: Mapped[datetime | None]  # of the next maintenance window
     unavailable_until: Mapped[datetime | None]
     images: Mapped[dict[str, Any] | None]  # what its executor has said of its engine
+    more_resources: Mapped[dict[str, Any] | None]
 
 
 class AgentWish(Base):

@@ -128,6 +128,7 @@ class AttemptRow:
     hostname: str
     agent_url: str | None  # of the agent's HTTP API, which serves the sandbox's files; None for one never described
     resources: Resources
+    ports: Sequence[int]  # of the agent, which are this attempt's alone
     sandbox: str | None
     runtime: str | None
     output_dir: str | None

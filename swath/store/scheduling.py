@@ -21,7 +21,7 @@ from swath.store.database import Channel, Database
 from swath.store.documents import CHUNK, from_stored
 from swath.store.images import to_image
 from swath.store.inputs import read_chunk
-from swath.store.jobs import to_counts, to_resources
+from swath.store.jobs import RESOURCES, to_counts, to_resources
 from swath.store.leadership import check_epoch
 from swath.store.models import ATTEMPT_IS_OPEN, JOB_IS_CHANGED, JOB_IS_OPEN, TASK_IS_OPEN
 from swath.store.projects import read_pasts, read_projects
@@ -36,7 +36,7 @@ _CHUNKS_KEPT = 8  # of items, which never change; 10,000 hrefs take some 3 MB
 _JOB_ELSEWHERE = ("spec", "resources", "image", "pending", "counts")
 _JOB = tuple(name for name in JobRecord.__slots__ if name not in _JOB_ELSEWHERE)
 _TASK = tuple(PutTask.__slots__)
-_ATTEMPT = tuple(name for name in Attempt.__slots__ if name != "resources")
+_ATTEMPT = tuple(name for name in Attempt.__slots__ if name not in ("resources", "ports"))
 
 
 class SchedulerStore:
@@ -147,10 +147,17 @@ def _read_tasks(session: Session, *conditions: Any) -> list[PutTask]:
 
 
 def _read_attempts(session: Session) -> list[Attempt]:
-    columns = [getattr(models.Attempt, name) for name in (*_ATTEMPT, "cpus_m", "mem", "disk", "gpus")]
+    columns = [getattr(models.Attempt, name) for name in (*_ATTEMPT, *RESOURCES, "ports")]
     rows = session.execute(select(*columns).where(text(ATTEMPT_IS_OPEN)).order_by(models.Attempt.id))
     # By place, not by name: a new leader has tens of thousands to read before it can act.
-    return [Attempt(**dict(zip(_ATTEMPT, row, strict=False)), resources=to_resources(row)) for row in rows]
+    return [
+        Attempt(
+            **dict(zip(_ATTEMPT, row, strict=False)),
+            resources=to_resources(row),
+            ports=tuple(row.ports) if row.ports else (),
+        )
+        for row in rows
+    ]
 
 
 def _read_owners(session: Session) -> dict[str, Owner]:

@@ -18,7 +18,8 @@ from swath.store.rows import AttemptRow, Page, TaskRow
 from swath.store.types import AnyRow
 
 _TASK = tuple(name for name in TaskRow.__slots__ if name not in ("item", "unreachable_at"))
-_ATTEMPT = tuple(name for name in AttemptRow.__slots__ if name not in ("agent_url", "resources", "outputs", "report"))
+_ATTEMPT_ELSEWHERE = ("agent_url", "resources", "ports", "outputs", "report")
+_ATTEMPT = tuple(name for name in AttemptRow.__slots__ if name not in _ATTEMPT_ELSEWHERE)
 
 
 def list_tasks(
@@ -165,6 +166,7 @@ def _to_attempt(row: Attempt, agent_url: str | None) -> AttemptRow:
         **{name: getattr(row, name) for name in _ATTEMPT},
         agent_url=agent_url,
         resources=to_resources(row),
+        ports=row.ports or [],
         outputs=row.outputs or [],
         report=row.report or {},
     )

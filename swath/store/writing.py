@@ -142,7 +142,11 @@ def _put_tasks(session: Session, changes: list[PutTask]) -> None:
 
 def _add_attempts(session: Session, changes: list[AddAttempt]) -> None:
     rows = [
-        {**{name: getattr(change.attempt, name) for name in _ADDED}, **from_resources(change.attempt.resources)}
+        {
+            **{name: getattr(change.attempt, name) for name in _ADDED},
+            **from_resources(change.attempt.resources),
+            "ports": list(change.attempt.ports) or None,
+        }
         for change in changes
     ]
     if rows:

@@ -6,15 +6,14 @@ adds it to each call that it sends, so nothing else has to know it.
 
 from __future__ import annotations
 
-import math
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from swath.domain.resources import LARGEST, Resources
+from swath.domain.resources import Resources
 from swath.wire.enums import Capability
-
-Message = dict[str, Any]  # one JSON object as it goes over the wire
+from swath.wire.resources import Message as Message
+from swath.wire.resources import make_resources, to_scalars
 
 WEEK_S = 7 * 24 * 3600.0
 
@@ -155,9 +154,9 @@ def make_update_framework(
 
 
 def make_offer_filter(minimums: Iterable[Resources]) -> Message:
-    """`OfferFilters`: offer only what holds one of the amounts (transcript 09a)."""
+    """`OfferFilters`: offer only what holds one of the amounts, ports aside (transcript 09a)."""
     quantities = [
-        {"quantities": {name: {"value": value} for name, value in _to_amounts(minimum).items() if value > 0}}
+        {"quantities": {name: {"value": value} for name, value in to_scalars(minimum).items() if value > 0}}
         for minimum in minimums
     ]
     return {"min_allocatable_resources": {"quantities": quantities}}
@@ -260,8 +259,11 @@ def make_task_info(
     kill_grace_s: float | None = None,
     max_completion_s: float | None = None,
     labels: Mapping[str, str] | None = None,
+    ports: Iterable[int] = (),
 ) -> Message:
     """TaskInfo for a custom executor; `resources` is the task's own share, the executor's comes on top.
+
+    `ports` are those that it gets, as many as its resources say.
 
     `max_completion_s` (M37) is the executor's to enforce: an agent does nothing with it (surprise 44).
     """
@@ -269,7 +271,7 @@ def make_task_info(
         "name": name,
         "task_id": make_id(task_id),
         "agent_id": make_id(agent_id),
-        "resources": make_resources(resources, role),
+        "resources": make_resources(resources, role, ports),
         "executor": dict(executor),
     }
     optional = {
@@ -279,50 +281,3 @@ def make_task_info(
         "labels": make_labels(labels) if labels else None,
     }
     return info | {key: value for key, value in optional.items() if value is not None}
-
-
-def make_resources(resources: Resources, role: str) -> list[Message]:
-    """The amounts above zero as unreserved SCALAR resources allocated to `role` (M18)."""
-    return [
-        {"name": name, "type": "SCALAR", "scalar": {"value": value}, "allocation_info": {"role": role}}
-        for name, value in _to_amounts(resources).items()
-        if value > 0
-    ]
-
-
-def _to_amounts(resources: Resources) -> dict[str, float]:
-    return {
-        "cpus": resources.cpus_m / 1000,
-        "mem": resources.mem,
-        "disk": resources.disk,
-        "gpus": resources.gpus,
-    }
-
-
-def to_resources(entries: Iterable[Mapping[str, Any]]) -> Resources:
-    """The sum of what a task with `make_resources` could use, of an offer's or an agent's resources.
-
-    Left out: reserved and revocable resources (M18, M34), disks that are volumes or devices of their own, and names that
-    Swath does not schedule. Repeated entries are added up, as the master does (surprise 42); parts of a MiB are dropped.
-    What an agent claims beyond `LARGEST` of anything is not used.
-    """
-    totals = {"cpus": 0.0, "mem": 0.0, "disk": 0.0, "gpus": 0.0}
-    for entry in entries:
-        if entry["name"] in totals and entry.get("type", "SCALAR") == "SCALAR" and _is_plain(entry):
-            totals[entry["name"]] += entry["scalar"]["value"]
-    return Resources(
-        cpus_m=round(_bounded(totals["cpus"] * 1000)),
-        mem=math.floor(_bounded(totals["mem"])),
-        disk=math.floor(_bounded(totals["disk"])),
-        gpus=math.floor(_bounded(totals["gpus"])),
-    )
-
-
-def _bounded(amount: float) -> float:
-    """Between 0 and LARGEST; 0 for NaN, which is neither above nor below."""
-    return min(max(0.0, amount), LARGEST)
-
-
-def _is_plain(entry: Mapping[str, Any]) -> bool:
-    reserved = entry.get("reservations") or entry.get("role", "*") != "*"
-    return not reserved and "revocable" not in entry and "disk" not in entry

@@ -75,7 +75,13 @@ def test_m30_a_minimum_that_was_not_told_begins_a_new_subscription(status: int |
 
 
 NEEDS = st.builds(
-    Resources, cpus_m=st.integers(0, 50), mem=st.integers(0, 50), disk=st.integers(0, 5), gpus=st.integers(0, 2)
+    Resources,
+    cpus_m=st.integers(0, 50),
+    mem=st.integers(0, 50),
+    disk=st.integers(0, 5),
+    gpus=st.integers(0, 2),
+    ports=st.integers(0, 2),
+    custom=st.sampled_from([(), (("a", 1),), (("a", 2), ("b", 1)), (("b", 3),)]),
 )
 
 
@@ -85,3 +91,4 @@ def test_m30_no_offer_that_a_task_could_use_is_below_the_minimum(needs: set[Reso
     minimums = find_minimums(needs)
     assert 1 <= len(minimums) <= MOST
     assert all(any(least.fits_in(need) for least in minimums) for need in needs)
+    assert not any(least.ports for least in minimums), "a master may not count them"

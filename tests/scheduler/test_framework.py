@@ -13,7 +13,7 @@ from scheduler.core import events as ev
 from scheduler.core.from_mesos import to_event
 from scheduler.settings import Settings
 from swath.domain.states import AttemptState, Desired
-from swath.wire.calls import to_resources
+from swath.wire.resources import to_resources
 from tests.scheduler.test_messages import a_writer
 from tests.scheduler.world import World, a_job
 

@@ -25,6 +25,7 @@ from tests.wire.certificates import Authority
 AGENT = "3c0fce3f-1a59-4266-acea-812768158413-S0"
 CPUS = {"name": "cpus", "type": "SCALAR", "scalar": {"value": 3.4}, "role": "*", "allocation_info": {"role": "eo"}}
 PORTS = {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 1, "end": 2}]}, "role": "*"}
+TAPE = {"name": "tape", "type": "SCALAR", "scalar": {"value": 0.5}, "role": "*"}
 RESERVED = {**CPUS, "reservations": [{"type": "STATIC", "role": "eo"}]}
 OFFER = {
     "id": {"value": "o1"},
@@ -32,7 +33,7 @@ OFFER = {
     "agent_id": {"value": AGENT},
     "hostname": "node1",
     "url": {"scheme": "http", "address": {"hostname": "node1", "ip": "10.0.0.1", "port": 15101}, "path": "/slave(1)"},
-    "resources": [CPUS, PORTS, RESERVED],
+    "resources": [CPUS, PORTS, RESERVED, TAPE],
     "executor_ids": [{"value": "ex-1"}],
     "attributes": [
         {"name": "rack", "type": "TEXT", "text": {"value": "r1"}},
@@ -48,7 +49,8 @@ def test_m18_an_offer_is_read_without_what_is_reserved():
     event = to_event({"type": "OFFERS", "offers": {"offers": [OFFER]}})
     assert isinstance(event, ev.Offered)
     (offer,) = event.offers
-    assert offer.resources == Resources(cpus_m=3400)
+    assert offer.resources == Resources(cpus_m=3400, ports=2, custom=(("tape", 500),))
+    assert list(offer.ports) == [1, 2]
     assert offer.url == "http://10.0.0.1:15101"
     assert offer.executor_ids == {"ex-1"}
     assert offer.attributes == {"rack": "r1", "level": "3"}
@@ -93,7 +95,7 @@ def test_the_list_of_agents_has_totals_and_the_address_behind_the_pid():
     }
     listed = to_agents({"type": "GET_AGENTS", "get_agents": {"agents": [entry]}}, NOON)
     (agent,) = listed.agents
-    assert (agent.url, agent.total, agent.active) == ("http://10.0.0.1:15461", Resources(cpus_m=4000), True)
+    assert (agent.url, agent.total, agent.active) == ("http://10.0.0.1:15461", Resources(cpus_m=4000, ports=2), True)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,20 @@ def test_an_agent_may_be_larger_than_31_bits_count(scene):
     assert scene.api.get_task(job.id, 0).mem == 2**40
 
 
+def test_the_cluster_has_what_its_agents_have_together(scene):
+    """Ports and custom scalars too, whether agents have the same or not; those that are gone do not count."""
+    some = Resources(cpus_m=1000, ports=100, custom=(("licences", 500),))
+    other = Resources(cpus_m=1000, custom=(("tape", 1000),))
+    scene.apply(*(an_agent(f"a{number}", total=some) for number in range(3)))
+    scene.apply(an_agent("b", total=other), an_agent("c", total=Resources(cpus_m=1000)), an_agent("gone", total=some))
+    scene.apply(DeactivateAgent(agent_id="gone"))
+
+    total = scene.api.cluster_status().total
+
+    assert total == Resources(cpus_m=5000, ports=300, custom=(("licences", 1500), ("tape", 1000)))
+    assert scene.api.get_agent("b").total == other
+
+
 def test_an_unknown_agent_is_not_found(scene):
     """Asking for an agent that was never seen raises NotFoundError."""
     with pytest.raises(NotFoundError):

@@ -17,10 +17,11 @@ from swath.domain.changes import (
 )
 from swath.domain.errors import IllegalTransitionError, InternalError, NotFoundError, RefusedByDatabaseError
 from swath.domain.ranges import Ranges
+from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.states import ENDED_TASK, TERMINAL, AttemptState, Desired, JobCounts, JobState, TaskState
 from swath.store.models import ATTEMPT_IS_OPEN, JOB_IS_CHANGED, JOB_IS_OPEN, TASK_IS_OPEN
-from tests.store.build import NOW, ONE_CPU, a_range, a_task, an_agent, an_attempt, an_id, figures, scenes
+from tests.store.build import NOW, ONE_CPU, a_range, a_spec, a_task, an_agent, an_attempt, an_id, figures, scenes
 
 
 def test_an_empty_database_loads_nothing(scene):
@@ -57,6 +58,27 @@ def test_what_is_open_is_loaded_as_it_was_written(scene):
     assert (found.resources, found.pending, found.counts) == (ONE_CPU, changed.pending, changed.counts)
     assert (found.state, found.started_at, found.wait_reason) == (JobState.RUNNING, NOW, "2 wait for memory")
     assert (found.desired_rev, found.observed_rev) == (1, 1)
+
+
+def test_ports_and_custom_scalars_are_loaded_as_they_were_written(scene):
+    """Of a job, an attempt (with the ports that it has) and an agent; one without any stays without."""
+    amount = Resources(cpus_m=500, mem=64, ports=2, custom=(("licences", 1500), ("tape", 1000)))
+    job = scene.api.submit(
+        a_spec(), scene.image, resources=amount, job_id=an_id(), now=NOW, user="ada", idempotency=None
+    )
+    plain = scene.submit()
+    attempts = [an_attempt(job, resources=amount, ports=(31000, 31007)), an_attempt(plain)]
+    agents = [an_agent("agent-1", total=amount.scaled(8)), an_agent("agent-2")]
+    tasks = [a_task(entry, 0, TaskState.ACTIVE) for entry in (job, plain)]
+    scene.apply(*agents, *tasks, *(AddAttempt(attempt=attempt) for attempt in attempts))
+
+    loaded = scene.scheduler.load()
+
+    assert (loaded.attempts, loaded.agents) == (attempts, agents)
+    assert [entry.resources for entry in loaded.jobs] == [amount, ONE_CPU]
+    assert scene.api.get_job(job.id).resources == amount
+    shown = [scene.api.list_attempts(entry.id, 0)[0] for entry in (job, plain)]
+    assert [(row.resources, row.ports) for row in shown] == [(amount, [31000, 31007]), (ONE_CPU, [])]
 
 
 def test_why_an_attempt_is_to_end_is_loaded_with_it(scene):

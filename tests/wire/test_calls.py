@@ -3,12 +3,14 @@
 import base64
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from swath.domain.resources import Resources
 from swath.wire import calls, executor_calls
 from swath.wire.enums import MesosTaskState, Reason, Source
+from swath.wire.resources import make_resources, to_ports, to_resources
 
 SCHEDULER_SCENARIOS = [
     "01-custom-executor-basics",
@@ -68,7 +70,7 @@ def rebuild_executor(info):
         value(info["executor_id"]),
         command=info["command"]["value"],
         environment={variable["name"]: variable["value"] for variable in variables},
-        resources=calls.to_resources(info["resources"]),
+        resources=to_resources(info["resources"]),
         role="eo",
         name=info["name"],
         source=info.get("source"),
@@ -85,7 +87,7 @@ def rebuild_task(info):
         value(info["task_id"]),
         name=info["name"],
         agent_id=value(info["agent_id"]),
-        resources=calls.to_resources(info["resources"]),
+        resources=to_resources(info["resources"]),
         role="eo",
         executor=rebuild_executor(info["executor"]),
         data=data(info.get("data")),
@@ -229,23 +231,82 @@ def test_states_reasons_and_sources_are_those_that_mesos_says(transcripts_folder
                 assert "reason" not in status or Reason(status["reason"])
 
 
-def test_an_offer_counts_what_a_task_could_use(transcripts_folder):
-    """Of an agent with static reservations, the unreserved part (4 cpus, 2048 MiB) and none of ports and custom names."""
+def recorded_offers(transcripts_folder):
+    """The offers of the scenario with ports, attributes and odd resources."""
     lines = (transcripts_folder / "11-attributes-domains-ports" / "sched-stream.jsonl").read_text().splitlines()
     events = [json.loads(line).get("event") or {} for line in lines]
-    offers = [offer for event in events if event.get("type") == "OFFERS" for offer in event["offers"]["offers"]]
+    return [offer for event in events if event.get("type") == "OFFERS" for offer in event["offers"]["offers"]]
+
+
+def test_m18_an_offer_counts_what_a_task_could_use(transcripts_folder):
+    """Of an agent with static reservations the unreserved part: 4 cpus, 2048 MiB, its ports, and the scalar "scratch"."""
+    offers = recorded_offers(transcripts_folder)
     reserved = next(offer for offer in offers if any("reservations" in entry for entry in offer["resources"]))
-    assert calls.to_resources(reserved["resources"]) == Resources(cpus_m=4000, mem=2048, disk=4096)
+    found = to_resources(reserved["resources"])
+    assert found == Resources(cpus_m=4000, mem=2048, disk=4096, ports=111, custom=(("scratch", 10_000),))
+    assert to_ports(reserved["resources"]).spans == ((31000, 31100), (32000, 32011))
+
+
+def test_what_a_real_mesos_offers_after_a_launch_is_what_the_launch_has_left(transcripts_folder):
+    """Three ports in two ranges and 3 of "scratch" were taken, in words that this module would have used."""
+    calls_made = accepted(transcripts_folder, "11-attributes-domains-ports", "sched")
+    tasks = [
+        task
+        for call in calls_made
+        if call["type"] == "ACCEPT"
+        for operation in call["accept"]["operations"]
+        for task in operation["launch"]["task_infos"]
+    ]
+    launched = next(task for task in tasks if task["task_id"]["value"] == "port1")["resources"]
+    ports = to_ports(launched)
+    assert list(ports) == [31000, 31001, 32000]
+    assert make_resources(to_resources(launched), "eo", ports) == launched
+    offers = [offer["resources"] for offer in recorded_offers(transcripts_folder)]
+    left = next(entries for entries in offers if dict(to_resources(entries).custom).get("scratch") == 7000)
+    whole = next(entries for entries in offers if to_resources(entries).ports == 111)
+    assert to_ports(left) == to_ports(whole).minus(ports)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "spans"),
+    [
+        ([(5, 9), (1, 2)], ((1, 3), (5, 10))),
+        ([(1, 5), (3, 9), (10, 10)], ((1, 11),)),
+        ([(9, 5)], ()),
+        ([(-5, 3), (65530, 10**30)], ((1, 4), (65530, 65536))),
+        ([], ()),
+    ],
+)
+def test_ranges_of_ports_are_merged_and_disjoint(pieces, spans):
+    """Whatever an agent claims; what is no port is left out."""
+    claimed = [{"begin": begin, "end": end} for begin, end in pieces]
+    entry = {"name": "ports", "type": "RANGES", "ranges": {"range": claimed}}
+    assert to_ports([entry]).spans == spans
+    assert to_resources([entry]).ports == sum(end - first for first, end in spans)
+    assert to_ports([{**entry, "role": "eo"}, {**entry, "revocable": {}}, {**entry, "name": "sports"}]).spans == ()
+
+
+def test_custom_scalars_keep_three_digits():
+    """As Mesos counts; what is reserved or revocable is not ours, and a name that could be none is not used."""
+    entry = {"name": "licences", "type": "SCALAR", "scalar": {"value": 1.0004}}
+    assert to_resources([entry, entry]).custom == (("licences", 2001),)
+    assert to_resources([{**entry, "role": "eo"}, {**entry, "revocable": {}}, {**entry, "name": "a b"}]) == Resources()
+    assert to_resources([{**entry, "scalar": {"value": 0.0001}}]).custom == ()
+    assert to_resources([{**entry, "type": "SET"}, {"name": "ports", "type": "SCALAR", "scalar": {"value": 3}}]) == (
+        Resources()
+    )
 
 
 def test_resources_survive_the_wire():
     """What is made comes back; nothing is said about what is not needed."""
-    wanted = Resources(cpus_m=20, mem=8)
-    made = calls.make_resources(wanted, "swath")
-    assert [entry["name"] for entry in made] == ["cpus", "mem"]
+    wanted = Resources(cpus_m=20, mem=8, ports=3, custom=(("licences", 1500),))
+    made = make_resources(wanted, "swath", [9, 7, 8])
+    assert [entry["name"] for entry in made] == ["cpus", "mem", "licences", "ports"]
+    assert made[3]["ranges"] == {"range": [{"begin": 7, "end": 9}]}
     assert {entry["allocation_info"]["role"] for entry in made} == {"swath"}
-    assert calls.to_resources(made) == wanted
-    assert calls.to_resources(made + made) == wanted.scaled(2)
+    assert to_resources(made) == wanted
+    scalars = made[:3]
+    assert to_resources(scalars + scalars) == replace(wanted, ports=0).scaled(2)
 
 
 @pytest.mark.parametrize(
@@ -254,8 +315,8 @@ def test_resources_survive_the_wire():
 def test_an_agents_absurd_claims_are_bounded(claimed, used):
     """Whatever --resources an operator has put on an agent, the amount is a sane whole number."""
     entries = [{"name": name, "scalar": {"value": claimed}} for name in ("mem", "disk", "gpus")]
-    assert calls.to_resources(entries) == Resources(mem=used, disk=used, gpus=used)
-    assert calls.to_resources([{"name": "cpus", "scalar": {"value": claimed}}]).cpus_m in range(10**9 + 1)
+    assert to_resources(entries) == Resources(mem=used, disk=used, gpus=used)
+    assert to_resources([{"name": "cpus", "scalar": {"value": claimed}}]).cpus_m in range(10**9 + 1)
 
 
 def test_the_safe_framework_is_the_default():
