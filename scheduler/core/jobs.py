@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from scheduler.core import kills, why
+from scheduler.core import dependencies, kills, why
 from scheduler.core.events import JobSeen
 from scheduler.core.state import Job
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.changes import ChangeJob, PutTask
+from swath.domain.ranges import Ranges
 from swath.domain.retries import Cause
 from swath.domain.states import Desired, TaskState, job_state
 from swath.store.rows import JobRecord
 
 
 def make_job(record: JobRecord) -> Job:
-    """The entry of a job as its row tells it."""
+    """The entry of a job as its row tells it. One that waits for others does so until somebody has looked."""
+    never_ran, waits = record.pending.minus(record.dropped), bool(record.spec.after)
     return Job(
         record=record,
-        pending=record.pending,
+        pending=Ranges() if waits else never_ran,
+        blocked=never_ran if waits else Ranges(),
+        dropped=record.dropped,
+        message=record.message,
         counts=record.counts,
         state=record.state,
         desired=record.desired,
@@ -38,6 +43,7 @@ def on_job_seen(turn: Turn, event: JobSeen) -> None:
     job = turn.state.jobs.get(record.id)
     if job is None:
         job = turn.state.jobs[record.id] = make_job(record)
+        dependencies.follow(turn.state, job)
         set_timers(turn, job)
     elif record.desired_rev <= job.observed_rev:
         return
@@ -104,7 +110,7 @@ def settle(turn: Turn, job: Job) -> None:
     if ended and job.ended_at is None:
         job.ended_at = turn.now
     if not job.waiting:
-        job.wait_reason = None if ended else why.resting_reason(job)
+        job.wait_reason = None if ended else why.resting_reason(turn.state, job)
     if state != job.state:
         job.state = state
         turn.tell(job.id, "job.state", state=state, counts=_counts(job))
@@ -112,7 +118,9 @@ def settle(turn: Turn, job: Job) -> None:
         ChangeJob(
             job_id=job.id,
             state=job.state,
-            pending=job.pending,
+            pending=job.pending.union(job.blocked, job.dropped),
+            dropped=job.dropped,
+            message=job.message,
             counts=job.counts,
             observed_rev=job.observed_rev,
             retry_rev_done=job.retry_rev_done,
@@ -133,6 +141,7 @@ def put_task(turn: Turn, job: Job, task: PutTask, before: TaskState) -> None:
     else:
         job.tasks.pop(task.index, None)
         job.due.pop(task.index, None)
+    dependencies.note_task(turn.state, task, before)
     turn.write(task)
     turn.touch(job)
 
@@ -144,20 +153,26 @@ def _end_waiting(turn: Turn, job: Job, state: TaskState, *, cause: Cause, messag
         put_task(turn, job, ended, TaskState.PENDING)
         turn.state.timers.clear(Kind.RETRY, (job.id, task.index))
         turn.tell(job.id, "task.state", task=task.index, state=state, cause=cause, message=message)
+    if state is TaskState.FAILED and job.counts.pending:
+        job.message = message
     job.counts = job.counts.moved(TaskState.PENDING, state, job.counts.pending)
     turn.touch(job)
 
 
 def _retry(turn: Turn, job: Job, failed: Iterable[PutTask]) -> None:
     """Have another go at the tasks that have failed; their count of failures begins anew."""
-    rowless = job.pending.count - job.fresh  # tasks without a row that have failed, all together, at the deadline
-    job.counts = job.counts.moved(TaskState.FAILED, TaskState.PENDING, rowless)
+    never_ran = job.pending.union(job.blocked, job.dropped)
+    ended = never_ran.count - job.waiting_rowless  # all together at the deadline, or by the jobs before this one
+    job.counts = job.counts.moved(TaskState.FAILED, TaskState.PENDING, ended)
+    if job.record.spec.after:
+        job.pending, job.blocked, job.dropped = Ranges(), never_ran, Ranges()
+        turn.state.unsettled[job.id] = None
     for task in failed:
         again = replace(task, state=TaskState.PENDING, failures=0, free_retries=0, retry_at=turn.now, ended_at=None)
         put_task(turn, job, again, task.state)
         job.due[task.index] = None
         turn.tell(job.id, "task.state", task=task.index, state=again.state)
-    job.ended_at = None
+    job.ended_at = job.message = None
     set_timers(turn, job)
     if past_deadline(turn, job):
         on_deadline(turn, job.id)
@@ -167,6 +182,7 @@ def _forget(turn: Turn, job: Job) -> None:
     """An ended job is the database's alone."""
     turn.state.jobs.pop(job.id, None)
     turn.state.waiting.pop(job.id, None)
+    dependencies.forget(turn.state, job)
     for kind in (Kind.NOT_BEFORE, Kind.DEADLINE):
         turn.state.timers.clear(kind, (job.id, 0))
 

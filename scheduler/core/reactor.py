@@ -8,6 +8,7 @@ from typing import Any
 
 from scheduler.core import (
     agents,
+    dependencies,
     filters,
     images_held,
     jobs,
@@ -71,6 +72,7 @@ class Core:
         state.projects = dict(snapshot.projects)
         _load_wishes(state, snapshot, removed)
         _load_tasks(turn, snapshot)
+        dependencies.load(state)
         _load_attempts(turn, snapshot)
         usage.load(state, snapshot.pasts, now)
         for job in state.jobs.values():
@@ -81,11 +83,15 @@ class Core:
 
     def handle(self, events: Iterable[ev.Event], now: datetime) -> Effects:
         """Everything that a batch of events and the time lead to. The effects are to be carried out before the next batch."""
-        turn = Turn(self.state, now)
+        turn, events = Turn(self.state, now), list(events)
+        for event in events:
+            if isinstance(event, ev.JobSeen):
+                dependencies.meet(self.state, event.record)
         for event in events:
             _REACTIONS[type(event)](turn, event)
         for kind, key in self.state.timers.take_due(now, DUE):
             _DUE[kind](turn, key)
+        dependencies.settle(turn)
         _index_waiting(turn)
         launching.place(turn)
         _index_waiting(turn)

@@ -15,6 +15,7 @@ from scheduler.core.images_held import Holdings
 from scheduler.core.timers import Timers
 from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
+from swath.domain.dependencies import Upstream
 from swath.domain.projects import Project
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
@@ -57,7 +58,7 @@ class Job:
     """An open job: what does not change is in `record`."""
 
     record: JobRecord
-    pending: Ranges
+    pending: Ranges  # tasks without a row that may start, as far as other jobs go
     counts: JobCounts
     state: JobState
     desired: Desired
@@ -66,6 +67,9 @@ class Job:
     started_at: datetime | None
     ended_at: datetime | None
     wait_reason: str | None
+    blocked: Ranges = field(default_factory=Ranges)  # tasks without a row that wait for other jobs
+    dropped: Ranges = field(default_factory=Ranges)  # tasks without a row that have failed by other jobs
+    message: str | None = None  # why tasks of it have ended that never ran
     tasks: dict[int, PutTask] = field(default_factory=dict)  # those with a row that have not ended
     running: dict[int, str] = field(default_factory=dict)  # ACTIVE tasks and their live attempts
     due: dict[int, None] = field(default_factory=dict)  # PENDING tasks with a row that could start now, in order
@@ -94,8 +98,12 @@ class Job:
 
         A deadline that has passed by one scheduler's clock may lie ahead by the next one's: the counts say what holds.
         """
-        waiting_rows = len(self.tasks) - self.counts.active
-        return self.pending.count if self.counts.pending > waiting_rows else 0
+        return self.pending.count if self.waiting_rowless else 0
+
+    @property
+    def waiting_rowless(self) -> int:
+        """Tasks without a row that wait for whatever it is."""
+        return self.counts.pending - (len(self.tasks) - self.counts.active)
 
     @property
     def room(self) -> int | None:
@@ -119,6 +127,17 @@ class Job:
         """All that a task of this size asks for."""
         mem, disk = size
         return replace(self.record.resources, mem=mem, disk=disk)
+
+
+@dataclass(slots=True)
+class Followed:
+    """A job that others wait for, which may have ended long ago."""
+
+    known: Upstream  # as of the end of the last turn
+    dependents: dict[str, None] = field(default_factory=dict)  # open jobs that wait for it
+    succeeded: list[int] = field(default_factory=list)  # tasks that have, in this turn
+    unsuccessful: list[int] = field(default_factory=list)  # tasks that have failed or were cancelled, in this turn
+    again: list[int] = field(default_factory=list)  # failed tasks that wait again, in this turn
 
 
 @dataclass(slots=True)
@@ -241,6 +260,8 @@ class State:
     heard_offers: dict[str, str | None] = field(default_factory=dict)  # the newest, used or void by now -> their agents
     jobs: dict[str, Job] = field(default_factory=dict)
     waiting: dict[str, None] = field(default_factory=dict)  # jobs with tasks that could start
+    followed: dict[str, Followed] = field(default_factory=dict)  # jobs that open ones wait for
+    unsettled: dict[str, None] = field(default_factory=dict)  # jobs whose dependencies are to be looked at
     attempts: dict[str, LiveAttempt] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)  # what the attempts hold, by project and user
     pasts: dict[str, Past] = field(default_factory=dict)  # by project: what it has held of late (scheduler.core.usage)

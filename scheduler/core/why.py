@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scheduler.core import demands
-from scheduler.core.state import Job
+from scheduler.core import demands, dependencies
+from scheduler.core.state import Job, State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.states import TaskState
@@ -32,13 +32,14 @@ def note_leftovers(turn: Turn, leftovers: Iterable[Leftover]) -> None:
 
 def schedule(turn: Turn) -> None:
     """Look at the reasons soon, once something waits."""
-    if turn.state.waiting and turn.state.timers.find(Kind.WHY) is None:
+    if (turn.state.waiting or turn.state.followed) and turn.state.timers.find(Kind.WHY) is None:
         turn.set_timer(Kind.WHY, FIRST_S)
 
 
 def refresh(turn: Turn) -> None:
     """Bring the reasons of all waiting jobs up to date."""
     state = turn.state
+    _refresh_blocked(turn)
     if not state.waiting:
         return
     views = keep_for_gpus(demands.make_views(state, turn.now), demands.make_demands(state))
@@ -51,10 +52,22 @@ def refresh(turn: Turn) -> None:
     turn.set_timer(Kind.WHY, max(AGAIN_S, len(state.waiting) / JOBS_PER_S))
 
 
-def resting_reason(job: Job) -> str | None:
+def _refresh_blocked(turn: Turn) -> None:
+    """Bring the figures up to date of what is waited for in other jobs."""
+    state = turn.state
+    blocked = {name: None for followed in state.followed.values() for name in followed.dependents}
+    for job in (state.jobs[job_id] for job_id in blocked):
+        if not job.waiting and (sentence := resting_reason(state, job)) is not None:
+            _put(turn, job, "Blocked", sentence)
+    if blocked:
+        turn.set_timer(Kind.WHY, max(AGAIN_S, len(blocked) / JOBS_PER_S))
+
+
+def resting_reason(state: State, job: Job) -> str | None:
     """Why a job none of whose tasks could start now has tasks that have not started."""
-    if job.held_until is not None:
-        return f"not to start before {job.held_until.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
+    told = [_held_reason(job), dependencies.why_waiting(state, job)]
+    if any(told):
+        return "; ".join(filter(None, told))
     if job.counts.active or not job.counts.pending:
         return None
     resting = [task.retry_at for task in job.tasks.values() if task.state is TaskState.PENDING and task.retry_at]
@@ -62,6 +75,12 @@ def resting_reason(job: Job) -> str | None:
         return None
     first = min(resting).isoformat(timespec="seconds").replace("+00:00", "Z")
     return f"{len(resting)} task{'' if len(resting) == 1 else 's'} failed and will be tried again, the first at {first}"
+
+
+def _held_reason(job: Job) -> str | None:
+    if job.held_until is None:
+        return None
+    return f"not to start before {job.held_until.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
 
 
 def _find_reason(turn: Turn, job: Job, cluster: Cluster) -> tuple[str, str]:

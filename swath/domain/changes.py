@@ -86,6 +86,8 @@ class ChangeJob:
     wait_reason: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    dropped: Ranges = field(default_factory=Ranges)  # those of `pending` that have failed by a job before this one
+    message: str | None = None  # why tasks of it have ended that never ran
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

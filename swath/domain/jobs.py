@@ -10,6 +10,7 @@ from typing import Any
 
 from swath.domain.constraints import Constraint as Constraint
 from swath.domain.constraints import Preference, to_constraints, to_preferences
+from swath.domain.dependencies import Dependency
 from swath.domain.errors import InvalidInputError, Problem
 from swath.domain.resources import Resources
 from swath.domain.retries import Reaction, RetryPolicy, find_complaint
@@ -63,6 +64,7 @@ class JobSpec:
     deadline: datetime | None = None
     timeout_s: int | None = None  # of one attempt; the manifest's where None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    after: tuple[Dependency, ...] = ()  # jobs that have to succeed, or to end, before this one starts
     labels: Mapping[str, str] = field(default_factory=dict)
     may_wait: bool = False  # accept the job although no agent seen lately is large enough
     document: Mapping[str, Any] = field(default_factory=dict)  # as submitted
@@ -92,6 +94,7 @@ class JobSpec:
             not_before=_to_time(document.get("not_before")),
             deadline=_to_time(document.get("deadline")),
             retry=_to_policy(document.get("retry") or {}),
+            after=tuple(map(Dependency.from_document, document.get("after") or ())),
             document=document,
         )
 

@@ -90,15 +90,27 @@ class Ranges:
         for first, end in self.spans:
             while position < len(other.spans) and other.spans[position][1] <= first:
                 position += 1
-            for cut_first, cut_end in other.spans[position:]:
-                if cut_first >= end:
-                    break
+            at = position
+            while at < len(other.spans) and other.spans[at][0] < end:
+                cut_first, cut_end = other.spans[at]
                 if first < cut_first:
                     spans.append((first, cut_first))
                 first = max(first, cut_end)
+                at += 1
             if first < end:
                 spans.append((first, end))
         return Ranges(tuple(spans))
+
+    def union(self, *others: Ranges) -> Ranges:
+        """The set with those in `others` too, range by range."""
+        given = [ranges for ranges in (self, *others) if ranges.spans]
+        if len(given) < 2:
+            return given[0] if given else self
+        return _joined(span for ranges in given for span in ranges.spans)
+
+    def intersection(self, other: Ranges) -> Ranges:
+        """Those that are in `other` too, range by range."""
+        return self.minus(self.minus(other))
 
     def after(self, index: int, limit: int) -> list[int]:
         """At most `limit` indices above `index`, in order: one page of the set."""

@@ -31,6 +31,7 @@ class Cause(StrEnum):
     DROPPED = "DROPPED"  # never started
     DRAINED = "DRAINED"  # ended because its agent was to be emptied
     PREEMPTED = "PREEMPTED"  # ended because something else needed its resources more
+    DEPENDENCY = "DEPENDENCY"  # never ran: a job that had to succeed before did not
 
 
 # "DROPPED and REASON_INVALID_OFFERS: never started, retry for free" (MESOS.md, M19); what the platform did to a task is not

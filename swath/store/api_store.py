@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from swath.domain.dependencies import Upstream
 from swath.domain.jobs import JobSpec
 from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.domain.states import TaskState
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, ProjectTree
-from swath.store import cluster, events, images, jobs, outputs, projects, tasks, wishes
+from swath.store import cluster, dependencies, events, images, jobs, outputs, projects, tasks, wishes
 from swath.store.database import Channel, Database
 from swath.store.rows import (
     AgentRow,
@@ -21,6 +22,7 @@ from swath.store.rows import (
     ImageRow,
     JobFilters,
     JobRow,
+    Links,
     OutputRow,
     Page,
     Running,
@@ -94,6 +96,16 @@ class ApiStore:
         """
         with self._database.write(notify=Channel.DESIRED) as session:
             return jobs.request_retry(session, job_id, now or datetime.now(UTC))
+
+    def find_linked(self, job_ids: Iterable[str]) -> dict[str, Upstream]:
+        """The jobs with these ids, as far as one that is to start after them has to know; an id that is none is left out."""
+        with self._database.read() as session:
+            return dependencies.find_linked(session, job_ids)
+
+    def list_links(self, job_id: str) -> Links:
+        """The jobs that the job starts after, and those that start after it."""
+        with self._database.read() as session:
+            return dependencies.list_links(session, job_id)
 
     def list_tasks(
         self, job_id: str, *, state: TaskState | None = None, after: int | None = None, limit: int = 100

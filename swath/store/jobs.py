@@ -16,6 +16,7 @@ from swath.domain.jobs import JobSpec
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.states import ENDED_JOB, Desired, JobCounts, JobState
+from swath.store.dependencies import add_dependencies, find_dropped
 from swath.store.documents import from_stored, to_chunks, to_stored
 from swath.store.models import IdempotencyKey, ImageVersion, Job, JobInput
 from swath.store.rows import ImageRow, JobFilters, JobRow, Page
@@ -73,6 +74,7 @@ def submit(
     chunks = [{"job_id": job_id, "chunk": chunk, "items": items} for chunk, items in to_chunks(spec)]
     if chunks:
         session.execute(insert(JobInput), chunks)
+    add_dependencies(session, job_id, spec)
     return get_job(session, job_id)
 
 
@@ -111,7 +113,10 @@ def request_cancel(session: Session, job_id: str) -> JobRow:
 
 
 def request_retry(session: Session, job_id: str, now: datetime) -> JobRow:
-    """Ask to run the failed tasks again. Raises NotFoundError, and ConflictError where that would change nothing."""
+    """Ask to run the failed tasks again. Raises NotFoundError, and ConflictError where that would change nothing.
+
+    Jobs that had failed because this one did are looked at again.
+    """
     job = _lock(session, job_id)
     if job.desired is Desired.CANCELLED or job.state is JobState.CANCELLED:
         raise ConflictError(f"job {job_id} was cancelled: submit it anew")
@@ -120,6 +125,8 @@ def request_retry(session: Session, job_id: str, now: datetime) -> JobRow:
     deadline = from_stored(job.spec).deadline
     if deadline is not None and deadline <= now:
         raise ConflictError(f"the deadline of job {job_id} has passed, {deadline.isoformat()}: submit it anew")
+    for other in sorted(find_dropped(session, job_id)):
+        _desire(session, other, {})
     return _desire(session, job_id, {"retry_rev": Job.retry_rev + 1})
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from swath.domain.dependencies import Condition
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Desired, JobState, TaskState
 from swath.domain.wishes import AgentMode, FrameworkDesire
@@ -40,6 +41,7 @@ NAMES = {
 JOB_IS_OPEN = "jobs.state IN ('PENDING', 'RUNNING')"
 JOB_IS_CHANGED = "jobs.desired_rev <> jobs.observed_rev"
 TASK_IS_OPEN = "tasks.state IN ('PENDING', 'ACTIVE')"
+TASK_IS_UNSUCCESSFUL = "tasks.state IN ('PENDING', 'ACTIVE', 'FAILED', 'CANCELLED')"
 AGENT_WISH_IS_CHANGED = "agent_wishes.rev <> agent_wishes.observed_rev"
 PROJECTS_ARE_CHANGED = "project_tree.rev <> project_tree.observed_rev"
 FRAMEWORK_WISH_IS_CHANGED = "framework_wishes.rev <> framework_wishes.observed_rev"
@@ -78,6 +80,7 @@ class Base(DeclarativeBase):
         JobState: StateName(JobState),
         Desired: StateName(Desired),
         Cause: StateName(Cause),
+        Condition: StateName(Condition),
         AgentMode: StateName(AgentMode),
         FrameworkDesire: StateName(FrameworkDesire),
     }
@@ -162,6 +165,19 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     more_resources: Mapped[dict[str, Any] | None]  # of one task, {"ports": 2, "licences": 1000}: see Resources.amounts
+    dropped: Mapped[list[Any]] = mapped_column(JSON(none_as_null=True), server_default="[]")  # see domain.changes
+    message: Mapped[str | None]  # why tasks of it have ended that never ran
+
+
+class JobDependency(Base):
+    """That a job starts after another one. The same stands in its spec; here it is found from the other side."""
+
+    __tablename__ = "dependencies"
+    __table_args__ = (Index(None, "on_id"),)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    on_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    condition: Mapped[Condition]
+    elementwise: Mapped[bool]
 
 
 class JobInput(Base):
@@ -350,6 +366,7 @@ class IdempotencyKey(Base):
     request_hash: Mapped[str]
     job_id: Mapped[str] = mapped_column(String(26))
     at: Mapped[datetime]
+    job_ids: Mapped[list[Any] | None]  # all of them, where several were submitted together
 
 
 class SchedulerStatus(Base):

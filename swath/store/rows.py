@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
+from swath.domain.dependencies import Condition, Upstream
 from swath.domain.jobs import JobSpec
 from swath.domain.projects import Project
 from swath.domain.ranges import Ranges
@@ -74,6 +75,27 @@ class JobRow:
     submitted_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    message: str | None = None  # why tasks of it have ended that never ran
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Linked:
+    """A job that another one waits for, or that waits for it."""
+
+    job_id: str
+    name: str
+    state: JobState
+    counts: JobCounts
+    condition: Condition
+    elementwise: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Links:
+    """What a job has to do with others."""
+
+    after: Sequence[Linked]  # it starts after these
+    before: Sequence[Linked]  # these start after it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -255,6 +277,9 @@ class JobRecord:
     submitted_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    dropped: Ranges = field(default_factory=Ranges)  # those of `pending` that have failed by a job before this one
+    message: str | None = None  # why tasks of it have ended that never ran
+    upstream: tuple[Upstream, ...] = ()  # the jobs that its spec's `after` names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

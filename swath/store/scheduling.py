@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -12,12 +12,14 @@ from sqlalchemy.orm import Session
 
 from swath.domain.attempts import Attempt
 from swath.domain.changes import Change, PutAgent, PutTask
+from swath.domain.dependencies import Upstream
 from swath.domain.errors import NotFoundError
-from swath.domain.jobs import ArraySpec
+from swath.domain.jobs import ArraySpec, JobSpec
 from swath.domain.ranges import Ranges
 from swath.domain.wishes import Wishes
 from swath.store import models
 from swath.store.database import Channel, Database
+from swath.store.dependencies import read_upstream
 from swath.store.documents import CHUNK, from_stored
 from swath.store.images import to_image
 from swath.store.inputs import read_chunk
@@ -33,7 +35,7 @@ from swath.store.writing import write_changes
 _ARRAYS_KEPT = 1000  # three numbers each: documents themselves may be megabytes
 _CHUNKS_KEPT = 8  # of items, which never change; 10,000 hrefs take some 3 MB
 
-_JOB_ELSEWHERE = ("spec", "resources", "image", "pending", "counts")
+_JOB_ELSEWHERE = ("spec", "resources", "image", "pending", "dropped", "counts", "upstream")
 _JOB = tuple(name for name in JobRecord.__slots__ if name not in _JOB_ELSEWHERE)
 _TASK = tuple(PutTask.__slots__)
 _ATTEMPT = tuple(name for name in Attempt.__slots__ if name not in ("resources", "ports"))
@@ -126,16 +128,20 @@ def _read_jobs(session: Session, condition: str) -> list[JobRecord]:
     wanted = {row.image_version_id for row in rows}
     found = session.scalars(select(models.ImageVersion).where(models.ImageVersion.id.in_(wanted))) if wanted else ()
     images = {row.id: to_image(row) for row in found}
-    return [_to_job(row, images[row.image_version_id]) for row in rows]
+    specs = {row.id: from_stored(row.spec) for row in rows}
+    upstream = read_upstream(session, (entry for spec in specs.values() for entry in spec.after))
+    return [_to_job(row, specs[row.id], images[row.image_version_id], upstream) for row in rows]
 
 
-def _to_job(row: Any, image: ImageRow) -> JobRecord:
+def _to_job(row: Any, spec: JobSpec, image: ImageRow, upstream: Mapping[str, Upstream]) -> JobRecord:
     return JobRecord(
         **{name: getattr(row, name) for name in _JOB},
-        spec=from_stored(row.spec),
+        spec=spec,
         resources=to_resources(row),
         image=image,
         pending=Ranges.from_document(row.pending),
+        dropped=Ranges.from_document(row.dropped),
+        upstream=tuple(upstream[entry.job] for entry in spec.after),
         counts=to_counts(row),
     )
 

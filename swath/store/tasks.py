@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from swath.domain.errors import NotFoundError
 from swath.domain.ranges import Ranges
+from swath.domain.retries import Cause
 from swath.domain.states import ENDED_JOB, AttemptState, Desired, TaskState
 from swath.store.inputs import read_items
 from swath.store.jobs import to_resources
@@ -71,8 +72,8 @@ def list_attempts(session: Session, job_id: str, index: int) -> list[AttemptRow]
 
 
 def _get_job(session: Session, job_id: str) -> AnyRow:
-    known = (Job.id, Job.size, Job.state, Job.desired, Job.desired_rev, Job.observed_rev)
-    wanted = (*known, Job.pending, Job.failed_count, Job.spec)
+    known = (Job.id, Job.size, Job.state, Job.desired, Job.desired_rev, Job.observed_rev, Job.ended_at)
+    wanted = (*known, Job.pending, Job.dropped, Job.message, Job.failed_count, Job.spec)
     row = session.execute(select(*wanted).where(Job.id == job_id)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no job {job_id}")
@@ -91,14 +92,24 @@ def _is_cancelled(job: AnyRow) -> bool:
 
 def _find_waiting(job: AnyRow) -> Ranges:
     """The tasks without a row that may be launched yet; the others without one have ended unlaunched."""
-    return Ranges() if _is_cancelled(job) or job.state in ENDED_JOB else Ranges.from_document(job.pending)
+    if _is_cancelled(job) or job.state in ENDED_JOB:
+        return Ranges()
+    return Ranges.from_document(job.pending).minus(Ranges.from_document(job.dropped))
 
 
 def _never_launched_state(job: AnyRow, waiting: Ranges, index: int) -> TaskState:
-    """The state of a task without a row. One that neither waits nor was cancelled has failed: at the job's deadline."""
+    """The state of a task without a row. One that neither waits nor was cancelled has failed: at the job's deadline, or
+    because a job before this one did not succeed.
+    """
     if _is_cancelled(job):
         return TaskState.CANCELLED
     return TaskState.PENDING if index in waiting else TaskState.FAILED
+
+
+def _why_never_launched(job: AnyRow, index: int) -> dict[str, Any]:
+    """Why a task without a row has failed."""
+    dropped = any(first <= index < end for first, end in job.dropped)
+    return {"cause": Cause.DEPENDENCY if dropped else Cause.TIMEOUT, "message": job.message, "ended_at": job.ended_at}
 
 
 def _find_never_launched(session: Session, job: AnyRow, state: TaskState | None, last: int, limit: int) -> list[int]:
@@ -157,7 +168,9 @@ def _to_task(
     job: AnyRow, waiting: Ranges, index: int, row: Task | None, item: Any, unreachable_at: datetime | None
 ) -> TaskRow:
     if row is None:
-        return TaskRow(job_id=job.id, index=index, state=_never_launched_state(job, waiting, index), item=item)
+        state = _never_launched_state(job, waiting, index)
+        said = _why_never_launched(job, index) if state is TaskState.FAILED else {}
+        return TaskRow(job_id=job.id, index=index, state=state, item=item, **said)
     return TaskRow(**{name: getattr(row, name) for name in _TASK}, item=item, unreachable_at=unreachable_at)
 
 

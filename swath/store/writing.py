@@ -58,7 +58,7 @@ _ADDED = (
 )
 _REPORTED = tuple(name for name in ChangeAttempt.__slots__ if name not in ("attempt_id", "state"))
 _PAST = tuple(Past.__slots__)
-_JOB = ("state", "observed_rev", "retry_rev_done", "wait_reason", "started_at", "ended_at")
+_JOB = ("state", "observed_rev", "retry_rev_done", "wait_reason", "started_at", "ended_at", "message")
 _COUNTS = ("pending", "active", "succeeded", "failed", "cancelled")
 _AGENT = (
     *("hostname", "url", "region", "zone", "active", "deactivated", "drain"),
@@ -185,6 +185,7 @@ def _change_jobs(session: Session, changes: list[ChangeJob]) -> None:
             "key": change.job_id,
             **{f"new_{name}": getattr(change, name) for name in _JOB},
             "new_pending": change.pending.to_document(),
+            "new_dropped": change.dropped.to_document(),
             **{f"new_{name}_count": getattr(change.counts, name) for name in _COUNTS},
         }
         for change in _last(changes, key=lambda change: change.job_id)
@@ -276,7 +277,7 @@ def _change_attempt() -> Update:
 @cache
 def _change_job() -> Update:
     table = _table(Job)
-    names = (*_JOB, "pending", *(f"{name}_count" for name in _COUNTS))
+    names = (*_JOB, "pending", "dropped", *(f"{name}_count" for name in _COUNTS))
     return (
         update(table).where(table.c.id == bindparam("key")).values({name: bindparam(f"new_{name}") for name in names})
     )

@@ -17,6 +17,15 @@ def test_adding_and_removing_is_what_sets_do(first, second):
     assert Ranges().add(first).remove(second) == Ranges().add(first - second)
 
 
+@given(INDICES, INDICES, INDICES)
+def test_sets_of_ranges_combine_as_sets_do(first, second, third):
+    """Union, intersection and difference, range by range, and in the canonical form."""
+    one, two, three = (Ranges().add(indices) for indices in (first, second, third))
+    assert one.union(two, three) == Ranges().add(first | second | third)
+    assert one.intersection(two) == Ranges().add(first & second)
+    assert one.minus(two) == Ranges().add(first - second)
+
+
 @given(INDICES, st.integers(0, 70))
 def test_taking_gives_the_lowest_and_leaves_the_rest(indices, count):
     """What is taken and what stays are the whole set again."""

@@ -30,6 +30,8 @@ from swath.domain.changes import (
     SetFrameworkId,
     TellOfEnded,
 )
+from swath.domain.dependencies import Upstream, make_upstream
+from swath.domain.ranges import Ranges
 from swath.domain.shares import Past
 from swath.domain.states import JobState, TaskState, is_terminal
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish, ProjectTree
@@ -126,7 +128,16 @@ class MemoryStore:
             case PutTask():
                 self.tasks[(change.job_id, change.index)] = change
             case ChangeJob():
-                kept = ("state", "pending", "counts", "observed_rev", "retry_rev_done", "wait_reason")
+                kept = (
+                    "state",
+                    "pending",
+                    "counts",
+                    "observed_rev",
+                    "retry_rev_done",
+                    "wait_reason",
+                    "dropped",
+                    "message",
+                )
                 times = {"started_at": change.started_at, "ended_at": change.ended_at}
                 self.jobs[change.job_id] = replace(
                     self.jobs[change.job_id], **{name: getattr(change, name) for name in kept}, **times
@@ -165,7 +176,7 @@ class MemoryStore:
         return Snapshot(
             framework_id=self.framework_id,
             jobs=[
-                job
+                self.complete(job)
                 for job in self.jobs.values()
                 if job.state in (JobState.PENDING, JobState.RUNNING) or job.desired_rev != job.observed_rev
             ],
@@ -183,6 +194,17 @@ class MemoryStore:
             pasts=dict(self.pasts),
         )
 
+    def complete(self, job: JobRecord) -> JobRecord:
+        """The job's row beside what the rows of the jobs say that it waits for."""
+        return replace(job, upstream=tuple(self._read_upstream(entry.job) for entry in job.spec.after))
+
+    def _read_upstream(self, job_id: str) -> Upstream:
+        job = self.jobs[job_id]
+        tasks = [task for (owner, _), task in self.tasks.items() if owner == job_id]
+        rows = {state: Ranges().add(task.index for task in tasks if task.state is state) for state in TaskState}
+        known = {"id": job.id, "name": job.name, "counts": job.counts}
+        return make_upstream(**known, pending=job.pending, dropped=job.dropped, rows=rows)
+
     def check_counts(self) -> None:
         """The counts of every job are those of its rows; tasks without a row are pending, or ended with the job."""
         for job in self.jobs.values():
@@ -197,6 +219,8 @@ class MemoryStore:
             idle = counts.pending + counts.failed + counts.cancelled
             rows_idle = by_state[TaskState.PENDING] + by_state[TaskState.FAILED] + by_state[TaskState.CANCELLED]
             assert idle == rows_idle + without_row
-            assert counts.pending in (by_state[TaskState.PENDING], by_state[TaskState.PENDING] + without_row)
+            waiting = without_row - job.dropped.count
+            assert counts.pending in (by_state[TaskState.PENDING], by_state[TaskState.PENDING] + waiting)
+            assert job.dropped.minus(job.pending) == Ranges()
             live = [a for a in self.attempts.values() if a.job_id == job.id and not is_terminal(a.state)]
             assert len(live) == counts.active

@@ -147,16 +147,24 @@ class World:
     def submit(self, record: JobRecord) -> World:
         """The api inserts a job."""
         self.store.jobs[record.id] = record
-        return self.happen(ev.JobSeen(record=record))
+        return self.happen(ev.JobSeen(record=self.store.complete(record)))
 
     def desire(self, job_id: str, **wishes: Any) -> World:
         """The api changes what is desired of a job."""
-        known = self.store.jobs[job_id]
-        record = self.store.jobs[job_id] = replace(known, desired_rev=known.desired_rev + 1, **wishes)
+        return self.desire_together({job_id: wishes})
+
+    def desire_together(self, wishes: Mapping[str, Mapping[str, Any]]) -> World:
+        """The same for several jobs, which the core hears of in one turn."""
+        for job_id, wish in wishes.items():
+            known = self.store.jobs[job_id]
+            self.store.jobs[job_id] = replace(known, desired_rev=known.desired_rev + 1, **wish)
+        return self.happen(*map(self._to_seen, wishes))
+
+    def _to_seen(self, job_id: str) -> ev.JobSeen:
         failed = tuple(
             task for (owner, _), task in self.store.tasks.items() if owner == job_id and task.state is TaskState.FAILED
         )
-        return self.happen(ev.JobSeen(record=record, failed=failed))
+        return ev.JobSeen(record=self.store.complete(self.store.jobs[job_id]), failed=failed)
 
     def offer(self, agent: str = "a1", cpus: float = 4, mem: int = 8192, **more: Any) -> World:
         """The master offers what an agent has."""
