@@ -22,6 +22,7 @@ from executor.events import (
     Event,
     Exit,
     Exited,
+    ImagesSeen,
     Kill,
     Launch,
     Measure,
@@ -30,15 +31,19 @@ from executor.events import (
     NotPublished,
     NotStarted,
     Order,
+    Prefetch,
     Publish,
     Published,
+    Pulled,
     Send,
     Shutdown,
     Signal,
     Started,
+    Subscribed,
     Vanished,
     Waiting,
 )
+from executor.images import Images
 from executor.orders import to_order
 from swath.domain.attempts import AttemptReport, AttemptSpec
 from swath.domain.errors import InvalidInputError
@@ -112,6 +117,7 @@ class Core:
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._idle_since_s = now.clock_s
         self._closing: Shutdown | None = None
+        self._images = Images()
 
     @property
     def running(self) -> int:
@@ -122,7 +128,8 @@ class Core:
         """Seconds until `on_tick` has something to do, at most."""
         if self._runs or self._closing:
             return TICK_S
-        return max(0.0, self._idle_since_s + self._limits.idle_s - now.clock_s)
+        until_s = min(self._idle_since_s + self._limits.idle_s, self._images.next_at_s)
+        return max(0.0, until_s - now.clock_s)
 
     def handle(self, event: Event, now: Moment) -> list[Effect]:
         """What to do about `event`; news of attempts that have ended is ignored."""
@@ -133,6 +140,8 @@ class Core:
                 return self.on_kill(event, now)
             case Shutdown():
                 return self.on_shutdown(event, now)
+            case Subscribed() | Prefetch() | ImagesSeen() | Pulled():
+                return self._images.handle(event, now)
         run = self._runs.get(event.attempt)
         if run is None:
             return []
@@ -213,9 +222,10 @@ class Core:
         run.report = AttemptReport(
             sandbox=event.sandbox, runtime=event.runtime, warnings=list(event.warnings), started_at=to_rfc3339(now)
         )
+        images = self._images.on_used(run.spec.image, now) if event.runtime == "docker" else []
         if run.stop is not None:
-            return [Signal(attempt=event.attempt, force=now.clock_s >= run.stop.force_at_s)]
-        return [run.send("TASK_RUNNING")]
+            return [Signal(attempt=event.attempt, force=now.clock_s >= run.stop.force_at_s), *images]
+        return [run.send("TASK_RUNNING"), *images]
 
     def on_exited(self, run: Run, event: Exited, now: Moment) -> list[Effect]:
         """Decide what an exit means; success waits for the outputs."""
@@ -256,12 +266,12 @@ class Core:
 
     def on_tick(self, now: Moment) -> list[Effect]:
         """Keep time-outs, graces, the measuring and the idle limit."""
-        effects: list[Effect] = []
+        effects = self._images.on_tick(now)
         for attempt, run in list(self._runs.items()):
             effects += self._tick(attempt, run, now)
-        if effects or self._runs or self._closing or now.clock_s - self._idle_since_s < self._limits.idle_s:
+        if self._runs or self._closing or now.clock_s - self._idle_since_s < self._limits.idle_s:
             return effects
-        return [Exit(message=f"no task for {self._limits.idle_s:g} s")]
+        return [*effects, Exit(message=f"no task for {self._limits.idle_s:g} s")]
 
     def _tick(self, attempt: str, run: Run, now: Moment) -> list[Effect]:
         if run.stop is not None:

@@ -17,5 +17,8 @@ class Driver(Protocol):
     def send_update(self, task_id: str, state: str, *, data: bytes = b"", message: str = "") -> str:
         """Tell the state of a task, soon, and again until the agent acknowledges; never blocks."""
 
+    def send_message(self, data: bytes) -> object:
+        """Tell the scheduler something, at most once; may block."""
+
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything is acknowledged; False when it is not in time."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from swath.domain.attempts import AttemptReport, AttemptSpec, OutputFile
+from swath.domain.images import ImagesReport
 from swath.domain.manifest import Manifest, SwathManifest
 from swath.domain.retries import Cause
 
@@ -66,6 +67,18 @@ class Shutdown:
     """The executor has to end, and everything that it runs."""
 
     message: str  # who wants it, for the reports
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subscribed:
+    """The agent has taken our subscription, for the first time or again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prefetch:
+    """The scheduler expects an image to be wanted here."""
+
+    reference: str  # "registry/repository@sha256:..."
 
 
 # Events: from what performs the effects
@@ -146,9 +159,25 @@ class NotPublished:
     message: str
 
 
-Event = (
-    Launch | Kill | Shutdown | Waiting | Started | NotStarted | Exited | Vanished | Measured | Published | NotPublished
-)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImagesSeen:
+    """What the engine holds; None where that could not be found out."""
+
+    report: ImagesReport | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pulled:
+    """An image that was to be pulled ahead is here, unless one of these says otherwise."""
+
+    reference: str
+    postponed: bool = False  # a launch waits for another one
+    problem: str | None = None
+
+
+OfImages = Subscribed | Prefetch | ImagesSeen | Pulled
+OfAttempt = Waiting | Started | NotStarted | Exited | Vanished | Measured | Published | NotPublished
+Event = Launch | Kill | Shutdown | OfAttempt | OfImages
 
 
 # Effects
@@ -211,4 +240,23 @@ class Exit:
     message: str
 
 
-Effect = Begin | Signal | Measure | Publish | Send | Clean | Exit
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """Look at what the engine holds; answered by ImagesSeen."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tell:
+    """Tell the scheduler of the images here, best effort."""
+
+    report: ImagesReport
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pull:
+    """Pull an image before it is needed; answered by Pulled."""
+
+    reference: str
+
+
+Effect = Begin | Signal | Measure | Publish | Send | Clean | Exit | Look | Tell | Pull

@@ -7,11 +7,13 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from executor.events import Event, Kill, Launch, Shutdown
+from executor.events import Event, Kill, Launch, Prefetch, Shutdown, Subscribed
+from swath.domain.errors import InvalidInputError
+from swath.domain.images import PrefetchOrder, read_message
 
 
 def to_event(message: Mapping[str, Any]) -> Event | None:
-    """The event in a message of the executor API; None for what does not concern us (SUBSCRIBED, MESSAGE, ACKNOWLEDGED ...)."""
+    """The event in a message of the executor API; None for what does not concern us (ACKNOWLEDGED ...)."""
     match message.get("type"):
         case "LAUNCH":
             task = message["launch"]["task"]
@@ -21,8 +23,21 @@ def to_event(message: Mapping[str, Any]) -> Event | None:
             return Kill(task_id=kill["task_id"]["value"], grace_s=_grace_s(kill))
         case "SHUTDOWN":
             return Shutdown(message="the agent told the executor to shut down")
+        case "SUBSCRIBED":
+            return Subscribed()
+        case "MESSAGE":
+            return _to_prefetch(_decode(message["message"].get("data", "")))
         case _:
             return None
+
+
+def _to_prefetch(data: bytes) -> Prefetch | None:
+    """None for what a newer scheduler says, and for nonsense: nobody waits for an answer."""
+    try:
+        said = read_message(data)
+    except InvalidInputError:
+        return None
+    return Prefetch(reference=said.reference) if isinstance(said, PrefetchOrder) else None
 
 
 def _decode(data: str) -> bytes:

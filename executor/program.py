@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -33,7 +31,6 @@ MakeDriver = Callable[[Callable[[Mapping[str, Any]], None]], Driver]
 _FLUSH_SHARE = 0.3  # of the shutdown's grace, for the agent to acknowledge the last updates
 
 _FAIR = 10  # events in a row; then those that have ended are looked for, however many wait to start
-_SOCKET = Path("/var/run/docker.sock")
 
 
 def run(settings: Settings, make_driver: MakeDriver, guard: Guard) -> int:
@@ -141,7 +138,7 @@ def _make_docker(settings: Settings, inbox: Inbox, guard: Guard) -> EngineRuntim
     if settings.docker == "off":
         return None
     docker = DockerRuntime(settings=settings, post=inbox.post, on_container=guard.note_containers)
-    if "DOCKER_HOST" in os.environ or _SOCKET.exists():
+    if docker.is_likely:
         # What a former run left is removed when the engine first answers: now, or whenever it appears.
         threading.Thread(target=docker.answers, name="engine", daemon=True).start()
     return docker

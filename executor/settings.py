@@ -37,6 +37,7 @@ class Settings:
     kept_attempts: int = 1000  # whose logs stay: so many that have succeeded, and so many that have not
     kept_bytes: int = 2**30  # of these logs
     pids_limit: int = 1024  # processes and threads of one container
+    prefetch_free_mib: float = 10 * 1024  # of disk that images which are pulled ahead leave alone
     python_path: str | None = None
 
     @property
@@ -69,6 +70,7 @@ class Settings:
             kept_attempts=int(_number(environ, "SWATH_KEPT_ATTEMPTS", 1000)),
             kept_bytes=int(_number(environ, "SWATH_KEPT_LOGS_MIB", 1024) * 2**20),
             pids_limit=int(_number(environ, "SWATH_PIDS_LIMIT", 1024)),
+            prefetch_free_mib=_number(environ, "SWATH_PREFETCH_FREE_MIB", 10 * 1024),
             python_path=environ.get("PYTHONPATH"),
         )
 

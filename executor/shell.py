@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from executor.events import (
     Clean,
     Effect,
     Exit,
+    ImagesSeen,
+    Look,
     Measure,
     Measured,
     NotPublished,
@@ -22,8 +25,11 @@ from executor.events import (
     Order,
     Publish,
     Published,
+    Pull,
+    Pulled,
     Send,
     Signal,
+    Tell,
 )
 from executor.journal import Entry, Journal
 from executor.kept import KeptLogs
@@ -33,6 +39,7 @@ from executor.orders import BUILTIN
 from executor.places import Places
 from executor.publish import Outputs, PublishError, publish
 from executor.runtimes.choice import Runtimes
+from executor.runtimes.engine import EngineError
 from executor.runtimes.port import Assignment, Runtime
 from executor.settings import Settings
 from executor.staging import StartError, resolve_inputs
@@ -98,6 +105,12 @@ class Shell:
                 self._send(effect)
             case Clean():
                 self._clean(effect)
+            case Look():
+                _start("images", self._look)
+            case Tell():
+                _start("images", lambda: self._driver.send_message(effect.report.to_json().encode()))
+            case Pull():
+                _start("prefetch", lambda: self._pull(effect.reference))
             case Exit():
                 log.info("ending: %s", effect.message)
             case _:
@@ -106,6 +119,23 @@ class Shell:
     def _send(self, update: Send) -> None:
         data = update.report.to_json().encode()
         self._driver.send_update(update.task_id, update.state, data=data, message=update.message)
+
+    def _look(self) -> None:
+        try:
+            report = self._runtimes.look()
+        except Exception:  # an engine with an answer of its own kind
+            log.exception("the images of this agent are not known")
+            report = None
+        self._inbox.post(ImagesSeen(report=report))
+
+    def _pull(self, reference: str) -> None:
+        try:
+            event = Pulled(reference=reference, postponed=not self._runtimes.pull_ahead(reference))
+        except Exception as error:
+            is_known = isinstance(error, StartError | EngineError)
+            log.warning("%s is not pulled ahead: %s", reference, error, exc_info=not is_known)
+            event = Pulled(reference=reference, problem=str(error))
+        self._inbox.post(event)
 
     def relieve(self) -> None:
         """See to it that work which hangs does not hold up the rest; to be called from time to time."""
@@ -260,6 +290,11 @@ class Shell:
             self._journal.end(effect.attempt)
         else:  # whoever comes next tries again, by the journal
             log.error("not all that attempt %s left can be removed", effect.attempt)
+
+
+def _start(name: str, work: Callable[[], object]) -> None:
+    """On a thread of its own: an engine that hangs, or a registry, holds up no attempt's work."""
+    threading.Thread(target=work, name=name, daemon=True).start()
 
 
 def _remove_all(directories: list[Path]) -> None:

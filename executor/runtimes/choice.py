@@ -6,9 +6,11 @@ import time
 from typing import Protocol
 
 from executor.events import Order
+from executor.runtimes.engine import EngineError
 from executor.runtimes.port import Runtime
 from executor.runtimes.process import ProcessRuntime
 from executor.staging import StartError
+from swath.domain.images import HeldImage, ImagesReport
 from swath.domain.retries import Cause
 
 _WATCH_S = 0.9  # at least, between two looks at all processes
@@ -24,6 +26,12 @@ class EngineRuntime(Runtime, Protocol):
     @property
     def seen(self) -> bool:
         """True when the engine has ever answered."""
+
+    def look(self) -> list[HeldImage] | None:
+        """What the engine holds; None where none answers. May block."""
+
+    def pull_ahead(self, reference: str) -> bool:
+        """Pull an image that nobody waits for; False where it has to wait. Raises StartError or EngineError. May block."""
 
     def close(self) -> None:
         """Wait until nothing is left to remove."""
@@ -57,6 +65,17 @@ class Runtimes:
         if image.context:
             raise StartError(Cause.IMAGE, f"{name} has only a build context, and this executor runs containers only")
         raise StartError(Cause.IMAGE, f"{name} names neither an image nor a build context: register it anew")
+
+    def look(self) -> ImagesReport:
+        """What to tell of this agent's images. May block."""
+        images = None if self._docker is None else self._docker.look()
+        return ImagesReport.of(images or (), engine=images is not None, processes=self._process is not None)
+
+    def pull_ahead(self, reference: str) -> bool:
+        """Pull an image that nobody waits for; False where it has to wait. Raises StartError or EngineError. May block."""
+        if self._docker is None:
+            raise EngineError("this executor uses no Docker engine")
+        return self._docker.pull_ahead(reference)
 
     def close(self) -> None:
         """Wait until nothing is left to remove."""

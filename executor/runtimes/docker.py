@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from executor.events import Event, Exited, NotStarted, Started, Vanished, Waiting
 from executor.logs import BoundedLog
@@ -19,15 +21,18 @@ from executor.runtimes.container import Site, make_config
 from executor.runtimes.engine import Ended, Engine, EngineError, NoContainerError
 from executor.runtimes.leftovers import remove_containers
 from executor.runtimes.port import Assignment
+from executor.runtimes.shelf import Shelf
 from executor.settings import Settings
 from executor.staging import StartError
 from swath.domain.errors import InvalidInputError
+from swath.domain.images import HeldImage
 from swath.domain.retries import Cause
 
 log = logging.getLogger(__name__)
 
 _PATIENCE_S = 60.0  # for an engine that is being restarted
 _RETRY_S = 1.0
+_SOCKET = Path("/var/run/docker.sock")
 _CLOSE_S = 10.0  # for the last containers to be removed
 
 
@@ -102,6 +107,7 @@ class _Container:
     def _live(self) -> Event:
         """From the image to the end; what happens before the start is raised."""
         image = self._engine.find_image(self._assignment.order.spec.image, self._on_pull)
+        self._runtime.shelf.note_used(image)
         self._assignment_may_write()
         config = make_config(self._assignment, image, self._runtime.site())
         self._check()
@@ -176,6 +182,7 @@ class DockerRuntime:
 
     def __init__(self, *, settings: Settings, post: Callable[[Event], None], on_container: Callable[[], None]) -> None:
         self.engine = Engine()
+        self.shelf = Shelf(self.engine)
         self.post = post
         self.log_limit = settings.log_limit
         self._settings = settings
@@ -189,6 +196,41 @@ class DockerRuntime:
     def seen(self) -> bool:
         """True when the engine has ever answered."""
         return self.engine.seen
+
+    @property
+    def is_likely(self) -> bool:
+        """False where there is no sign of an engine: asking for one would load the SDK for nothing."""
+        return self.seen or "DOCKER_HOST" in os.environ or _SOCKET.exists()
+
+    def look(self) -> list[HeldImage] | None:
+        """What the engine holds that concerns the scheduler; None where none answers. May block."""
+        if not (self.is_likely and self.answers()):
+            return None
+        try:
+            return self.shelf.look()
+        except EngineError as error:
+            log.warning("the engine's images are not known: %s", error)
+            return None
+
+    def pull_ahead(self, reference: str) -> bool:
+        """Pull an image that nobody waits for; False where it has to wait for those that somebody does. May block.
+
+        Raises StartError or EngineError where it cannot be had, for want of disk for one.
+        """
+        free, least = self._find_free(), self._settings.prefetch_free_mib * 2**20
+        if free < least:
+            raise EngineError(
+                f"{free / 2**30:.1f} GiB are free for images, less than the {least / 2**30:.1f} to be kept"
+            )
+        image = self.engine.pull_ahead(reference)
+        if image is not None:
+            self.shelf.note_used(image)
+        return image is not None
+
+    def _find_free(self) -> int:
+        """Bytes that are free where the engine keeps images, or where that cannot be seen, where this executor is."""
+        root = Path(self.engine.root())
+        return shutil.disk_usage(root if root.exists() else self._settings.sandbox).free
 
     def answers(self) -> bool:
         """True when the engine is there; as soon as it is, what former runs left on it is removed."""

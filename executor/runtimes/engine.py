@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from executor.runtimes.pulls import Pulls
 from executor.staging import StartError
 from swath.domain.attempts import ImageSource
 from swath.domain.retries import Cause
@@ -47,6 +48,7 @@ class Engine:
         self._client: Any = None
         self._answered_at_s = float("-inf")
         self.seen = False
+        self._pulls = Pulls()
 
     def answers(self) -> bool:
         """True when the engine is there."""
@@ -66,6 +68,50 @@ class Engine:
         """CPUs of the engine's machine."""
         with _translated():
             return int(self._connect().info()["NCPU"])
+
+    def root(self) -> str:
+        """The directory on the engine's machine that holds its images."""
+        with _translated():
+            return str(self._connect().info()["DockerRootDir"])
+
+    def find_images(self, label: str) -> list[str]:
+        """The ids of the images with this label, the newest first."""
+        with _translated():
+            return [str(image["Id"]) for image in self._connect().images(filters={"label": label})]
+
+    def inspect_image(self, name: str) -> dict[str, Any] | None:
+        """What the engine knows of an image; None where it has none of that name."""
+        import docker.errors
+
+        with _translated():
+            try:
+                found: dict[str, Any] = self._connect().inspect_image(name)
+                return found
+            except docker.errors.ImageNotFound:
+                return None
+
+    def read_history(self, image: str) -> list[Mapping[str, Any]]:
+        """The steps that an image was made in, the newest first; none for one that has gone meanwhile."""
+        import docker.errors
+
+        with _translated():
+            try:
+                return list(self._connect().history(image))
+            except docker.errors.NotFound:
+                return []
+
+    def pull_ahead(self, reference: str) -> str | None:
+        """Pull an image that nobody waits for, and return its id; None where it made room for one that somebody waits for.
+
+        Raises StartError where it cannot be had.
+        """
+        if (found := self._find_local(reference)) is not None:
+            return found
+        with closing(self._begin_pull(reference)) as progress:
+            while not self._pulls.is_in_the_way(reference):
+                if next(progress, None) is None:
+                    return self._find_local(reference)
+        return None
 
     def find_image(self, source: ImageSource, on_pull: Callable[[str], None]) -> str:
         """The id of an image that is here, pulled if need be; `on_pull` is told of progress and may raise.
@@ -169,24 +215,25 @@ class Engine:
         return self._client
 
     def _find_local(self, name: str) -> str | None:
-        import docker.errors
-
-        with _translated():
-            try:
-                return str(self._connect().inspect_image(name)["Id"])
-            except docker.errors.ImageNotFound:
-                return None
+        image = self.inspect_image(name)
+        return None if image is None else str(image["Id"])
 
     def _pull(self, reference: str, on_pull: Callable[[str], None]) -> None:
+        on_pull(f"pulling {reference}")
+        with self._pulls.waited_for(reference):
+            for _ in self._begin_pull(reference):
+                on_pull("")
+
+    def _begin_pull(self, reference: str) -> Generator[object, None, None]:
+        """A step of progress after the other; who stops in between makes the engine stop as well, unless others wait for it."""
         import docker.errors
 
-        on_pull(f"pulling {reference}")
         with _translated():
             try:
                 for progress in self._connect().pull(reference, stream=True, decode=True):
                     if "error" in progress:
                         raise StartError(Cause.IMAGE, f"{reference} cannot be pulled: {progress['error']}")
-                    on_pull("")
+                    yield progress
             except docker.errors.APIError as error:
                 raise StartError(Cause.IMAGE, f"{reference} cannot be pulled: {error.explanation}") from error
 

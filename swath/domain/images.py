@@ -19,7 +19,7 @@ from swath.domain.strict_json import read_strictly
 REPORT, PREFETCH = "images", "prefetch"  # the kinds
 MOST_IMAGES = 200  # in a report ...
 MOST_BYTES = 64 * 1024  # ... and of its JSON
-_MOST_NAMES = 8  # of one image
+MOST_NAMES = 8  # of one image
 _MOST_LAYERS = 128  # the engine knows no more than 127
 _MOST_SIZE = 2**50  # bytes
 _NAME = re.compile(r"[!-~]{1,300}")
@@ -40,7 +40,7 @@ class HeldImage:
         """Raises ValueError, TypeError or KeyError where it is none."""
         said = known(cls, value)
         names, size, layers = said["names"], said["size"], said.get("layers") or {}
-        if not (isinstance(names, list) and 0 < len(names) <= _MOST_NAMES and all(map(is_name, names))):
+        if not (isinstance(names, list) and 0 < len(names) <= MOST_NAMES and all(map(is_name, names))):
             raise ValueError("impossible names of an image")
         if not (isinstance(layers, dict) and len(layers) <= _MOST_LAYERS and all(map(_LAYER.fullmatch, layers))):
             raise ValueError("impossible layers of an image")

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from swath.domain.attempts import AttemptReport, AttemptSpec
+from swath.domain.images import ImagesReport, PrefetchOrder, read_message
 
 ROOT = Path(__file__).parents[2]
 ENDINGS = ("TASK_FINISHED", "TASK_FAILED", "TASK_KILLED")
@@ -54,6 +56,7 @@ class Agent:
         self._number = 0
         self._changed = threading.Condition()
         self.updates: list[Update] = []
+        self.reports: list[ImagesReport] = []
         self.process: subprocess.Popen[str] | None = None
 
     @property
@@ -120,6 +123,25 @@ class Agent:
             kill["kill_policy"] = {"grace_period": {"nanoseconds": int(grace_s * 1e9)}}
         self._send({"type": "KILL", "kill": kill})
 
+    def send_subscribed(self) -> None:
+        """As after a restart of the agent."""
+        self._send({"type": "SUBSCRIBED"})
+
+    def prefetch(self, reference: str) -> None:
+        """Pass on the scheduler's wish to have an image pulled ahead."""
+        self.send_message(PrefetchOrder(reference=reference).to_json().encode())
+
+    def send_message(self, data: bytes) -> None:
+        """Pass on whatever the scheduler has to say."""
+        self._send({"type": "MESSAGE", "message": {"data": base64.b64encode(data).decode()}})
+
+    def wait_for_report(self, wanted: Callable[[ImagesReport], object]) -> ImagesReport:
+        """The first report on images of which `wanted` holds."""
+        with self._changed:
+            found = self._changed.wait_for(lambda: next(filter(wanted, self.reports), None), PATIENCE_S)
+        assert found, f"no such report: {self.reports}\n{(self.sandbox / 'stderr').read_text()}"
+        return found
+
     def shutdown(self) -> None:
         """Tell the executor to end."""
         self._send({"type": "SHUTDOWN"})
@@ -158,11 +180,21 @@ class Agent:
         assert process.stdout is not None
         for line in process.stdout:
             said = json.loads(line)
+            if "message" in said and "task" not in said:
+                self._take_message(base64.b64decode(said["message"]))
+                continue
             report = AttemptReport.from_json(base64.b64decode(said["data"]))
             with self._changed:
                 update = Update(task=said["task"], state=said["state"], report=report, message=said["message"])
                 self.updates.append(update)
                 self._changed.notify_all()
+
+    def _take_message(self, data: bytes) -> None:
+        report = read_message(data)
+        assert isinstance(report, ImagesReport)
+        with self._changed:
+            self.reports.append(report)
+            self._changed.notify_all()
 
     def _close(self, process: subprocess.Popen[str]) -> None:
         assert process.stdin is not None

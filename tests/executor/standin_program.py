@@ -40,7 +40,12 @@ class PipeDriver:
         self._write({"task": task_id, "state": state, "data": base64.b64encode(data).decode(), "message": message})
         return ""
 
+    def send_message(self, data: bytes) -> None:
+        """Write a line."""
+        self._write({"message": base64.b64encode(data).decode()})
+
     def _read(self) -> None:
+        self._on_event({"type": "SUBSCRIBED"})
         for line in sys.stdin:
             self._on_event(json.loads(line))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.events import Kill, Launch, Order, Shutdown
+from executor.events import Kill, Launch, Order, Shutdown, Subscribed
 from executor.journal import NAME, Entry, Journal, find_former, read_journal
 from executor.logs import BoundedLog
 from executor.messages import to_event
@@ -151,7 +151,7 @@ def test_messages_become_events() -> None:
     kill = {"task_id": {"value": "t"}, "kill_policy": {"grace_period": {"nanoseconds": 2_000_000_000}}}
     assert to_event({"type": "KILL", "kill": kill}) == Kill(task_id="t", grace_s=2)
     assert isinstance(to_event({"type": "SHUTDOWN"}), Shutdown)
-    assert to_event({"type": "SUBSCRIBED", "subscribed": {}}) is None
+    assert to_event({"type": "SUBSCRIBED", "subscribed": {}}) == Subscribed()
 
 
 def test_a_journal_tells_what_was_not_finished(tmp_path: Path) -> None:

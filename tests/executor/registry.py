@@ -1,0 +1,133 @@
+"""A registry with one image whose layer comes as slowly as a test likes: the engine's own way of pulling, for real."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_FIRST = 1000  # bytes of a layer that come at once
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _make_layer(content: bytes) -> tuple[bytes, str]:
+    """A layer with one file: as it travels, and the digest of what is in it."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo("content")
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return gzip.compress(archive.getvalue(), mtime=0), _digest(archive.getvalue())
+
+
+class SlowRegistry:
+    """Serves images of one layer on loopback. `let_go` lets layers through; until then they stop after their first bytes."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+        self._slow: set[str] = set()
+        self._manifests: dict[str, bytes] = {}
+        self._gate = threading.Event()
+        self.begun: list[str] = []  # layers that were asked for, in order
+        self.broken_off = threading.Event()  # a reader of a layer went away
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._gate.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def add(self, name: str, content: bytes, *, slow: bool) -> tuple[str, str]:
+        """Put an image in; its reference, and its layer's digest."""
+        layer, diff_id = _make_layer(content)
+        config = {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        }
+        text = json.dumps(config).encode()
+        kind = "application/vnd.docker.container.image.v1+json"
+        document = {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "config": {"mediaType": kind, "size": len(text), "digest": _digest(text)},
+            "layers": [
+                {
+                    "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                    "size": len(layer),
+                    "digest": _digest(layer),
+                }
+            ],
+        }
+        manifest = json.dumps(document).encode()
+        self._blobs |= {_digest(text): text, _digest(layer): layer}
+        self._manifests[_digest(manifest)] = manifest
+        if slow:
+            self._slow.add(_digest(layer))
+        host, port = self._server.server_address[:2]
+        return f"{host}:{port}/{name}@{_digest(manifest)}", _digest(layer)
+
+    def let_go(self) -> None:
+        """Let all layers through."""
+        self._gate.set()
+
+    def _make_handler(registry) -> type[BaseHTTPRequestHandler]:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_HEAD(self) -> None:
+                self.do_GET(body=False)
+
+            def do_GET(self, *, body: bool = True) -> None:
+                name = self.path.rsplit("/", 1)[-1]
+                data = registry._manifests.get(name) or registry._blobs.get(name)
+                if self.path == "/v2/":
+                    data = b"{}"
+                self.send_response(200 if data is not None else 404)
+                kind = _MANIFEST if "/manifests/" in self.path else "application/octet-stream"
+                self.send_header("Content-Type", kind)
+                self.send_header("Docker-Content-Digest", name)
+                self.send_header("Content-Length", str(len(data or b"")))
+                self.end_headers()
+                if body and data:
+                    registry._send(self, name, data)
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        return Handler
+
+    def _send(self, request: BaseHTTPRequestHandler, name: str, data: bytes) -> None:
+        if name not in self._slow:
+            request.wfile.write(data)
+            return
+        self.begun.append(name)
+        try:
+            # A byte now and then, as over a bad line: whoever is not there any more is noticed, and progress is told.
+            at = _FIRST
+            request.wfile.write(data[:at])
+            while not self._gate.wait(0.05):
+                request.wfile.write(data[at : at + 512])
+                at += 512
+            request.wfile.write(data[at:])
+        except OSError:
+            self.broken_off.set()
