@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from scheduler.core import jobs, maintenance, resting, retrying
+from scheduler.core import accounting, jobs, maintenance, resting, retrying
 from scheduler.core.events import Update
 from scheduler.core.state import Job, LiveAttempt
 from scheduler.core.timers import Kind
@@ -64,6 +64,7 @@ def end(turn: Turn, live: LiveAttempt, state: AttemptState, update: Update, repo
         turn.note_of(live.attempt, "info", "attempt_ended", state=state, cause=cause, reason=message)
     _forget(turn, live)
     resting.on_end(turn, live, cause)
+    accounting.on_end(turn, live, cause, said, _to_time(said.ended_at))
     turn.write(
         ChangeAttempt(
             attempt_id=live.attempt.id,
