@@ -143,7 +143,12 @@ def _show_reservation(owner: str, form: Form) -> Json:
 
 
 def _bundle(scalars: Mapping[str, int], ranges: Mapping[str, tuple[Interval, ...]]) -> Bundle:
-    return Bundle({k: v for k, v in scalars.items() if v}, {k: v for k, v in ranges.items() if v})
+    """Without what is zero or empty; hardly ever there is any."""
+    if 0 in scalars.values():
+        scalars = {name: amount for name, amount in scalars.items() if amount}
+    if () in ranges.values():
+        ranges = {name: pieces for name, pieces in ranges.items() if pieces}
+    return Bundle(scalars, ranges)
 
 
 def merge(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
@@ -175,15 +180,16 @@ def subtract(minuend: Sequence[Interval], subtrahend: Sequence[Interval]) -> tup
 
 def from_wire(resources: Iterable[Json]) -> Bundle:
     """Duplicate entries are added up (transcripts, surprise 42)."""
-    total = EMPTY
+    scalars: dict[str, int] = {}
+    ranges: dict[str, tuple[Interval, ...]] = {}
     for resource in resources:
         name = _make_key(resource)
         if resource.get("type") == "RANGES":
             pieces = tuple((int(r["begin"]), int(r["end"])) for r in resource.get("ranges", {}).get("range", []))
-            total = total + _bundle({}, {name: merge(pieces)})
+            ranges[name] = merge(ranges.get(name, ()) + pieces)
         elif resource.get("type") == "SCALAR":
-            total = total + _bundle({name: to_thousandths(resource.get("scalar", {}).get("value", 0))}, {})
-    return total
+            scalars[name] = scalars.get(name, 0) + to_thousandths(resource.get("scalar", {}).get("value", 0))
+    return _bundle(scalars, ranges)
 
 
 def to_thousandths(value: float) -> int:

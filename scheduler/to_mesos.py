@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from scheduler.core import effects as fx
@@ -11,9 +12,12 @@ from scheduler.core.events import LaunchRefused
 from scheduler.core.specs import KILL_GRACE_S, make_spec, timeout_s
 from swath.domain.errors import UserError
 from swath.domain.manifest import Manifest
+from swath.store.rows import ImageRow
 from swath.wire import calls as wire
 
 Items = Callable[[str, Iterable[int]], Mapping[int, Any]]  # a job's id and indices of tasks -> elements of its array
+
+IMAGES = 256  # whose manifests are known at a time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +30,7 @@ class Writer:
     outputs_root: str
     read_items: Items
     refused: list[LaunchRefused] = field(default_factory=list)  # launches for which there were no words
+    file_inputs: dict[tuple[int, datetime], frozenset[str]] = field(default_factory=dict)  # by image
 
     def write(self, call: fx.Call) -> wire.Message | None:
         """The message of a call; None for what is not for Mesos' scheduler API."""
@@ -67,8 +72,7 @@ class Writer:
 
     def _accept(self, call: fx.Accept) -> wire.Message:
         items = self._read_items(call.launches)
-        inputs: dict[str, frozenset[str]] = {}
-        tasks = [task for launch in call.launches if (task := self._task(launch, items, inputs)) is not None]
+        tasks = [task for launch in call.launches if (task := self._task(launch, items)) is not None]
         if not tasks:
             return wire.make_decline(call.offer_ids, call.refuse_s)
         return wire.make_accept(call.offer_ids, tasks, call.refuse_s)
@@ -83,19 +87,21 @@ class Writer:
             for index, item in self.read_items(job_id, indices).items()
         }
 
-    def _task(
-        self, launch: fx.Launch, items: Mapping[tuple[str, int], Any], inputs: dict[str, frozenset[str]]
-    ) -> wire.Message | None:
-        """TaskInfo of one attempt; an item that no spec can be made of is remembered, and fails by itself alone.
+    def _find_file_inputs(self, image: ImageRow) -> frozenset[str]:
+        """The names; each image's manifest is read once, as long as not too many others come in between."""
+        key = (image.id, image.registered_at)
+        if key not in self.file_inputs:
+            if len(self.file_inputs) >= IMAGES:
+                self.file_inputs.clear()
+            self.file_inputs[key] = Manifest.from_json(image.manifest).file_inputs
+        return self.file_inputs[key]
 
-        `inputs` gathers the names of each job's file inputs.
-        """
+    def _task(self, launch: fx.Launch, items: Mapping[tuple[str, int], Any]) -> wire.Message | None:
+        """TaskInfo of one attempt; an item that no spec can be made of is remembered, and fails by itself alone."""
         attempt = launch.attempt
         try:
-            if attempt.job_id not in inputs:
-                inputs[attempt.job_id] = Manifest.from_json(launch.job.image.manifest).file_inputs
-            item = items[(attempt.job_id, attempt.task_index)]
-            spec = make_spec(launch, item, inputs[attempt.job_id], self.outputs_root)
+            inputs = self._find_file_inputs(launch.job.image)
+            spec = make_spec(launch, items[(attempt.job_id, attempt.task_index)], inputs, self.outputs_root)
         except (UserError, LookupError) as error:
             self.refused.append(LaunchRefused(attempt_id=attempt.id, message=str(error)))
             return None

@@ -46,6 +46,7 @@ class CoreSettings:
     agents_idle_s: float = 120.0
     agents_draining_s: float = 1.0  # between them while an agent drains: somebody may wait for its end
     half_life_s: float = HALF_LIFE_S  # after which what a project has held counts half
+    why_s: float = 2.0  # between two looks at why jobs wait, at least
     agents_seen_s: float = 300.0  # an unchanged agent's last_seen is written so often
     register_anew: bool = False  # after the master has removed the framework (M5)
 

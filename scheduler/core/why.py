@@ -15,7 +15,6 @@ from swath.matching.plan import keep_for_gpus
 from swath.matching.reasons import Reason
 
 FIRST_S = 0.3  # after a job begins to wait: offers may be on their way
-AGAIN_S = 2.0
 JOBS_PER_S = 1000  # with more waiting jobs it is looked at less often
 SAME_KIND_S = 15.0  # a sentence in which only the figures change is written so often
 
@@ -49,7 +48,7 @@ def refresh(turn: Turn) -> None:
         if job.waiting:  # it may have been cancelled, or started, in this very turn
             kind, sentence = _find_reason(turn, job, cluster)
             _put(turn, job, kind, sentence)
-    turn.set_timer(Kind.WHY, max(AGAIN_S, len(state.waiting) / JOBS_PER_S))
+    turn.set_timer(Kind.WHY, max(state.settings.why_s, len(state.waiting) / JOBS_PER_S))
 
 
 def _refresh_blocked(turn: Turn) -> None:
@@ -60,7 +59,7 @@ def _refresh_blocked(turn: Turn) -> None:
         if not job.waiting and (sentence := resting_reason(state, job)) is not None:
             _put(turn, job, "Blocked", sentence)
     if blocked:
-        turn.set_timer(Kind.WHY, max(AGAIN_S, len(blocked) / JOBS_PER_S))
+        turn.set_timer(Kind.WHY, max(turn.state.settings.why_s, len(blocked) / JOBS_PER_S))
 
 
 def resting_reason(state: State, job: Job) -> str | None:

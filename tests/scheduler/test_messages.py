@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from swath.domain.errors import WireError
 from swath.domain.resources import Resources
 from swath.domain.states import Observation
 from swath.wire.endpoints import TlsOptions
-from tests.scheduler.world import NOON, a_job
+from tests.scheduler.world import IMAGE, MANIFEST, NOON, a_job
 from tests.wire.certificates import Authority
 
 AGENT = "3c0fce3f-1a59-4266-acea-812768158413-S0"
@@ -161,6 +163,24 @@ def test_m37_an_accept_carries_the_attempt_spec_and_its_time_out():
     assert task["max_completion_time"] == {"nanoseconds": 60_000_000_000}
     assert task["kill_policy"]["grace_period"]["nanoseconds"] > 0
     assert {entry["allocation_info"]["role"] for entry in task["resources"]} == {"eo"}
+
+
+def test_the_manifest_of_an_image_that_is_registered_again_is_read_again():
+    """It is read once for all launches of an image; what is said anew of the same digest counts from then on."""
+    writer = a_writer(item={"href": "/data/x.tif"})
+    launch = a_launch(array={"over": "F", "items": [1]})
+    interface = {"command": "cat $F", "inputs": {"files": [{"name": "F"}]}}
+    manifest = {**MANIFEST, "job": {**MANIFEST["job"], "interface": interface}}
+    again = replace(launch.job.image, manifest=manifest, registered_at=NOON + timedelta(days=1))
+    found = [_find_files(writer, replace(launch, job=replace(launch.job, image=image))) for image in (IMAGE, again)]
+    assert found == [{}, {"F": ["/data/x.tif"]}]
+
+
+def _find_files(writer: Writer, launch: fx.Launch) -> dict[str, list[str]]:
+    message = writer.write(fx.Accept(agent_id="a1", offer_ids=("o1",), launches=(launch,), refuse_s=600))
+    assert message is not None
+    (task,) = message["accept"]["operations"][0]["launch"]["task_infos"]
+    return dict(AttemptSpec.from_json(b64decode(task["data"])).files)
 
 
 def test_a_task_that_cannot_be_described_is_left_out_and_remembered():

@@ -36,6 +36,7 @@ from local.messages import (
 )
 from local.resources import from_wire
 from tests.simulation.executor import LOCAL_S, SimExecutor
+from tests.simulation.messages import to_text
 from tests.simulation.network import Wire
 from tests.simulation.timeline import Planned
 
@@ -104,7 +105,7 @@ class AgentHost:
     def _start(self, state: AgentState) -> None:
         self.machine = Agent(settings=self.settings, state=state)
         if state.known_to_master:
-            self._journal = [json.dumps(record) for record in self.machine.snapshot()]
+            self._journal = [to_text(record) for record in self.machine.snapshot()]
         self.feed(Started(alive=frozenset(self.executors)))
 
     def kill(self) -> None:
@@ -209,7 +210,7 @@ class AgentHost:
             case ToMaster():
                 self._send(effect.message)
             case Record():
-                self._journal.append(json.dumps(effect.record))
+                self._journal.append(to_text(effect.record))
             case KillProcess():
                 self._later("is killed", effect.container_id, lambda executor: executor.exit(9))
             case StartProcess():
@@ -218,7 +219,7 @@ class AgentHost:
                 self._later_stop()
 
     def _to_executor(self, stream: str, event: Json) -> None:
-        executor, text = self.streams.get(stream), json.dumps(event)
+        executor, text = self.streams.get(stream), to_text(event)
         if executor is not None:
             label = f"{event['type']} -> {executor}"
             self.world.timeline.after(LOCAL_S, label, lambda: executor.on_record(stream, text))

@@ -240,6 +240,7 @@ class StorePort:
 
     def acquire(self, holder: str, now: datetime, lease_s: float, *, instead_of: int | None = None) -> int | None:
         """See swath.store.leadership."""
+        self._process.come_home()
         self._lease_s = lease_s
         self._visit("acquire")
         epoch = self._database.acquire(holder, now, lease_s, instead_of=instead_of)

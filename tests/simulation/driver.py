@@ -11,6 +11,7 @@ from local.messages import OpenStream, Respond
 from swath.wire.backoff import Backoff
 from swath.wire.calls import Message, make_id, make_subscribe, with_framework_id
 from swath.wire.channel import CallResult, Outcome
+from tests.simulation.messages import to_text
 from tests.simulation.network import Wire
 from tests.simulation.timeline import Planned
 
@@ -39,7 +40,7 @@ class Connection:
 
     def send(self, event: Message) -> None:
         """The master writes an event."""
-        mishaps, kind, text = self.world.mishaps, event["type"], json.dumps(event)
+        mishaps, kind, text = self.world.mishaps, event["type"], to_text(event)
         if mishaps.strikes("event lost") and kind != "SUBSCRIBED":
             self.world.note(f"lost {kind} to {self.driver.process}")
             return
@@ -143,7 +144,7 @@ class SimDriver:
             if self.framework_id is None
             else {**self._framework, "id": make_id(self.framework_id)}
         )
-        body = json.dumps(make_subscribe(info, self.suppressed)).encode()
+        body = to_text(make_subscribe(info, self.suppressed)).encode()
         link = self.process.link
         self.world.timeline.after(
             link.draw_latency_s(), f"SUBSCRIBE of {self.process}", lambda: self._ask(connection, body)
@@ -280,7 +281,7 @@ class Exchange:
         return True
 
     def _deliver(self, message: Message) -> Respond | None:
-        body = json.dumps(message, separators=(",", ":")).encode()
+        body = to_text(message).encode()
         answer = self.world.master.call(body, self.connection)
         status = answer.status if isinstance(answer, Respond) else None
         self.world.note(f"{_describe(message)} of {self.process}: {status}")

@@ -35,6 +35,7 @@ from swath.domain.retries import Cause
 from swath.wire.backoff import Backoff
 from swath.wire.executor_calls import make_executor_subscribe, make_status, make_update
 from swath.wire.outbox import Outbox
+from tests.simulation.messages import to_text
 from tests.simulation.timeline import Planned
 
 if TYPE_CHECKING:
@@ -124,8 +125,7 @@ class SimExecutor:
         return self.world.timeline.after(seconds, f"{self.container_id} {label}", unless_dead)
 
     def _moment(self) -> Moment:
-        timeline = self.world.timeline
-        return Moment(clock_s=timeline.now, at=timeline.moment())
+        return self.world.moment()
 
     # Life
 
@@ -160,7 +160,7 @@ class SimExecutor:
     def _subscribe(self) -> None:
         tasks, updates = self._outbox.start_subscribe()
         call = make_executor_subscribe(self.framework_id, self.executor_id, tasks, updates)
-        self.stream = self.host.subscribe(self, json.dumps(call).encode())
+        self.stream = self.host.subscribe(self, to_text(call).encode())
         if self.stream is not None:
             self._outbox.finish_subscribe()
             self._backoff.reset()
@@ -201,7 +201,7 @@ class SimExecutor:
         self._sending = False
         for status in self._outbox.find_batch(32):
             call = make_update(self.framework_id, self.executor_id, status)
-            answer = self.host.call(json.dumps(call).encode()) if self.stream is not None else None
+            answer = self.host.call(to_text(call).encode()) if self.stream is not None else None
             if answer is not None and answer != 503:
                 self._outbox.settle([status])
         if self._outbox.is_due and self.stream is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from swath.domain.wishes import AgentMode, FrameworkDesire
+from tests.simulation.messages import to_text
 
 if TYPE_CHECKING:
     from tests.simulation.agents import AgentHost
@@ -279,7 +279,7 @@ class Faults:
 
     def _operate(self, kind: str, **body: Any) -> bool:
         """A call of the operator API, by hand."""
-        return self._world.master.operate(json.dumps({"type": kind, kind.lower(): body}).encode()).is_sent
+        return self._world.master.operate(to_text({"type": kind, kind.lower(): body}).encode()).is_sent
 
     def agent_marked_gone(self) -> None:
         """An operator tells the master that an agent never comes back, whether it is there or not."""

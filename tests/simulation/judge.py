@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 ZOMBIE_S = 1500.0  # an ended attempt that runs on is found by the next implicit reconciliation but one at the latest
-
-
 HINDSIGHT_S = 120.0  # for a scheduler to hear that an agent is back: its own stream may be half-open meanwhile
 LOSER_S = 25.0  # for a scheduler that has heard of an attempt that lost and is back, to have it killed
 
@@ -71,6 +70,8 @@ class Judge:
         self._told_ended: set[str] = set()  # attempts that Mesos has called ended
         self._returned: set[str] = set()  # ended attempts that a scheduler was told to be alive, and has not killed
         self._doubted_at: dict[str, float] = {}  # attempt -> since when a scheduler has known that it may not run
+        self._books: dict[str, tuple[Bundle, ...]] = {}  # by agent: what the master had of it when it was looked at
+        self._bundles: dict[str, tuple[Any, Bundle]] = {}  # by task or container: its resources, and their sum
         self._liveness = Liveness(world)
         self.jumped_s = 0.0  # by how much clocks were set, all in all
         self.returned = 0  # times that an attempt which had lost came back
@@ -156,10 +157,7 @@ class Judge:
     def _check_job_state(self, job: ChangeJob) -> None:
         record = self._world.database.jobs[job.job_id]
         before, rev = self._job_states.get(job.job_id, (JobState.PENDING, 0))
-        self._job_states[job.job_id] = (
-            job.state,
-            job.retry_rev_done,
-        )  # a retry may be wished for before it is heard of
+        self._job_states[job.job_id] = (job.state, job.retry_rev_done)  # wishes may come before they are heard of
         if before in ENDED_JOB and before is not job.state:
             self._check(record.retry_rev > rev, f"job {job.job_id} was {before} and is {job.state}")
 
@@ -167,20 +165,19 @@ class Judge:
         """Tasks without a row wait, or have ended all together."""
         database = self._world.database
         job, rows = database.jobs[job_id], database.rows[job_id]
-        of: dict[TaskState, int] = dict.fromkeys(TaskState, 0)
-        for task in rows.values():
-            of[task.state] += 1
+        states = [task.state for task in rows.values()]
         counts, rowless = job.counts, job.size - len(rows)
         told = (counts.pending, counts.failed, counts.cancelled)
-        there = (of[TaskState.PENDING], of[TaskState.FAILED], of[TaskState.CANCELLED])
+        there = map(states.count, (TaskState.PENDING, TaskState.FAILED, TaskState.CANCELLED))
         extra = tuple(said - found for said, found in zip(told, there, strict=True))
         self._check(counts.total == job.size == sum((*told, counts.active, counts.succeeded)), f"{job_id} lost tasks")
         self._check(job.pending.count == rowless, f"job {job_id}: {job.pending.count} pending, {rowless} without a row")
-        same = counts.active == of[TaskState.ACTIVE] and counts.succeeded == of[TaskState.SUCCEEDED]
-        fits = extra in ((rowless, 0, 0), (0, rowless, 0), (0, 0, rowless))
-        self._check(same and fits, f"job {job_id} counts {counts} where its rows are {of} and {rowless} have none")
+        same = (counts.active, counts.succeeded) == (states.count(TaskState.ACTIVE), states.count(TaskState.SUCCEEDED))
+        if not same or extra not in ((rowless, 0, 0), (0, rowless, 0), (0, 0, rowless)):
+            self._fail(f"job {job_id} counts {counts} where its rows are {Counter(states)} and {rowless} have none")
         live = database.live.get(job_id, ())
-        self._check(len(live) == counts.active, f"job {job_id} counts {counts.active} active and has {sorted(live)}")
+        if len(live) != counts.active:
+            self._fail(f"job {job_id} counts {counts.active} active and has {sorted(live)}")
 
     # Calls
 
@@ -294,8 +291,12 @@ class Judge:
     def on_master(self, master: Master) -> None:
         """No agent is promised or used beyond what it has."""
         for agent in master.state.agents.values():
-            held = agent.used + agent.offered
-            self._check(agent.total.contains(held), f"the master has overcommitted {agent.agent_id}: {held}")
+            books = (agent.total, agent.used, agent.offered)
+            if self._books.get(agent.agent_id) != books:  # bundles never change: what is the same has been looked at
+                self._books[agent.agent_id] = books
+                held = agent.used + agent.offered
+                if not agent.total.contains(held):
+                    self._fail(f"the master has overcommitted {agent.agent_id}: {held}")
 
     def on_agent(self, host: AgentHost) -> None:
         """What runs on an agent fits on it."""
@@ -304,14 +305,20 @@ class Judge:
         state, total = host.machine.state, EMPTY
         for executor in state.executors.values():
             if executor.framework_id not in state.removed:  # else it is on its way out, and the master has forgotten it
-                total = total + self._bundle(executor.info)
+                total = total + self._bundle(executor.container_id, executor.info)
         for task in state.tasks.values():
             if not is_terminal_text(task.state):
-                total = total + self._bundle(task.info)
-        self._check(host.total.contains(total), f"{host.agent_id} is overcommitted: {total}")
+                total = total + self._bundle(task.task_id, task.info)
+        if not host.total.contains(total):
+            self._fail(f"{host.agent_id} is overcommitted: {total}")
 
-    def _bundle(self, info: Message) -> Bundle:
-        return from_wire(info["resources"])
+    def _bundle(self, name: str, info: Message) -> Bundle:
+        resources = info["resources"]
+        known, bundle = self._bundles.get(name, (None, EMPTY))
+        if known != resources:
+            bundle = from_wire(resources)
+            self._bundles[name] = (resources, bundle)
+        return bundle
 
     # The executors
 

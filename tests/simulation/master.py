@@ -23,6 +23,7 @@ from local.messages import (
     ToAgent,
 )
 from swath.wire.channel import CallResult, Outcome
+from tests.simulation.messages import to_text
 from tests.simulation.timeline import Planned
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class MasterHost:
     def kill(self) -> None:
         """The master dies; agents and schedulers find out in their own time."""
         if self.machine is not None:
-            self._registry = json.loads(json.dumps(self.machine.registry()))
+            self._registry = json.loads(to_text(self.machine.registry()))
             self.machine = None
         connections, self.connections = self.connections, {}
         for connection in connections.values():
@@ -127,7 +128,7 @@ class MasterHost:
         if self.machine is None:
             return None
         answer = {"type": "GET_AGENTS", "get_agents": state_json.get_agents(self.machine.state)}
-        return dict(json.loads(json.dumps(answer)))
+        return dict(json.loads(to_text(answer)))
 
     # The machine
 

@@ -35,6 +35,10 @@ LEASE_S, CUT_OFF_S = 15.0, 60.0
 LAZINESS = 4  # standbys look for the lead so many times more rarely than the real ones: it costs less
 
 
+class NotHere(Exception):
+    """Only the process' own thread may do this."""
+
+
 class Link:
     """The way from one scheduler's machine to the master, and to the database."""
 
@@ -85,6 +89,8 @@ class SchedulerProcess:
         self._inbox = SimInbox(self)
         self._stopping = False
         self._waiting = False
+        self._standing_by = False
+        self._aside = False  # another thread looks at the lead for it
         self._pauses = Pauses(CUT_OFF_S)
         self._listing = False
         self._wake: Planned | None = None
@@ -170,8 +176,28 @@ class SchedulerProcess:
         left_us = self.paused_until_us - self.world.timeline.now_us
         if left_us > 0:
             self._plan_wake(left_us / 1e6, f"{self} goes on")
+        elif self._standing_by and self._looks_in_vain():
+            self._waiting = True
+            self._plan_wake(STANDBY_S * LAZINESS, f"{self} tries again")
         else:
             self.fiber.resume()
+
+    def _looks_in_vain(self) -> bool:
+        """A standby's look at the lead, on whichever thread carries the time on: nearly all of them are in vain, and handing
+        over to its own would cost more than all that it does there. False where that thread has to look: where it may block.
+        """
+        self._aside = True
+        try:
+            return not self._stopping and not self._lease.acquire()
+        except (NotHere, StoreUnavailableError):
+            return False
+        finally:
+            self._aside = False
+
+    def come_home(self) -> None:
+        """Before anything that takes time."""
+        if self._aside:
+            raise NotHere
 
     def defer(self, act: Callable[[], None]) -> None:
         """Its other threads' work: now, or once a stopped process runs again."""
@@ -223,7 +249,9 @@ class SchedulerProcess:
         try:
             while not self._stopping:
                 wait_s = self._serve()
+                self._standing_by = True
                 self.sleep(0.0 if self._stopping else wait_s, f"{self} tries again", may_wake=True)
+                self._standing_by = False
         finally:
             if not self.dead:
                 with suppress(StoreUnavailableError):

@@ -6,14 +6,20 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
 
+from local.master_state import Agent
+from local.resources import Bundle
 from tests.simulation.fibers import Fiber, Fibers, Killed
-from tests.simulation.run import parse_seeds, run_seed
+from tests.simulation.judge import Violation
+from tests.simulation.process import SchedulerProcess
+from tests.simulation.run import parse_seeds, run_seed, run_seeds
 from tests.simulation.sabotage import SABOTAGES
 from tests.simulation.timeline import Timeline
+from tests.simulation.world import World
 
 SEEDS_TO_CATCH = 6
 WORDS = {  # of what the judge says
@@ -34,12 +40,38 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.timeout(600)
-def test_a_seed_does_the_same_in_another_process_with_another_hash_seed():
-    """The trace of everything that happens has the same hash: what failed once can be seen again."""
-    command = [sys.executable, "-m", "tests.simulation", "s:7"]
+def test_a_seed_does_the_same_in_another_process_with_another_hash_seed(tmp_path: Path):
+    """The trace has the same hash when it is replayed as where one of many seeds is run, and is all that is hashed."""
+    command = [sys.executable, "-m", "tests.simulation", "s:7", "--trace", str(tmp_path / "trace")]
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
     output = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
-    assert output.splitlines()[-1] == f"trace {run_seed(7).digest}"
+    digest = next(result.digest for result in run_seeds([6, 7], processes=1) if result.seed == 7)
+    written = (tmp_path / "trace").read_text().replace("\n", "")
+    assert output.splitlines()[-1] == f"trace {digest}"
+    assert blake2b(written.encode(), digest_size=16).hexdigest() == digest
+
+
+def test_a_look_at_the_lead_is_the_same_on_whichever_thread(monkeypatch: pytest.MonkeyPatch):
+    """That another thread looks for a standby saves time, and changes nothing that happens."""
+    digest = run_seed(3).digest
+    monkeypatch.setattr(SchedulerProcess, "_looks_in_vain", lambda self: False)
+    assert run_seed(3).digest == digest
+
+
+def test_an_agent_is_seen_to_be_overcommitted_whenever_its_books_change():
+    """What has been looked at is not looked at again; what has changed since is."""
+    world = World(1)
+    master = world.master.machine
+    assert master is not None
+    agent = Agent(agent_id="S9", info={}, port=1, total=Bundle({"cpus": 4000}), reserved=False, registered_at=0.0)
+    master.state.agents = {"S9": agent}
+    for used in (1000, 4000):
+        agent.used = Bundle({"cpus": used})
+        world.judge.on_master(master)
+    agent.offered = Bundle({"cpus": 1})
+    with pytest.raises(Violation, match="overcommitted S9"):
+        world.judge.on_master(master)
+    world.close()
 
 
 def test_seeds_are_counted_ranged_or_named():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
+START_UNIX = START.timestamp()
 MICRO = 1_000_000
 
 
@@ -32,6 +33,7 @@ class Timeline:
         self._heap: list[tuple[int, int, Planned]] = []
         self._count = 0
         self._until_us = 0
+        self._moments: dict[int, tuple[int, datetime]] = {}  # by offset: many ask at one and the same time
 
     @property
     def now(self) -> float:
@@ -41,11 +43,15 @@ class Timeline:
     @property
     def unix(self) -> float:
         """Seconds since 1970, as Mesos counts."""
-        return START.timestamp() + self.now_us / MICRO
+        return START_UNIX + self.now_us / MICRO
 
     def moment(self, offset_us: int = 0) -> datetime:
         """The time as a clock shows it that is `offset_us` fast."""
-        return START + timedelta(microseconds=self.now_us + offset_us)
+        now_us, moment = self._moments.get(offset_us, (-1, START))
+        if now_us != self.now_us:
+            moment = START + timedelta(microseconds=self.now_us + offset_us)
+            self._moments[offset_us] = (self.now_us, moment)
+        return moment
 
     def after(self, seconds: float, label: str, act: Callable[[], None]) -> Planned:
         """Plan `act`; a part of a microsecond counts as a whole one."""

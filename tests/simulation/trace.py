@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from hashlib import blake2b
 from typing import TextIO
+
+AT_ONCE = 512  # lines that are hashed together: one by one costs more than it needs to
 
 
 class Trace:
@@ -13,19 +14,31 @@ class Trace:
     def __init__(self, *, kept: int = 60, out: TextIO | None = None) -> None:
         self._hash = blake2b(digest_size=16)
         self._out = out
-        self.last: deque[str] = deque(maxlen=kept)
-        self.lines = 0
+        self._kept = kept
+        self._last: list[str] = []
+        self._lines: list[str] = []  # not hashed yet
 
     def note(self, now_us: int, text: str) -> None:
         """Add a line; it begins with the microseconds."""
-        line = f"{now_us:11} {text}"
-        self._hash.update(line.encode())
-        self.last.append(line)
-        self.lines += 1
+        self._lines.append(f"{now_us:11} {text}")
+        if len(self._lines) >= AT_ONCE:
+            self._settle()
+
+    def _settle(self) -> None:
+        lines, self._lines = self._lines, []
+        self._hash.update("".join(lines).encode())
+        self._last = (self._last + lines)[-self._kept :]
         if self._out is not None:
-            self._out.write(f"{line}\n")
+            self._out.writelines(f"{line}\n" for line in lines)
+
+    @property
+    def last(self) -> list[str]:
+        """The last lines."""
+        self._settle()
+        return self._last
 
     @property
     def digest(self) -> str:
         """The hash so far."""
+        self._settle()
         return self._hash.hexdigest()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, TextIO
 
+from executor.events import Moment
 from scheduler.core.reactor import Core
 from scheduler.core.state import CoreSettings
 from scheduler.shell import Shell
@@ -31,6 +32,7 @@ from tests.simulation.workload import Users
 HOUR_S = 3600.0
 PATIENCE_S = 4 * HOUR_S  # for the end of everything, once the faults are over
 LOOK_S = 30.0
+WHY_S = 8.0  # four times the default: hardly any look finds another reason than the one before
 EXECUTOR = Resources(cpus_m=100, mem=128)
 
 
@@ -44,6 +46,7 @@ class World:
         self.timeline = Timeline()
         self.fibers = Fibers(self._step)
         self._until_us = 0
+        self._moment: Moment | None = None
         self.trace = Trace(out=out)
         self._randoms: dict[str, Random] = {}
         self._names = 0
@@ -87,6 +90,12 @@ class World:
         """Sixteen bytes in base64."""
         return base64.b64encode(self.random("uuids").randbytes(16)).decode()
 
+    def moment(self) -> Moment:
+        """The time as executors have it."""
+        if self._moment is None or self._moment.clock_s != self.timeline.now:
+            self._moment = Moment(clock_s=self.timeline.now, at=self.timeline.moment())
+        return self._moment
+
     def note(self, text: str) -> None:
         """A line of the trace."""
         self.trace.note(self.timeline.now_us, text)
@@ -117,7 +126,7 @@ class World:
 
     def make_settings(self) -> CoreSettings:
         """What the core is told."""
-        return CoreSettings(executor_id="swath-0", executor_resources=EXECUTOR)
+        return CoreSettings(executor_id="swath-0", executor_resources=EXECUTOR, why_s=WHY_S)
 
     def load_core(self, snapshot: Snapshot, **more: Any) -> Core:
         """The real core."""
