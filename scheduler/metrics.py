@@ -44,6 +44,7 @@ class Metrics:
             "offers_unread", "Offers declined unread, for they came faster than they could be handled"
         )
         self.kills = count("kills", "KILL calls, repeated ones included")
+        self.cordons = count("agents_cordoned", "Agents that were cordoned because everything kept failing there")
         self.revives = count("revives", "REVIVE calls")
         self.suppresses = count("suppresses", "SUPPRESS calls")
         self.reconciliations = count("reconciliations", "RECONCILE calls, of tasks by name or of all", ["kind"])

@@ -13,7 +13,7 @@ from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from scheduler.metrics import Metrics
 from scheduler.to_mesos import Writer
-from swath.domain.changes import Change
+from swath.domain.changes import Change, CordonAgent
 from swath.domain.errors import SwathError
 from swath.domain.wishes import AgentWish
 from swath.wire.calls import Message
@@ -122,6 +122,7 @@ class Shell:
         begun = time.perf_counter()
         self._store.apply(changes, epoch=self._fence.epoch or 0, now=now)
         self._metrics.commit_s.observe(time.perf_counter() - begun)
+        self._metrics.cordons.inc(sum(isinstance(change, CordonAgent) for change in changes))
 
     def _send(self, messages: list[tuple[fx.Call, Message]]) -> None:
         for call, _ in messages:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from scheduler.core import accounting, jobs, maintenance, resting, retrying
+from scheduler.core import cooling, jobs, maintenance, resting, retrying
 from scheduler.core.events import Update
 from scheduler.core.state import Job, LiveAttempt
 from scheduler.core.timers import Kind
@@ -63,8 +63,6 @@ def end(turn: Turn, live: LiveAttempt, state: AttemptState, update: Update, repo
     if cause is not None:
         turn.note_of(live.attempt, "info", "attempt_ended", state=state, cause=cause, reason=message)
     _forget(turn, live)
-    resting.on_end(turn, live, cause)
-    accounting.on_end(turn, live, cause, said, _to_time(said.ended_at))
     turn.write(
         ChangeAttempt(
             attempt_id=live.attempt.id,
@@ -83,7 +81,11 @@ def end(turn: Turn, live: LiveAttempt, state: AttemptState, update: Update, repo
         )
     )
     job = turn.state.jobs.get(live.attempt.job_id)
-    if job is not None and live.attempt.task_index in job.tasks:
+    if job is None:
+        return
+    cooling.on_end(turn, live, job, cause)
+    resting.on_end(turn, live, job, cause)
+    if live.attempt.task_index in job.tasks:
         _end_task_attempt(turn, job, live, cause, said, message)
 
 

@@ -44,8 +44,9 @@ def _view(state: State, agent: Agent, now: datetime) -> AgentView:
 
 
 def _find_shut(state: State, agent: Agent) -> Shut | None:
-    if agent.info.deactivated or agent.info.agent_id in state.agent_wishes:
-        return Shut.CORDONED
+    wish = state.agent_wishes.get(agent.info.agent_id)
+    if agent.info.deactivated or wish is not None:
+        return Shut.FAILING if wish is not None and wish.is_our_own else Shut.CORDONED
     return None if agent.rests_until is None else Shut.RESTING
 
 

@@ -141,6 +141,7 @@ def put_task(turn: Turn, job: Job, task: PutTask, before: TaskState) -> None:
     else:
         job.tasks.pop(task.index, None)
         job.due.pop(task.index, None)
+        job.failed_on.pop(task.index, None)
     dependencies.note_task(turn.state, task, before)
     turn.write(task)
     turn.touch(job)

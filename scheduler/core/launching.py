@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
 
-from scheduler.core import demands, jobs, offers, why
+from scheduler.core import cooling, demands, jobs, offers, why
 from scheduler.core.effects import Accept, Decline, Launch
 from scheduler.core.state import Agent, Job
 from scheduler.core.timers import Kind
@@ -109,7 +109,7 @@ def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: 
         job = turn.state.jobs[placement.demand.job]
         room = placement.count if job.room is None else min(placement.count, job.room)
         count = min(room, placement.demand.resources.count_in(left)) if Resources().fits_in(left) else 0
-        indices = _take(job, placement.demand.resources, count)
+        indices = _take(job, placement.demand.resources, count, agent.info.agent_id)
         left -= placement.demand.resources.scaled(len(indices))
         launches += [_launch(turn, agent, job, index, placement.demand.resources) for index in indices]
     if launches:
@@ -125,21 +125,23 @@ def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: 
             offers.note_filter(turn, agent.info.agent_id, refuse_s)
 
 
-def _take(job: Job, resources: Resources, count: int) -> list[int]:
-    """At most `count` indices whose next attempt asks for `resources`: those that were tried before come first."""
+def _take(job: Job, resources: Resources, count: int, agent_id: str) -> list[int]:
+    """At most `count` indices whose next attempt asks for `resources`: those that were tried before, others, failed here."""
     size = (resources.mem, resources.disk)
     again: list[int] = []
+    last: list[int] = []
     for index in job.due:
         if len(again) == count:
             break
         if job.size_of(index) == size:
-            again.append(index)
-    for index in again:
+            (last if cooling.has_failed_on(job, index, agent_id) else again).append(index)
+    fresh: list[int] = []
+    if size == job.fresh_size and job.fresh:
+        fresh, job.pending = job.pending.take(count - len(again))
+    last = last[: count - len(again) - len(fresh)]
+    for index in (*again, *last):
         del job.due[index]
-    if size != job.fresh_size or not job.fresh:
-        return again
-    fresh, job.pending = job.pending.take(count - len(again))
-    return again + fresh
+    return again + fresh + last
 
 
 def _launch(turn: Turn, agent: Agent, job: Job, index: int, resources: Resources) -> Launch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.core import agents, kills
+from scheduler.core import agents, kills, resting
 from scheduler.core.effects import Operate
 from scheduler.core.events import Operated
 from scheduler.core.timers import Kind
@@ -24,6 +24,7 @@ def on_wish(turn: Turn, wish: AgentWish) -> None:
         return
     if wish.mode is AgentMode.ACTIVE:
         state.agent_wishes.pop(wish.agent_id, None)
+        _trust(turn, wish.agent_id)
         state.wants_offers = True  # what it offered was refused for long
     else:
         state.agent_wishes[wish.agent_id] = wish
@@ -31,6 +32,15 @@ def on_wish(turn: Turn, wish: AgentWish) -> None:
     state.wishes_under_way[wish.agent_id] = wish
     turn.note("info", "agent_wish", agent=wish.agent_id, mode=wish.mode, rev=wish.rev)
     ask(turn, wish.agent_id)
+
+
+def _trust(turn: Turn, agent_id: str) -> None:
+    """Whoever lets an agent take tasks again vouches for it."""
+    agent = turn.state.agents.get(agent_id)
+    if agent is not None:
+        resting.forgive(agent)
+        agent.rests_until = None
+        turn.state.timers.clear(Kind.REST, (agent_id, 0))
 
 
 def on_subscribed(turn: Turn) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from scheduler.core import (
     agents,
+    cooling,
     dependencies,
     filters,
     images_held,
@@ -138,6 +139,9 @@ def _load_tasks(turn: Turn, snapshot: Snapshot) -> None:
                 job.due[task.index] = None
             else:
                 turn.state.timers.set(Kind.RETRY, task.retry_at, (job.id, task.index))
+    for job_id, index, agent_id in snapshot.failed_on:
+        if (job := turn.state.jobs.get(job_id)) is not None and index in job.tasks:
+            cooling.note_failure(job, index, agent_id)
 
 
 def _load_attempts(turn: Turn, snapshot: Snapshot) -> None:
@@ -197,6 +201,7 @@ _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
     Kind.KILL: lambda turn, key: kills.repeat_kill(turn, key[0]),
     Kind.RETURNED: lambda turn, key: partitions.kill_returned(turn, key[0]),
     Kind.REST: lambda turn, key: resting.on_rested(turn, key[0]),
+    Kind.COOL: lambda turn, key: cooling.on_cooled(turn, *key),
     Kind.RETRY: lambda turn, key: jobs.on_retry_due(turn, *key),
     Kind.NOT_BEFORE: lambda turn, key: jobs.on_not_before(turn, key[0]),
     Kind.DEADLINE: lambda turn, key: jobs.on_deadline(turn, key[0]),

@@ -1,37 +1,55 @@
-"""Agents on which attempts keep failing by no fault of theirs: they get none for a while, or one would eat a whole array."""
+"""Agents on which everything fails: they get nothing for a while, each time for longer, and in the end no more.
+
+One ladder: BAD_ENDS bad ends in a row let an agent rest, each further one for twice as long; after RESTS of them without one
+success it is cordoned, until an operator lifts that. Only an agent that does worse than others is: where everything fails
+everywhere, or there is nothing to compare it with, it rests and is tried again.
+"""
 
 from __future__ import annotations
 
-from scheduler.core.state import LiveAttempt
+from scheduler.core import cooling
+from scheduler.core.cooling import BAD_ENDS, FIRST_REST_S, LONGEST_REST_S, UNLIKELY
+from scheduler.core.health import Trouble
+from scheduler.core.state import Agent, Job, LiveAttempt, State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.backoff import back_off_s
+from swath.domain.changes import CordonAgent
 from swath.domain.retries import Cause
+from swath.domain.wishes import SWATH, AgentMode, AgentWish
 
-BAD_ENDS = 3  # in a row
-FIRST_REST_S = 30.0
-LONGEST_REST_S = 3600.0
+RESTS = 4  # in a row: 30 s and 1, 2, 4 minutes
+ALL_BUT_CERTAIN = 1e-6  # of a healthy agent: beyond this it is given up
+SEVERAL_IMAGES, SEVERAL_JOBS = 2, 3  # one of them, or an image may be to blame
+MOST_CORDONED = 0.1  # of the agents, at least one: if more are bad, something else is the matter
 
 _AGENTS_FAULT = frozenset({Cause.AGENT, Cause.DROPPED})
-_NOBODYS_WORD = frozenset(
-    {Cause.LOST, Cause.KILLED, Cause.SPEC, Cause.DRAINED, Cause.PREEMPTED}
-)  # they say nothing of how the agent does
 
 
-def on_end(turn: Turn, live: LiveAttempt, cause: Cause | None) -> None:
+def on_end(turn: Turn, live: LiveAttempt, job: Job, cause: Cause | None) -> None:
     """Count the bad ends in a row. Attempts that were launched together and end together, with their executor, are one."""
     agent = turn.state.agents.get(live.attempt.agent_id)
-    if agent is None or cause in _NOBODYS_WORD:
+    if agent is None or cause in cooling.NOBODYS_WORD:
+        return
+    if cause is None:
+        forgive(agent)
         return
     if cause not in _AGENTS_FAULT:
         agent.bad_ends = 0
-    elif agent.failed_at is None or live.attempt.launched_at >= agent.failed_at:
-        agent.bad_ends, agent.failed_at = agent.bad_ends + 1, turn.now
-        if agent.bad_ends >= BAD_ENDS:
-            rest_s = back_off_s(FIRST_REST_S, agent.bad_ends - BAD_ENDS, longest_s=LONGEST_REST_S)
-            agent.rests_until = turn.after(rest_s)
-            turn.set_timer(Kind.REST, rest_s, (agent.info.agent_id, 0))
-            turn.note("warning", "agent_rests", agent=agent.info.hostname, seconds=rest_s, bad_ends=agent.bad_ends)
+    if agent.failed_at is not None and live.attempt.launched_at < agent.failed_at:
+        return
+    agent.failed_at = turn.now
+    agent.bad_ends += cause in _AGENTS_FAULT
+    agent.trouble = agent.trouble or Trouble(since=turn.now)
+    agent.trouble.add(job.record.image.id, job.id)
+    if agent.bad_ends >= BAD_ENDS or _is_bad(turn.state, agent, agent.trouble, UNLIKELY):
+        _rest(turn, agent, agent.trouble)
+
+
+def forgive(agent: Agent) -> None:
+    """Something has succeeded there, or an operator vouches for it."""
+    agent.bad_ends = agent.rests = 0
+    agent.trouble = None
 
 
 def on_rested(turn: Turn, agent_id: str) -> None:
@@ -40,3 +58,41 @@ def on_rested(turn: Turn, agent_id: str) -> None:
     if agent is not None:
         agent.rests_until = None
         turn.state.wants_offers = True
+
+
+def _is_bad(state: State, agent: Agent, trouble: Trouble, chance: float) -> bool:
+    """Several images or jobs fail here that would not on a healthy agent, `chance` aside."""
+    several = len(trouble.ends) >= SEVERAL_IMAGES or len(trouble.jobs) >= SEVERAL_JOBS
+    enough = sum(trouble.ends.values()) >= BAD_ENDS
+    return several and enough and cooling.find_chance(state, agent, list(trouble.ends.items())) <= chance
+
+
+def _rest(turn: Turn, agent: Agent, trouble: Trouble) -> None:
+    if agent.rests >= RESTS and _may_cordon(turn.state, agent, trouble):
+        _cordon(turn, agent, trouble)
+        return
+    rest_s = back_off_s(FIRST_REST_S, agent.rests, longest_s=LONGEST_REST_S)
+    agent.rests += 1
+    agent.rests_until = turn.after(rest_s)
+    turn.set_timer(Kind.REST, rest_s, (agent.info.agent_id, 0))
+    ends = sum(trouble.ends.values())
+    turn.note("warning", "agent_rests", agent=agent.info.hostname, seconds=rest_s, bad_ends=ends)
+
+
+def _may_cordon(state: State, agent: Agent, trouble: Trouble) -> bool:
+    # A success here would have ended the trouble: whatever has succeeded since did so elsewhere.
+    elsewhere = state.succeeded_at is not None and state.succeeded_at >= trouble.since
+    ours = sum(wish.is_our_own for wish in state.agent_wishes.values())
+    few = ours < max(1, int(MOST_CORDONED * len(state.agents)))
+    wanted = agent.info.agent_id in state.agent_wishes  # by an operator: no task came here of late in any case
+    return elsewhere and few and not wanted and _is_bad(state, agent, trouble, ALL_BUT_CERTAIN)
+
+
+def _cordon(turn: Turn, agent: Agent, trouble: Trouble) -> None:
+    """Only for us: Mesos is not told, and its other frameworks judge for themselves."""
+    agent_id, ends = agent.info.agent_id, sum(trouble.ends.values())
+    since = trouble.since.isoformat(timespec="seconds").replace("+00:00", "Z")
+    message = f"{ends} bad ends of {trouble.what} since {since}, and no good one, while others succeed elsewhere"
+    turn.state.agent_wishes[agent_id] = AgentWish(agent_id=agent_id, mode=AgentMode.CORDONED, rev=0, user=SWATH)
+    turn.write(CordonAgent(agent_id=agent_id, message=message))
+    turn.note("error", "agent_cordoned", agent=agent.info.hostname, agent_id=agent_id, reason=message)

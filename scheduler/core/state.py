@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from scheduler.core import images_held
 from scheduler.core.events import Offer
+from scheduler.core.health import Ends, Streak, Trouble
 from scheduler.core.held import NOBODY, Held, Tally, owner_of
 from scheduler.core.images_held import Holdings
 from scheduler.core.timers import Timers
@@ -75,6 +76,7 @@ class Job:
     running: dict[int, str] = field(default_factory=dict)  # ACTIVE tasks and their live attempts
     due: dict[int, None] = field(default_factory=dict)  # PENDING tasks with a row that could start now, in order
     held_until: datetime | None = None  # not_before, while it lies ahead
+    failed_on: dict[int, tuple[str, ...]] = field(default_factory=dict)  # task -> agents where it has failed
     seen_waiting: int = 0  # `waiting` when the last turn ended
     hopeless: bool = False  # as things are, no freed resource would help
     longest_run_s: float | None = None  # of its attempts that succeeded since this core began
@@ -181,8 +183,11 @@ class Agent:
     offered_at: datetime | None = None  # when it offered something last
     written_at: datetime | None = None
     bad_ends: int = 0  # of attempts in a row, by no fault of theirs
-    failed_at: datetime | None = None  # when the last of them was counted
+    failed_at: datetime | None = None  # when a bad end was counted last
+    rests: int = 0  # in a row, without a success in between
     rests_until: datetime | None = None  # no launches before
+    trouble: Trouble | None = None  # since its last success
+    streaks: dict[int, Streak] = field(default_factory=dict)  # by image: those that failed here last
     listed: bool = False  # `info.total` is what the master says, not our guess
     images: frozenset[str] = frozenset()  # what its engine holds, by `images_held.key_of`; a hint
     layers: frozenset[str] = frozenset()  # of these images
@@ -273,6 +278,9 @@ class State:
     slots: dict[str, str] = field(default_factory=dict)  # Mesos task id -> the attempt that runs in it
     agents: dict[str, Agent] = field(default_factory=dict)
     uses: dict[str, Use] = field(default_factory=dict)  # of the agents that are known or have live attempts
+    image_ends: dict[int, Ends] = field(default_factory=dict)  # by image, on whatever agent
+    cooling: dict[int, frozenset[str]] = field(default_factory=dict)  # image -> agents that it must not use for now
+    succeeded_at: datetime | None = None  # when an attempt of anything did last
     held_since: datetime | None = None  # when offers began to be left for the turns after
     filtered: dict[str, datetime] = field(default_factory=dict)  # agents of which we refused something, and until when
     timers: Timers = field(default_factory=Timers)
@@ -299,6 +307,14 @@ class State:
     def held(self) -> dict[tuple[str, str], Held]:
         """What each user of each project holds, by (project, user); whoever holds nothing has no entry."""
         return self.tally.by_user
+
+    def thaw(self, agent_id: str, image: int) -> None:
+        """The image may use the agent again."""
+        left = self.cooling.get(image, frozenset()) - {agent_id}
+        if left:
+            self.cooling[image] = left
+        else:
+            self.cooling.pop(image, None)
 
     def find_attempt(self, task_id: str) -> LiveAttempt | None:
         """The live attempt behind a Mesos task."""
@@ -358,6 +374,8 @@ class State:
         agent = self.agents.pop(agent_id, None)
         if agent is not None:
             self.total -= agent.info.total
+        for image in () if agent is None else agent.streaks:
+            self.thaw(agent_id, image)
         self.filtered.pop(agent_id, None)
         images_held.forget(self, agent_id)
         self._tidy(agent_id)

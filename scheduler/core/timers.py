@@ -16,6 +16,7 @@ class Kind(StrEnum):
     KILL = "kill"  # a kill may have been lost
     RETURNED = "returned"  # the same, of a task whose attempt was replaced
     REST = "rest"  # an agent has rested long enough
+    COOL = "cool"  # the same for one image on an agent
     RETRY = "retry"  # a task waits to be tried again
     NOT_BEFORE = "not_before"
     DEADLINE = "deadline"
@@ -30,7 +31,7 @@ class Kind(StrEnum):
     FILTERS = "filters"  # the master may offer more than anybody needs
 
 
-Key = tuple[str, int]  # (id of a job or an attempt, index of a task)
+Key = tuple[str, int]  # (id of a job, an attempt or an agent, index of a task or id of an image)
 NO_KEY: Key = ("", 0)
 
 _SLACK = (

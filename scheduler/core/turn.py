@@ -13,10 +13,10 @@ from swath.domain.attempts import Attempt
 from swath.domain.changes import (
     AddAttempt,
     AddEvent,
-    AddUsage,
     Change,
     ChangeAttempt,
     ChangeJob,
+    CordonAgent,
     DeactivateAgent,
     ObserveAgentWish,
     PutAgent,
@@ -50,8 +50,6 @@ class Turn:
         earlier = self._changes.pop(key, None)
         if isinstance(earlier, ChangeAttempt) and isinstance(change, ChangeAttempt):
             change = _merged(earlier, change)
-        if isinstance(earlier, AddUsage) and isinstance(change, AddUsage):
-            change = replace(change, amounts=earlier.amounts + change.amounts)
         if isinstance(change, PutAgent):  # it is there after all; but one to be deactivated has to be written first
             self._changes.pop((DeactivateAgent, change.agent_id), None)
         self._changes[key] = change
@@ -107,12 +105,10 @@ def _key(change: Change) -> object:
             return PutTask, change.job_id, change.index
         case ChangeJob():
             return ChangeJob, change.job_id
-        case PutAgent() | DeactivateAgent() | PutImages() | ObserveAgentWish():
+        case PutAgent() | DeactivateAgent() | PutImages() | ObserveAgentWish() | CordonAgent():
             return type(change), change.agent_id
         case PutPast():
             return PutPast, change.project
-        case AddUsage():
-            return AddUsage, change.day, change.project, change.user, change.image, change.outcome
         case _:
             return type(change)
 

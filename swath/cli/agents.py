@@ -13,6 +13,7 @@ from swath.cli.draining import wait_until_drained
 from swath.cli.options import AsJson, Timeout, open_client, parse_duration
 from swath.client import Client
 from swath.documents import Agent
+from swath.domain.wishes import SWATH
 
 Name = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's id, or its host name.")]
 Names = Annotated[list[str], typer.Argument(metavar="AGENT...", help="The agents' ids, or host names.")]
@@ -64,6 +65,8 @@ def _state(agent: Agent) -> str:
         return "gone"
     there = agent["drain"] or ("deactivated" if agent["deactivated"] else "active")
     wanted = agent["mode"]
+    if wanted == "CORDONED" and agent["mode_user"] == SWATH:
+        return f"CORDONED by Swath itself: {agent['mode_message']}"
     if agent["mode_message"]:
         return f"{there}; {wanted} was refused: {agent['mode_message']}"
     if agent["mode_pending"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from swath.domain.attempts import Attempt
@@ -13,7 +13,6 @@ from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.shares import Past
 from swath.domain.states import AttemptState, JobCounts, JobState, TaskState
-from swath.domain.usage import Amounts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +151,17 @@ class ObserveAgentWish:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CordonAgent:
+    """The scheduler's own wish: an agent that fails everything takes no tasks until an operator says otherwise.
+
+    Nothing where an operator wants something of the agent already.
+    """
+
+    agent_id: str
+    message: str  # what speaks against the agent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ObserveFrameworkWish:
     """An operator's wish about the framework has been carried out."""
 
@@ -164,18 +174,6 @@ class ObserveProjects:
     """The projects as of this revision have been taken in."""
 
     rev: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AddUsage:
-    """To be added to what is accounted of a day: written with the end of the attempts that it is of, and so once."""
-
-    day: date  # of UTC
-    project: str
-    user: str
-    image: str  # "name:version"
-    outcome: str  # SUCCEEDED, or the cause
-    amounts: Amounts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,9 +206,9 @@ Change = (
     | AddEvent
     | TellOfEnded
     | ObserveAgentWish
+    | CordonAgent
     | ObserveFrameworkWish
     | ObserveProjects
-    | AddUsage
     | PutPast
     | PutSchedulerStatus
 )

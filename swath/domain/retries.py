@@ -43,6 +43,9 @@ OUR_DOING = frozenset({Cause.DRAINED, Cause.PREEMPTED})
 FIRST_FREE_DELAY_S = 1.0
 LONGEST_FREE_DELAY_S = 60.0
 
+# How an attempt may end without a word about the agent that it ran on.
+SAYS_NOTHING_OF_AGENT = OUR_DOING | {Cause.KILLED, Cause.SPEC}
+
 # Another run would end the same way.
 _POINTLESS = frozenset({Cause.DATA, Cause.OUTPUT, Cause.INPUT, Cause.SPEC, Cause.KILLED})
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from swath.domain.projects import Project
 
+SWATH = "swath"  # the user in whose name the scheduler itself cordons agents
+
 
 class AgentMode(StrEnum):
     """What an agent is to do for us."""
@@ -27,6 +29,12 @@ class AgentWish:
     observed_rev: int = 0  # the `rev` that the scheduler has carried out, as far as Mesos let it
     max_grace_s: float | None = None  # of DRAINED: at most so long for tasks to end; None for their own grace
     mark_gone: bool = False  # of DRAINED: the agent is not to come back
+    user: str = field(default="", compare=False)  # who wants it, which changes nothing of what is wanted
+
+    @property
+    def is_our_own(self) -> bool:
+        """No operator wants it: the scheduler has found the agent to fail everything."""
+        return self.user == SWATH
 
 
 class FrameworkDesire(StrEnum):

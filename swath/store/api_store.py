@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.domain.states import TaskState
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, ProjectTree
-from swath.store import cluster, dependencies, events, images, jobs, outputs, projects, tasks, usage, wishes
+from swath.store import cluster, dependencies, events, images, jobs, outputs, projects, tasks, wishes
 from swath.store.database import Channel, Database
 from swath.store.rows import (
     AgentRow,
@@ -26,10 +26,7 @@ from swath.store.rows import (
     OutputRow,
     Page,
     Running,
-    Submission,
     TaskRow,
-    UsageFilters,
-    UsageRow,
 )
 
 ALL = JobFilters()
@@ -75,27 +72,7 @@ class ApiStore:
         A repeated request is answered by this, however the world has changed since: its job was accepted.
         """
         with self._database.read() as session:
-            return next(iter(jobs.find_submitted(session, key, request_hash)), None)
-
-    def submit_together(
-        self,
-        submissions: Sequence[Submission],
-        *,
-        now: datetime,
-        user: str,
-        idempotency: tuple[str, str] | None = None,
-    ) -> list[JobRow]:
-        """Write all of the jobs, or none, and wake the scheduler. One that waits for another has the later id.
-
-        idempotency: as for `submit`; a key that was used gives back the jobs of its first use.
-        """
-        with self._database.write(notify=Channel.DESIRED) as session:
-            return jobs.submit_together(session, submissions, now=now, user=user, idempotency=idempotency)
-
-    def find_submitted_together(self, key: str, request_hash: str) -> list[JobRow] | None:
-        """The jobs that were submitted with this idempotency key, if any; raises ConflictError if the request was another."""
-        with self._database.read() as session:
-            return jobs.find_submitted(session, key, request_hash) or None
+            return jobs.find_submitted(session, key, request_hash)
 
     def list_jobs(self, filters: JobFilters = ALL, *, after: str | None = None, limit: int = 100) -> Page[JobRow, str]:
         """Jobs, the newest first; `after` is a job's id."""
@@ -283,13 +260,6 @@ class ApiStore:
         """All declared projects, and whether the scheduler knows of the last change."""
         with self._database.read() as session:
             return projects.read_tree(session)
-
-    def read_usage(
-        self, filters: UsageFilters, *, now: datetime, after: tuple[str, ...] | None = None, limit: int = 100
-    ) -> Page[UsageRow, tuple[str, ...]]:
-        """What was held and used, in the order of the groups; `after` is a page's `next`."""
-        with self._database.read() as session:
-            return usage.read_usage(session, filters, now, after, limit)
 
     def count_running(self) -> Running:
         """What has not ended, in numbers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from swath.domain.attempts import Attempt
@@ -17,7 +17,6 @@ from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.shares import Past
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState, TaskState
-from swath.domain.usage import Amounts
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish
 
 Item = TypeVar("Item")
@@ -97,16 +96,6 @@ class Links:
 
     after: Sequence[Linked]  # it starts after these
     before: Sequence[Linked]  # these start after it
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Submission:
-    """A job that is to be stored."""
-
-    job_id: str
-    spec: JobSpec
-    image: ImageRow
-    resources: Resources  # of one task: the manifest's and the job's own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -294,26 +283,6 @@ class JobRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UsageFilters:
-    """Which usage to sum up, and by what."""
-
-    by: tuple[str, ...]  # of day, project, user, image, outcome; none for one sum
-    first: date  # of UTC
-    last: date  # of UTC, included
-    project: str | None = None
-    user: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UsageRow:
-    """What attempts held and used, those that run up to the present."""
-
-    group: Mapping[str, str]  # the values of what was grouped by
-    amounts: Amounts  # `attempts` are those that ended, or run, within the days
-    outcomes: Mapping[str, int]  # how many attempts had which: SUCCEEDED, a cause, or RUNNING
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Owner:
     """Whose an attempt is: what its resources are counted and accounted under."""
 
@@ -334,6 +303,9 @@ class Snapshot:
     images: Mapping[str, Any] = field(default_factory=dict)  # agent -> what was said of its engine, as JSON
     agent_wishes: list[AgentWish] = field(default_factory=list)  # other than ACTIVE, or not carried out yet
     framework_wish: FrameworkWish | None = None  # None before anybody had one
+    failed_on: list[tuple[str, int, str]] = field(
+        default_factory=list
+    )  # (job, task, agent) of open tasks, oldest first
     projects: Mapping[str, Project] = field(default_factory=dict)  # those that were declared, by name
     pasts: Mapping[str, Past] = field(default_factory=dict)  # by project: what it has held of late
     owners: Mapping[str, Owner] = field(default_factory=dict)  # by job, of ended ones with attempts that have not ended

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import and_, or_, select, text
 from sqlalchemy.orm import Session
 
 from swath.domain.attempts import Attempt
@@ -16,6 +16,8 @@ from swath.domain.dependencies import Upstream
 from swath.domain.errors import NotFoundError
 from swath.domain.jobs import ArraySpec, JobSpec
 from swath.domain.ranges import Ranges
+from swath.domain.retries import SAYS_NOTHING_OF_AGENT
+from swath.domain.states import TaskState
 from swath.domain.wishes import Wishes
 from swath.store import models
 from swath.store.database import Channel, Database
@@ -61,6 +63,7 @@ class SchedulerStore:
                 images=_read_images(session),
                 agent_wishes=read_standing_agent_wishes(session),
                 framework_wish=read_framework_wish(session),
+                failed_on=_read_failed_on(session),
                 projects=read_projects(session),
                 pasts=read_pasts(session),
                 owners=_read_owners(session),
@@ -181,6 +184,17 @@ def _read_images(session: Session) -> dict[str, Any]:
     columns = (models.Agent.id, models.Agent.images)
     query = select(*columns).where(models.Agent.active, models.Agent.images.is_not(None)).order_by(models.Agent.id)
     return {row.id: row.images for row in session.execute(query)}
+
+
+def _read_failed_on(session: Session) -> list[tuple[str, int, str]]:
+    """Where open tasks have failed. Most of them never have: those at their first attempt are not looked up."""
+    tasks, attempts = models.Task, models.Attempt
+    tried = or_(tasks.state == TaskState.PENDING, tasks.attempts > 1)
+    told = (text(f"NOT ({ATTEMPT_IS_OPEN})"), attempts.cause.not_in(SAYS_NOTHING_OF_AGENT))
+    query = select(attempts.job_id, attempts.task_index, attempts.agent_id).select_from(tasks)
+    of_task = and_(attempts.job_id == tasks.job_id, attempts.task_index == tasks.index)
+    found = session.execute(query.join(attempts, of_task).where(text(TASK_IS_OPEN), tried, *told).order_by(attempts.id))
+    return [(job_id, index, agent_id) for job_id, index, agent_id in found]
 
 
 def _read_agents(session: Session) -> list[PutAgent]:

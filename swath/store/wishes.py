@@ -11,9 +11,9 @@ from sqlalchemy import or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from swath.domain.changes import ObserveAgentWish, ObserveFrameworkWish
+from swath.domain.changes import CordonAgent, ObserveAgentWish, ObserveFrameworkWish
 from swath.domain.errors import ConflictError, NotFoundError
-from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, Wishes
+from swath.domain.wishes import SWATH, AgentMode, AgentWish, FrameworkDesire, FrameworkWish, Wishes
 from swath.store import models
 from swath.store.models import AGENT_WISH_IS_CHANGED
 from swath.store.projects import read_changed_tree
@@ -62,10 +62,34 @@ def want_agent(
     same = (known.mode, known.max_grace_s, known.mark_gone) == (mode, max_grace_s, mark_gone)
     if same and (known.rev != known.observed_rev or _is_carried_out(agent, mode, row)):
         return known
-    wish = replace(known, mode=mode, rev=known.rev + 1, max_grace_s=max_grace_s, mark_gone=mark_gone)
-    values = {name: getattr(wish, name) for name in _AGENT}
-    _write(session, models.AgentWish, {**values, "user": user, "at": now, "message": None})
+    wish = replace(known, mode=mode, rev=known.rev + 1, max_grace_s=max_grace_s, mark_gone=mark_gone, user=user)
+    _write(session, models.AgentWish, {**_values(wish), "at": now, "message": None})
     return wish
+
+
+def cordon_agents(session: Session, changes: Iterable[CordonAgent], now: datetime) -> None:
+    """Write the scheduler's own wishes, as carried out: Mesos, and its other frameworks, go on using the agent.
+
+    An operator's wish stands; one that is being written meanwhile is waited for.
+    """
+    for change in changes:
+        row = _lock_wish(session, change.agent_id)
+        if row is not None and (row.mode is not AgentMode.ACTIVE or row.rev != row.observed_rev):
+            continue
+        rev = 1 if row is None else row.rev + 1
+        wish = AgentWish(agent_id=change.agent_id, mode=AgentMode.CORDONED, rev=rev, observed_rev=rev, user=SWATH)
+        _write(session, models.AgentWish, {**_values(wish), "at": now, "message": change.message})
+        _update(session, models.AgentWish, (models.AgentWish.agent_id == change.agent_id,), {"observed_rev": rev})
+
+
+def _lock_wish(session: Session, agent_id: str) -> models.AgentWish | None:
+    """What is wanted of the agent, which nobody changes until the transaction ends."""
+    _lock_agent(session, agent_id)
+    return session.get(models.AgentWish, agent_id)
+
+
+def _values(wish: AgentWish) -> dict[str, Any]:
+    return {name: getattr(wish, name) for name in _AGENT}
 
 
 def want_framework(

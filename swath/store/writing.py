@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 from swath.domain.changes import (
     AddAttempt,
     AddEvent,
-    AddUsage,
     Change,
     ChangeAttempt,
     ChangeJob,
+    CordonAgent,
     DeactivateAgent,
     ObserveAgentWish,
     ObserveFrameworkWish,
@@ -48,8 +48,7 @@ from swath.store.models import (
     Task,
 )
 from swath.store.projects import observe_projects
-from swath.store.usage import add_usage
-from swath.store.wishes import observe_agent_wishes, observe_framework_wishes
+from swath.store.wishes import cordon_agents, observe_agent_wishes, observe_framework_wishes
 
 Kind = TypeVar("Kind")
 Values = dict[str, Any]
@@ -76,10 +75,10 @@ def write_changes(session: Session, changes: Sequence[Change], now: datetime) ->
     _put_tasks(session, _of(changes, PutTask))
     _add_attempts(session, _of(changes, AddAttempt))
     _change_attempts(session, _of(changes, ChangeAttempt))
-    add_usage(session, _of(changes, AddUsage))
     _change_jobs(session, _of(changes, ChangeJob))
     _add_events(session, [change for change in changes if isinstance(change, AddEvent | TellOfEnded)], now)
     observe_agent_wishes(session, _last(_of(changes, ObserveAgentWish), key=lambda change: change.agent_id))
+    cordon_agents(session, _last(_of(changes, CordonAgent), key=lambda change: change.agent_id), now)
     observe_framework_wishes(session, _of(changes, ObserveFrameworkWish)[-1:])
     observe_projects(session, max((change.rev for change in _of(changes, ObserveProjects)), default=None))
     _put_pasts(session, _last(_of(changes, PutPast), key=lambda change: change.project))

@@ -46,11 +46,13 @@ def test_the_list_tells_what_each_agent_is_and_is_to_be(api: StandIn, swath: Swa
         an_agent(id="a5", deactivated=True),
         an_agent(id="a6", mode="DRAINED", mode_message="403 Forbidden"),
         an_agent(id="a7", active=False),
+        an_agent(id="a8", mode="CORDONED", mode_user="swath", mode_message="9 bad ends of 2 images"),
     ]
     api.answer("GET", "/v1/agents", {"items": shown})
     lines = {line.split()[0]: line for line in swath(*words).stdout.splitlines()[1:]}
     assert " 17 " in lines["a1"]
     expected = ("active", "CORDONED", "active; to be DRAINED", "DRAINING", "deactivated", "403 Forbidden", "gone")
+    expected = (*expected, "CORDONED by Swath itself: 9 bad ends of 2 images")
     for agent, words_of_it in zip(shown, expected, strict=True):
         assert words_of_it in lines[agent["id"]]
 

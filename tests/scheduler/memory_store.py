@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from datetime import date
+from datetime import datetime
 from math import isfinite
 from typing import Any
 
@@ -16,10 +15,10 @@ from swath.domain.attempts import Attempt
 from swath.domain.changes import (
     AddAttempt,
     AddEvent,
-    AddUsage,
     Change,
     ChangeAttempt,
     ChangeJob,
+    CordonAgent,
     DeactivateAgent,
     ObserveAgentWish,
     ObserveFrameworkWish,
@@ -34,10 +33,10 @@ from swath.domain.changes import (
 )
 from swath.domain.dependencies import Upstream, make_upstream
 from swath.domain.ranges import Ranges
+from swath.domain.retries import SAYS_NOTHING_OF_AGENT, Cause
 from swath.domain.shares import Past
 from swath.domain.states import JobState, TaskState, is_terminal
-from swath.domain.usage import SUCCEEDED, Amounts
-from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish, ProjectTree
+from swath.domain.wishes import SWATH, AgentMode, AgentWish, FrameworkWish, ProjectTree
 from swath.store.rows import JobRecord, Snapshot
 from swath.store.types import to_json
 
@@ -57,8 +56,6 @@ def _key(change: Change) -> tuple[object, ...] | None:
             return "images", change.agent_id
         case PutPast():
             return "past", change.project
-        case AddUsage():
-            return "usage", change.day, change.project, change.user, change.image, change.outcome
     return None
 
 
@@ -68,7 +65,7 @@ def check_storable(value: Any) -> None:
     Text it cleans: NULs and lone surrogates.
     """
     match value:
-        case bool() | None | date() | str():
+        case bool() | None | datetime() | str():
             pass
         case int():
             assert -(2**63) <= value < 2**63, f"{value} has more than 64 bits"
@@ -103,7 +100,6 @@ class MemoryStore:
         self.framework_wish: FrameworkWish | None = None
         self.projects = ProjectTree()
         self.pasts: dict[str, Past] = {}
-        self.usage: dict[tuple[date, str, str, str, str], Amounts] = {}
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Write everything."""
@@ -166,15 +162,22 @@ class MemoryStore:
                 if (wish := self.agent_wishes.get(change.agent_id)) is not None:
                     observed = max(wish.observed_rev, change.rev)
                     self.agent_wishes[change.agent_id] = replace(wish, observed_rev=observed)
+            case CordonAgent():
+                known = self.agent_wishes.get(change.agent_id, AgentWish(agent_id="", mode=AgentMode.ACTIVE, rev=0))
+                if known.mode is AgentMode.ACTIVE and known.rev == known.observed_rev:
+                    self.agent_wishes[change.agent_id] = AgentWish(
+                        agent_id=change.agent_id,
+                        mode=AgentMode.CORDONED,
+                        rev=known.rev + 1,
+                        observed_rev=known.rev + 1,
+                        user=SWATH,
+                    )
             case ObserveFrameworkWish():
                 if self.framework_wish is not None:
                     seen = {"observed_rev": change.rev, "torn_down": change.torn_down}
                     self.framework_wish = replace(self.framework_wish, **seen)
             case ObserveProjects():
                 self.projects = replace(self.projects, observed_rev=max(self.projects.observed_rev, change.rev))
-            case AddUsage():
-                key = (change.day, change.project, change.user, change.image, change.outcome)
-                self.usage[key] = self.usage.get(key, Amounts()) + change.amounts
             case PutPast():
                 self.pasts[change.project] = change.past
             case PutSchedulerStatus():
@@ -199,6 +202,13 @@ class MemoryStore:
                 if wish.mode is not AgentMode.ACTIVE or wish.rev != wish.observed_rev
             ],
             framework_wish=self.framework_wish,
+            failed_on=[
+                (attempt.job_id, attempt.task_index, attempt.agent_id)
+                for attempt in self.attempts.values()
+                if is_terminal(attempt.state)
+                and self.details[attempt.id].get("cause", Cause.KILLED) not in SAYS_NOTHING_OF_AGENT
+                and self.tasks[(attempt.job_id, attempt.task_index)].state in (TaskState.PENDING, TaskState.ACTIVE)
+            ],
             projects=self.projects.projects,
             pasts=dict(self.pasts),
         )
@@ -233,20 +243,3 @@ class MemoryStore:
             assert job.dropped.minus(job.pending) == Ranges()
             live = [a for a in self.attempts.values() if a.job_id == job.id and not is_terminal(a.state)]
             assert len(live) == counts.active
-
-    def check_usage(self) -> None:
-        """Every attempt that has ended was accounted for once, under its job's owner and its own outcome."""
-        assert not self.find_misaccounted()
-
-    def find_misaccounted(self) -> dict[tuple[str, str, str], tuple[int, int]]:
-        """(project, user, outcome) -> how many attempts the account has, and how many there are, where these differ."""
-        accounted: Counter[tuple[str, str, str]] = Counter()
-        for (_, project, user, _, outcome), amounts in self.usage.items():
-            accounted[project, user, outcome] += amounts.attempts
-        ended: Counter[tuple[str, str, str]] = Counter()
-        for attempt in self.attempts.values():
-            if is_terminal(attempt.state):
-                job = self.jobs[attempt.job_id]
-                ended[job.project, job.user, str(self.details[attempt.id].get("cause", SUCCEEDED))] += 1
-        keys = accounted.keys() | ended.keys()
-        return {key: (accounted[key], ended[key]) for key in keys if accounted[key] != ended[key]}

@@ -7,7 +7,7 @@ import pytest
 from scheduler.core import effects as fx
 from scheduler.metrics import Metrics
 from scheduler.shell import StoppedError
-from swath.domain.changes import SetFrameworkId
+from swath.domain.changes import CordonAgent, SetFrameworkId
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
 from swath.wire.channel import CallResult, Outcome
 from tests.scheduler.stand_ins import SENT, WRITE, Diary, a_shell
@@ -95,6 +95,13 @@ def test_only_launches_that_were_sent_are_counted():
     diary.answer = CallResult(outcome=Outcome.FAILED, status=400, message="bad")
     shell.perform(fx.Effects(calls=(accept,)), NOON)
     assert metrics.registry.get_sample_value("swath_scheduler_launches_total") == 2
+
+
+def test_agents_that_are_cordoned_are_counted():
+    """Once they are committed: an operator's alarm hangs on it."""
+    metrics = Metrics()
+    a_shell(Diary(), metrics=metrics).perform(fx.Effects(changes=(CordonAgent(agent_id="a1", message="bad"),)), NOON)
+    assert metrics.registry.get_sample_value("swath_scheduler_agents_cordoned_total") == 1
 
 
 def test_a_core_that_gives_up_is_heard_after_its_changes_are_committed():

@@ -112,7 +112,7 @@ class SimDatabase(MemoryStore):
         if agent_id not in self.agents:
             return False
         known = self.agent_wishes.get(agent_id) or AgentWish(agent_id=agent_id, mode=AgentMode.ACTIVE, rev=0)
-        self.agent_wishes[agent_id] = replace(known, mode=mode, rev=known.rev + 1, mark_gone=mark_gone)
+        self.agent_wishes[agent_id] = replace(known, mode=mode, rev=known.rev + 1, mark_gone=mark_gone, user="ada")
         return True
 
     def want_framework(self, desire: FrameworkDesire) -> bool:

@@ -10,7 +10,7 @@ from local.resources import Bundle
 from local.windows import find_unavailability
 from swath.domain.changes import AddAttempt, Change, ChangeAttempt
 from swath.domain.resources import Resources
-from swath.domain.retries import Cause
+from swath.domain.retries import SAYS_NOTHING_OF_AGENT, Cause
 from swath.domain.states import ENDED_JOB, Desired, TaskState, is_terminal
 from swath.domain.wishes import AgentMode, FrameworkDesire
 from swath.store.rows import JobRecord
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 START_S = 120.0  # for a task to start that fits on an agent
 DRAIN_S = 120.0  # for an agent to run nothing more: a kill is repeated at least that often
-BAD_ENDS = 3  # in a row, and the scheduler lets an agent rest
+BAD_ENDS = 3  # without a success in between, and the scheduler may let an agent, or the image on it, rest
 
 _ON_THE_WIRE = ("event", "call", "answer", "refused")  # mishaps after which it may take a while
 _ON_THE_WAY_TO_AGENTS = ("kill", "status", "operator", "acknowledgement")
@@ -39,7 +39,7 @@ class Liveness:
             tuple[str, int], float
         ] = {}  # (agent, revision of the wish) -> since when it runs something
         self._launches: list[tuple[str, str]] = []  # (job, agent) since the last look
-        self._bad_ends: dict[str, int] = {}  # by agent, in a row
+        self._bad_ends: dict[str, int] = {}  # by agent, since something succeeded there
 
     def on_commit(self, changes: Iterable[Change]) -> None:
         """Take down what was launched where, and how it went there."""
@@ -49,8 +49,10 @@ class Liveness:
                 self._launches.append((change.attempt.job_id, change.attempt.agent_id))
             elif isinstance(change, ChangeAttempt) and is_terminal(change.state):
                 agent_id = attempts[change.attempt_id].agent_id
-                bad = change.cause in (Cause.AGENT, Cause.DROPPED)
-                self._bad_ends[agent_id] = self._bad_ends.get(agent_id, 0) + 1 if bad else 0
+                if change.cause is None:
+                    self._bad_ends.pop(agent_id, None)
+                elif change.cause not in SAYS_NOTHING_OF_AGENT | {Cause.LOST}:
+                    self._bad_ends[agent_id] = self._bad_ends.get(agent_id, 0) + 1
 
     def look(self) -> Iterator[str]:
         """What has waited for too long."""

@@ -92,6 +92,29 @@ def test_why_an_attempt_is_to_end_is_loaded_with_it(scene):
     assert (loaded.state, loaded.kill_cause) == (AttemptState.KILLING, Cause.PREEMPTED)
 
 
+def test_where_open_tasks_have_failed_is_loaded_with_them(scene):
+    """Of those that wait or run again: not where they run now, not where they were preempted, and nothing of what has ended."""
+    job = scene.submit(array=scenes(4))
+
+    def fail(index, number, agent_id, cause, state=TaskState.PENDING):
+        attempt_id = scene.launch(job, index, number, agent_id=agent_id)
+        ended = ChangeAttempt(attempt_id=attempt_id, state=AttemptState.FAILED, cause=cause, ended_at=NOW)
+        scene.apply(ended, a_task(job, index, state, attempts=number))
+
+    fail(0, 1, "agent-1", Cause.APP)
+    fail(0, 2, "agent-2", Cause.LOST)
+    fail(1, 1, "agent-2", Cause.OOM)
+    scene.launch(job, 1, 2, agent_id="agent-3")
+    fail(2, 1, "agent-1", Cause.PREEMPTED)
+    fail(3, 1, "agent-1", Cause.APP, TaskState.FAILED)
+
+    assert scene.scheduler.load().failed_on == [
+        (job.id, 0, "agent-1"),
+        (job.id, 0, "agent-2"),
+        (job.id, 1, "agent-2"),
+    ]
+
+
 def test_what_has_ended_is_not_loaded(scene):
     """Ended jobs, tasks and attempts, and agents that are gone, stay in the database."""
     job = scene.submit()

@@ -12,6 +12,7 @@ from swath.domain.changes import (
     AddAttempt,
     AddEvent,
     ChangeAttempt,
+    CordonAgent,
     ObserveAgentWish,
     ObserveFrameworkWish,
     SetFrameworkId,
@@ -119,6 +120,42 @@ def test_a_drain_that_somebody_else_has_undone_is_asked_anew(seen):
     seen.apply(ObserveAgentWish(agent_id="agent-1", rev=1))
 
     assert want(seen, AgentMode.DRAINED).rev == 2
+
+
+def test_an_agent_that_swath_cordons_stands_cordoned_with_the_reason(seen):
+    """Nothing is left to be carried out; whoever starts next knows it as Swath's own wish, and so does everybody who looks."""
+    seen.apply(CordonAgent(agent_id="agent-1", message="it fails everything"))
+
+    assert seen.scheduler.read_wishes() == Wishes()
+    (standing,) = seen.scheduler.load().agent_wishes
+    assert (standing.mode, standing.rev, standing.observed_rev, standing.is_our_own) == (AgentMode.CORDONED, 1, 1, True)
+    shown = seen.api.get_agent("agent-1")
+    assert (shown.mode, shown.mode_pending, shown.mode_user) == ("CORDONED", False, "swath")
+    assert (shown.mode_message, shown.mode_at) == ("it fails everything", NOW)
+
+
+def test_an_operator_lifts_what_swath_has_cordoned(seen):
+    """A wish like any other, with a newer revision; nobody calls it Swath's own any more."""
+    seen.apply(CordonAgent(agent_id="agent-1", message="it fails everything"))
+
+    assert want(seen, AgentMode.ACTIVE).rev == 2
+    (pending,) = seen.scheduler.read_wishes().agents
+    assert (pending.mode, pending.rev, pending.is_our_own) == (AgentMode.ACTIVE, 2, False)
+    seen.apply(ObserveAgentWish(agent_id="agent-1", rev=2))
+    assert seen.scheduler.load().agent_wishes == []
+    seen.apply(CordonAgent(agent_id="agent-1", message="again"))
+    assert [(wish.rev, wish.is_our_own) for wish in seen.scheduler.load().agent_wishes] == [(3, True)]
+
+
+@pytest.mark.parametrize("mode", [AgentMode.DRAINED, AgentMode.CORDONED, AgentMode.ACTIVE])
+def test_what_an_operator_wants_goes_before_what_swath_does(seen, mode):
+    """Standing or under way: the scheduler's wish is not even written."""
+    want(seen, AgentMode.CORDONED if mode is AgentMode.ACTIVE else mode)
+    wish = want(seen, mode)
+    seen.apply(CordonAgent(agent_id="agent-1", message="it fails everything"))
+
+    (pending,) = seen.scheduler.read_wishes().agents
+    assert (pending.mode, pending.rev, pending.is_our_own) == (mode, wish.rev, False)
 
 
 def test_a_wish_for_an_unknown_agent_is_refused(seen):
