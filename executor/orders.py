@@ -23,7 +23,7 @@ BUILTIN = "builtin:true"  # the context of the image that needs none: its comman
 def to_order(task_id: str, data: bytes) -> Order:
     """The order in a task's data; raises InvalidInputError with the path of every problem that was found."""
     spec = AttemptSpec.from_json(data)
-    problems = [*_identity_problems(spec), *_shape_problems(spec)]
+    problems = [*_identity_problems(spec), *_shape_problems(spec), *_port_problems(spec.ports)]
     if problems:
         raise InvalidInputError(problems)
     Resources.from_document(spec.resources)
@@ -91,3 +91,12 @@ def _shape_problems(spec: AttemptSpec) -> Iterator[Problem]:
     for name, text in settings.items():
         if not isinstance(text, str):
             yield Problem(f"/settings/{name}", "is no text")
+
+
+def _port_problems(ports: Any) -> Iterator[Problem]:
+    if not isinstance(ports, list) or not all(map(_is_port, ports)) or len(set(ports)) < len(ports):
+        yield Problem("/ports", "is no list of different ports")
+
+
+def _is_port(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536

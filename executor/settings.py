@@ -38,6 +38,7 @@ class Settings:
     kept_bytes: int = 2**30  # of these logs
     pids_limit: int = 1024  # processes and threads of one container
     prefetch_free_mib: float = 10 * 1024  # of disk that images which are pulled ahead leave alone
+    ports_address: str = "127.0.0.1"  # of the machine, on which containers' ports are published
     python_path: str | None = None
 
     @property
@@ -71,6 +72,7 @@ class Settings:
             kept_bytes=int(_number(environ, "SWATH_KEPT_LOGS_MIB", 1024) * 2**20),
             pids_limit=int(_number(environ, "SWATH_PIDS_LIMIT", 1024)),
             prefetch_free_mib=_number(environ, "SWATH_PREFETCH_FREE_MIB", 10 * 1024),
+            ports_address=environ.get("SWATH_PORTS_ADDRESS", "127.0.0.1"),
             python_path=environ.get("PYTHONPATH"),
         )
 

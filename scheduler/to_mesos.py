@@ -115,4 +115,5 @@ class Writer:
             data=spec.to_json().encode(),
             kill_grace_s=KILL_GRACE_S,
             max_completion_s=timeout_s(launch.job),
+            ports=attempt.ports,
         )

@@ -43,6 +43,7 @@ class Site:
     user: str | None  # "uid:gid"; None: the image's own, where the executor may read every file
     pids_limit: int
     cpus: int  # of the machine
+    ports_address: str  # of the machine, on which attempts' ports are published
 
     def to_host(self, path: Path) -> str:
         """A path as the engine knows it."""
@@ -65,6 +66,7 @@ def make_config(assignment: Assignment, image: str, site: Site) -> dict[str, Any
         settings=spec.settings,
         resources=resources,
         output_dir=str(OUTPUT),
+        ports=spec.ports,
     )
     arguments = command(order.manifest, variables)
     entries = [f"{name}={value}" for name, value in variables.items()]
@@ -81,7 +83,18 @@ def make_config(assignment: Assignment, image: str, site: Site) -> dict[str, Any
         "NetworkDisabled": order.swath_manifest.network == "none",
         "HostConfig": _host_config(assignment, resources, site),
     }
+    if is_published(assignment):
+        config["ExposedPorts"] = {_to_key(port): {} for port in spec.ports}
     return config | ({"User": site.user} if site.user else {})
+
+
+def is_published(assignment: Assignment) -> bool:
+    """True where the attempt has ports and a network on which to use them."""
+    return bool(assignment.order.spec.ports) and assignment.order.swath_manifest.network != "none"
+
+
+def _to_key(port: int) -> str:
+    return f"{port}/tcp"
 
 
 def _check_lengths(words: list[str]) -> None:
@@ -104,6 +117,12 @@ def _host_config(assignment: Assignment, resources: Resources, site: Site) -> di
         limits["Memory"] = limits["MemorySwap"] = max(resources.mem, _LEAST_MEM) * _MIB
     if assignment.order.manifest.shared_mem:
         limits["ShmSize"] = assignment.order.manifest.shared_mem * _MIB
+    if is_published(assignment):
+        # The same number inside and outside, so that a command can tell others where it is.
+        ports = assignment.order.spec.ports
+        limits["PortBindings"] = {
+            _to_key(port): [{"HostIp": site.ports_address, "HostPort": str(port)}] for port in ports
+        }
     return limits | {
         "NetworkMode": assignment.order.swath_manifest.network,
         "Mounts": _mounts(assignment, site),

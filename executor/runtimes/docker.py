@@ -17,7 +17,7 @@ from pathlib import Path
 
 from executor.events import Event, Exited, NotStarted, Started, Vanished, Waiting
 from executor.logs import BoundedLog
-from executor.runtimes.container import Site, make_config
+from executor.runtimes.container import Site, is_published, make_config
 from executor.runtimes.engine import Ended, Engine, EngineError, NoContainerError
 from executor.runtimes.leftovers import remove_containers
 from executor.runtimes.port import Assignment
@@ -30,6 +30,7 @@ from swath.domain.retries import Cause
 
 log = logging.getLogger(__name__)
 
+_NO_NETWORK = "the image's network is off (swath.manifest.json), so nobody can reach its ports"
 _PATIENCE_S = 60.0  # for an engine that is being restarted
 _RETRY_S = 1.0
 _SOCKET = Path("/var/run/docker.sock")
@@ -123,7 +124,7 @@ class _Container:
             self._running = True
             if self._abandoned.is_set():
                 raise _CancelledError
-            self._runtime.post(Started(attempt=self.attempt, sandbox=self._sandbox(), runtime="docker"))
+            self._runtime.post(self._started())
             with suppress(OSError):  # the engine is gone, or the connection; what became of the container is asked next
                 for chunks in output:
                     for file, data in zip(logs, chunks, strict=True):
@@ -132,6 +133,11 @@ class _Container:
         ended = self._await_end(self._id)
         cpu_s, memory = self.usage or (None, None)
         return Exited(attempt=self.attempt, exit_code=ended.exit_code, oom=ended.oom, cpu_s=cpu_s, max_mem=memory)
+
+    def _started(self) -> Started:
+        useless = self._assignment.order.spec.ports and not is_published(self._assignment)
+        warnings = (_NO_NETWORK,) if useless else ()
+        return Started(attempt=self.attempt, sandbox=self._sandbox(), runtime="docker", warnings=warnings)
 
     def _await_end(self, container: str) -> Ended:
         """How it ended; raises EngineError for an engine that stays away, and for what an engine's restart has killed."""
@@ -251,6 +257,7 @@ class DockerRuntime:
                 user=None if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}",
                 pids_limit=self._settings.pids_limit,
                 cpus=self.engine.cpus(),
+                ports_address=self._settings.ports_address,
             )
         return self._site
 

@@ -186,6 +186,7 @@ class ProcessRuntime:
             settings=order.spec.settings,
             resources=Resources.from_document(order.spec.resources),
             output_dir=str(places.output_dir),
+            ports=order.spec.ports,
         )
         arguments = command(order.manifest, variables)
         if not arguments:

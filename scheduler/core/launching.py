@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
 
-from scheduler.core import cooling, demands, jobs, offers, why
+from scheduler.core import cooling, demands, jobs, offers, ports, why
 from scheduler.core.effects import Accept, Decline, Launch
 from scheduler.core.state import Agent, Job
 from scheduler.core.timers import Kind
@@ -159,6 +159,7 @@ def _launch(turn: Turn, agent: Agent, job: Job, index: int, resources: Resources
         agent_id=agent.info.agent_id,
         hostname=agent.info.hostname,
         resources=resources,
+        ports=ports.choose(agent, resources.ports),
         executor_id=state.settings.executor_id,
         launched_at=now,
     )

@@ -39,6 +39,7 @@ def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_ro
         parameters=binding.parameters,
         settings=job.spec.settings,
         resources=attempt.resources.to_document(),
+        ports=list(attempt.ports),
         timeout_s=timeout_s(job),
         kill_grace_s=KILL_GRACE_S,
         outputs_root=outputs_root,

@@ -170,6 +170,8 @@ class Use:
 
     resources: Resources = field(default_factory=Resources)  # executors aside
     attempts: int = 0
+    ports: set[int] = field(default_factory=set)  # that they have
+    last_port: int = 0  # that was given out
     starting: int = 0  # attempts among them that have not come to run: their images and inputs are on the way
 
 
@@ -201,7 +203,15 @@ class Agent:
         total = Resources()
         for offer in self.offers.values():
             total += offer.resources
+        if total.ports and (self.use.ports or len(self.offers) > 1):
+            return replace(total, ports=self.free_ports.count)
         return total
+
+    @property
+    def free_ports(self) -> Ranges:
+        """Those that it offers and no live attempt of ours has: an offer may come before the update that tells why."""
+        offered = Ranges.over(span for offer in self.offers.values() for span in offer.ports.spans)
+        return offered.remove(self.use.ports) if self.use.ports else offered
 
 
 @dataclass(slots=True)
@@ -336,6 +346,9 @@ class State:
         use = self.uses.setdefault(attempt.agent_id, Use())
         use.resources += attempt.resources
         use.attempts += 1
+        if attempt.ports:
+            use.ports.update(attempt.ports)
+            use.last_port = attempt.ports[-1]
         self.tally.take(live.owner, attempt.resources)
         use.starting += attempt.state in STARTING
         return live
@@ -352,6 +365,7 @@ class State:
         use = self.uses[attempt.agent_id]
         use.resources -= attempt.resources
         use.attempts -= 1
+        use.ports.difference_update(attempt.ports)
         self.tally.give_back(live.owner, attempt.resources)
         use.starting -= live.state in STARTING
         self._tidy(attempt.agent_id)

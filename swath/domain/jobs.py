@@ -52,7 +52,7 @@ class JobSpec:
     )  # file input -> {"href": ...}, {"hrefs": [...]} or {"item": true}
     parameters: Mapping[str, Any] = field(default_factory=dict)  # JSON input -> value
     settings: Mapping[str, str] = field(default_factory=dict)
-    resources: Mapping[str, float] = field(default_factory=dict)  # what the job asks for beyond the manifest
+    resources: Mapping[str, Any] = field(default_factory=dict)  # what the job asks for beyond the manifest
     constraints: tuple[Constraint, ...] = ()
     prefer: tuple[Preference, ...] = ()  # where a task would rather run, such as beside its data
     job_class: str = BATCH  # or INTERACTIVE: somebody waits for it
@@ -190,6 +190,8 @@ def _to_policy(document: Mapping[str, Any]) -> RetryPolicy:
     return RetryPolicy(**plain, on=MappingProxyType(on))
 
 
-def total_request(manifest_resources: Resources, asked: Mapping[str, float]) -> Resources:
+def total_request(manifest_resources: Resources, asked: Mapping[str, Any]) -> Resources:
     """What a task asks for: the job's own figure where it gives one, the manifest's elsewhere."""
-    return Resources.from_document({**manifest_resources.to_document(), **asked})
+    declared = manifest_resources.to_document()
+    custom = {**declared.get("custom", {}), **(asked.get("custom") or {})}
+    return Resources.from_document({**declared, **asked, "custom": custom})

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from swath.domain.errors import InvalidInputError, Problem
-from swath.domain.resources import Resources
+from swath.domain.resources import Resources, is_custom_name
 from swath.domain.strict_json import read_strictly
 
 LABEL = "com.ngageoint.seed.manifest"
@@ -222,14 +222,17 @@ class Manifest(_Closed):
     def resources(self, input_mib: float = 0.0) -> Resources:
         """What a run needs whose inputs are `input_mib` MiB in all: total input x multiplier + value.
 
-        Raises InvalidInputError for a resource that Swath does not know: "the job is not run".
+        A name that is none of the usual ones is a custom scalar: where no agent has it, "the job is not run". Raises
+        InvalidInputError for an amount that cannot be.
         """
         amounts = {
             scalar.name: scalar.value + (scalar.inputMultiplier or 0.0) * input_mib
             for scalar in self.job.resources.scalar
             if scalar.name != "sharedMem"
         }
-        return Resources.from_document(amounts, "/job/resources/scalar")
+        custom = {name: value for name, value in amounts.items() if is_custom_name(name)}
+        plain = {name: value for name, value in amounts.items() if name not in custom}
+        return Resources.from_document({**plain, "custom": custom}, "/job/resources/scalar")
 
     def error_for(self, exit_code: int) -> SeedError | None:
         """What the manifest says of an exit code."""
@@ -283,7 +286,7 @@ class SwathManifest(_Closed):
 
 def to_variable(name: str) -> str:
     """The environment variable of a name: "upper-cased, dashes to underscores"."""
-    return name.upper().replace("-", "_")
+    return name.upper().replace("-", "_").replace(".", "_")
 
 
 def to_text(value: Any) -> str:

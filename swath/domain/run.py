@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -30,22 +30,33 @@ def environment(
     settings: Mapping[str, str],
     resources: Resources,
     output_dir: str,
+    ports: Sequence[int] = (),
 ) -> dict[str, str]:
     """The variables that Seed promises to a run.
 
     `files` maps an input's name to its path as the command sees it (with `multiple` a directory). An absent optional input
-    leaves its variable unset.
+    leaves its variable unset. `ports` are in PORT0, PORT1 ... and PORTS, unless the image calls something else so.
     """
-    given = {to_variable(name): path for name, path in files.items()}
+    given = _of_ports(ports)
+    given |= {to_variable(name): path for name, path in files.items()}
     given |= {to_variable(name): to_text(value) for name, value in parameters.items() if value is not None}
     given |= {to_variable(name): value for name, value in settings.items()}
     given |= {f"ALLOCATED_{to_variable(name)}": f"{value:g}" for name, value in _allocated(manifest, resources).items()}
-    return given | {OUTPUT_DIR: output_dir}
+    own = {"SWATH_PORTS": ",".join(map(str, ports))} if ports else {}
+    return given | own | {OUTPUT_DIR: output_dir}
+
+
+def _of_ports(ports: Sequence[int]) -> dict[str, str]:
+    """As Marathon and others call them, so that programs need not know of Swath."""
+    if not ports:
+        return {}
+    return {f"PORT{number}": str(port) for number, port in enumerate(ports)} | {"PORTS": ",".join(map(str, ports))}
 
 
 def _allocated(manifest: Manifest, resources: Resources) -> dict[str, float]:
     """ "ALLOCATED_<RESOURCE> for each scalar": those that the manifest names, and what every run has."""
-    amounts: dict[str, float] = {"cpus": resources.cpus, "mem": resources.mem, "disk": resources.disk}
+    amounts: dict[str, float] = {name: value / 1000 for name, value in resources.custom}
+    amounts |= {"cpus": resources.cpus, "mem": resources.mem, "disk": resources.disk}
     if resources.gpus:
         amounts["gpus"] = resources.gpus
     if manifest.shared_mem:

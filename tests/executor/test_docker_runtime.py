@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import socket
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -123,6 +124,21 @@ def test_a_container_has_no_network(agent: Agent, image: ImageSource) -> None:
     assert agent.log(update) == "lo\n"
     update = agent.run(a_run(agent, image, "ls /sys/class/net", swath_manifest={"network": "bridge"}))
     assert "eth0" in agent.log(update).split()
+
+
+def test_a_containers_ports_are_published(agent: Agent, image: ImageSource) -> None:
+    """On the machine's loopback, under their own numbers; one without a network is told that nobody can reach it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spec = a_run(agent, image, "echo $PORT0 $SWATH_PORTS; sleep 60", ports=[port], swath_manifest={"network": "bridge"})
+    agent.wait(agent.launch(spec), "TASK_RUNNING")
+    published = inspect(spec.attempt)["NetworkSettings"]["Ports"]
+    assert published == {f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
+    agent.kill(spec.attempt)
+    assert agent.log(agent.wait(spec.attempt)) == f"{port} {port}\n"
+    update = agent.run(a_run(agent, image, "true", ports=[port]))
+    assert "network is off" in update.report.warnings[0]
 
 
 def test_inputs_are_read_only(agent: Agent, image: ImageSource) -> None:

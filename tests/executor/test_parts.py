@@ -281,6 +281,7 @@ SITE = Site(
     user="1000:1000",
     pids_limit=9,
     cpus=2,
+    ports_address="127.0.0.1",
 )
 
 
@@ -294,6 +295,25 @@ def test_engine_paths_are_the_machines(tmp_path: Path) -> None:
     assert sources["/swath/output"] == str(assignment.places.output_dir)
     assert (config["HostConfig"]["NanoCpus"], config["HostConfig"]["Memory"]) == (2 * 10**9, 6 * 2**20)
     assert config["User"] == "1000:1000"
+
+
+def test_ports_are_published_where_the_image_has_a_network() -> None:
+    """The same number inside and outside, on one address of the machine; without a network there is nothing to publish."""
+    for network, published in (("bridge", True), ("none", False)):
+        order = an_order("/outputs", ports=[31007, 31002], swath_manifest={"network": network})
+        assignment = Assignment(order=order, places=Places.of(order, Path("/mnt/mesos/sandbox")), inputs={})
+        config = make_config(assignment, "sha256:0", SITE)
+        bindings = {f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}] for port in (31007, 31002)}
+        assert config["HostConfig"].get("PortBindings") == (bindings if published else None)
+        assert ("ExposedPorts" in config) is published
+        assert "PORT0=31007" in config["Env"]
+
+
+@pytest.mark.parametrize("ports", ["31000", [0], [65536], [31000, 31000], [True], [31000.0], {"a": 1}])
+def test_what_is_no_list_of_ports_is_refused(ports: object) -> None:
+    """The executor would publish it."""
+    with pytest.raises(InvalidInputError, match="/ports: is no list of different ports"):
+        an_order("/outputs", ports=ports)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,8 @@ def a_launch(**job: object) -> fx.Launch:
         slot_id="A1",
         agent_id="a1",
         hostname="node1",
-        resources=Resources(cpus_m=20, mem=8),
+        resources=Resources(cpus_m=20, mem=8, ports=3, custom=(("tape", 500),)),
+        ports=(31001, 31000, 31007),
         executor_id="swath-abc",
         launched_at=NOON,
     )
@@ -160,6 +161,9 @@ def test_m37_an_accept_carries_the_attempt_spec_and_its_time_out():
     spec = AttemptSpec.from_json(b64decode(task["data"]))
     assert (spec.attempt, spec.image.context, spec.timeout_s) == ("A1", "builtin:true", 60)
     assert spec.outputs_root == "/out"
+    assert (spec.ports, spec.resources["custom"]) == ([31001, 31000, 31007], {"tape": 0.5})
+    ports = next(entry for entry in task["resources"] if entry["name"] == "ports")
+    assert ports["ranges"]["range"] == [{"begin": 31000, "end": 31001}, {"begin": 31007, "end": 31007}]
     assert task["max_completion_time"] == {"nanoseconds": 60_000_000_000}
     assert task["kill_policy"]["grace_period"]["nanoseconds"] > 0
     assert {entry["allocation_info"]["role"] for entry in task["resources"]} == {"eo"}

@@ -17,7 +17,7 @@ from swath.domain.ids import make_ulid
 from swath.domain.images import HeldImage, ImagesReport
 from swath.domain.jobs import JobSpec
 from swath.domain.ranges import Ranges
-from swath.domain.resources import Resources
+from swath.domain.resources import Custom, Resources
 from swath.domain.states import Desired, JobCounts, JobState, Observation, TaskState
 from swath.store.rows import ImageRow, JobRecord
 from tests.scheduler.memory_store import MemoryStore
@@ -38,6 +38,7 @@ MANIFEST = {
         "interface": {"command": "true"},
     },
 }
+NO_PORTS = Ranges()
 IMAGE = ImageRow(
     id=1,
     name="true",
@@ -54,7 +55,16 @@ IMAGE = ImageRow(
 )
 
 
-def a_job(name: str = "j1", size: int = 1, *, cpus: float = 1, mem: int = 100, **spec: Any) -> JobRecord:
+def a_job(
+    name: str = "j1",
+    size: int = 1,
+    *,
+    cpus: float = 1,
+    mem: int = 100,
+    ports: int = 0,
+    custom: Custom = (),
+    **spec: Any,
+) -> JobRecord:
     """A job's row as the api has just inserted it."""
     array = {} if size == 1 else {"array": {"over": "INDEX", "range": [0, size]}}
     document = {"image": "true", "name": name, **array, **spec}
@@ -65,7 +75,7 @@ def a_job(name: str = "j1", size: int = 1, *, cpus: float = 1, mem: int = 100, *
         user="me",
         spec=JobSpec.from_document(document),
         size=size,
-        resources=Resources(cpus_m=int(cpus * 1000), mem=mem),
+        resources=Resources(cpus_m=int(cpus * 1000), mem=mem, ports=ports, custom=custom),
         priority=spec.get("priority", 50),
         image=IMAGE,
         desired=Desired.RUN,
@@ -131,9 +141,19 @@ class World:
                 need = sum((launch.attempt.resources for launch in call.launches), Resources() if there else EXECUTOR)
                 assert need.fits_in(sum((offer.resources for offer in offers), Resources()))
                 assert all(launch.attempt.id in self.store.attempts for launch in call.launches)
+                self._check_ports(call, offers)
             elif isinstance(call, fx.Decline):
                 for offer_id in call.offer_ids:
                     del self._open[offer_id]
+
+    def _check_ports(self, call: fx.Accept, offers: list[ev.Offer]) -> None:
+        """As many as were asked for, of those that were offered, and of no two live attempts the same."""
+        attempts = [launch.attempt for launch in call.launches]
+        assert all(len(attempt.ports) == attempt.resources.ports for attempt in attempts)
+        assert all(any(port in offer.ports for offer in offers) for attempt in attempts for port in attempt.ports)
+        live = [row for row in self.store.load().attempts if row.agent_id == call.agent_id]
+        taken = [port for attempt in live for port in attempt.ports]
+        assert len(taken) == len(set(taken)), f"a port is given out twice: {taken}"
 
     def restart(self, **more: Any) -> World:
         """Kill the scheduler, and start it again on what it had committed."""
@@ -187,7 +207,15 @@ class World:
         """The master lists one agent, with something else about it."""
         return self.happen(ev.AgentsListed(agents=(replace(info, **more),)))
 
-    def an_offer(self, agent: str = "a1", cpus: float = 4, mem: int = 8192, **more: Any) -> ev.Offer:
+    def an_offer(
+        self,
+        agent: str = "a1",
+        cpus: float = 4,
+        mem: int = 8192,
+        custom: Custom = (),
+        ports: Ranges = NO_PORTS,
+        **more: Any,
+    ) -> ev.Offer:
         """An offer with an id of its own."""
         self._offers += 1
         return ev.Offer(
@@ -195,7 +223,8 @@ class World:
             agent_id=agent,
             hostname=agent,
             url=f"http://{agent}:5051",
-            resources=Resources(cpus_m=int(cpus * 1000), mem=mem, disk=10_000),
+            resources=Resources(cpus_m=int(cpus * 1000), mem=mem, disk=10_000, ports=ports.count, custom=custom),
+            ports=ports,
             **more,
         )
 

@@ -71,6 +71,9 @@ def test_the_jobs_figures_go_before_the_manifests():
     """What the job asks for replaces what the image suggests, resource by resource."""
     asked = total_request(Resources(cpus_m=1000, mem=100), {"mem": 200})
     assert asked == Resources(cpus_m=1000, mem=200)
+    declared = Resources(ports=1, custom=(("licences", 1000), ("tape", 1000)))
+    asked = total_request(declared, {"ports": 2, "custom": {"tape": 0, "fpgas": 0.5}})
+    assert asked == Resources(ports=2, custom=(("fpgas", 500), ("licences", 1000)))
 
 
 def test_a_policy_reads_reactions():

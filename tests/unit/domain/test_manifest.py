@@ -73,10 +73,18 @@ def test_names_that_become_one_variable_are_refused():
         a_manifest(inputs=inputs)
 
 
-def test_an_unknown_resource_stops_the_job():
-    """ "A resource that the system does not know: the job is not run"."""
-    manifest = Manifest.from_json(a_document(resources={"scalar": [{"name": "fpgas", "value": 1.0}]}))
-    with pytest.raises(InvalidInputError, match="fpgas"):
+def test_a_resource_of_another_name_is_a_custom_scalar():
+    """Which some agent has to have: "a resource that the system does not know: the job is not run"."""
+    scalar = [{"name": "fpgas", "value": 1.5, "inputMultiplier": 2.0}, {"name": "ports", "value": 2.0}]
+    manifest = Manifest.from_json(a_document(resources={"scalar": scalar}))
+    assert manifest.resources(10) == Resources(ports=2, custom=(("fpgas", 21_500),))
+
+
+@pytest.mark.parametrize(("name", "value"), [("fpgas", -1.0), ("9lives", 1.0), ("gpus", 0.5), ("ports", 1.5)])
+def test_an_amount_that_cannot_be_stops_the_job(name, value):
+    """With the manifest's own path."""
+    manifest = Manifest.from_json(a_document(resources={"scalar": [{"name": name, "value": value}]}))
+    with pytest.raises(InvalidInputError, match=f"/job/resources/scalar.*{name}"):
         manifest.resources()
 
 

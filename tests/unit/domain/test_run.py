@@ -3,7 +3,8 @@
 import pytest
 
 from swath.domain.manifest import Manifest
-from swath.domain.run import read_json_outputs
+from swath.domain.resources import Resources
+from swath.domain.run import environment, read_json_outputs
 
 MANIFEST = Manifest.from_json(
     {
@@ -43,3 +44,31 @@ def test_absurd_nesting_is_a_problem_of_the_run():
 
     assert values == {}
     assert "levels" in problems[0]
+
+
+def variables(ports=(), custom=(), parameters=None):
+    given = {"files": {}, "settings": {}, "output_dir": "/out", "parameters": parameters or {}}
+    return environment(MANIFEST, **given, resources=Resources(custom=custom), ports=ports)
+
+
+def test_a_run_sees_its_ports():
+    """One by one, as other systems call them, and all together; without any there is no such variable."""
+    seen = variables(ports=(31007, 31002))
+    assert (seen["PORT0"], seen["PORT1"], seen["PORTS"], seen["SWATH_PORTS"]) == (
+        "31007",
+        "31002",
+        *["31007,31002"] * 2,
+    )
+    assert not [name for name in variables() if "PORT" in name]
+
+
+def test_what_the_image_calls_by_the_name_of_a_port_stays_what_it_is():
+    """An input PORTS is the image's own; SWATH_PORTS tells the ports all the same."""
+    seen = variables(ports=(31007,), parameters={"ports": "left"})
+    assert (seen["PORTS"], seen["SWATH_PORTS"]) == ("left", "31007")
+
+
+def test_a_run_sees_what_it_was_given_of_custom_scalars():
+    """ "ALLOCATED_<RESOURCE> for each scalar"."""
+    seen = variables(custom=(("tape-drives", 1500), ("x.y", 1000)))
+    assert (seen["ALLOCATED_TAPE_DRIVES"], seen["ALLOCATED_X_Y"]) == ("1.5", "1")
