@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 
-from scheduler.core import maintenance
-from scheduler.core.state import Agent, Job, Size, State
+from scheduler.core import cooling, images_held, maintenance, usage
+from scheduler.core.state import Agent, Job, LiveAttempt, Size, State
+from swath.domain.constraints import SPREADING
 from swath.domain.resources import Resources
-from swath.matching.model import AgentView, Demand
+from swath.domain.states import AttemptState
+from swath.matching.model import AgentView, Demand, Running, Tenants, Work
 from swath.matching.reasons import Shut
 
 
-def make_demands(state: State) -> list[Demand]:
+def make_demands(state: State, now: datetime) -> list[Demand]:
     """What could start now: a demand for each job and size of task."""
     if state.is_leaving or state.gone:
         return []
-    return [demand for job_id in state.waiting for demand in demands_of(state.jobs[job_id])]
+    return [demand for job_id in state.waiting for demand in demands_of(state, state.jobs[job_id], now)]
+
+
+def make_tenants(state: State, now: datetime) -> Tenants:
+    """Who holds what, and held what of late."""
+    return Tenants(projects=state.projects, held=state.held, past=usage.past_shares(state, now))
+
+
+def make_work(state: State, now: datetime) -> Work:
+    """What runs on agents, as far as somebody asks."""
+
+    def find(agents: Collection[str]) -> Mapping[str, list[Running]]:
+        return {agent_id: _running_on(state, agent_id, now) for agent_id in agents if agent_id in state.uses}
+
+    return find
+
+
+def _running_on(state: State, agent_id: str, now: datetime) -> list[Running]:
+    return [_to_running(state, state.attempts[attempt_id], now) for attempt_id in state.uses[agent_id].attempts]
+
+
+def _to_running(state: State, live: LiveAttempt, now: datetime) -> Running:
+    """The attempt as others see it. Whose job nobody knows is being killed already."""
+    job = state.jobs.get(live.attempt.job_id)
+    age_s = (now - (live.started_at or live.attempt.launched_at)).total_seconds()
+    ending = bool(live.kills) or live.kill_cause is not None or live.state is AttemptState.KILLING
+    return Running(
+        attempt=live.attempt.id,
+        project=live.owner.project,
+        resources=live.attempt.resources,
+        priority=0 if job is None else job.record.priority,
+        age_s=age_s,
+        ends_in_s=0.0 if job is None or ending else max(0.0, maintenance.expected_s(job) - age_s),
+        preemptible=job is not None and job.record.spec.preemptible and live.state is not AttemptState.UNREACHABLE,
+        ending=ending,
+    )
 
 
 def make_views(state: State, now: datetime) -> list[AgentView]:
@@ -36,7 +75,8 @@ def _view(state: State, agent: Agent, now: datetime) -> AgentView:
         total=agent.info.total,
         overhead=executor if offered and not there else Resources(),
         reserved=executor,
-        attributes=agent.info.attributes,
+        attributes=agent.attributes,
+        starting=agent.use.starting,
         offered=offered,
         shut=shut,
         closes_in_s=maintenance.closes_in_s(agent.info, now),
@@ -50,27 +90,47 @@ def _find_shut(state: State, agent: Agent) -> Shut | None:
     return None if agent.rests_until is None else Shut.RESTING
 
 
-def demands_of(job: Job) -> list[Demand]:
+def demands_of(state: State, job: Job, now: datetime) -> list[Demand]:
     """Tasks to be tried again may have grown; those that have not go together with the ones that never ran."""
     if not job.waiting or job.room == 0:
         return []
-    sizes: dict[Size, int] = {}
+    due: dict[Size, list[int]] = {job.fresh_size: []} if job.fresh else {}
     for index in job.due:
-        size = job.size_of(index)
-        sizes[size] = sizes.get(size, 0) + 1
-    expected_s = maintenance.expected_s(job)
-    if job.fresh:
-        sizes[job.fresh_size] = sizes.get(job.fresh_size, 0) + job.fresh
-    return [
-        Demand(
-            job=job.id,
-            resources=job.request_of(size),
-            count=count,
-            limit=job.room,
-            priority=job.record.priority,
-            since=job.record.submitted_at,
-            constraints=job.record.spec.constraints,
-            expected_s=expected_s,
-        )
-        for size, count in sizes.items()
-    ]
+        due.setdefault(job.size_of(index), []).append(index)
+    record, spec = job.record, job.record.spec
+    like = Demand(
+        job=job.id,
+        resources=record.resources,
+        count=0,
+        limit=job.room,
+        project=record.project,
+        user=record.user,
+        priority=record.priority,
+        since=record.submitted_at,
+        waited_s=(now - max(record.submitted_at, job.served_at or record.submitted_at)).total_seconds(),
+        interactive=job.is_interactive,
+        constraints=spec.constraints,
+        prefer=spec.prefer,
+        expected_s=maintenance.expected_s(job),
+        avoid=cooling.avoided(state, job),
+        image=images_held.key_of(record.image),
+        image_at=images_held.shares_of(state, record.image),
+        running_on=_count_running(state, job) if any(rule.operator in SPREADING for rule in spec.constraints) else {},
+    )
+    return [_resized(state, job, like, size, indices) for size, indices in due.items()]
+
+
+def _resized(state: State, job: Job, like: Demand, size: Size, due: list[int]) -> Demand:
+    """The demand of the tasks that ask for `size`: those that are due again, and the fresh ones where it is theirs."""
+    fresh = job.fresh if size == job.fresh_size else 0
+    shun = cooling.shunned(state, job, due, fresh)
+    return replace(like, resources=job.request_of(size), count=len(due) + fresh, shun=shun)
+
+
+def _count_running(state: State, job: Job) -> dict[str, int]:
+    """How many of the job's tasks are on each agent."""
+    count: dict[str, int] = {}
+    for attempt_id in job.running.values():
+        agent_id = state.attempts[attempt_id].attempt.agent_id
+        count[agent_id] = count.get(agent_id, 0) + 1
+    return count

@@ -8,7 +8,6 @@ from dataclasses import replace
 from scheduler.core import demands
 from scheduler.core.effects import UpdateFramework
 from scheduler.core.events import FiltersRefused
-from scheduler.core.state import State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.resources import Resources
@@ -22,7 +21,7 @@ def settle(turn: Turn) -> None:
     state = turn.state
     if not state.connected or state.filters_refused:
         return
-    if state.minimums and any(_is_missed(state, job_id) for job_id in turn.touched):
+    if state.minimums and any(_is_missed(turn, job_id) for job_id in turn.touched):
         refresh(turn)
     elif state.waiting and state.timers.find(Kind.FILTERS) is None:
         turn.set_timer(Kind.FILTERS, GROW_S)
@@ -34,7 +33,7 @@ def refresh(turn: Turn) -> None:
     state.timers.clear(Kind.FILTERS)
     if not state.connected or not state.waiting or state.filters_refused:
         return
-    needs = {demand.resources for demand in demands.make_demands(state)}
+    needs = {demand.resources for demand in demands.make_demands(state, turn.now)}
     minimums = find_minimums(needs)
     if needs and minimums != state.minimums:
         state.minimums = minimums
@@ -67,13 +66,14 @@ def _order(need: Resources) -> tuple[object, ...]:
     return (*need.as_tuple(), len(need.custom), need.custom)
 
 
-def _is_missed(state: State, job_id: str) -> bool:
+def _is_missed(turn: Turn, job_id: str) -> bool:
     """True when the master would not offer what some task of the job could use."""
+    state = turn.state
     job = state.jobs.get(job_id)
     # Tasks grow and never shrink: where the job's own figure is covered, all of its tasks are.
     if job is None or _covers(state.minimums, job.record.resources):
         return False
-    return not all(_covers(state.minimums, demand.resources) for demand in demands.demands_of(job))
+    return not all(_covers(state.minimums, demand.resources) for demand in demands.demands_of(state, job, turn.now))
 
 
 def _covers(minimums: Iterable[Resources], need: Resources) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 
-from scheduler.core import cooling, demands, jobs, offers, ports, why
+from scheduler.core import cooling, demands, jobs, kills, offers, ports, why
 from scheduler.core.effects import Accept, Decline, Launch
 from scheduler.core.state import Agent, Job
 from scheduler.core.timers import Kind
@@ -15,62 +15,122 @@ from swath.domain.attempts import Attempt
 from swath.domain.changes import AddAttempt, PutTask
 from swath.domain.resources import Resources
 from swath.domain.states import TaskState
-from swath.matching.model import Placement
+from swath.matching.model import Placement, Policy, Preemption
 from swath.matching.plan import plan
 
 LAUNCHES = (
     1000  # in one turn, or a few more: a bound on the size of its transaction, and on how long the lease has to wait
 )
+LOOK_S = 1.0  # between two plans while somebody waits at a screen, whether anything is offered or not
+SHARES_S = 10.0  # between two in which resources are taken back for projects below their fair share
+KEPT_REFUSE_S = 1.0  # what is left of an agent that is kept for somebody: more of it may be free soon
 HOLD_S = 5.0  # offers that are left for the next turn are never held for longer (M29)
 
 
 def place(turn: Turn) -> None:
     """Use every offer at hand: launch on it or decline it, now, or where there is too much to launch in the next turns."""
-    offering = turn.state.agents_with_offers()
+    state = turn.state
+    offering = state.agents_with_offers()
     if not offering:
-        turn.state.held_since = None
+        state.held_since = None
+    if not offering and not state.look:
         return
-    result = plan(demands.make_views(turn.state, turn.now), demands.make_demands(turn.state))
-    first, later = _divide(result.placements)
-    wanted = {placement.agent for placement in later}
-    launch_plan(turn, first, wanted)
-    held = wanted if _may_hold(turn, wanted) else set()
-    _decline(turn, [agent for agent in offering if agent.info.agent_id not in held], wanted)
+    state.look = False
+    result = plan(
+        demands.make_views(state, turn.now),
+        demands.make_demands(state, turn.now),
+        tenants=demands.make_tenants(state, turn.now),
+        work=demands.make_work(state, turn.now),
+        policy=_choose_policy(turn),
+        claims=state.claims,
+        most=LAUNCHES,
+    )
+    state.claims = result.claims
+    refusals = _Refusals(kept=frozenset(claim.agent for claim in result.claims), cut=result.cut)
+    launch_plan(turn, result.placements, refusals)
+    if not _may_hold(turn, wanted=result.cut):
+        _decline(turn, offering, refusals)
+    _preempt(turn, result.preemptions)
     why.note_leftovers(turn, result.leftovers)
 
 
-def _divide(placements: tuple[Placement, ...]) -> tuple[list[Placement], list[Placement]]:
-    """What to launch now, the first demands first, and what in another turn."""
-    first: list[Placement] = []
-    later: list[Placement] = []
-    room = LAUNCHES
-    for placement in placements:
-        now = min(room, placement.count)
-        room -= now
-        if now:
-            first.append(replace(placement, count=now))
-        if now < placement.count:
-            later.append(placement)
-    return first, later
+def look(turn: Turn) -> None:
+    """Plan in this turn even if nothing is offered: on a full cluster nothing ever is."""
+    turn.state.look = True
 
 
-def _may_hold(turn: Turn, wanted: set[str]) -> bool:
+def look_again(turn: Turn) -> None:
+    """Have it looked at again while somebody waits who may take resources back."""
+    state = turn.state
+    waiting = [state.jobs[job_id] for job_id in state.waiting]
+    if any(job.is_interactive for job in waiting):
+        pause_s = LOOK_S
+    elif len({job.record.project for job in waiting} | {project for project, _ in state.held}) > 1:
+        pause_s = SHARES_S
+    else:
+        state.timers.clear(Kind.LOOK)
+        return
+    at, known = turn.after(pause_s), state.timers.find(Kind.LOOK)
+    if known is None or known > at:
+        state.timers.set(Kind.LOOK, at)
+
+
+def _choose_policy(turn: Turn) -> Policy:
+    """As it is set; resources are taken back for fair shares only once in a while, for every time costs work done."""
+    state = turn.state
+    due = state.shares_at is None or (turn.now - state.shares_at).total_seconds() >= SHARES_S
+    policy = state.settings.policy
+    return policy if due or not policy.preempt_for_share else replace(policy, preempt_for_share=False)
+
+
+def _preempt(turn: Turn, preemptions: Iterable[Preemption]) -> None:
+    """Ask for the end of those that have to go."""
+    for preemption in preemptions:
+        live = turn.state.attempts.get(preemption.attempt)
+        if live is None:
+            continue
+        if preemption.for_share:
+            turn.state.shares_at = turn.now
+        kills.preempt(turn, preemption.attempt)
+        told = {"task": live.attempt.task_index, "attempt": live.attempt.id, "for": preemption.demand.job}
+        turn.tell(live.attempt.job_id, "attempt.preempted", **told)
+        turn.note_of(live.attempt, "info", "attempt_preempted", for_job=preemption.demand.job)
+
+
+def _may_hold(turn: Turn, *, wanted: bool) -> bool:
     """Have the next turn begin at once where offers are `wanted` for it; False when turns have left some for too long."""
     state = turn.state
     since = state.held_since or turn.now
-    allowed = bool(wanted) and (turn.now - since).total_seconds() <= HOLD_S
+    allowed = wanted and (turn.now - since).total_seconds() <= HOLD_S
     state.held_since = since if allowed else None
     if allowed:
         turn.set_timer(Kind.PLACE, 0)
     return allowed
 
 
-def _decline(turn: Turn, agents: list[Agent], wanted: set[str]) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Refusals:
+    """For how long what is left of an agent's offers is refused."""
+
+    kept: frozenset[str] = frozenset()  # agents that are kept for somebody
+    cut: bool = False  # the next turn has more to place: nothing is refused that it could use
+
+    def choose_s(self, turn: Turn, agent: Agent) -> float:
+        """Seconds; 0 until the master's next tick."""
+        if self.cut:
+            return 0.0
+        if agent.info.agent_id in self.kept:
+            return KEPT_REFUSE_S
+        rests = agent.rests_until
+        return turn.state.settings.refuse_s if rests is None else (rests - turn.now).total_seconds()
+
+
+def _decline(turn: Turn, agents: Iterable[Agent], refusals: _Refusals) -> None:
     """Give back what is left of their offers; one DECLINE for all that are refused for as long."""
     unused: dict[float, list[str]] = {}
     for agent in agents:
         if agent.offers:
-            refuse_s = _choose_refuse_s(turn, agent, wanted)
+            refuse_s = refusals.choose_s(turn, agent)
             unused.setdefault(refuse_s, []).extend(agent.offers)
             offers.note_filter(turn, agent.info.agent_id, refuse_s)
             agent.offers.clear()
@@ -78,25 +138,14 @@ def _decline(turn: Turn, agents: list[Agent], wanted: set[str]) -> None:
         turn.call(Decline(offer_ids=tuple(offer_ids), refuse_s=refuse_s))
 
 
-def _choose_refuse_s(turn: Turn, agent: Agent, wanted: set[str]) -> float:
-    """As long as the agent rests; not at all (until the next tick) where something only waits for its turn."""
-    if agent.info.agent_id in wanted:
-        return 0.0
-    rests = agent.rests_until
-    return turn.state.settings.refuse_s if rests is None else (rests - turn.now).total_seconds()
-
-
-def launch_plan(turn: Turn, placements: Iterable[Placement], wanted: set[str]) -> None:
-    """Launch the placements, agent by agent, as far as the offers at hand really cover them.
-
-    What is left of agents that are `wanted` for more is not refused.
-    """
+def launch_plan(turn: Turn, placements: Iterable[Placement], refusals: _Refusals | None = None) -> None:
+    """Launch the placements, agent by agent, as far as the offers at hand really cover them."""
+    refusals = refusals or _Refusals()
     by_agent = sorted(placements, key=lambda placement: placement.agent)
     for agent_id, group in groupby(by_agent, key=lambda placement: placement.agent):
         agent = turn.state.agents.get(agent_id)
         if agent is not None and agent.offers:
-            refuse_s = 0.0 if agent_id in wanted else turn.state.settings.refuse_s
-            _launch_on(turn, agent, list(group), refuse_s)
+            _launch_on(turn, agent, list(group), refusals.choose_s(turn, agent))
 
 
 def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: float) -> None:
@@ -166,6 +215,7 @@ def _launch(turn: Turn, agent: Agent, job: Job, index: int, resources: Resources
     state.add_attempt(attempt)
     job.running[index] = attempt_id
     job.started_at = job.started_at or now
+    job.served_at = now
     task = PutTask(
         job_id=job.id,
         index=index,

@@ -96,6 +96,7 @@ class Core:
         _index_waiting(turn)
         launching.place(turn)
         _index_waiting(turn)
+        launching.look_again(turn)
         for job in list(turn.touched.values()):
             jobs.settle(turn, job)
         usage.settle(turn)
@@ -166,7 +167,9 @@ def _index_waiting(turn: Turn) -> None:
         waiting = job.waiting
         if waiting:
             state.waiting[job.id] = None
-            state.wants_offers = state.wants_offers or waiting > job.seen_waiting
+            more = waiting > job.seen_waiting
+            state.wants_offers = state.wants_offers or more
+            state.look = state.look or (more and job.is_interactive)
         else:
             state.waiting.pop(job.id, None)
         job.seen_waiting = waiting
@@ -208,6 +211,7 @@ _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
     Kind.EXPLICIT: lambda turn, key: reconciliation.step(turn),
     Kind.PERIODIC: lambda turn, key: reconciliation.on_period(turn),
     Kind.PLACE: lambda turn, key: None,  # every turn places
+    Kind.LOOK: lambda turn, key: launching.look(turn),
     Kind.REVIVE: lambda turn, key: None,  # the settlement at the end of the turn asks
     Kind.WHY: lambda turn, key: why.refresh(turn),
     Kind.AGENTS: lambda turn, key: agents.list_now(turn),

@@ -4,7 +4,7 @@ done lately, can be read again from the database."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -16,7 +16,9 @@ from scheduler.core.images_held import Holdings
 from scheduler.core.timers import Timers
 from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
+from swath.domain.constraints import with_own
 from swath.domain.dependencies import Upstream
+from swath.domain.jobs import INTERACTIVE
 from swath.domain.projects import Project
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
@@ -24,6 +26,7 @@ from swath.domain.retries import Cause
 from swath.domain.shares import HALF_LIFE_S, Past
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState
 from swath.domain.wishes import AgentWish, FrameworkDesire, FrameworkWish
+from swath.matching.model import Claim, Policy
 from swath.store.rows import JobRecord, Owner
 
 _OFFERS_HEARD = 20_000  # ids that a repeated OFFERS event could name
@@ -48,6 +51,7 @@ class CoreSettings:
     agents_draining_s: float = 1.0  # between them while an agent drains: somebody may wait for its end
     half_life_s: float = HALF_LIFE_S  # after which what a project has held counts half
     why_s: float = 2.0  # between two looks at why jobs wait, at least
+    policy: Policy = field(default_factory=Policy)  # of the matcher
     agents_seen_s: float = 300.0  # an unchanged agent's last_seen is written so often
     register_anew: bool = False  # after the master has removed the framework (M5)
 
@@ -82,11 +86,17 @@ class Job:
     longest_run_s: float | None = None  # of its attempts that succeeded since this core began
     reason_kind: str = ""  # of the reason that was written last
     reason_at: datetime | None = None  # when it was written
+    served_at: datetime | None = None  # when one of its tasks was launched last, since this core began
 
     @property
     def id(self) -> str:
         """The job's id."""
         return self.record.id
+
+    @property
+    def is_interactive(self) -> bool:
+        """True for a job that somebody waits for at a screen."""
+        return self.record.spec.job_class == INTERACTIVE
 
     @property
     def waiting(self) -> int:
@@ -169,7 +179,7 @@ class Use:
     """What our live attempts take of an agent, whether it is known or not."""
 
     resources: Resources = field(default_factory=Resources)  # executors aside
-    attempts: int = 0
+    attempts: dict[str, None] = field(default_factory=dict)  # their ids
     ports: set[int] = field(default_factory=set)  # that they have
     last_port: int = 0  # that was given out
     starting: int = 0  # attempts among them that have not come to run: their images and inputs are on the way
@@ -196,6 +206,16 @@ class Agent:
     has_engine: bool = False  # images can be pulled there
     told_by: str | None = None  # the executor that has said so
     told_at: datetime | None = None  # when it said so last
+    _attributes: tuple[PutAgent, Mapping[str, str]] | None = None  # as constraints see them, of the `info` beside
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """What constraints look at; made once for every `info`, for it is asked for in every turn."""
+        if self._attributes is None or self._attributes[0] is not self.info:
+            info = self.info
+            own = with_own(info.attributes, hostname=info.hostname, region=info.region, zone=info.zone)
+            self._attributes = (info, own)
+        return self._attributes[1]
 
     @property
     def offered(self) -> Resources:
@@ -291,6 +311,9 @@ class State:
     image_ends: dict[int, Ends] = field(default_factory=dict)  # by image, on whatever agent
     cooling: dict[int, frozenset[str]] = field(default_factory=dict)  # image -> agents that it must not use for now
     succeeded_at: datetime | None = None  # when an attempt of anything did last
+    claims: tuple[Claim, ...] = ()  # what the last plan kept free for whom
+    look: bool = False  # plan in this turn, with or without offers: somebody may take resources back
+    shares_at: datetime | None = None  # when projects below their fair share were last helped up
     held_since: datetime | None = None  # when offers began to be left for the turns after
     filtered: dict[str, datetime] = field(default_factory=dict)  # agents of which we refused something, and until when
     timers: Timers = field(default_factory=Timers)
@@ -345,7 +368,7 @@ class State:
         self.slots[attempt.slot_id] = attempt.id
         use = self.uses.setdefault(attempt.agent_id, Use())
         use.resources += attempt.resources
-        use.attempts += 1
+        use.attempts[attempt.id] = None
         if attempt.ports:
             use.ports.update(attempt.ports)
             use.last_port = attempt.ports[-1]
@@ -364,7 +387,7 @@ class State:
         self.slots.pop(attempt.slot_id, None)
         use = self.uses[attempt.agent_id]
         use.resources -= attempt.resources
-        use.attempts -= 1
+        use.attempts.pop(attempt.id, None)
         use.ports.difference_update(attempt.ports)
         self.tally.give_back(live.owner, attempt.resources)
         use.starting -= live.state in STARTING

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     EXPLICIT = "explicit"  # the next batch of the explicit reconciliation
     PERIODIC = "periodic"  # the implicit reconciliation
     PLACE = "place"  # offers were left for this turn
+    LOOK = "look"  # somebody waits who may take resources back
     REVIVE = "revive"  # the next REVIVE is allowed
     WHY = "why"  # the reasons of waiting jobs
     AGENTS = "agents"  # list the agents

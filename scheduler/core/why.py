@@ -9,7 +9,9 @@ from scheduler.core.state import Job, State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.states import TaskState
-from swath.matching.explain import Cluster
+from swath.matching.cluster import Cluster, Columns
+from swath.matching.explain import explain
+from swath.matching.limits import Limits
 from swath.matching.model import Leftover
 from swath.matching.plan import keep_for_gpus
 from swath.matching.reasons import Reason
@@ -41,12 +43,14 @@ def refresh(turn: Turn) -> None:
     _refresh_blocked(turn)
     if not state.waiting:
         return
-    views = keep_for_gpus(demands.make_views(state, turn.now), demands.make_demands(state))
-    cluster = Cluster([(view, None) for view in views])
+    waiting = demands.make_demands(state, turn.now)
+    views = keep_for_gpus(demands.make_views(state, turn.now), waiting)
+    cluster = Cluster(views, Columns(demand.resources for demand in waiting))
+    limits = Limits(demands.make_tenants(state, turn.now))
     for job_id in state.waiting:
         job = state.jobs[job_id]
         if job.waiting:  # it may have been cancelled, or started, in this very turn
-            kind, sentence = _find_reason(turn, job, cluster)
+            kind, sentence = _find_reason(turn, job, cluster, limits)
             _put(turn, job, kind, sentence)
     turn.set_timer(Kind.WHY, max(state.settings.why_s, len(state.waiting) / JOBS_PER_S))
 
@@ -82,7 +86,7 @@ def _held_reason(job: Job) -> str | None:
     return f"not to start before {job.held_until.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
 
 
-def _find_reason(turn: Turn, job: Job, cluster: Cluster) -> tuple[str, str]:
+def _find_reason(turn: Turn, job: Job, cluster: Cluster, limits: Limits) -> tuple[str, str]:
     """The kind of the reason, and its sentence."""
     if turn.state.outside is not None:
         return "Outside", turn.state.outside
@@ -91,7 +95,8 @@ def _find_reason(turn: Turn, job: Job, cluster: Cluster) -> tuple[str, str]:
     if job.room == 0:
         running = job.counts.active
         return "LimitReached", f"{running} task{' runs' if running == 1 else 's run'}, as many as max_running allows"
-    reasons = [cluster.explain(demand) for demand in demands.demands_of(job)]
+    wanted = demands.demands_of(turn.state, job, turn.now)
+    reasons = [limits.reason(demand) or explain(cluster, demand) for demand in wanted]
     job.hopeless = all(reason.hopeless for reason in reasons)
     reason: Reason = max(reasons, key=lambda reason: reason.hopeless)
     return type(reason).__name__, str(reason)

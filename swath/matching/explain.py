@@ -5,89 +5,137 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from swath.matching.cluster import Bools, Cluster, Columns, Floats, Ints, Need
 from swath.matching.model import AgentView, Demand
 from swath.matching.reasons import (
     AgentsShut,
+    Blocker,
     NoAgents,
     NoSuchAgent,
     Reason,
-    Shut,
     TooLarge,
     WaitingForOffers,
     WaitingForResources,
     WindowNear,
+    to_amount,
+    to_span,
 )
 
-Ints = npt.NDArray[np.int64]
 
-
-class Cluster:
-    """The agents as arrays, made once for many questions."""
-
-    def __init__(self, agents: Sequence[tuple[AgentView, Ints | None]]) -> None:
-        """`agents` come with what is free on them, or None for the view's own figure."""
-        self._agents = [agent for agent, _ in agents]
-        usable = [(agent.total - agent.reserved).as_tuple() for agent in self._agents]
-        free = [
-            np.array((agent.free - agent.overhead).as_tuple(), dtype=np.int64) if left is None else left
-            for agent, left in agents
-        ]
-        self._total = np.array(usable, dtype=np.int64).reshape(len(agents), 4)
-        self._free = np.maximum(np.array(free, dtype=np.int64).reshape(len(agents), 4), 0)
-
-    def explain(self, demand: Demand) -> Reason:
-        """The reason why (some of) the demand's tasks wait; max_running is the caller's to tell."""
-        if not self._agents:
-            return NoAgents()
-        rows = np.ones(len(self._agents), dtype=bool)
-        for rule in demand.constraints:
-            rows &= np.array([rule.admits(agent.attributes) for agent in self._agents], dtype=bool)
-            if not rows.any():
-                return NoSuchAgent(constraint=rule, agents=len(self._agents))
-        agents = [agent for agent, meets in zip(self._agents, rows, strict=True) if meets]
-        return _compare(demand, agents, self._total[rows], self._free[rows])
-
-
-def admits(shut: Shut | None, demand: Demand) -> bool:
-    """True when an agent that is `shut` takes the demand's tasks all the same."""
-    return shut is None or (shut is Shut.KEPT_FOR_GPUS and demand.resources.gpus > 0)
-
-
-def explain(agents: Sequence[AgentView], demand: Demand) -> Reason:
+def explain_one(agents: Sequence[AgentView], demand: Demand) -> Reason:
     """Why `demand` waits on `agents`; for one question. Many are asked of one `Cluster`."""
-    return Cluster([(agent, None) for agent in agents]).explain(demand)
+    return explain(Cluster(agents, Columns([demand.resources])), demand)
 
 
-def _compare(demand: Demand, agents: Sequence[AgentView], total: Ints, free: Ints) -> Reason:
-    """The reason among agents that meet the constraints (at least one row)."""
-    need = demand.resources.as_tuple()
-    count = len(total)
-    if not (total >= need).all(axis=1).any():
-        largest = total.max(axis=0)
-        lacking = [column for column in range(4) if need[column] > largest[column]]
-        column = lacking[0] if lacking else None
-        return TooLarge(column=column, need=need, largest=0 if column is None else int(largest[column]), agents=count)
-    fitting = [agents[int(row)] for row in np.flatnonzero((free >= need).all(axis=1))]
-    if fitting:
-        return _explain_idle(demand, fitting)
-    best = free.max(axis=0)
-    short = tuple((column, int(best[column])) for column in range(4) if need[column] > best[column])
-    return WaitingForResources(agents=count, short=short)
+def explain(cluster: Cluster, demand: Demand) -> Reason:
+    """The reason why (some of) the demand's tasks wait, in one sentence; limits and quotas are the caller's to tell."""
+    if not cluster.agents:
+        return NoAgents()
+    rows = np.ones(len(cluster.agents), dtype=np.bool_)
+    for rule in demand.constraints:
+        if rule.hard:
+            rows &= cluster.attributes.meets(rule)
+        if not rows.any():
+            return NoSuchAgent(constraint=rule, agents=len(cluster.agents))
+    return _compare(cluster, demand, rows)
 
 
-def _explain_idle(demand: Demand, fitting: Sequence[AgentView]) -> Reason:
+def _compare(cluster: Cluster, demand: Demand, rows: Bools) -> Reason:
+    """The reason among agents that meet the constraints (at least one)."""
+    need = cluster.columns.to_need(demand.resources)
+    if not (rows & _holds(cluster.usable, need)).any():
+        return _explain_size(cluster, need, rows)
+    fitting = rows & _holds(cluster.available, need)
+    if fitting.any():
+        return _explain_idle(cluster, demand, np.flatnonzero(fitting))
+    most = [_largest(cluster.available[column], rows) for column, _ in need]
+    names = cluster.columns.names
+    short = tuple((names[column], free) for (column, amount), free in zip(need, most, strict=True) if amount > free)
+    return WaitingForResources(agents=int(rows.sum()), short=short)
+
+
+def _explain_size(cluster: Cluster, need: Need, rows: Bools) -> TooLarge:
+    """What no agent is large enough for."""
+    names = cluster.columns.names
+    wanted = tuple((names[column], amount) for column, amount in need)
+    for column, amount in need:
+        largest = _largest(cluster.usable[column], rows)
+        if amount > largest:
+            return TooLarge(resource=names[column], need=wanted, largest=largest, agents=int(rows.sum()))
+    return TooLarge(resource=None, need=wanted, largest=0, agents=int(rows.sum()))
+
+
+def _largest(amounts: Floats, rows: Bools) -> int:
+    return int(amounts.max(where=rows, initial=0.0))
+
+
+def _explain_idle(cluster: Cluster, demand: Demand, fitting: Ints) -> Reason:
     """Why nothing starts on agents that have room (at least one)."""
-    shut = [agent.shut for agent in fitting if agent.shut is not None and not admits(agent.shut, demand)]
-    closing = [
-        agent.closes_in_s
-        for agent in fitting
-        if admits(agent.shut, demand) and agent.closes_in_s is not None and agent.closes_in_s <= demand.expected_s
-    ]
-    usable = len(fitting) - len(shut) - len(closing)
-    if usable:
+    is_open = cluster.open_to(demand)[fitting]
+    closes_in_s = cluster.closes_in_s[fitting]
+    in_time = closes_in_s > demand.expected_s
+    if (usable := int((is_open & in_time).sum())) > 0:
         return WaitingForOffers(agents=usable)
-    if closing:
-        return WindowNear(agents=len(closing), expected_s=demand.expected_s, closes_in_s=max(closing))
-    return AgentsShut(agents=len(shut), why=max(sorted(set(shut)), key=shut.count))
+    if (closing := int((is_open & ~in_time).sum())) > 0:
+        latest = float(closes_in_s[is_open & ~in_time].max())
+        return WindowNear(agents=closing, expected_s=demand.expected_s, closes_in_s=latest)
+    shut = [agent.shut for row in fitting.tolist() if (agent := cluster.agents[row]).shut is not None]
+    return AgentsShut(agents=len(fitting), why=max(sorted(set(shut)), key=shut.count))
+
+
+def break_down(cluster: Cluster, demand: Demand) -> list[Blocker]:
+    """Why each agent does not take a task of the demand, agents with the same reason counted together, most first."""
+    need = cluster.columns.to_need(demand.resources)
+    left = np.ones(len(cluster.agents), dtype=np.bool_)
+    found: list[Blocker] = []
+
+    def note(blocked: Bools, words: str) -> None:
+        count = int((left & blocked).sum())
+        if count:
+            found.append(Blocker(agents=count, words=words))
+        left[blocked] = False
+
+    for rule in demand.constraints:
+        if rule.hard:
+            note(~cluster.attributes.meets(rule), f"do not meet {rule}")
+    for column, amount in need:
+        name = cluster.columns.names[column]
+        short = cluster.usable[column] < amount
+        most = int(cluster.usable[column][left & short].max(initial=0))
+        note(short, f"too small (largest has {to_amount(name, most)}, needs {to_amount(name, amount)})")
+    for why in sorted({agent.shut for agent in cluster.agents if agent.shut is not None}):
+        shut = np.array([agent.shut is why for agent in cluster.agents], dtype=np.bool_)
+        note(shut & ~cluster.open_to(demand), f"not used for now because {why}")
+    avoided = np.zeros(len(cluster.agents), dtype=np.bool_)
+    avoided[cluster.rows_of(demand.avoid)] = True
+    note(avoided, "cooling down: this image keeps failing there")
+    note(cluster.closes_in_s <= demand.expected_s, f"in maintenance before a task ends ({to_span(demand.expected_s)})")
+    _note_shortages(cluster, need, left, note)
+    note(cluster.starts <= 0, "busy starting as many tasks as may start at once")
+    note(~cluster.offered, "have room, and are about to be offered")
+    note(left.copy(), "have room")
+    return sorted(found, key=lambda blocker: -blocker.agents)
+
+
+def _note_shortages(cluster: Cluster, need: Need, left: Bools, note: object) -> None:
+    """Agents that are busy, by what they lack most."""
+    if not need:
+        return
+    lack = np.array([(amount - np.maximum(cluster.available[column], 0)) / amount for column, amount in need])
+    worst = lack.argmax(axis=0)
+    short = lack.max(axis=0) > 0
+    for place, (column, amount) in enumerate(need):
+        rows = short & (worst == place)
+        name = cluster.columns.names[column]
+        most = int(np.maximum(cluster.available[column], 0)[left & rows].max(initial=0))
+        assert callable(note)  # noqa: S101 (for the type checker)
+        note(rows, f"not enough {name} (largest free {to_amount(name, most)}, needs {to_amount(name, amount)})")
+
+
+def _holds(amounts: Floats, need: Need) -> Bools:
+    """Which agents' amounts hold one task."""
+    rows = np.ones(amounts.shape[1], dtype=np.bool_)
+    for column, amount in need:
+        rows &= amounts[column] >= amount
+    return rows

@@ -1,4 +1,4 @@
-"""The matcher: demands in order of priority and age, agents as rows of an array.
+"""The matcher: one cycle from offers and demands to a plan (docs/scheduling.md).
 
 The cost grows with (demands) x (agents), not with tasks (DESIGN.md 4.6).
 """
@@ -6,45 +6,60 @@ The cost grows with (demands) x (agents), not with tasks (DESIGN.md 4.6).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from swath.domain.resources import Resources
-from swath.matching.explain import Cluster, admits
-from swath.matching.model import AgentView, Demand, Leftover, Placement, Plan
-from swath.matching.reasons import LimitReached, Shut
+from swath.domain.constraints import SPREADING
+from swath.matching.choosing import Chooser
+from swath.matching.cluster import Cluster, Columns, Floats, Need, count_fitting
+from swath.matching.explain import explain
+from swath.matching.fairness import Tree
+from swath.matching.keeping import Keeper
+from swath.matching.limits import Limits
+from swath.matching.model import (
+    AgentView,
+    Assignment,
+    Claim,
+    Demand,
+    Leftover,
+    Plan,
+    Policy,
+    Tenants,
+    Work,
+    nothing_runs,
+)
+from swath.matching.preemption import Preemptor
+from swath.matching.reasons import LimitReached, QuotaReached, Shut
+from swath.matching.room import Room
 
-Ints = npt.NDArray[np.int64]
+_STEP = 0.7  # of its part of what fits somebody gets in one turn: the next turns go to whoever is behind by then
+_GRAIN = 0.004  # of its part of the cluster, at least: what shares may differ by in the end, and no more turns than that needs
+_OFFER_S = 3.0  # what is free and not offered yet is, by then
 
 
-def plan(agents: Sequence[AgentView], demands: Sequence[Demand]) -> Plan:
-    """Place as many tasks as fit on the offered agents, and say of everything else why it waits.
+def plan(
+    agents: Sequence[AgentView],
+    demands: Sequence[Demand],
+    *,
+    tenants: Tenants | None = None,
+    work: Work = nothing_runs,
+    policy: Policy | None = None,
+    claims: Iterable[Claim] = (),
+    most: int | None = None,
+) -> Plan:
+    """Place what fits on the offered agents, say whose attempts have to go, and of everything else why it waits.
 
-    Never places more on an agent than its `free` holds, the executor's share included. A demand that does not fit does not
-    hold back those behind it.
+    Never places more on an agent than its `free` holds, the executor's share included, nor against a hard constraint, a
+    quota or a limit. A demand that does not fit does not hold back those behind it. `claims` are the last plan's; with
+    `most` the cycle ends after so many tasks, and the plan says that it was cut.
     """
-    agents = keep_for_gpus(agents, demands)
-    offered = [agent for agent in agents if agent.offered]
-    room = _Room(offered)
-    running: dict[str, int] = {}  # job -> tasks placed here
-    placements: list[Placement] = []
-    waiting: list[tuple[Demand, int, bool]] = []
-    for demand in sorted(demands, key=_order):
-        allowed = _allowed(demand, running.get(demand.job, 0))
-        taken = room.take(demand, allowed)
-        running[demand.job] = running.get(demand.job, 0) + int(taken.sum())
-        placements += [
-            Placement(demand=demand, agent=offered[row].id, count=int(taken[row])) for row in np.flatnonzero(taken)
-        ]
-        if (left := demand.count - int(taken.sum())) > 0:
-            waiting.append((demand, left, left == demand.count - allowed))
-    return Plan(
-        placements=tuple(placements),
-        leftovers=_explained(Cluster(room.after(agents)), waiting) if waiting else (),
-    )
+    cycle = _Cycle(agents, demands, tenants or Tenants(), work, policy or Policy(), tuple(claims), most)
+    cycle.serve([demand for demand in demands if demand.interactive])
+    cycle.serve([demand for demand in demands if not demand.interactive])
+    cycle.take_back_shares()
+    return cycle.make_plan()
 
 
 def keep_for_gpus(agents: Sequence[AgentView], demands: Sequence[Demand]) -> Sequence[AgentView]:
@@ -56,91 +71,161 @@ def keep_for_gpus(agents: Sequence[AgentView], demands: Sequence[Demand]) -> Seq
     ]
 
 
-def _order(demand: Demand) -> tuple[int, float, str, int]:
-    return (-demand.priority, demand.since.timestamp(), demand.job, -demand.resources.mem)
+class _Cycle:
+    """One cycle under way."""
 
+    def __init__(
+        self,
+        agents: Sequence[AgentView],
+        demands: Sequence[Demand],
+        tenants: Tenants,
+        work: Work,
+        policy: Policy,
+        claims: tuple[Claim, ...],
+        most: int | None,
+    ) -> None:
+        columns = Columns(demand.resources for demand in demands)
+        self._cluster = Cluster(
+            sorted(keep_for_gpus(agents, demands), key=lambda agent: agent.id), columns, policy.most_starting
+        )
+        self._room = Room(self._cluster)
+        total = self._cluster.total.sum(axis=1).tolist()
+        self._tree = Tree(tenants, total, policy)
+        for (project, _), held in tenants.held.items():
+            self._tree.hold(project, columns.to_tuple(held.resources))
+        self._limits = Limits(tenants)
+        self._chooser = Chooser(self._room, policy, _sum(columns, demands, most))
+        self._keeper = Keeper(self._room, work, policy)
+        self._keeper.recall(claims, demands)
+        self._preemptor = Preemptor(self._room, self._tree, self._keeper, work, policy, claims)
+        self._policy = policy
+        self._left = {id(demand): demand.count for demand in demands}
+        self._most = most
+        self._assignments: list[Assignment] = []
+        self._blocked: list[tuple[Demand, LimitReached | QuotaReached | None]] = []
+        self._hopeless: dict[object, list[tuple[int, ...]]] = {}  # needs that found no room, by who may use what
+        self._cut = False
 
-def _allowed(demand: Demand, running: int) -> int:
-    """How many tasks of the demand may start, resources aside."""
-    return demand.count if demand.limit is None else max(0, min(demand.count, demand.limit - running))
+    def serve(self, demands: Sequence[Demand]) -> None:
+        """Give everybody their turns, until nobody waits any more who could be served."""
+        self._tree.enqueue(demands)
+        while (turn := self._tree.next_leaf()) is not None:
+            if self._most is not None and self._most <= 0:
+                self._cut = True
+                return
+            node, part = turn
+            if not self._serve(node.waiting[-1], part):
+                self._tree.drop(node)
 
+    def take_back_shares(self) -> None:
+        """Help those up who are below their fair share: with what those hold who are above theirs."""
+        for demand, limit in self._blocked:
+            if limit is None and not demand.interactive and not self._cut:
+                allowed = self._limits.allowed(demand, self._left[id(demand)])
+                self._take_back(demand, self._cluster.columns.to_need(demand.resources), allowed)
 
-def _explained(cluster: Cluster, waiting: list[tuple[Demand, int, bool]]) -> tuple[Leftover, ...]:
-    return tuple(
-        Leftover(demand=demand, count=left, reason=LimitReached() if limited else cluster.explain(demand))
-        for demand, left, limited in waiting
-    )
+    def make_plan(self) -> Plan:
+        """What has come of it."""
+        self._room.settle()
+        return Plan(
+            assignments=tuple(self._assignments),
+            leftovers=tuple(self._explain()),
+            preemptions=tuple(self._preemptor.chosen),
+            claims=tuple(self._keeper.claims),
+            cut=self._cut,
+        )
 
+    def _serve(self, demand: Demand, part: float) -> bool:
+        """Place some of the demand's tasks; False when it is done with, one way or the other."""
+        allowed = self._limits.allowed(demand, self._left[id(demand)])
+        if allowed <= 0:
+            self._blocked.append((demand, self._limits.reason(demand)))
+            return False
+        need = self._cluster.columns.to_need(demand.resources)
+        entitled = self._keeper.is_entitled(demand, need)
+        capacity = self._find_capacity(demand, need, entitled)
+        fitting = 0 if capacity is None else int(capacity.sum())
+        if capacity is None or not fitting:
+            self._block(demand, need, allowed, entitled=entitled)
+            return False
+        count = min(allowed, self._portion(demand, fitting, part))
+        self._place(demand, need, self._chooser.choose(demand, capacity, count), entitled=entitled)
+        return self._left[id(demand)] > 0
 
-class _Room:
-    """What is free on the offered agents while the plan grows."""
-
-    def __init__(self, agents: Sequence[AgentView]) -> None:
-        self._agents = agents
-        self._rows = {agent.id: row for row, agent in enumerate(agents)}
-        self._free = to_array([agent.free for agent in agents])
-        self._overhead = to_array([agent.overhead for agent in agents])
-        self._shut = [agent.shut for agent in agents]
-        self._closes_in_s = np.array([math.inf if a.closes_in_s is None else a.closes_in_s for a in agents])
-
-    def take(self, demand: Demand, allowed: int) -> Ints:
-        """Take room for at most `allowed` tasks; returns how many of them on each agent."""
-        capacity = self._capacity(demand)
-        taken = spread(capacity, allowed, np.asarray(self._overhead.any(axis=1), dtype=np.bool_))
-        if taken.any():
-            self._free -= np.outer(taken, np.array(demand.resources.as_tuple(), dtype=np.int64))
-            first = taken > 0
-            self._free[first] -= self._overhead[first]
-            self._overhead[first] = 0
-        return taken
-
-    def after(self, agents: Sequence[AgentView]) -> list[tuple[AgentView, Ints | None]]:
-        """All of `agents` with what is left free on those offered, the executor's share gone already."""
-        left = np.maximum(self._free - self._overhead, 0)
-        return [(agent, left[self._rows[agent.id]] if agent.offered else None) for agent in agents]
-
-    def _capacity(self, demand: Demand) -> Ints:
-        """How many of the demand's tasks each agent could take."""
-        need = np.array(demand.resources.as_tuple(), dtype=np.int64)
-        available = self._free - self._overhead
-        asked = need > 0
-        fits = available.min(axis=1, initial=0) >= 0
-        if asked.any():
-            count = (available[:, asked] // need[asked]).min(axis=1)
+    def _portion(self, demand: Demand, fitting: int, part: float) -> int:
+        """How much of what would fit is taken in one turn: shrinking steps lead everybody to equal shares in few turns."""
+        if part >= 1:
+            count = fitting
         else:
-            count = np.full(len(self._agents), demand.count, dtype=np.int64)
-        open_ = np.array([admits(shut, demand) for shut in self._shut], dtype=bool)
-        in_time = self._closes_in_s > demand.expected_s
-        count = np.where(fits & open_ & in_time, np.maximum(count, 0), 0)
-        if demand.constraints:
-            admitted = [all(rule.admits(agent.attributes) for rule in demand.constraints) for agent in self._agents]
-            count = np.where(np.array(admitted, dtype=bool), count, 0)
-        return count
+            one = self._tree.share_of(self._cluster.columns.to_tuple(demand.resources))
+            grain = int(_GRAIN * part / one) if one else fitting
+            count = min(fitting, max(math.ceil(fitting * part * _STEP), grain))
+        return count if self._most is None else min(count, math.ceil(self._most * part))
+
+    def _find_capacity(self, demand: Demand, need: Need, entitled: bool) -> Floats | None:
+        """How many tasks each agent could take; None where one that needs no more has found nothing already."""
+        counts = any(rule.operator in SPREADING for rule in demand.constraints)
+        key = self._room.key(demand, entitled=entitled)
+        amounts = self._cluster.columns.to_tuple(demand.resources)
+        known = self._hopeless.setdefault(key, [])
+        if any(all(map(_at_least, amounts, least)) for least in known):
+            return None
+        capacity = self._room.capacity(demand, need, entitled=entitled)
+        if counts:
+            return self._room.limited(demand, capacity)
+        if not capacity.any():
+            known.append(amounts)
+        return capacity
+
+    def _place(self, demand: Demand, need: Need, taken: Floats, *, entitled: bool) -> None:
+        places = np.flatnonzero(taken)
+        counts = taken[places].astype(np.int64)
+        count = int(counts.sum())
+        self._room.take(demand, need, taken, entitled=entitled)
+        self._limits.take(demand, count)
+        amounts = self._cluster.columns.to_tuple(demand.resources)
+        self._tree.hold(demand.project, [amount * count for amount in amounts])
+        self._left[id(demand)] -= count
+        self._most = None if self._most is None else self._most - count
+        rows = self._room.rows[places]
+        self._assignments.append(Assignment(demand=demand, views=self._cluster.agents, rows=rows, counts=counts))
+
+    def _block(self, demand: Demand, need: Need, allowed: int, *, entitled: bool) -> None:
+        """Nothing fits: whoever is entitled to it gets agents kept, or others ended."""
+        self._blocked.append((demand, None))
+        if demand.interactive:
+            self._take_back(demand, need, allowed)
+        if entitled and self._tree.is_due_more(demand.project):
+            self._keeper.claim(demand, need)
+
+    def _take_back(self, demand: Demand, need: Need, count: int) -> None:
+        left = self._policy.most_preemptions - len(self._preemptor.chosen)
+        if demand.waited_s < _OFFER_S:  # what nobody uses will be offered, and need not be taken from anybody
+            count -= int(self._count_idle(demand, need))
+        self._preemptor.take_back(demand, need, count, left)
+
+    def _count_idle(self, demand: Demand, need: Need) -> float:
+        cluster = self._cluster
+        rows = cluster.admitted(demand) & ~cluster.offered
+        return float(np.maximum(count_fitting(cluster.available[:, rows], need, demand.count), 0).sum())
+
+    def _explain(self) -> Iterable[Leftover]:
+        reasons = {id(demand): limit for demand, limit in self._blocked}
+        blocked = [demand for demand, _ in self._blocked if self._left[id(demand)] > 0]
+        for demand in blocked:
+            reason = reasons[id(demand)] or explain(self._cluster, demand)
+            yield Leftover(demand=demand, count=self._left[id(demand)], reason=reason)
 
 
-def to_array(amounts: Sequence[Resources]) -> Ints:
-    """One row an amount, one column a resource."""
-    return np.array([amount.as_tuple() for amount in amounts], dtype=np.int64).reshape(len(amounts), 4)
+def _at_least(amount: int, least: int) -> bool:
+    return amount >= least
 
 
-def spread(capacity: Ints, wanted: int, cold: npt.NDArray[np.bool_]) -> Ints:
-    """Divide `wanted` tasks evenly over agents with `capacity`; the odd ones go to warm agents with the most room.
-
-    `cold` marks the agents where an executor has to start first.
-    """
-    if wanted <= 0 or not capacity.any():
-        return np.zeros_like(capacity)
-    if int(capacity.sum()) <= wanted:
-        return capacity.copy()
-    low, high = 0, int(capacity.max())  # the largest level with sum(min(capacity, level)) <= wanted
-    while low < high:
-        level = (low + high + 1) // 2
-        if int(np.minimum(capacity, level).sum()) <= wanted:
-            low = level
-        else:
-            high = level - 1
-    taken = np.minimum(capacity, low)
-    order = np.lexsort((-capacity, cold))
-    spare = order[capacity[order] > low][: wanted - int(taken.sum())]
-    taken[spare] += 1
-    return taken
+def _sum(columns: Columns, demands: Sequence[Demand], most: int | None) -> list[float]:
+    """What is to be placed in this cycle, by column: of each demand as much as its limit lets start, in sum `most` tasks."""
+    if not demands:
+        return [0.0] * len(columns.names)
+    counts = [demand.count if demand.limit is None else min(demand.count, demand.limit) for demand in demands]
+    part = 1.0 if most is None else min(1.0, most / max(1, sum(counts)))
+    each = columns.to_rows([demand.resources for demand in demands])
+    return [part * float(amount) for amount in each @ np.array(counts, dtype=np.float64)]

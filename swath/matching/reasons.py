@@ -7,17 +7,24 @@ from enum import StrEnum
 
 from swath.domain.constraints import Constraint
 
-RESOURCE_NAMES = ("cpus", "memory", "disk", "gpus")  # the matcher's columns, in the order of Resources.as_tuple()
+_WORDS = {"mem": "memory"}  # how people call a resource, where that is another word
+_COUNTED = {"cpus": ("cpu", "cpus"), "gpus": ("gpu", "gpus"), "ports": ("port", "ports"), "tasks": ("task", "tasks")}
+_SIZES = ("mem", "disk")
 
 
-def to_amount(column: int, value: int) -> str:
-    """An amount as people read it: "0.5 cpus", "48 GiB memory", "200 MiB disk", "1 gpu"."""
-    if column == 0:
-        return f"{value / 1000:g} {'cpu' if value == 1000 else 'cpus'}"
-    if column == 3:
-        return f"{value} {'gpu' if value == 1 else 'gpus'}"
-    size = f"{round(value / 1024, 1):g} GiB" if value >= 1024 else f"{value} MiB"
-    return f"{size} {RESOURCE_NAMES[column]}"
+def to_words(resource: str) -> str:
+    """The resource as people call it."""
+    return _WORDS.get(resource, resource)
+
+
+def to_amount(resource: str, value: int) -> str:
+    """A fixed-point amount as people read it: "0.5 cpus", "48 GiB memory", "200 MiB disk", "1 gpu"."""
+    if resource in _SIZES:
+        size = f"{round(value / 1024, 1):g} GiB" if value >= 1024 else f"{value} MiB"
+        return f"{size} {to_words(resource)}"
+    number = value if resource in ("gpus", "ports", "tasks") else value / 1000
+    one, many = _COUNTED.get(resource, (resource, resource))
+    return f"{number:g} {one if number == 1 else many}"
 
 
 def to_agents(count: int) -> str:
@@ -73,20 +80,20 @@ def _to_wish(constraint: Constraint) -> str:
 class TooLarge:
     """One task is larger than every agent that it could run on."""
 
-    column: int | None  # the resource that no agent has enough of; None when none has enough of all at once
-    need: tuple[int, int, int, int]
+    resource: str | None  # that no agent has enough of; None when none has enough of all at once
+    need: tuple[tuple[str, int], ...]  # by resource
     largest: int  # of that resource, on one agent
     agents: int
 
     hopeless = True
 
     def __str__(self) -> str:
-        if self.column is None:
-            wanted = " and ".join(to_amount(column, need) for column, need in enumerate(self.need) if need)
+        if self.resource is None:
+            wanted = " and ".join(to_amount(name, amount) for name, amount in self.need)
             return f"needs {wanted} on one agent; none of {to_agents(self.agents)} has all of it"
-        need, largest = to_amount(self.column, self.need[self.column]), to_amount(self.column, self.largest)
+        need, largest = to_amount(self.resource, dict(self.need)[self.resource]), to_amount(self.resource, self.largest)
         # Both figures carry the resource's name; the second time it goes without saying, except for counts.
-        shown = largest.removesuffix(f" {RESOURCE_NAMES[self.column]}") if self.column in (1, 2) else largest
+        shown = largest.removesuffix(f" {to_words(self.resource)}") if self.resource in _SIZES else largest
         return f"needs {need}; largest agent has {shown}"
 
 
@@ -95,16 +102,14 @@ class WaitingForResources:
     """It would fit, were the agents not busy."""
 
     agents: int  # that it may run on
-    short: tuple[
-        tuple[int, int], ...
-    ]  # (column, largest free amount on one agent) of what is short; () when spread out
+    short: tuple[tuple[str, int], ...]  # (resource, largest free amount on one agent); () when it is free, spread out
 
     hopeless = False
 
     def __str__(self) -> str:
         if not self.short:
             return f"waiting for resources: {to_agents(self.agents)}, none has everything free at once"
-        free = ", ".join(to_amount(column, value) for column, value in self.short)
+        free = ", ".join(to_amount(name, value) for name, value in self.short)
         return f"waiting for resources: {to_agents(self.agents)}, largest free {free}"
 
 
@@ -169,6 +174,41 @@ class LimitReached:
         return "as many tasks run as max_running allows"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuotaReached:
+    """Its project, or the user within it, holds as much as it may."""
+
+    of: str  # "project forest", "user ana in project forest"
+    resource: str  # of which the quota is reached; "tasks" for the number of them
+    held: int
+    most: int
+
+    hopeless = False  # the project's own tasks make room by ending
+
+    def __str__(self) -> str:
+        part = f"at {100 * self.held / self.most:.0f} % of" if self.most else "not to exceed"
+        return f"{self.of} is {part} its quota of {to_amount(self.resource, self.most)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blocker:
+    """Agents that take no task of a job for the same reason."""
+
+    agents: int
+    words: str  # follows "12 agents: "
+
+    def __str__(self) -> str:
+        return f"{to_agents(self.agents)}: {self.words}"
+
+
 Reason = (
-    NoAgents | NoSuchAgent | TooLarge | WaitingForResources | WaitingForOffers | AgentsShut | WindowNear | LimitReached
+    NoAgents
+    | NoSuchAgent
+    | TooLarge
+    | WaitingForResources
+    | WaitingForOffers
+    | AgentsShut
+    | WindowNear
+    | LimitReached
+    | QuotaReached
 )

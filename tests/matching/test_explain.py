@@ -8,7 +8,7 @@ import pytest
 
 from swath.domain.constraints import Constraint
 from swath.domain.resources import Resources
-from swath.matching.explain import explain
+from swath.matching.explain import explain_one as explain
 from swath.matching.model import AgentView, Demand
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from swath.domain.constraints import Constraint
 from swath.domain.resources import Resources
-from swath.matching.model import AgentView, Demand, Plan
-from swath.matching.plan import plan, spread
+from swath.matching.choosing import spread
+from swath.matching.model import AgentView, Demand, Plan, Policy
+from swath.matching.plan import plan
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 EXECUTOR = Resources(cpus_m=100, mem=128)
@@ -88,13 +89,20 @@ def test_constraints_keep_tasks_off_other_agents():
 def test_an_agent_without_an_offer_gets_nothing():
     """Agents that are only known count for the reasons, not for placement."""
     result = plan([an_agent(offered=False)], [a_demand()])
-    assert result.placements == ()
+    assert result.placements == []
     assert str(result.leftovers[0].reason) == "waiting for an offer: 1 agent with room"
 
 
-def test_tasks_spread_evenly_over_agents():
+def test_tasks_spread_evenly_over_as_few_agents_as_hold_them():
+    """Of three agents of four cpus two are enough for six tasks; the third stays free for a large one."""
+    agents = [an_agent("a"), an_agent("b"), an_agent("c")]
+    assert placed(plan(agents, [a_demand(count=6)])) == {("j1", "a"): 3, ("j1", "b"): 3}
+
+
+def test_without_packing_tasks_spread_evenly_over_all_agents():
     """Six tasks on three agents are two each."""
-    assert set(placed(plan([an_agent("a"), an_agent("b"), an_agent("c")], [a_demand(count=6)])).values()) == {2}
+    agents = [an_agent("a"), an_agent("b"), an_agent("c")]
+    assert set(placed(plan(agents, [a_demand(count=6)], policy=Policy(packing=False))).values()) == {2}
 
 
 def test_a_single_task_prefers_an_agent_whose_executor_runs():
@@ -183,7 +191,7 @@ def test_no_waiting_task_would_still_fit(agents: list[AgentView], demands: list[
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(0, 200))
 def test_spreading_is_exact_and_within_capacity(capacity: list[int], wanted: int):
     """As many as asked for or as there is room, never more than an agent's own room."""
-    room = np.array(capacity, dtype=np.int64)
-    taken = spread(room, wanted, np.zeros(len(capacity), dtype=np.bool_))
+    room = np.array(capacity, dtype=np.float64)
+    taken = spread(room, wanted)
     assert int(taken.sum()) == min(wanted, sum(capacity))
     assert (taken <= room).all()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from swath.domain.resources import Resources
-from swath.matching.explain import explain
+from swath.matching.explain import explain_one as explain
 from swath.matching.model import AgentView, Demand
 from swath.matching.plan import keep_for_gpus, plan
 from swath.matching.reasons import AgentsShut, Shut, WaitingForOffers, WindowNear, to_span

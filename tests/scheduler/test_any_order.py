@@ -81,7 +81,11 @@ def _check_uses(world: World) -> None:
         here = [live for live in state.attempts.values() if live.attempt.agent_id == agent_id]
         starting = [live for live in here if live.state in (AttemptState.LAUNCHING, AttemptState.STAGING)]
         taken = sum((live.attempt.resources for live in here), Resources())
-        assert (use.resources, use.attempts, use.starting) == (taken, len(here), len(starting))
+        assert (use.resources, list(use.attempts), use.starting) == (
+            taken,
+            [live.attempt.id for live in here],
+            len(starting),
+        )
 
 
 def _act(world: World, action: tuple) -> None:

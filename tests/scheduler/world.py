@@ -19,12 +19,14 @@ from swath.domain.jobs import JobSpec
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Custom, Resources
 from swath.domain.states import Desired, JobCounts, JobState, Observation, TaskState
+from swath.matching.model import Policy
 from swath.store.rows import ImageRow, JobRecord
 from tests.scheduler.memory_store import MemoryStore
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 EXECUTOR = Resources(cpus_m=100, mem=128)
-SETTINGS = CoreSettings(executor_id="swath-abc", executor_resources=EXECUTOR)
+POLICY = Policy(most_starting=None)  # an agent of these tests may take thousands at once
+SETTINGS = CoreSettings(executor_id="swath-abc", executor_resources=EXECUTOR, policy=POLICY)
 MANIFEST = {
     "seedVersion": "1.0.0",
     "job": {

@@ -1,0 +1,119 @@
+"""Agents' attributes as arrays: a condition is judged once a value, and not once an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.domain.constraints import SPREADING, Constraint
+from swath.matching.model import AgentView, Demand
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One attribute of all agents."""
+
+    values: tuple[str | None, ...]  # that occur; None for agents without the attribute
+    codes: Codes  # of each agent: the index of its value
+
+    def judge(self, verdict: Callable[[str | None], float]) -> Floats:
+        """What `verdict` says of each agent's value."""
+        return np.array([verdict(value) for value in self.values], dtype=np.float64)[self.codes]
+
+
+class Attributes:
+    """The attributes of all agents, and where the tasks are of jobs whose constraints count them."""
+
+    def __init__(self, agents: Sequence[AgentView]) -> None:
+        self._agents = agents
+        self._columns: dict[str, Column] = {}
+        self._counts: dict[tuple[str, str], Floats] = {}  # (job, attribute) -> its tasks on agents of each value
+
+    def column(self, attribute: str) -> Column:
+        """One attribute."""
+        if attribute not in self._columns:
+            numbers: dict[str | None, int] = {}
+            codes = [numbers.setdefault(agent.attributes.get(attribute), len(numbers)) for agent in self._agents]
+            self._columns[attribute] = Column(tuple(numbers), np.array(codes, dtype=np.int64))
+        return self._columns[attribute]
+
+    def admitted(self, constraints: Sequence[Constraint]) -> Bools:
+        """The agents that meet every hard constraint, as far as that does not depend on the job's other tasks."""
+        rows = np.ones(len(self._agents), dtype=np.bool_)
+        for rule in constraints:
+            if rule.hard:
+                rows &= self.meets(rule)
+        return rows
+
+    def meets(self, rule: Constraint) -> Bools:
+        """The agents that meet the constraint."""
+        return self.column(rule.attribute).judge(lambda value: _admits(rule, value)) > 0
+
+    def limit(self, demand: Demand, capacity: Floats, rows: Codes) -> Floats:
+        """`capacity` of the agents in `rows`, cut down so that whatever is chosen of it keeps the constraints that count.
+
+        A soft one gives way where it would leave nothing.
+        """
+        for rule in demand.constraints:
+            if rule.operator in SPREADING:
+                column = self.column(rule.attribute)
+                codes = column.codes[rows]
+                quotas = _quotas(rule, column, codes, self._count(demand, rule.attribute), capacity)
+                cut = _clip(capacity, codes, quotas)
+                capacity = cut if rule.hard or cut.any() else capacity
+        return capacity
+
+    def note(self, demand: Demand, taken: Floats, rows: Codes) -> None:
+        """Tasks of the demand have found their places."""
+        for attribute in {rule.attribute for rule in demand.constraints if rule.operator in SPREADING}:
+            column = self.column(attribute)
+            self._count(demand, attribute)[:] += np.bincount(column.codes[rows], taken, len(column.values))
+
+    def _count(self, demand: Demand, attribute: str) -> Floats:
+        """How many of the job's tasks are on agents of each value."""
+        key = (demand.job, attribute)
+        if key not in self._counts:
+            column = self.column(attribute)
+            running = demand.running_on
+            count = np.array([running.get(agent.id, 0) for agent in self._agents] if running else (), dtype=np.float64)
+            codes = column.codes if running else column.codes[:0]
+            self._counts[key] = np.bincount(codes, count, len(column.values)).astype(np.float64)
+        return self._counts[key]
+
+
+def _admits(rule: Constraint, value: str | None) -> bool:
+    return rule.is_met({} if value is None else {rule.attribute: value})
+
+
+def _quotas(rule: Constraint, column: Column, codes: Codes, running: Floats, capacity: Floats) -> Floats:
+    """How many more tasks each value of the attribute may get."""
+    if rule.operator == "group_by":
+        return _even_quotas(column, running, np.bincount(codes, capacity, len(column.values)).astype(np.float64))
+    return np.maximum((rule.count or 0) - running, 0)
+
+
+def _even_quotas(column: Column, running: Floats, room: Floats) -> Floats:
+    """No value gets two tasks more than the one that has the fewest and can take no more."""
+    there = np.array([value is not None for value in column.values])
+    lowest = float((running + room)[there].min(initial=np.inf))
+    level = lowest + 1 if np.isfinite(lowest) else 0.0
+    return np.where(there, np.maximum(np.minimum(room, level - running), 0), 0)
+
+
+def _clip(capacity: Floats, codes: Codes, quotas: Floats) -> Floats:
+    """The capacities, cut so that those of one value add up to its quota at most; the roomiest agents come first."""
+    order = np.lexsort((-capacity, codes))
+    sums = np.cumsum(capacity[order])
+    first = np.searchsorted(codes[order], np.arange(len(quotas)))
+    before = np.concatenate(([0.0], sums))[first]  # what the values in front of each have in sum
+    left = quotas[codes[order]] - (sums - capacity[order] - before[codes[order]])
+    clipped = np.empty_like(capacity)
+    clipped[order] = np.clip(left, 0, capacity[order])
+    return clipped

@@ -1,0 +1,122 @@
+"""All agents as arrays, with one entry an agent.
+
+Amounts are whole numbers in float64, which is exact below 2**53: dividing them is several times faster than dividing
+integers, and the floor of a quotient of two such numbers is exact too.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.domain.resources import Resources
+from swath.matching.attributes import Attributes
+from swath.matching.model import AgentView, Demand
+from swath.matching.reasons import Shut
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+PLAIN = ("cpus", "mem", "disk", "gpus")  # the first columns, as in Resources.as_tuple
+
+_plain_tuple = operator.attrgetter("cpus_m", "mem", "disk", "gpus")  # as_tuple, several times as fast
+
+Need = Sequence[tuple[int, int]]  # (column, amount) of what one task asks for
+
+
+class Columns:
+    """Which resources count: the plain ones, and whatever else somebody asks for."""
+
+    def __init__(self, asked: Iterable[Resources]) -> None:
+        others = {name for amount in asked if amount.ports or amount.custom for name in amount.amounts()}
+        self._others = tuple(sorted(others - set(PLAIN)))
+        self.names = (*PLAIN, *self._others)
+
+    def to_rows(self, amounts: Sequence[Resources]) -> Floats:
+        """One row a resource, one column an amount."""
+        width, count = len(self.names), len(amounts)
+        if count and all(amount is amounts[0] for amount in amounts):  # what executors take is the same everywhere
+            return np.repeat(np.array(self.to_tuple(amounts[0]), dtype=np.float64)[:, None], count, axis=1)
+        flat = chain.from_iterable(map(self.to_tuple if self._others else _plain_tuple, amounts))
+        return np.ascontiguousarray(np.fromiter(flat, np.float64, count * width).reshape(count, width).T)
+
+    def to_tuple(self, amount: Resources) -> tuple[int, ...]:
+        """The amount's columns."""
+        if not self._others:
+            return amount.as_tuple()
+        known = amount.amounts()
+        return tuple(known.get(name, 0) for name in self.names)
+
+    def to_need(self, amount: Resources) -> list[tuple[int, int]]:
+        """(column, amount) of what is asked for."""
+        return [(column, value) for column, value in enumerate(self.to_tuple(amount)) if value > 0]
+
+
+class Cluster:
+    """The agents, made once for many questions."""
+
+    def __init__(self, agents: Sequence[AgentView], columns: Columns, most_starting: int | None = None) -> None:
+        self.agents = agents
+        self.columns = columns
+        self.attributes = Attributes(agents)
+        self.row_of = {agent.id: row for row, agent in enumerate(agents)}
+        overhead = columns.to_rows([agent.overhead for agent in agents])
+        self.available = columns.to_rows([agent.free for agent in agents]) - overhead
+        self.total = columns.to_rows([agent.total for agent in agents])
+        self.usable = self.total - columns.to_rows([agent.reserved for agent in agents])
+        self.cold = np.asarray(overhead.any(axis=0), dtype=np.bool_)
+        self.offered = np.array([agent.offered for agent in agents], dtype=np.bool_)
+        self.closes_in_s = _or_infinite([agent.closes_in_s for agent in agents])
+        self.starts = _or_infinite([None if most_starting is None else most_starting - a.starting for a in agents])
+        self._open = {
+            gpus: np.array([admits(agent.shut, gpus=gpus) for agent in agents], dtype=np.bool_)
+            for gpus in (False, True)
+        }
+        self._masks: dict[object, Bools] = {}
+
+    def admitted(self, demand: Demand) -> Bools:
+        """The agents that the demand may use, whatever is free on them."""
+        key = mask_key(demand)
+        known = self._masks.get(key)
+        if known is None:
+            known = self.open_to(demand) & self.attributes.admitted(demand.constraints)
+            known[self.rows_of(demand.avoid)] = False
+            self._masks[key] = known
+        return known
+
+    def open_to(self, demand: Demand) -> Bools:
+        """The agents that take tasks of this kind for now."""
+        return self._open[demand.resources.gpus > 0]
+
+    def rows_of(self, agents: Iterable[str]) -> list[int]:
+        """Where the agents stand; those that nobody knows are left out."""
+        return [self.row_of[agent_id] for agent_id in agents if agent_id in self.row_of]
+
+
+def mask_key(demand: Demand) -> tuple[object, ...]:
+    """Demands with the same key may use the same agents."""
+    return demand.constraints, demand.resources.gpus > 0, demand.avoid
+
+
+def admits(shut: Shut | None, *, gpus: bool) -> bool:
+    """True when an agent that is `shut` takes tasks all the same that want `gpus`, or none."""
+    return shut is None or (gpus and shut is Shut.KEPT_FOR_GPUS)
+
+
+def count_fitting(available: Floats, need: Need, most: int) -> Floats:
+    """How many tasks fit into each column of `available`; `most` of those that need nothing."""
+    if not need:
+        return np.full(available.shape[1], float(most))
+    fitting: Floats = reduce(np.minimum, (available[column] / amount for column, amount in need))
+    return np.floor(fitting)
+
+
+def _or_infinite(values: Sequence[float | None]) -> Floats:
+    return np.array([math.inf if value is None else value for value in values], dtype=np.float64)

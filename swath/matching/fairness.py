@@ -1,0 +1,152 @@
+"""Who is served next: hierarchical dominant-resource fairness over the projects, within a project priority and then age.
+
+A project's dominant share is the largest part that it and those below it hold of any resource of the cluster (Ghodsi et al.,
+"Dominant Resource Fairness", NSDI 2011). On every level of the tree the child goes first whose share, with a part of its
+recent past added and divided by its weight, is the smallest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from swath.domain.projects import find_project
+from swath.matching.model import Demand, Policy, Tenants
+
+ROOT = ""
+
+
+@dataclass(slots=True)
+class Node:
+    """A project of the tree, or the root."""
+
+    name: str
+    weight: float = 1.0
+    parent: Node | None = None
+    children: dict[str, Node] = field(default_factory=dict)  # those in which somebody waits
+    held: list[float] = field(default_factory=list)  # by column, with what is held below
+    past: float = 0.0
+    charge: float = 0.0  # the dominant share and its past, divided by the weight
+    waiting: list[Demand] = field(default_factory=list)  # of its own, the last one first to be served
+
+
+class Tree:
+    """The projects in which somebody waits or holds something."""
+
+    def __init__(self, tenants: Tenants, total: Sequence[float], policy: Policy) -> None:
+        self._total = total
+        self._policy = policy
+        self._projects = tenants.projects
+        self._parents = {project.parent for project in tenants.projects.values()}
+        self.root = Node(name=ROOT, held=[0.0] * len(total))
+        self.nodes = {ROOT: self.root}
+        for name, past in tenants.past.items():
+            for node in _way_up(self.leaf(name)):
+                node.past += past
+
+    def enqueue(self, demands: Iterable[Demand]) -> None:
+        """These wait to be served."""
+        queues: dict[str, list[Demand]] = {}
+        for demand in demands:
+            queues.setdefault(demand.project if self._policy.fair else ROOT, []).append(demand)
+        for name, queue in sorted(queues.items()):
+            node = self.leaf(name)
+            node.waiting = sorted(queue, key=_order, reverse=True)
+            self._activate(node)
+
+    def hold(self, project: str, amounts: Sequence[float]) -> None:
+        """The project holds so much more."""
+        for node in _way_up(self.leaf(project)):
+            node.held = [held + more for held, more in zip(node.held, amounts, strict=True)]
+            self._weigh(node)
+
+    def next_leaf(self) -> tuple[Node, float] | None:
+        """Whose turn it is, and its part of what there is: by weight among all who wait. None when nobody waits."""
+        node, part = self.root, 1.0
+        while not node.waiting:
+            if not node.children:
+                return None
+            rivals = node.children.values()
+            node = min(rivals, key=_charge)
+            part *= node.weight / sum(rival.weight for rival in rivals)
+        return node, part
+
+    def drop(self, node: Node) -> None:
+        """The first of the node's demands cannot be served any further."""
+        node.waiting.pop()
+        while not node.waiting and not node.children and node.parent is not None:
+            node.parent.children.pop(node.name, None)
+            node = node.parent
+
+    def share(self, node: Node) -> float:
+        """The node's dominant share, 0 to 1."""
+        return self.share_of(node.held)
+
+    def share_of(self, amounts: Sequence[float]) -> float:
+        """The largest part that the amounts are of any resource of the cluster."""
+        return max((held / all_ for held, all_ in zip(amounts, self._total, strict=True) if all_ > 0), default=0.0)
+
+    def is_due_more(self, project: str) -> bool:
+        """True for a project that holds no more than its fair share."""
+        node = self.leaf(project)
+        return self.share(node) <= self.fair_shares().get(node.name, 1.0)
+
+    def fair_shares(self) -> dict[str, float]:
+        """What part of the cluster each project is due, by weight among those that hold something or wait for it."""
+        due = {ROOT: 1.0}
+        children: dict[str, list[Node]] = {}
+        for node in self.nodes.values():
+            if node.parent is not None and (any(node.held) or node.waiting or node.children):
+                children.setdefault(node.parent.name, []).append(node)
+        level = [ROOT]
+        while level:
+            rivals = [(due[name], children.get(name, [])) for name in level]
+            level = []
+            for part, nodes in rivals:
+                weights = sum(node.weight for node in nodes)
+                due |= {node.name: part * node.weight / weights for node in nodes}
+                level += [node.name for node in nodes]
+        return due
+
+    def leaf(self, name: str) -> Node:
+        """Where the project's own tasks stand: of a project with others below it a child of its own, with weight 1."""
+        node = self._find(name)
+        if name not in self._parents:
+            return node
+        own = f"{name} itself"
+        return self.nodes.setdefault(own, Node(name=own, parent=node, held=[0.0] * len(self._total)))
+
+    def _find(self, name: str) -> Node:
+        """The node of a project, made with those above it where it is new."""
+        if name not in self.nodes:
+            project = find_project(self._projects, name)
+            parent = self.root if project.parent is None else self._find(project.parent)
+            self.nodes[name] = Node(name=name, weight=project.weight, parent=parent, held=[0.0] * len(self._total))
+        return self.nodes[name]
+
+    def _activate(self, node: Node) -> None:
+        self._weigh(node)
+        while node.parent is not None and node.name not in node.parent.children:
+            node.parent.children[node.name] = node
+            node = node.parent
+            self._weigh(node)
+
+    def _weigh(self, node: Node) -> None:
+        node.charge = (self.share(node) + self._policy.past_weight * node.past) / node.weight
+
+
+def _way_up(node: Node) -> Iterator[Node]:
+    at: Node | None = node
+    while at is not None:
+        yield at
+        at = at.parent
+
+
+def _charge(node: Node) -> tuple[float, str]:
+    return node.charge, node.name
+
+
+def _order(demand: Demand) -> tuple[int, float, str, int, int]:
+    """Larger tasks of equal rank go first: small ones find room between them."""
+    resources = demand.resources
+    return -demand.priority, demand.since.timestamp(), demand.job, -resources.mem, -resources.cpus_m

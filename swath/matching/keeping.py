@@ -1,0 +1,113 @@
+"""Agents kept for tasks that find no room, so that a stream of smaller ones cannot starve them.
+
+A kept agent takes other tasks as well where they end before there will be room for the one that it is kept for, by their
+expected run time, or where they fit beside it (backfill: Lifka, "The ANL/IBM SP Scheduling System", JSSPP 1995). Several
+agents are kept at once: which of them is empty first cannot be known, only that one of many soon is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from swath.matching.cluster import Cluster, Need
+from swath.matching.model import Claim, Demand, Policy, Running, Work
+from swath.matching.room import Room
+
+_LOOKED_AT = 4  # times as many agents as may be kept: what runs there has to be asked for
+
+
+class Keeper:
+    """The claims of a cycle."""
+
+    def __init__(self, room: Room, work: Work, policy: Policy) -> None:
+        self.claims: list[Claim] = []
+        self._room = room
+        self._cluster: Cluster = room.cluster
+        self._work = work
+        self._policy = policy
+        self._claimed: set[int] = set()  # rows
+        self._earlier: dict[int, None] = {}  # rows that were claimed in the last cycle
+        self._most = min(policy.most_kept, max(1, int(policy.kept_share * len(self._cluster.agents))))
+
+    def recall(self, claims: Iterable[Claim], demands: Sequence[Demand]) -> None:
+        """The last cycle's claims hold from the beginning of this one, where their jobs still wait and are entitled to them."""
+        earlier = {claim.agent: claim for claim in claims if claim.agent in self._cluster.row_of}
+        to_need = self._cluster.columns.to_need
+        waiting = {d.job for d in demands if self.is_entitled(d, to_need(d.resources))} if earlier else set()
+        standing = {agent: claim for agent, claim in earlier.items() if claim.job in waiting}
+        running = self._work(standing.keys()) if standing else {}
+        for claim in standing.values():
+            row = self._cluster.row_of[claim.agent]
+            need = self._cluster.columns.to_need(claim.resources)
+            self._earlier[row] = None
+            self._keep(row, need, running.get(claim.agent, ()))
+
+    def is_entitled(self, demand: Demand, need: Need) -> bool:
+        """True for tasks that agents are kept for."""
+        if demand.interactive:
+            return True
+        largest = self._cluster.usable.max(axis=1, initial=0.0)
+        part = max((amount / largest[column] for column, amount in need if largest[column] > 0), default=0.0)
+        return bool(part >= self._policy.large)
+
+    def claim(self, demand: Demand, need: Need) -> None:
+        """Keep agents for a demand that found no room: those kept before, else those that will have room first."""
+        left = self._most - len(self._claimed)
+        if left <= 0:
+            return
+        rows = self._find_able(demand, need, left)
+        running = self._work([self._cluster.agents[row].id for row in rows]) if rows else {}
+        starts = {row: self._look_ahead(row, need, running.get(self._cluster.agents[row].id, ()))[0] for row in rows}
+        able = [row for row in rows if math.isfinite(starts[row])]
+        for row in sorted(able, key=lambda row: (row not in self._earlier, starts[row], row))[:left]:
+            self.keep_for(demand, need, row, running.get(self._cluster.agents[row].id, ()))
+
+    def keep_for(self, demand: Demand, need: Need, row: int, running: Sequence[Running]) -> None:
+        """Keep one agent for the demand."""
+        self._claimed.add(row)
+        self.claims.append(Claim(agent=self._cluster.agents[row].id, job=demand.job, resources=demand.resources))
+        self._keep(row, need, running)
+
+    def is_claimed(self, row: int) -> bool:
+        """True for an agent that is kept in this cycle already."""
+        return row in self._claimed
+
+    def _keep(self, row: int, need: Need, running: Sequence[Running]) -> None:
+        start_s, spare = self._look_ahead(row, need, running)
+        self._room.keep(row, start_s, spare)
+
+    def _find_able(self, demand: Demand, need: Need, count: int) -> list[int]:
+        """The agents that are large enough and open to the demand, those first that lack the least."""
+        cluster = self._cluster
+        able = cluster.admitted(demand) & (cluster.closes_in_s > demand.expected_s)
+        lack = np.zeros(len(cluster.agents))
+        for column, amount in need:
+            able &= cluster.usable[column] >= amount
+            lack = np.maximum(lack, (amount - cluster.available[column]) / amount)
+        able[list(self._claimed)] = False
+        rows = np.flatnonzero(able)
+        near = rows[np.argsort(lack[rows], kind="stable")[: _LOOKED_AT * count]].tolist()
+        return [*(row for row in self._earlier if able[row]), *(row for row in near if row not in self._earlier)]
+
+    def _look_ahead(self, row: int, need: Need, running: Sequence[Running]) -> tuple[float, list[float]]:
+        """In how many seconds `need` will be free, infinite where it never will be, and what is free beside it by then."""
+        free, at_s = self._room.free_at(row), 0.0
+        for attempt in sorted(running, key=lambda entry: entry.ends_in_s):
+            if _covers(free, need):
+                break
+            at_s = attempt.ends_in_s
+            free = [
+                have + more for have, more in zip(free, self._cluster.columns.to_tuple(attempt.resources), strict=True)
+            ]
+        if not _covers(free, need):
+            return math.inf, free
+        for column, amount in need:
+            free[column] -= amount
+        return at_s, free
+
+
+def _covers(free: Sequence[float], need: Need) -> bool:
+    return all(free[column] >= amount for column, amount in need)

@@ -1,0 +1,187 @@
+"""Whose resources are taken back: for interactive work at once, for a project below its fair share after a while.
+
+The victims are the least important and youngest attempts of preemptible jobs, as few as will do, on the agent where that
+costs least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from swath.matching.cluster import Need
+from swath.matching.fairness import Tree
+from swath.matching.keeping import Keeper
+from swath.matching.model import Claim, Demand, Policy, Preemption, Running, Work
+from swath.matching.room import Room
+
+_LOOKED_AT = 256  # agents: what runs there has to be asked for
+_ROUNDS = 8  # in each of which an agent makes room for one task
+
+Permit = Callable[[Running], bool]
+
+
+class Preemptor:
+    """Chooses the victims of a cycle."""
+
+    def __init__(
+        self, room: Room, tree: Tree, keeper: Keeper, work: Work, policy: Policy, earlier: Iterable[Claim]
+    ) -> None:
+        self.chosen: list[Preemption] = []
+        self._room = room
+        self._cluster = room.cluster
+        self._tree = tree
+        self._keeper = keeper
+        self._work = work
+        self._policy = policy
+        self._earlier = [claim for claim in earlier if claim.agent in self._cluster.row_of]
+        self._soon: dict[int, list[float]] = {}  # row -> what is free there once everything that is ending has ended
+        self._doomed: set[str] = set()
+        self._due = tree.fair_shares()
+
+    def take_back(self, demand: Demand, need: Need, count: int, most: int) -> None:
+        """Make room for `count` tasks that found none, by at most `most` victims."""
+        permit = self._find_permit(demand)
+        if permit is None or not need:
+            return
+        count -= self._count_promised(demand, need, count)
+        for _ in range(_ROUNDS):
+            if count <= 0 or most <= 0:
+                return
+            chosen = self._choose(demand, need, permit, count)
+            for row, victims in chosen:
+                if len(victims) > most or not all(permit(victim) for victim in victims):
+                    continue
+                most -= len(victims)
+                count -= 1
+                self._end(demand, need, row, victims)
+            if not chosen:
+                return
+
+    def _find_permit(self, demand: Demand) -> Permit | None:
+        """Which attempts may be ended for the demand; None when it may take nothing back."""
+        policy = self._policy
+        if demand.interactive:
+            return _may_be_ended if policy.preempt else None
+        node = self._tree.leaf(demand.project)
+        due = self._due.get(node.name, 0.0)
+        starved = demand.waited_s >= policy.share_patience_s and self._tree.share(node) < due * (
+            1 - policy.share_margin
+        )
+        if not (policy.preempt_for_share and policy.fair and starved):
+            return None
+        return lambda victim: _may_be_ended(victim) and self._is_above_share_without(victim)
+
+    def _is_above_share_without(self, victim: Running) -> bool:
+        """True when the victim's project keeps its fair share all the same."""
+        node = self._tree.leaf(victim.project)
+        lost = self._tree.share_of(self._cluster.columns.to_tuple(victim.resources))
+        return self._tree.share(node) - lost >= self._due.get(node.name, 0.0)
+
+    def _count_promised(self, demand: Demand, need: Need, count: int) -> int:
+        """How many of the tasks get what earlier victims are about to leave, on agents that are kept for their job."""
+        mine = [claim.agent for claim in self._earlier if claim.job == demand.job]
+        running = self._work(mine) if mine else {}
+        promised = 0
+        for agent in mine:
+            row = self._cluster.row_of[agent]
+            attempts = running.get(agent, ())
+            soon = self._free_soon(row, attempts)
+            while promised < count and _covers(soon, need) and any(entry.ending for entry in attempts):
+                self._keeper.keep_for(demand, need, row, attempts)
+                _take(soon, need)
+                promised += 1
+        return promised
+
+    def _free_soon(self, row: int, attempts: Sequence[Running]) -> list[float]:
+        if row not in self._soon:
+            ending = [self._cluster.columns.to_tuple(entry.resources) for entry in attempts if entry.ending]
+            self._soon[row] = [free + sum(more) for free, *more in zip(self._room.free_at(row), *ending, strict=True)]
+        return self._soon[row]
+
+    def _choose(self, demand: Demand, need: Need, permit: Permit, count: int) -> list[tuple[int, list[Running]]]:
+        """(row, victims) of the cheapest agents, one task on each."""
+        rows = self._find_able(demand, need)
+        running = self._work([self._cluster.agents[row].id for row in rows]) if rows else {}
+        found = []
+        for row in rows:
+            attempts = running.get(self._cluster.agents[row].id, ())
+            victims = self._find_victims(row, need, attempts, permit)
+            if victims:
+                found.append((_cost(victims), row, victims))
+        found.sort(key=lambda entry: (entry[0], entry[1]))
+        return [(row, victims) for _, row, victims in found[:count]]
+
+    def _find_able(self, demand: Demand, need: Need) -> list[int]:
+        """The agents that are large enough and open to the demand, those first with most room."""
+        cluster = self._cluster
+        able = cluster.admitted(demand) & (cluster.closes_in_s > demand.expected_s)
+        lack = np.zeros(len(cluster.agents))
+        for column, amount in need:
+            able &= cluster.usable[column] >= amount
+            lack = np.maximum(lack, (amount - cluster.available[column]) / amount)
+        rows = np.flatnonzero(able)
+        return [int(row) for row in rows[np.argsort(lack[rows], kind="stable")[:_LOOKED_AT]]]
+
+    def _find_victims(self, row: int, need: Need, attempts: Sequence[Running], permit: Permit) -> list[Running]:
+        """As few attempts as make room for one task; none where there are not enough."""
+        free = list(self._free_soon(row, attempts))
+        victims: list[Running] = []
+        for attempt in sorted(attempts, key=_worth):
+            if _covers(free, need):
+                break
+            if attempt.attempt not in self._doomed and permit(attempt):
+                victims.append(attempt)
+                _give(free, self._cluster.columns.to_tuple(attempt.resources))
+        if not _covers(free, need):
+            return []
+        for attempt in list(victims):  # the least important ones may turn out not to be needed beside a larger one
+            amounts = self._cluster.columns.to_tuple(attempt.resources)
+            if all(free[column] - amounts[column] >= amount for column, amount in need):
+                victims.remove(attempt)
+                _give(free, [-amount for amount in amounts])
+        return victims
+
+    def _end(self, demand: Demand, need: Need, row: int, victims: Sequence[Running]) -> None:
+        agent = self._cluster.agents[row].id
+        soon = self._soon[row]
+        for victim in victims:
+            amounts = self._cluster.columns.to_tuple(victim.resources)
+            self._doomed.add(victim.attempt)
+            self._tree.hold(victim.project, [-amount for amount in amounts])
+            _give(soon, amounts)
+            self.chosen.append(
+                Preemption(attempt=victim.attempt, agent=agent, demand=demand, for_share=not demand.interactive)
+            )
+        _take(soon, need)
+        self._tree.hold(demand.project, self._cluster.columns.to_tuple(demand.resources))
+        self._keeper.keep_for(demand, need, row, ())
+
+
+def _may_be_ended(victim: Running) -> bool:
+    return victim.preemptible and not victim.ending
+
+
+def _worth(attempt: Running) -> tuple[int, float, str]:
+    """The least important first, and of those the youngest."""
+    return attempt.priority, attempt.age_s, attempt.attempt
+
+
+def _cost(victims: Sequence[Running]) -> tuple[int, float]:
+    """What is lost: importance first, then the work done so far in cpu-seconds."""
+    return max(victim.priority for victim in victims), sum(victim.age_s * victim.resources.cpus for victim in victims)
+
+
+def _covers(free: Sequence[float], need: Need) -> bool:
+    return all(free[column] >= amount for column, amount in need)
+
+
+def _give(free: list[float], amounts: Sequence[float]) -> None:
+    for column, amount in enumerate(amounts):
+        free[column] += amount
+
+
+def _take(free: list[float], need: Need) -> None:
+    for column, amount in need:
+        free[column] -= amount
