@@ -19,6 +19,7 @@ from pydantic import (
 
 from swath.domain.constraints import LARGEST_WEIGHT, OPERATORS
 from swath.domain.jobs import DEFAULT_PRIORITY, LARGEST_ARRAY
+from swath.domain.resources import MOST_CUSTOM
 from swath.domain.wishes import AgentMode
 
 LONGEST_TIMEOUT_S = 30 * 24 * 3600
@@ -96,6 +97,12 @@ class ResourcesDocument(Sent):
     mem: float | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
     disk: float | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
     gpus: int | None = Field(default=None, ge=0, le=1000)
+    ports: int | None = Field(
+        default=None, ge=0, le=1000, description="of the agent; which ones is told in SWATH_PORTS"
+    )
+    custom: dict[Key, Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]] | None = Field(
+        default=None, max_length=MOST_CUSTOM, description='other scalars that agents were given, like {"licences": 1}'
+    )
 
 
 class ConstraintDocument(Sent):

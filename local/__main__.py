@@ -27,6 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--cpus", type=float, help="of each agent (default: of the machine)")
     add("--mem", type=float, help="of each agent, in MiB (default: of the machine minus 1 GiB)")
     add("--disk", type=float, help="of each agent, in MiB (default: what is free)")
+    add("--resources", default="", help='of each agent, beside or instead of these: "ports:[31000-31999];licences:4"')
     add("--attributes", default="", help='of each agent, as in "region:ispra;rack:3"')
     add("--credential-file", type=Path, help='ask for it: {"principal": .., "secret": ..}, readable by its owner only')
     interval = defaults.allocation_interval_s
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cpus=given.cpus,
         mem=given.mem,
         disk=given.disk,
+        resources=given.resources,
         credential_file=given.credential_file,
         attributes=given.attributes,
         simulated_agents=given.simulated_agents,

@@ -213,7 +213,7 @@ def _make_runtime(settings: Settings, credential: Credential | None, ports: list
         work_dir = settings.work_dir.resolve() / f"agent-{index}"
         work_dir.mkdir(parents=True, exist_ok=True)
         journal = Journal(work_dir / "meta" / "journal.jsonl")
-        agent_settings = _make_agent_settings(settings, credential, port, work_dir)
+        agent_settings = _make_agent_settings(settings, credential, port, work_dir, (index, settings.agents))
         state = replay(journal.read())
         if state is None:
             state = AgentState(agent_id=f"{master_id}-S{index}")
@@ -256,9 +256,11 @@ def _make_simulated_agent(settings: Settings, master_id: str, index: int, port: 
     )
 
 
-def _make_agent_settings(settings: Settings, credential: Credential | None, port: int, work_dir: Path) -> AgentSettings:
+def _make_agent_settings(
+    settings: Settings, credential: Credential | None, port: int, work_dir: Path, share: tuple[int, int] = (0, 1)
+) -> AgentSettings:
     return AgentSettings(
-        info=make_agent_info(settings, port),
+        info=make_agent_info(settings, port, share),
         port=port,
         work_dir=str(work_dir),
         make_uuid=_make_uuid,

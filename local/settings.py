@@ -13,13 +13,14 @@ from typing import Any
 
 import psutil
 
-from local.resources import Bundle, to_thousandths
+from local.resources import EMPTY, Bundle, Interval, merge, to_thousandths
 
 Json = dict[str, Any]
 _MIB = 1024 * 1024
 _KEPT_MEM = 1024  # MiB that stay with the operating system, as Mesos leaves
 PORTS = (31000, 32000)
 LARGEST_PORT = 65535
+_RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(\([A-Za-z0-9_./-]+\))?")
 _RANGES = re.compile(r"\[\d+-\d+(,\d+-\d+)*\]")
 
 
@@ -34,6 +35,7 @@ class Settings:
     cpus: float | None = None  # of each agent; None = of the machine
     mem: float | None = None
     disk: float | None = None
+    resources: str = ""  # further ones, or others, of each agent: "ports:[31000-31999];licences:4"
     credential_file: Path | None = None  # {"principal": .., "secret": ..}; without one, anybody is served
     attributes: str = ""  # "region:ispra;rack:3"
     allocation_interval_s: float = 1.0
@@ -50,12 +52,12 @@ class Settings:
     task_s: float = 60.0  # how long each of their tasks runs
 
 
-def make_agent_info(settings: Settings, port: int) -> Json:
-    """AgentInfo without its id."""
+def make_agent_info(settings: Settings, port: int, share: tuple[int, int] = (0, 1)) -> Json:
+    """AgentInfo without its id. Of the machine's ports the agent has its `share`, (which one, of how many)."""
     info: Json = {
         "hostname": "127.0.0.1",
         "port": port,
-        "resources": _make_bundle(settings).to_wire(form="reservations"),
+        "resources": divide_ports(_make_bundle(settings), *share).to_wire(form="reservations"),
     }
     attributes = parse_attributes(settings.attributes)
     return info | {"attributes": attributes} if attributes else info
@@ -70,7 +72,54 @@ def _make_bundle(settings: Settings) -> Bundle:
         "disk": settings.disk if settings.disk is not None else float(int(disk)),
     }
     scalars = {name: to_thousandths(amount) for name, amount in amounts.items() if amount > 0}
-    return Bundle(scalars, {"ports": (PORTS,)})
+    named = parse_resources(settings.resources)
+    return Bundle({**scalars, **named.scalars}, {"ports": (PORTS,), **named.ranges})
+
+
+def divide_ports(bundle: Bundle, which: int, count: int) -> Bundle:
+    """One of `count` equal parts of the ports: agents of one machine must not give the same port to two tasks."""
+    return Bundle(bundle.scalars, {name: _cut(pieces, which, count) for name, pieces in bundle.ranges.items()})
+
+
+def _cut(pieces: Sequence[Interval], which: int, count: int) -> tuple[Interval, ...]:
+    total = sum(end - begin + 1 for begin, end in pieces)
+    first, behind = which * total // count, (which + 1) * total // count
+    found: list[Interval] = []
+    for begin, end in pieces:
+        low, high = max(begin, begin + first), min(end, begin + behind - 1)
+        if low <= high:
+            found.append((low, high))
+        first, behind = first - (end - begin + 1), behind - (end - begin + 1)
+    return tuple(found)
+
+
+def parse_resources(text: str) -> Bundle:
+    """Mesos' own --resources: `name:4` or `name:[1-5,9-10]`, split by ';'; `name(role):4` is kept for a role.
+
+    Raises ValueError; entries of the same name are added up.
+    """
+    total = EMPTY
+    for pair in filter(None, (part.strip() for part in text.split(";"))):
+        name, colon, value = pair.partition(":")
+        if not (_RESOURCE.fullmatch(name) and colon):
+            raise ValueError(f"--resources: '{pair}' is not of the form name:value")
+        total = total + _parse_amount(name, value.replace(" ", ""))
+    return total
+
+
+def _parse_amount(name: str, value: str) -> Bundle:
+    if _RANGES.fullmatch(value):
+        pieces = [(int(begin), int(end)) for begin, _, end in (part.partition("-") for part in value[1:-1].split(","))]
+        if any(begin > end or (name.startswith("ports") and end > LARGEST_PORT) for begin, end in pieces):
+            raise ValueError(f"--resources: {name} has a range that is none, in {value}")
+        return Bundle({}, {name: merge(pieces)})
+    try:
+        amount = float(value)
+    except ValueError:
+        raise ValueError(f"--resources: {name} is neither a number nor ranges such as [31000-31999]: {value}") from None
+    if not 0 <= amount < math.inf:
+        raise ValueError(f"--resources: {name} must be a number, 0 or more")
+    return Bundle({name: to_thousandths(amount)} if to_thousandths(amount) else {}, {})
 
 
 def parse_attributes(text: str) -> list[Json]:
@@ -118,6 +167,10 @@ def check(settings: Settings) -> Sequence[str]:
         amount = getattr(settings, name)
         if amount is not None and not 0 <= amount < math.inf:
             problems.append(f"--{name} must be a number, 0 or more")
+    try:
+        parse_resources(settings.resources)
+    except ValueError as error:
+        problems.append(str(error))
     last = settings.agent_port + max(0, settings.agents - 1)
     for name, ports in (("port", (settings.port,)), ("agent-port", (settings.agent_port, last))):
         if min(ports) < 0 or max(ports) > LARGEST_PORT:

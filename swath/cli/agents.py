@@ -49,14 +49,18 @@ def list_again(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    columns = ("agent", "hostname", "has", "region", "zone", ">attempts", "state", "last seen")
+    columns = ("agent", "hostname", "has", "attributes", "region", "zone", ">attempts", "state", "last seen")
     print_table(columns, map(_agent_row, found), empty="no agents; is the master reachable? `swath doctor` tells")
 
 
 def _agent_row(agent: Agent) -> tuple[Any, ...]:
     has = amounts(agent["resources"])
-    place = (agent["region"], agent["zone"])
+    place = (_attributes(agent) or None, agent["region"], agent["zone"])
     return (agent["id"], agent["hostname"], has, *place, agent["attempts"], _state(agent), when(agent["last_seen"]))
+
+
+def _attributes(agent: Agent) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(agent["attributes"].items()))
 
 
 def _state(agent: Agent) -> str:
@@ -98,7 +102,7 @@ def _fields(agent: Agent) -> Iterable[tuple[str, Any]]:
         ("attempts", str(agent["attempts"])),
         ("has", amounts(agent["resources"])),
         ("images", _images(agent["images"])),
-        ("attributes", ", ".join(f"{key}={value}" for key, value in agent["attributes"].items())),
+        ("attributes", _attributes(agent)),
         ("region", agent["region"]),
         ("zone", agent["zone"]),
         ("maintenance", window),

@@ -16,7 +16,7 @@ def show_task(client: Client, job_id: str, index: int, as_json: bool) -> None:
         print_json({"task": task, "attempts": attempts})
         return
     print_fields(_task_fields(task))
-    columns = (">attempt", "state", "agent", "launched", ">ran", "silent since", "cause", ">exit", "message")
+    columns = (">attempt", "state", "agent", "launched", ">ran", "silent since", "cause", ">exit", "ports", "message")
     print_table(columns, map(_attempt_row, attempts), empty="it has never been launched")
 
 
@@ -47,5 +47,6 @@ def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
         attempt["unreachable_at"],
         attempt["cause"] or _ending(attempt),
         attempt["exit_code"],
+        ", ".join(map(str, attempt.get("ports") or ())) or None,
         attempt["message"] or "",
     )

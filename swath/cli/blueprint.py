@@ -37,6 +37,8 @@ class Wishes:
     cpus: float | None = None  # of each agent
     mem: int | None = None  # MiB, of each agent
     disk: int | None = None  # MiB, of each agent
+    resources: str = ""  # further ones of each agent, as Mesos' --resources
+    attributes: str = ""  # of each agent, as Mesos' --attributes
     port: int | None = None  # of the api
     master_port: int | None = None
     agent_port: int | None = None  # of the first agent; the others follow
@@ -100,6 +102,8 @@ def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
         *("--agent-port", str(ports.agent), "--work-dir", str(var.local)),
         *("--credential-file", str(var.credential_file)),
         *("--cpus", f"{cpus + EXECUTOR_CPUS:g}", "--mem", str(mem + EXECUTOR_MEM), "--disk", str(disk)),
+        *(("--resources", wishes.resources) if wishes.resources else ()),
+        *(("--attributes", wishes.attributes) if wishes.attributes else ()),
     )
     # Each of the two has its own way to the master or the agents, and no other program has one.
     scheduler = common | {"SWATH_PRINCIPAL": principal, "SWATH_SECRET": secret}

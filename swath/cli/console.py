@@ -127,6 +127,8 @@ def size(count: float) -> str:
 
 
 def amounts(resources: dict[str, Any]) -> str:
-    """Resources in one line: "2 cpus, 2048 MiB memory"."""
-    units = {"cpus": "cpus", "mem": "MiB memory", "disk": "MiB disk", "gpus": "gpus"}
-    return ", ".join(f"{resources[name]:g} {unit}" for name, unit in units.items() if resources.get(name)) or "nothing"
+    """Resources in one line: "2 cpus, 2048 MiB memory, 4 licences"."""
+    units = {"cpus": "cpus", "mem": "MiB memory", "disk": "MiB disk", "gpus": "gpus", "ports": "ports"}
+    known = [f"{resources[name]:g} {unit}" for name, unit in units.items() if resources.get(name)]
+    others = [f"{amount:g} {name}" for name, amount in (resources.get("custom") or {}).items()]
+    return ", ".join(known + others) or "nothing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -155,6 +156,18 @@ def parse_size(text: str) -> float:
         return float(number) * _SIZES[unit]
     except ValueError:
         raise InvalidInputError.at("/resources", f"must look like 2048, 512M or 2G, is {text!r}") from None
+
+
+def parse_amount(word: str) -> tuple[str, float]:
+    """NAME=AMOUNT as two; raises InvalidInputError where the amount is no number."""
+    name, value = parse_pair(word, "/resources/custom")
+    try:
+        amount = float(value)
+    except ValueError:
+        amount = math.nan
+    if not math.isfinite(amount):
+        raise InvalidInputError.at(f"/resources/custom/{name}", f"must be a number, is {value!r}")
+    return name, amount
 
 
 _OPERATED = re.compile(r"([^\s=]+)\s+(in|like|unique|group_by|max_per)(?:\s+(.*))?", re.DOTALL)

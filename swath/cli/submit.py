@@ -14,6 +14,7 @@ from swath.cli.jobdoc import (
     over_files,
     over_range,
     over_values,
+    parse_amount,
     parse_constraint,
     parse_json,
     parse_preference,
@@ -51,6 +52,10 @@ def submit(
     mem: Annotated[str | None, typer.Option(help="Memory: 2048 (MiB), 2G.", rich_help_panel=_RESOURCES)] = None,
     disk: Annotated[str | None, typer.Option(help="Disk: 4096 (MiB), 4G.", rich_help_panel=_RESOURCES)] = None,
     gpus: Annotated[int | None, typer.Option(help="Whole GPUs.", rich_help_panel=_RESOURCES)] = None,
+    ports: Annotated[int | None, typer.Option(help="Ports of the agent.", rich_help_panel=_RESOURCES)] = None,
+    resource: Annotated[
+        list[str] | None, typer.Option(help="NAME=AMOUNT of another kind, `licences=1`.", rich_help_panel=_RESOURCES)
+    ] = None,
     priority: Annotated[int | None, typer.Option(help="0 to 100, larger first.", rich_help_panel=_RULES)] = None,
     max_running: Annotated[int | None, typer.Option(help="So many tasks at a time.", rich_help_panel=_RULES)] = None,
     max_attempts: Annotated[int | None, typer.Option(help="Attempts of a task.", rich_help_panel=_RULES)] = None,
@@ -107,7 +112,7 @@ def submit(
         project=project,
         labels=_pairs(label, "/labels"),
         settings=_pairs(setting, "/settings"),
-        resources=_resources(cpus, mem, disk, gpus),
+        resources=_resources(cpus, mem, disk, gpus, ports, resource),
         priority=priority,
         max_running=max_running,
         timeout_s=task_timeout,
@@ -196,7 +201,14 @@ def _pairs(words: list[str] | None, what: str) -> dict[str, str]:
     return dict(parse_pair(word, what) for word in words or ())
 
 
-def _resources(cpus: float | None, mem: str | None, disk: str | None, gpus: int | None) -> dict[str, float]:
+def _resources(
+    cpus: float | None,
+    mem: str | None,
+    disk: str | None,
+    gpus: int | None,
+    ports: int | None,
+    others: list[str] | None,
+) -> dict[str, Any]:
     if cpus is not None and not math.isfinite(cpus):
         raise typer.BadParameter("must be a number", param_hint="--cpus")
     amounts = {
@@ -204,5 +216,7 @@ def _resources(cpus: float | None, mem: str | None, disk: str | None, gpus: int 
         "mem": None if mem is None else parse_size(mem),
         "disk": None if disk is None else parse_size(disk),
         "gpus": gpus,
+        "ports": ports,
+        "custom": dict(map(parse_amount, others or ())) or None,
     }
     return {name: value for name, value in amounts.items() if value is not None}

@@ -47,6 +47,10 @@ def up(
     disk: Annotated[
         int | None, typer.Option(help="MiB of disk of each agent (default: half the free).", min=32)
     ] = None,
+    resources: Annotated[
+        str, typer.Option(help="More of each agent, as Mesos has it: `licences:4;ports:[31000-31999]`.")
+    ] = "",
+    attributes: Annotated[str, typer.Option(help="Of each agent, for constraints: `rack:r1;disk:ssd`.")] = "",
     port: Annotated[int | None, typer.Option(help="Port of the API (default: 8642, or a free one).", max=65535)] = None,
     master_port: Annotated[int | None, typer.Option(help="Port of the master (default: 5050 ...).", max=65535)] = None,
     agent_port: Annotated[
@@ -74,6 +78,8 @@ def up(
         cpus=cpus,
         mem=mem,
         disk=disk,
+        resources=_checked(resources, "--resources"),
+        attributes=_checked(attributes, "--attributes"),
         port=port,
         master_port=master_port,
         agent_port=agent_port,
@@ -90,6 +96,15 @@ def up(
         os.execve(sys.executable, command, _environment())  # noqa: S606 - there is no shell to want
     start_detached(var, locks)
     say(f"ready at {var.read_cluster()['api_url']}; `swath down` ends it")
+
+
+def _checked(text: str, option: str) -> str:
+    """The text, where each of its entries has a name and a value; what the values mean, `local` judges."""
+    for entry in filter(None, (part.strip() for part in text.split(";"))):
+        name, _, value = entry.partition(":")
+        if not (name and value):
+            raise typer.BadParameter(f"{entry!r} is not of the form NAME:VALUE", param_hint=option)
+    return text
 
 
 def down(as_json: AsJson = False) -> None:

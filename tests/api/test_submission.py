@@ -141,6 +141,35 @@ def test_what_the_executor_takes_is_not_there_for_tasks(api: Api, scene: Scene, 
     api.submit(**whole)
 
 
+def test_ports_and_custom_scalars_are_held_against_the_agents(api: Api, scene: Scene, scene_file: str) -> None:
+    """More than any agent has, and what none has at all, is refused by its name; what fits comes back as it was asked for."""
+    scene.apply(an_agent("a", total=Resources(cpus_m=8000, mem=16384, disk=50000, ports=10, custom=(("tape", 1500),))))
+    document = {"image": "ndvi", "inputs": {"SCENE": {"href": scene_file}}}
+    fitting = {"ports": 10, "custom": {"tape": 1.5}}
+    job = api.submit(**document, resources=fitting)
+    assert {name: job["resources"][name] for name in fitting} == fitting
+    for wanted, words in (
+        ({"ports": 11}, "needs 11 ports, there is 10"),
+        ({"custom": {"tape": 2}}, "needs 2 tape, there is 1.5"),
+        ({"custom": {"fpgas": 1}}, "needs 1 fpgas, there is 0"),
+    ):
+        assert words in api.refusal({**document, "resources": wanted})["/resources"]
+        api.submit(**document, resources=wanted, may_wait=True)
+
+
+def test_amounts_that_make_no_sense_are_refused_where_they_stand(shared_api: Api, scene_file: str) -> None:
+    """A part of a port, a name that is none, more names than are taken."""
+    for resources, path in (
+        ({"ports": 0.5}, "/resources/ports"),
+        ({"custom": {"tape": -1}}, "/resources/custom/tape"),
+        ({"custom": {"9lives": 1}}, "/resources/custom/9lives"),
+        ({"custom": {"cpus": 1}}, "/resources/custom/cpus"),
+        ({"custom": {f"n{number}": 1 for number in range(30)}}, "/resources/custom"),
+    ):
+        document = {"image": "ndvi", "inputs": {"SCENE": {"href": scene_file}}, "resources": resources}
+        assert set(shared_api.refusal(document)) == {path}
+
+
 def test_an_image_with_mounts_is_refused(api: Api, scene: Scene) -> None:
     """No executor would start it."""
     interface = {"command": "x", "mounts": [{"name": "DEM", "path": "/dem"}]}

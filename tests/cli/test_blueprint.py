@@ -150,6 +150,10 @@ def test_the_plan_gives_every_program_its_settings(tmp_path: Path) -> None:
     local = next(program for program in plan.programs if program.name == "local")
     assert local.argv[local.argv.index("--cpus") + 1] == "2.1"
     assert local.argv[local.argv.index("--mem") + 1] == "1128"
+    assert "--resources" not in local.argv
+    more = make_plan(var, ROOT, Wishes(resources="licences:4", attributes="rack:r1"), Ports(api=1, master=2, agent=3))
+    words = more.programs[0].argv
+    assert (words[words.index("--resources") + 1], words[words.index("--attributes") + 1]) == ("licences:4", "rack:r1")
     environment = local.environment
     assert environment["SWATH_DATABASE_URL"] == f"sqlite:///{tmp_path}/swath.db"
     executor = json.loads(environment["SWATH_EXECUTOR_ENV"])

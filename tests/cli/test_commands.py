@@ -94,7 +94,7 @@ def test_submit_sends_what_the_words_say(api: StandIn, swath: Swath, tmp_path: P
     api.answer("GET", "/v1/images/ndvi", IMAGE)
     api.answer("POST", "/v1/jobs", a_job("PENDING"), 201)
     options = ("--mem", "2G", "--cpus", "0.5", "--max-attempts", "2", "--label", "a=b", "--project", "forest")
-    options += ("--unreachable-wait", "60")
+    options += ("--unreachable-wait", "60", "--ports", "2", "--resource", "licences=0.5", "--resource", "tape=1")
     done = swath("submit", "ndvi", "--over", f"SCENE={tmp_path}/*.tif", *options)
     assert done.stdout == JOB_ID + "\n"
     assert api.asked[-1][2] == {
@@ -103,7 +103,7 @@ def test_submit_sends_what_the_words_say(api: StandIn, swath: Swath, tmp_path: P
         "inputs": {"SCENE": {"item": True}},
         "project": "forest",
         "labels": {"a": "b"},
-        "resources": {"cpus": 0.5, "mem": 2048.0},
+        "resources": {"cpus": 0.5, "mem": 2048.0, "ports": 2, "custom": {"licences": 0.5, "tape": 1.0}},
         "retry": {"max_attempts": 2, "unreachable_s": 60.0},
     }
 
@@ -230,6 +230,8 @@ def test_without_a_cluster_the_exit_code_is_5_and_the_hint_is_up(
         ("images", "register"),
         ("jobs", "--wat"),
         ("submit", "true", "--cpus", "nan"),
+        ("up", "--resources", "licences"),
+        ("up", "--attributes", "rack:"),
         ("submit", "true", "--unreachable-wait", "-1"),
         ("agents", "drain"),
         ("agents", "drain", "a1", "--max-grace", "soon", "--yes"),

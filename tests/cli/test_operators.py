@@ -57,6 +57,22 @@ def test_the_list_tells_what_each_agent_is_and_is_to_be(api: StandIn, swath: Swa
         assert words_of_it in lines[agent["id"]]
 
 
+def test_the_list_tells_all_that_an_agent_has_and_where_it_is(api: StandIn, swath: Swath) -> None:
+    """Ports and custom scalars beside the usual ones, attributes, region and zone; one that has none says so."""
+    resources = {"cpus": 2, "mem": 1024, "disk": 0, "gpus": 0, "ports": 1001, "custom": {"licences": 4, "tape": 0.5}}
+    where = {"attributes": {"rack": "b", "disk": "ssd"}, "region": "eu", "zone": "eu-1"}
+    api.answer(
+        "GET", "/v1/agents", {"items": [an_agent(resources=resources, **where), an_agent(id="a2", attributes={})]}
+    )
+    api.answer("GET", "/v1/agents/a1", an_agent(resources=resources, **where))
+    first, second = swath("agents").stdout.splitlines()[1:]
+    for shown in (first, swath("agents", "show", "a1").stdout):
+        assert "2 cpus, 1024 MiB memory, 1001 ports, 4 licences, 0.5 tape" in shown
+        assert "disk=ssd, rack=b" in shown
+        assert "eu-1" in shown
+    assert " - " in second
+
+
 def test_an_agent_is_shown_with_its_wish_and_its_window(api: StandIn, swath: Swath) -> None:
     """Who asked for what, and when it will be away."""
     wish = {"mode": "DRAINED", "mode_user": "ada", "mode_at": "2026-01-01T00:00:00Z", "max_grace_s": 300.0}

@@ -18,7 +18,7 @@ import psutil
 
 from swath.domain.ids import make_ulid
 from swath.domain.jobs import JobSpec
-from swath.domain.resources import Resources
+from swath.domain.resources import Custom, Resources
 from swath.domain.states import JobState
 from swath.store.api_store import ApiStore
 from swath.store.database import Database
@@ -149,7 +149,17 @@ class Cluster:
             name=name, version="1.0.0", digest=f"sha256:{name}", manifest=manifest, now=_now(), context=context
         )
 
-    def submit(self, image: ImageRow, size: int = 1, *, cpus: float = 0.02, mem: int = 8, **more: Any) -> str:
+    def submit(
+        self,
+        image: ImageRow,
+        size: int = 1,
+        *,
+        cpus: float = 0.02,
+        mem: int = 8,
+        ports: int = 0,
+        custom: Custom = (),
+        **more: Any,
+    ) -> str:
         """Insert a job as the api does."""
         array = {"array": {"over": "INDEX", "range": [0, size]}} if size > 1 else {}
         now = _now()
@@ -157,7 +167,7 @@ class Cluster:
         self.store.submit(
             JobSpec.from_document({"image": image.name, **array, **more}),
             image,
-            resources=Resources(cpus_m=round(cpus * 1000), mem=mem),
+            resources=Resources(cpus_m=round(cpus * 1000), mem=mem, ports=ports, custom=custom),
             job_id=job_id,
             now=now,
             user="tester",
