@@ -34,7 +34,7 @@ def list_tasks(
     never = _find_never_launched(session, job, state, last, limit + 1)
     indices = sorted({*launched, *never})[: limit + 1]
     items = read_items(session, job_id, job.spec, indices[:limit])
-    waiting = _find_waiting(job)
+    waiting = _find_waiting(session, job)
     silent = _find_unreachable(session, job_id, list(launched.values()))
     tasks = [
         _to_task(job, waiting, index, launched.get(index), items[index], silent.get(index)) for index in indices[:limit]
@@ -49,7 +49,7 @@ def get_task(session: Session, job_id: str, index: int) -> TaskRow:
     row = session.get(Task, (job_id, index))
     silent = _find_unreachable(session, job_id, [row] if row else [])
     item = read_items(session, job_id, job.spec, [index])[index]
-    return _to_task(job, _find_waiting(job), index, row, item, silent.get(index))
+    return _to_task(job, _find_waiting(session, job), index, row, item, silent.get(index))
 
 
 def get_item(session: Session, job_id: str, index: int) -> Any:
@@ -73,7 +73,7 @@ def list_attempts(session: Session, job_id: str, index: int) -> list[AttemptRow]
 
 def _get_job(session: Session, job_id: str) -> AnyRow:
     known = (Job.id, Job.size, Job.state, Job.desired, Job.desired_rev, Job.observed_rev, Job.ended_at)
-    wanted = (*known, Job.pending, Job.dropped, Job.message, Job.failed_count, Job.spec)
+    wanted = (*known, Job.pending, Job.dropped, Job.message, Job.pending_count, Job.failed_count, Job.spec)
     row = session.execute(select(*wanted).where(Job.id == job_id)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no job {job_id}")
@@ -90,11 +90,21 @@ def _is_cancelled(job: AnyRow) -> bool:
     return job.desired is Desired.CANCELLED and job.observed_rev == job.desired_rev
 
 
-def _find_waiting(job: AnyRow) -> Ranges:
+def _find_waiting(session: Session, job: AnyRow) -> Ranges:
     """The tasks without a row that may be launched yet; the others without one have ended unlaunched."""
-    if _is_cancelled(job) or job.state in ENDED_JOB:
+    if _is_cancelled(job) or job.state in ENDED_JOB or _waits_no_more(session, job):
         return Ranges()
     return Ranges.from_document(job.pending).minus(Ranges.from_document(job.dropped))
+
+
+def _waits_no_more(session: Session, job: AnyRow) -> bool:
+    """True when nothing without a row waits any more: the deadline ends all of that together, and its ranges stay as they
+    are. Whether it has, the counts say, and no clock but the scheduler's.
+    """
+    if job.pending_count == 0 or job.spec.get("deadline") is None:
+        return int(job.pending_count) == 0
+    of_job = (Task.job_id == job.id, Task.state == TaskState.PENDING)
+    return session.scalar(select(func.count()).select_from(Task).where(*of_job)) == int(job.pending_count)
 
 
 def _never_launched_state(job: AnyRow, waiting: Ranges, index: int) -> TaskState:
@@ -119,7 +129,7 @@ def _find_never_launched(session: Session, job: AnyRow, state: TaskState | None,
     """
     if state is None:
         return list(range(last + 1, min(job.size, last + 1 + limit)))
-    waiting = _find_waiting(job)
+    waiting = _find_waiting(session, job)
     if state is TaskState.PENDING:
         return waiting.after(last, limit)
     ended = TaskState.CANCELLED if _is_cancelled(job) else TaskState.FAILED

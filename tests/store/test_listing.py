@@ -98,10 +98,13 @@ def test_a_filter_that_nothing_matches_keeps_nothing(scene):
     assert ids(scene.api.list_jobs(JobFilters(labels={"other": "2023"}))) == []
 
 
+REST = Ranges(((4, 5), (6, 10)))  # of the job below, what was never launched
+
+
 @pytest.fixture
 def half_done(scene):
     """A job of ten: 0 and 1 have succeeded, 2 has failed, 3 waits for its next attempt, 5 runs; the rest was never launched."""
-    job = scene.submit(array=scenes(10))
+    job = scene.submit(array=scenes(10), deadline="2026-01-02T00:00:00Z")
     states = {
         0: TaskState.SUCCEEDED,
         1: TaskState.SUCCEEDED,
@@ -111,7 +114,7 @@ def half_done(scene):
     }
     scene.apply(
         *(a_task(job, index, state) for index, state in states.items()),
-        figures(job, JobState.RUNNING, Ranges(((4, 5), (6, 10))), succeeded=2, failed=1, active=1),
+        figures(job, JobState.RUNNING, REST, succeeded=2, failed=1, active=1),
     )
     return job
 
@@ -146,7 +149,7 @@ def test_tasks_are_listed_by_state(scene, half_done, state, indices, limit):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100])
-@pytest.mark.parametrize("left", [Ranges(((4, 5), (6, 10))), Ranges()], ids=["kept", "emptied"])
+@pytest.mark.parametrize("left", [REST, Ranges()], ids=["kept", "emptied"])
 def test_tasks_never_launched_are_cancelled_with_their_job(scene, half_done, limit, left):
     """Once the scheduler has taken the wish in, tasks without a row are cancelled, whatever it keeps as pending."""
     wish = scene.api.request_cancel(half_done.id)
@@ -162,21 +165,24 @@ def test_tasks_never_launched_are_cancelled_with_their_job(scene, half_done, lim
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100])
-def test_tasks_that_the_deadline_ended_have_failed_while_the_job_is_open(scene, half_done, limit):
-    """What neither has a row nor waits any more is listed as the job counts it, though another task still runs."""
+@pytest.mark.parametrize(("state", "failed"), [(TaskState.FAILED, 7), (TaskState.PENDING, 6)])
+def test_tasks_that_the_deadline_ended_have_failed_while_the_job_is_open(scene, half_done, limit, state, failed):
+    """What has no row is listed as the job counts it, though a task runs still, and one may wait for its next attempt."""
     scene.apply(
-        a_task(half_done, 3, TaskState.FAILED),
-        figures(half_done, JobState.RUNNING, Ranges(((7, 8),)), succeeded=2, failed=6, active=1),
+        a_task(half_done, 3, state),
+        figures(half_done, JobState.RUNNING, REST, succeeded=2, failed=failed, active=1),
     )
 
     def listed(state):
         found, _ = all_pages(lambda **page: scene.api.list_tasks(half_done.id, state=state, **page), limit)
         return [task.index for task in found]
 
-    assert listed(TaskState.FAILED) == [2, 3, 4, 6, 8, 9]
-    assert listed(TaskState.PENDING) == [7]
-    assert "".join(task.state[0] for task in scene.api.list_tasks(half_done.id).items) == "SSFFFAFPFF"
-    assert [scene.api.get_task(half_done.id, index).state for index in (6, 7)] == [TaskState.FAILED, TaskState.PENDING]
+    waits = [3] if state is TaskState.PENDING else []
+    assert listed(TaskState.FAILED) == sorted({2, 3, 4, 6, 7, 8, 9} - {*waits})
+    assert listed(TaskState.PENDING) == waits
+    assert "".join(task.state[0] for task in scene.api.list_tasks(half_done.id).items) == f"SSF{state[0]}FAFFFF"
+    late = scene.api.get_task(half_done.id, 6)
+    assert (late.state, late.cause) == (TaskState.FAILED, Cause.TIMEOUT)
 
 
 def test_a_cancelled_job_that_never_ran_lists_its_tasks(scene):
