@@ -24,6 +24,17 @@ class CountsAnswer(Answered):
     cancelled: int
 
 
+class LinkAnswer(Answered):
+    """A job that another one waits for, or that waits for it."""
+
+    job: str
+    name: str
+    state: str
+    counts: CountsAnswer
+    condition: str = Field(description="what is waited for: succeeded, or ended")
+    elementwise: bool = Field(description="task by task")
+
+
 class JobAnswer(Answered):
     """A job."""
 
@@ -42,6 +53,11 @@ class JobAnswer(Answered):
     started_at: str | None
     ended_at: str | None
     why: str | None = Field(description="why it waits, in one sentence")
+    message: str | None = Field(default=None, description="why tasks of it have ended that never ran")
+    after: list[LinkAnswer] | None = Field(
+        default=None, description="the jobs that it starts after; null where several jobs are told of"
+    )
+    before: list[LinkAnswer] | None = Field(default=None, description="the jobs that start after it")
     spec: dict[str, Any] = Field(description="as it was submitted; without the array's items")
 
 
@@ -113,6 +129,12 @@ class JobPage(Answered):
 
     items: list[JobAnswer]
     next: str | None = Field(description="cursor of the next page")
+
+
+class JobList(Answered):
+    """Jobs that were submitted together, in the order of their documents."""
+
+    items: list[JobAnswer]
 
 
 class TaskPage(Answered):

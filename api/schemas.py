@@ -18,12 +18,14 @@ from pydantic import (
 )
 
 from swath.domain.constraints import LARGEST_WEIGHT, OPERATORS
+from swath.domain.dependencies import MOST_DEPENDENCIES
 from swath.domain.jobs import DEFAULT_PRIORITY, LARGEST_ARRAY
 from swath.domain.resources import MOST_CUSTOM
 from swath.domain.wishes import AgentMode
 
 LONGEST_TIMEOUT_S = 30 * 24 * 3600
 LONGEST_GRACE_S = 7 * 24 * 3600
+MOST_TOGETHER = 200  # jobs of a batch
 MOST_ENTRIES = 200  # inputs, parameters, labels, constraints of a job
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -161,6 +163,16 @@ class RetryDocument(Sent):
     )
 
 
+class DependencyDocument(Sent):
+    """A job that has to succeed, or to end, before this one starts."""
+
+    job: Line = Field(description="its id; in a batch also the name of a job there")
+    condition: Literal["succeeded", "ended"] = "succeeded"
+    elementwise: bool = Field(
+        default=False, description="task by task, between arrays of equal length: task 3 after task 3"
+    )
+
+
 class JobDocument(Sent):
     """A job to submit."""
 
@@ -208,10 +220,18 @@ class JobDocument(Sent):
     deadline: Time | None = None
     timeout_s: int | None = Field(default=None, ge=1, le=LONGEST_TIMEOUT_S, description="of one attempt")
     retry: RetryDocument = RetryDocument()
-    after: list[Any] = Field(default=[], max_length=MOST_ENTRIES, description="not supported yet")
+    after: list[DependencyDocument] = Field(default=[], max_length=MOST_DEPENDENCIES)
     labels: dict[Key, Label] = Field(default={}, max_length=MOST_ENTRIES)
     may_wait: bool = Field(
         default=False, description="accept the job although no agent seen in 24 hours is large enough"
+    )
+
+
+class BatchDocument(Sent):
+    """Jobs to submit together: all of them, or none."""
+
+    jobs: list[JobDocument] = Field(
+        min_length=1, max_length=MOST_TOGETHER, description="each with a name of its own, by which the others know it"
     )
 
 

@@ -6,12 +6,15 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
+from api.dependencies import check_after
 from api.errors import MOST_ERRORS
 from api.inputs import FileCheck
 from api.schemas import JobDocument
 from swath.domain.constraints import with_own
+from swath.domain.dependencies import Upstream
 from swath.domain.errors import CannotRunError, InvalidInputError, Problem
 from swath.domain.jobs import JobSpec, bind_item, item_at, total_request
 from swath.domain.manifest import Manifest
@@ -33,13 +36,21 @@ class Admitted:
     resources: Resources  # of one task
 
 
-def admit(document: JobDocument, store: ApiStore, files: FileCheck | None, now: datetime) -> Admitted:
+def admit(
+    document: JobDocument,
+    store: ApiStore,
+    files: FileCheck | None,
+    now: datetime,
+    *,
+    siblings: Mapping[str, Upstream] = MappingProxyType({}),
+) -> Admitted:
     """The job of a document, checked; `files` is None where the service does not see the agents' file system.
+    `siblings` are the jobs that are to be stored with it.
 
     Raises CannotRunError with everything that keeps it from ever running.
     """
-    spec = _to_spec(document)
-    problems = _check_support(document, now)
+    spec = to_spec(document)
+    problems = _check_times(document, now) + check_after(spec, store, siblings)
     image = store.find_image(spec.image)
     if image is None:
         raise CannotRunError([Problem("/image", _unknown_image(spec.image, store)), *problems])
@@ -59,7 +70,7 @@ def admit(document: JobDocument, store: ApiStore, files: FileCheck | None, now: 
     return Admitted(spec=spec, image=image, resources=resources)
 
 
-def _to_spec(document: JobDocument) -> JobSpec:
+def to_spec(document: JobDocument) -> JobSpec:
     """The job as it was said; its items, of which there may be a hundred thousand, are not copied."""
     said = document.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"array": {"items"}})
     if document.array is not None and document.array.items is not None:
@@ -67,11 +78,9 @@ def _to_spec(document: JobDocument) -> JobSpec:
     return JobSpec.from_document(said)
 
 
-def _check_support(document: JobDocument, now: datetime) -> list[Problem]:
-    """What is not supported, and what lies in the past already."""
+def _check_times(document: JobDocument, now: datetime) -> list[Problem]:
+    """What lies in the past already."""
     problems = []
-    if document.after:
-        problems.append(Problem("/after", "is not supported yet: submit this job once the one before it has ended"))
     if document.deadline is not None and document.deadline <= now:
         problems.append(Problem("/deadline", f"has passed; it is {now:%Y-%m-%dT%H:%M:%SZ}"))
     return problems

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from swath.domain.retries import RetryPolicy
-from swath.domain.states import TaskState
+from swath.domain.states import JobCounts, TaskState
 from swath.store.rows import (
     AgentRow,
     AttemptRow,
@@ -15,6 +15,8 @@ from swath.store.rows import (
     EventRow,
     ImageRow,
     JobRow,
+    Linked,
+    Links,
     OutputRow,
     Running,
     TaskRow,
@@ -30,7 +32,6 @@ def to_time(at: datetime | None) -> str | None:
 
 def to_job(row: JobRow) -> Document:
     """A job."""
-    counts = row.counts
     return {
         "id": row.id,
         "name": row.name,
@@ -39,14 +40,7 @@ def to_job(row: JobRow) -> Document:
         "image": f"{row.image_name}:{row.image_version}",
         "state": row.state.value,
         "desired": row.desired.value,
-        "counts": {
-            "total": counts.total,
-            "pending": counts.pending,
-            "active": counts.active,
-            "succeeded": counts.succeeded,
-            "failed": counts.failed,
-            "cancelled": counts.cancelled,
-        },
+        "counts": _to_counts(row.counts),
         "priority": row.priority,
         "resources": row.resources.to_document(),
         "labels": dict(row.labels),
@@ -54,7 +48,35 @@ def to_job(row: JobRow) -> Document:
         "started_at": to_time(row.started_at),
         "ended_at": to_time(row.ended_at),
         "why": _why_job(row),
+        "message": row.message,
         "spec": dict(row.spec),
+    }
+
+
+def _to_counts(counts: JobCounts) -> Document:
+    return {
+        "total": counts.total,
+        "pending": counts.pending,
+        "active": counts.active,
+        "succeeded": counts.succeeded,
+        "failed": counts.failed,
+        "cancelled": counts.cancelled,
+    }
+
+
+def to_links(links: Links) -> Document:
+    """What a job waits for, and what waits for it."""
+    return {"after": [_to_link(link) for link in links.after], "before": [_to_link(link) for link in links.before]}
+
+
+def _to_link(link: Linked) -> Document:
+    return {
+        "job": link.job_id,
+        "name": link.name,
+        "state": link.state.value,
+        "counts": _to_counts(link.counts),
+        "condition": link.condition.value,
+        "elementwise": link.elementwise,
     }
 
 

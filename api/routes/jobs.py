@@ -15,7 +15,7 @@ from api.parsing import parse
 from api.schemas import JobDocument
 from api.service import Body, Injected
 from api.submission import admit
-from api.views import to_job
+from api.views import to_job, to_links
 from swath.domain.errors import InvalidInputError
 from swath.domain.ids import is_ulid, make_ulid
 from swath.domain.states import JobState
@@ -83,8 +83,9 @@ def list_jobs(
 
 @router.get("/{job_id}", response_model=JobAnswer)
 def get_job(service: Injected, job_id: JobId) -> Any:
-    """One job, and `why` it waits."""
-    return to_job(service.store.get_job(check_job_id(job_id)))
+    """One job, `why` it waits, and the jobs `after` which it starts or that start after it (`before` them)."""
+    job = service.store.get_job(check_job_id(job_id))
+    return to_job(job) | to_links(service.store.list_links(job.id))
 
 
 @router.post("/{job_id}/cancel", status_code=202, response_model=JobAnswer)
@@ -95,7 +96,10 @@ def cancel(service: Injected, job_id: JobId) -> Any:
 
 @router.post("/{job_id}/retry", status_code=202, response_model=JobAnswer)
 def retry(service: Injected, job_id: JobId) -> Any:
-    """Run the job's failed tasks again; a conflict where none has failed, or the deadline has passed."""
+    """Run the job's failed tasks again; a conflict where none has failed, or the deadline has passed.
+
+    Jobs that had failed because this one did wait for it again.
+    """
     return to_job(service.store.request_retry(check_job_id(job_id), now=service.now()))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from swath.store.rows import (
     OutputRow,
     Page,
     Running,
+    Submission,
     TaskRow,
 )
 
@@ -72,7 +73,27 @@ class ApiStore:
         A repeated request is answered by this, however the world has changed since: its job was accepted.
         """
         with self._database.read() as session:
-            return jobs.find_submitted(session, key, request_hash)
+            return next(iter(jobs.find_submitted(session, key, request_hash)), None)
+
+    def submit_together(
+        self,
+        submissions: Sequence[Submission],
+        *,
+        now: datetime,
+        user: str,
+        idempotency: tuple[str, str] | None = None,
+    ) -> list[JobRow]:
+        """Write all of the jobs, or none, and wake the scheduler. One that waits for another has the later id.
+
+        idempotency: as for `submit`; a key that was used gives back the jobs of its first use.
+        """
+        with self._database.write(notify=Channel.DESIRED) as session:
+            return jobs.submit_together(session, submissions, now=now, user=user, idempotency=idempotency)
+
+    def find_submitted_together(self, key: str, request_hash: str) -> list[JobRow] | None:
+        """The jobs that were submitted with this idempotency key, if any; raises ConflictError if the request was another."""
+        with self._database.read() as session:
+            return jobs.find_submitted(session, key, request_hash) or None
 
     def list_jobs(self, filters: JobFilters = ALL, *, after: str | None = None, limit: int = 100) -> Page[JobRow, str]:
         """Jobs, the newest first; `after` is a job's id."""

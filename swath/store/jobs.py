@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from swath.domain.states import ENDED_JOB, Desired, JobCounts, JobState
 from swath.store.dependencies import add_dependencies, find_dropped
 from swath.store.documents import from_stored, to_chunks, to_stored
 from swath.store.models import IdempotencyKey, ImageVersion, Job, JobInput
-from swath.store.rows import ImageRow, JobFilters, JobRow, Page
+from swath.store.rows import ImageRow, JobFilters, JobRow, Page, Submission
 from swath.store.types import AnyRow
 
 _COUNTS = tuple(entry.name for entry in fields(JobCounts) if entry.name != "total")
@@ -69,19 +69,44 @@ def submit(
         key, request_hash = idempotency
         known = _claim_key(session, key, request_hash, job_id, now)
         if known is not None:
-            return get_job(session, known)
-    session.execute(insert(Job).values(_to_values(spec, image, resources, job_id, now, user)))
+            return get_job(session, known[0])
+    _write(session, Submission(job_id=job_id, spec=spec, image=image, resources=resources), now, user)
+    return get_job(session, job_id)
+
+
+def submit_together(
+    session: Session,
+    submissions: Sequence[Submission],
+    *,
+    now: datetime,
+    user: str,
+    idempotency: tuple[str, str] | None,
+) -> list[JobRow]:
+    """Write the jobs, or find those that `idempotency` stands for: see ApiStore.submit_together."""
+    ids = [submission.job_id for submission in submissions]
+    if idempotency is not None:
+        key, request_hash = idempotency
+        known = _claim_key(session, key, request_hash, ids[0], now, ids)
+        if known is not None:
+            return [get_job(session, job_id) for job_id in known]
+    for submission in sorted(submissions, key=lambda submission: submission.job_id):  # those before others come first
+        _write(session, submission, now, user)
+    return [get_job(session, job_id) for job_id in ids]
+
+
+def _write(session: Session, submission: Submission, now: datetime, user: str) -> None:
+    spec, job_id = submission.spec, submission.job_id
+    values = _to_values(spec, submission.image, submission.resources, job_id, now, user)
+    session.execute(insert(Job).values(values))
     chunks = [{"job_id": job_id, "chunk": chunk, "items": items} for chunk, items in to_chunks(spec)]
     if chunks:
         session.execute(insert(JobInput), chunks)
     add_dependencies(session, job_id, spec)
-    return get_job(session, job_id)
 
 
-def find_submitted(session: Session, key: str, request_hash: str) -> JobRow | None:
-    """The job of the key's first use, or None: see ApiStore.find_submitted."""
-    known = _find_job_of_key(session, key, request_hash)
-    return None if known is None else get_job(session, known)
+def find_submitted(session: Session, key: str, request_hash: str) -> list[JobRow]:
+    """The jobs of the key's first use, if there was one: see ApiStore.find_submitted."""
+    return [get_job(session, job_id) for job_id in _find_jobs_of_key(session, key, request_hash) or ()]
 
 
 def get_job(session: Session, job_id: str) -> JobRow:
@@ -130,24 +155,28 @@ def request_retry(session: Session, job_id: str, now: datetime) -> JobRow:
     return _desire(session, job_id, {"retry_rev": Job.retry_rev + 1})
 
 
-def _claim_key(session: Session, key: str, request_hash: str, job_id: str, now: datetime) -> str | None:
-    """None when the key is new and now stands for `job_id`; else the job that it stands for.
+def _claim_key(
+    session: Session, key: str, request_hash: str, job_id: str, now: datetime, job_ids: list[str] | None = None
+) -> list[str] | None:
+    """None when the key is new and now stands for `job_id`, or for all of `job_ids`; else the jobs that it stands for.
 
     A second request with the key waits here for the first one's transaction, and then finds its row.
     """
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    claim = dialect.insert(IdempotencyKey).values(key=key, request_hash=request_hash, job_id=job_id, at=now)
+    claim = dialect.insert(IdempotencyKey).values(
+        key=key, request_hash=request_hash, job_id=job_id, job_ids=job_ids, at=now
+    )
     if session.scalar(claim.on_conflict_do_nothing().returning(IdempotencyKey.key)) is not None:
         return None
-    return _find_job_of_key(session, key, request_hash)
+    return _find_jobs_of_key(session, key, request_hash)
 
 
-def _find_job_of_key(session: Session, key: str, request_hash: str) -> str | None:
-    """The job that the key stands for; raises ConflictError where that was another request."""
+def _find_jobs_of_key(session: Session, key: str, request_hash: str) -> list[str] | None:
+    """The jobs that the key stands for; raises ConflictError where that was another request."""
     known = session.scalars(select(IdempotencyKey).where(IdempotencyKey.key == key)).one_or_none()
     if known is not None and known.request_hash != request_hash:
         raise ConflictError(f"the Idempotency-Key {key!r} was used for another request")
-    return known.job_id if known else None
+    return None if known is None else known.job_ids or [known.job_id]
 
 
 def _to_values(

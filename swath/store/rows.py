@@ -99,6 +99,16 @@ class Links:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """A job that is to be stored."""
+
+    job_id: str
+    spec: JobSpec
+    image: ImageRow
+    resources: Resources  # of one task: the manifest's and the job's own
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobFilters:
     """Which jobs to list; None lets all pass."""
 

@@ -34,7 +34,7 @@ def test_everything_wrong_is_told_in_one_answer(shared_api: Api, scene_file: str
             "inputs": {"SCENES": {"href": scene_file}},
             "parameters": {"INDX": "NDVI", "STEP": "one"},
             "settings": {"KEY": "x"},
-            "after": [{"job": "x"}],
+            "after": [{"job": "x", "elementwise": True}],
             "deadline": "2020-01-01T00:00:00Z",
         }
     )
@@ -44,7 +44,7 @@ def test_everything_wrong_is_told_in_one_answer(shared_api: Api, scene_file: str
         "/parameters/INDX": "is unknown to the image",
         "/parameters/STEP": "must be of type integer",
         "/settings/KEY": "is unknown to the image, which takes none",
-        "/after": "is not supported yet",
+        "/after/0/job": "there is no job 'x'",
         "/deadline": "has passed",
     }
 
