@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from scheduler.core import cooling, jobs, maintenance, resting, retrying
+from scheduler.core import accounting, cooling, jobs, maintenance, resting, retrying
 from scheduler.core.events import Update
 from scheduler.core.state import Job, LiveAttempt
 from scheduler.core.timers import Kind
@@ -63,6 +63,7 @@ def end(turn: Turn, live: LiveAttempt, state: AttemptState, update: Update, repo
     if cause is not None:
         turn.note_of(live.attempt, "info", "attempt_ended", state=state, cause=cause, reason=message)
     _forget(turn, live)
+    accounting.on_end(turn, live, cause, said, _to_time(said.ended_at))
     turn.write(
         ChangeAttempt(
             attempt_id=live.attempt.id,

@@ -13,6 +13,7 @@ from swath.domain.attempts import Attempt
 from swath.domain.changes import (
     AddAttempt,
     AddEvent,
+    AddUsage,
     Change,
     ChangeAttempt,
     ChangeJob,
@@ -50,6 +51,8 @@ class Turn:
         earlier = self._changes.pop(key, None)
         if isinstance(earlier, ChangeAttempt) and isinstance(change, ChangeAttempt):
             change = _merged(earlier, change)
+        if isinstance(earlier, AddUsage) and isinstance(change, AddUsage):
+            change = replace(change, amounts=earlier.amounts + change.amounts)
         if isinstance(change, PutAgent):  # it is there after all; but one to be deactivated has to be written first
             self._changes.pop((DeactivateAgent, change.agent_id), None)
         self._changes[key] = change
@@ -109,6 +112,8 @@ def _key(change: Change) -> object:
             return type(change), change.agent_id
         case PutPast():
             return PutPast, change.project
+        case AddUsage():
+            return AddUsage, change.day, change.project, change.user, change.image, change.outcome
         case _:
             return type(change)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from swath.domain.attempts import Attempt
@@ -13,6 +13,7 @@ from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.shares import Past
 from swath.domain.states import AttemptState, JobCounts, JobState, TaskState
+from swath.domain.usage import Amounts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,6 +178,18 @@ class ObserveProjects:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AddUsage:
+    """To be added to what is accounted of a day: written with the end of the attempts that it is of, and so once."""
+
+    day: date  # of UTC
+    project: str
+    user: str
+    image: str  # "name:version"
+    outcome: str  # SUCCEEDED, or the cause
+    amounts: Amounts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PutPast:
     """What a project has held of late."""
 
@@ -209,6 +222,7 @@ Change = (
     | CordonAgent
     | ObserveFrameworkWish
     | ObserveProjects
+    | AddUsage
     | PutPast
     | PutSchedulerStatus
 )

@@ -12,7 +12,7 @@ from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.domain.states import TaskState
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, ProjectTree
-from swath.store import cluster, dependencies, events, images, jobs, outputs, projects, tasks, wishes
+from swath.store import cluster, dependencies, events, images, jobs, outputs, projects, tasks, usage, wishes
 from swath.store.database import Channel, Database
 from swath.store.rows import (
     AgentRow,
@@ -28,6 +28,8 @@ from swath.store.rows import (
     Running,
     Submission,
     TaskRow,
+    UsageFilters,
+    UsageRow,
 )
 
 ALL = JobFilters()
@@ -281,6 +283,13 @@ class ApiStore:
         """All declared projects, and whether the scheduler knows of the last change."""
         with self._database.read() as session:
             return projects.read_tree(session)
+
+    def read_usage(
+        self, filters: UsageFilters, *, now: datetime, after: tuple[str, ...] | None = None, limit: int = 100
+    ) -> Page[UsageRow, tuple[str, ...]]:
+        """What was held and used, in the order of the groups; `after` is a page's `next`."""
+        with self._database.read() as session:
+            return usage.read_usage(session, filters, now, after, limit)
 
     def count_running(self) -> Running:
         """What has not ended, in numbers."""

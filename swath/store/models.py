@@ -5,12 +5,13 @@ Every change here needs a migration (`migrations/versions`); a test proves that 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Date,
     Float,
     ForeignKey,
     Index,
@@ -343,6 +344,26 @@ class ProjectPast(Base):
     share: Mapped[float] = mapped_column(Float)
     half_life_s: Mapped[float] = mapped_column(Float)
     at: Mapped[datetime]
+
+
+class Usage(Base):
+    """What ended attempts have held and used, by day: sums (swath.domain.usage). The scheduler adds to them with each end."""
+
+    __tablename__ = "usage"
+    day: Mapped[date] = mapped_column(Date, primary_key=True)  # of UTC
+    project: Mapped[str] = mapped_column(primary_key=True)
+    user: Mapped[str] = mapped_column(primary_key=True)
+    image: Mapped[str] = mapped_column(primary_key=True)  # "name:version"
+    outcome: Mapped[str] = mapped_column(String(16), primary_key=True)  # SUCCEEDED, or the cause
+    attempts: Mapped[int] = mapped_column(BigInteger)
+    held_s: Mapped[float] = mapped_column(Float)
+    cpu_s: Mapped[float] = mapped_column(Float)
+    mem_mib_s: Mapped[float] = mapped_column(Float)
+    gpu_s: Mapped[float] = mapped_column(Float)
+    used_cpu_s: Mapped[float] = mapped_column(Float)
+    used_mem_mib_s: Mapped[float] = mapped_column(Float)
+    measured_cpu_s: Mapped[float] = mapped_column(Float)
+    measured_mem_mib_s: Mapped[float] = mapped_column(Float)
 
 
 class Event(Base):

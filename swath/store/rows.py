@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
 from swath.domain.attempts import Attempt
@@ -17,6 +17,7 @@ from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.shares import Past
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState, TaskState
+from swath.domain.usage import Amounts
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish
 
 Item = TypeVar("Item")
@@ -290,6 +291,26 @@ class JobRecord:
     dropped: Ranges = field(default_factory=Ranges)  # those of `pending` that have failed by a job before this one
     message: str | None = None  # why tasks of it have ended that never ran
     upstream: tuple[Upstream, ...] = ()  # the jobs that its spec's `after` names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsageFilters:
+    """Which usage to sum up, and by what."""
+
+    by: tuple[str, ...]  # of day, project, user, image, outcome; none for one sum
+    first: date  # of UTC
+    last: date  # of UTC, included
+    project: str | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsageRow:
+    """What attempts held and used, those that run up to the present."""
+
+    group: Mapping[str, str]  # the values of what was grouped by
+    amounts: Amounts  # `attempts` are those that ended, or run, within the days
+    outcomes: Mapping[str, int]  # how many attempts had which: SUCCEEDED, a cause, or RUNNING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from swath.domain.changes import (
     AddAttempt,
     AddEvent,
+    AddUsage,
     Change,
     ChangeAttempt,
     ChangeJob,
@@ -48,6 +49,7 @@ from swath.store.models import (
     Task,
 )
 from swath.store.projects import observe_projects
+from swath.store.usage import add_usage
 from swath.store.wishes import cordon_agents, observe_agent_wishes, observe_framework_wishes
 
 Kind = TypeVar("Kind")
@@ -75,6 +77,7 @@ def write_changes(session: Session, changes: Sequence[Change], now: datetime) ->
     _put_tasks(session, _of(changes, PutTask))
     _add_attempts(session, _of(changes, AddAttempt))
     _change_attempts(session, _of(changes, ChangeAttempt))
+    add_usage(session, _of(changes, AddUsage))
     _change_jobs(session, _of(changes, ChangeJob))
     _add_events(session, [change for change in changes if isinstance(change, AddEvent | TellOfEnded)], now)
     observe_agent_wishes(session, _last(_of(changes, ObserveAgentWish), key=lambda change: change.agent_id))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from datetime import datetime
+from datetime import date
 from math import isfinite
 from typing import Any
 
@@ -15,6 +16,7 @@ from swath.domain.attempts import Attempt
 from swath.domain.changes import (
     AddAttempt,
     AddEvent,
+    AddUsage,
     Change,
     ChangeAttempt,
     ChangeJob,
@@ -36,6 +38,7 @@ from swath.domain.ranges import Ranges
 from swath.domain.retries import SAYS_NOTHING_OF_AGENT, Cause
 from swath.domain.shares import Past
 from swath.domain.states import JobState, TaskState, is_terminal
+from swath.domain.usage import SUCCEEDED, Amounts
 from swath.domain.wishes import SWATH, AgentMode, AgentWish, FrameworkWish, ProjectTree
 from swath.store.rows import JobRecord, Snapshot
 from swath.store.types import to_json
@@ -56,6 +59,8 @@ def _key(change: Change) -> tuple[object, ...] | None:
             return "images", change.agent_id
         case PutPast():
             return "past", change.project
+        case AddUsage():
+            return "usage", change.day, change.project, change.user, change.image, change.outcome
     return None
 
 
@@ -65,7 +70,7 @@ def check_storable(value: Any) -> None:
     Text it cleans: NULs and lone surrogates.
     """
     match value:
-        case bool() | None | datetime() | str():
+        case bool() | None | date() | str():
             pass
         case int():
             assert -(2**63) <= value < 2**63, f"{value} has more than 64 bits"
@@ -100,6 +105,7 @@ class MemoryStore:
         self.framework_wish: FrameworkWish | None = None
         self.projects = ProjectTree()
         self.pasts: dict[str, Past] = {}
+        self.usage: dict[tuple[date, str, str, str, str], Amounts] = {}
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Write everything."""
@@ -178,6 +184,9 @@ class MemoryStore:
                     self.framework_wish = replace(self.framework_wish, **seen)
             case ObserveProjects():
                 self.projects = replace(self.projects, observed_rev=max(self.projects.observed_rev, change.rev))
+            case AddUsage():
+                key = (change.day, change.project, change.user, change.image, change.outcome)
+                self.usage[key] = self.usage.get(key, Amounts()) + change.amounts
             case PutPast():
                 self.pasts[change.project] = change.past
             case PutSchedulerStatus():
@@ -243,3 +252,20 @@ class MemoryStore:
             assert job.dropped.minus(job.pending) == Ranges()
             live = [a for a in self.attempts.values() if a.job_id == job.id and not is_terminal(a.state)]
             assert len(live) == counts.active
+
+    def check_usage(self) -> None:
+        """Every attempt that has ended was accounted for once, under its job's owner and its own outcome."""
+        assert not self.find_misaccounted()
+
+    def find_misaccounted(self) -> dict[tuple[str, str, str], tuple[int, int]]:
+        """(project, user, outcome) -> how many attempts the account has, and how many there are, where these differ."""
+        accounted: Counter[tuple[str, str, str]] = Counter()
+        for (_, project, user, _, outcome), amounts in self.usage.items():
+            accounted[project, user, outcome] += amounts.attempts
+        ended: Counter[tuple[str, str, str]] = Counter()
+        for attempt in self.attempts.values():
+            if is_terminal(attempt.state):
+                job = self.jobs[attempt.job_id]
+                ended[job.project, job.user, str(self.details[attempt.id].get("cause", SUCCEEDED))] += 1
+        keys = accounted.keys() | ended.keys()
+        return {key: (accounted[key], ended[key]) for key in keys if accounted[key] != ended[key]}

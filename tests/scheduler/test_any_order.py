@@ -61,6 +61,7 @@ def test_m21_no_order_of_events_raises_regresses_an_ended_attempt_or_miscounts(a
 
 def _check(world: World, ended: dict[str, AttemptState]) -> None:
     world.store.check_counts()
+    world.store.check_usage()
     live: set[int] = set()
     for attempt in world.store.attempts.values():
         assert ended.get(attempt.id, attempt.state) is attempt.state

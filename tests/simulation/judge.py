@@ -377,6 +377,8 @@ class Judge:
             self._check_counts(job.id)
         open_ones = [attempt.id for attempt in database.attempts.values() if not is_terminal(attempt.state)]
         self._check(not open_ones, f"open attempts at the end: {open_ones}")
+        wrong = database.find_misaccounted()
+        self._check(not wrong, f"attempts that are accounted for never or twice (accounted, ended): {wrong}")
         owed = {host.agent_id: sorted(host.owed) for host in self._world.agents.values() if host.owed}
         self._check(not owed, f"updates that were never acknowledged: {owed}")
         self._check(not self._runs, f"these run on at the end: {self._describe_runs()}")

@@ -1,0 +1,107 @@
+"""Usage accounting: what attempts held, and what of that they used.
+
+An attempt holds what it asked for from its launch until its end is known, its stay in queues of the agent, pulls and staging
+included: nobody else can have it meanwhile. A day is one of UTC; an attempt that runs over midnight is divided there. What it
+used, its executor has measured: seconds of CPU, and the largest memory that was seen. Memory-seconds used are that largest
+memory over the whole of the command's run, for less could not have been asked for; they are no mean. As nobody knows when it
+used them, what it used is spread evenly over the time that it held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time, timedelta
+from math import isfinite
+from typing import Any
+
+from swath.domain.resources import Resources
+
+SUCCEEDED = "SUCCEEDED"  # the outcome of attempts that did; else their cause
+RUNNING = "RUNNING"  # of those that have not ended
+MOST_CPUS_USED = 10_000.0  # a report that claims more than this is none
+MOST_MEM_USED = 2.0**30  # MiB
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Amounts:
+    """Sums over attempts, or over a day's part of them."""
+
+    attempts: int = 0  # that ended, or run, on this day: each is counted once
+    held_s: float = 0.0
+    cpu_s: float = 0.0  # requested: CPUs times the seconds that they were held
+    mem_mib_s: float = 0.0  # requested
+    gpu_s: float = 0.0  # requested
+    used_cpu_s: float = 0.0
+    used_mem_mib_s: float = 0.0  # by the largest memory that was seen
+    measured_cpu_s: float = 0.0  # requested by those of whose CPU something was reported
+    measured_mem_mib_s: float = 0.0  # requested by those of whose memory something was reported
+
+    def __add__(self, other: Amounts) -> Amounts:
+        return Amounts(**{name: getattr(self, name) + getattr(other, name) for name in AMOUNTS})
+
+
+AMOUNTS = tuple(entry.name for entry in fields(Amounts))
+
+
+def account(
+    resources: Resources, launched_at: datetime, ended_at: datetime, used: Mapping[str, float] | None = None
+) -> list[tuple[date, Amounts]]:
+    """What an attempt adds to each day that it ran on; the day of its end counts it.
+
+    `used` is what its executor reported: wall_s, cpu_s, max_mem in MiB; each may be missing, or make no sense.
+    """
+    held_s = max(0.0, (ended_at - launched_at).total_seconds())
+    whole = _used(resources, held_s, used or {})
+    days = list(split_days(launched_at, ended_at))
+    return [
+        (day, _make_amounts(resources, seconds, seconds / held_s if held_s else 1.0, whole, int(day == days[-1][0])))
+        for day, seconds in days
+    ]
+
+
+def _make_amounts(
+    resources: Resources, seconds: float, part: float, whole: Mapping[str, float], attempts: int
+) -> Amounts:
+    """Of `seconds` in a day, which are that part of the whole."""
+    asked: dict[str, Any] = {
+        "cpu_s": resources.cpus * seconds,
+        "mem_mib_s": resources.mem * seconds,
+        "gpu_s": resources.gpus * seconds,
+    }
+    used: dict[str, Any] = {name: value * part for name, value in whole.items()}
+    return Amounts(attempts=attempts, held_s=seconds, **asked, **used)
+
+
+def _used(resources: Resources, held_s: float, used: Mapping[str, float]) -> dict[str, float]:
+    """What was measured, and what was asked for by whom it was measured of."""
+    cpu_s, mem_mib_s = _sane_cpu_s(used, held_s), _sane_mem_mib_s(used, held_s)
+    found: dict[str, float] = {}
+    if cpu_s is not None:
+        found |= {"used_cpu_s": cpu_s, "measured_cpu_s": resources.cpus * held_s}
+    if mem_mib_s is not None:
+        found |= {"used_mem_mib_s": mem_mib_s, "measured_mem_mib_s": resources.mem * held_s}
+    return found
+
+
+def split_days(begin: datetime, end: datetime) -> Iterator[tuple[date, float]]:
+    """(day of UTC, seconds in it) from `begin` to `end`; the day of the end alone where that is no later."""
+    at, end = begin.astimezone(UTC), end.astimezone(UTC)
+    while at.date() < end.date():
+        midnight = datetime.combine(at.date() + timedelta(days=1), time(), UTC)
+        yield at.date(), (midnight - at).total_seconds()
+        at = midnight
+    yield end.date(), max(0.0, (end - at).total_seconds())
+
+
+def _sane_cpu_s(used: Mapping[str, float], held_s: float) -> float | None:
+    """An executor repeats what an engine said: what no machine could have done is no measurement."""
+    cpu_s = used.get("cpu_s")
+    return cpu_s if cpu_s is not None and isfinite(cpu_s) and 0 <= cpu_s <= MOST_CPUS_USED * max(1.0, held_s) else None
+
+
+def _sane_mem_mib_s(used: Mapping[str, float], held_s: float) -> float | None:
+    mem, wall_s = used.get("max_mem"), used.get("wall_s", held_s)
+    if mem is None or not (isfinite(mem) and 0 <= mem <= MOST_MEM_USED) or not (isfinite(wall_s) and wall_s >= 0):
+        return None
+    return mem * min(wall_s, held_s)
