@@ -57,7 +57,7 @@ class JobAnswer(Answered):
     after: list[LinkAnswer] | None = Field(
         default=None, description="the jobs that it starts after; null where several jobs are told of"
     )
-    before: list[LinkAnswer] | None = Field(default=None, description="the jobs that start after it")
+    before: list[LinkAnswer] | None = Field(default=None, description="the jobs that start after it, the first 1000")
     spec: dict[str, Any] = Field(description="as it was submitted; without the array's items")
 
 

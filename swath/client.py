@@ -17,7 +17,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -90,6 +90,12 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         return cast(Job, self._ask("POST", "/v1/jobs", json=with_hrefs(job, self._file_inputs(job)), headers=headers))
 
+    def submit_together(self, jobs: Sequence[Mapping[str, Any]], *, idempotency_key: str | None = None) -> list[Job]:
+        """Submit several job documents, all of them or none; those in `after` of another are called by their names."""
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        documents = [with_hrefs(job, self._file_inputs(job)) for job in jobs]
+        return cast(list[Job], self._ask("POST", "/v1/jobs:batch", json={"jobs": documents}, headers=headers)["items"])
+
     def jobs(self, *, limit: int = 100, **filters: str | None) -> list[Job]:
         """The newest jobs; `filters` are project, state, image, name and label ("key=value")."""
         return cast(list[Job], list(self._pages("/v1/jobs", filters, limit)))
@@ -103,7 +109,7 @@ class Client:
         return cast(Job, self._ask("POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel"))
 
     def retry(self, job_id: str) -> Job:
-        """Run the job's failed tasks again."""
+        """Run the job's failed tasks again; jobs that had failed because of it wait for it again."""
         return cast(Job, self._ask("POST", f"/v1/jobs/{quote(job_id, safe='')}/retry"))
 
     def wait(

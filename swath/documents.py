@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class Counts(TypedDict):
@@ -26,6 +26,17 @@ class AgentRef(TypedDict):
     hostname: str
 
 
+class Link(TypedDict):
+    """A job that another one waits for, or that waits for it."""
+
+    job: str
+    name: str
+    state: str
+    counts: Counts
+    condition: str  # succeeded or ended
+    elementwise: bool
+
+
 class Job(TypedDict):
     """A job. Times are RFC 3339 in UTC; memory and disk are MiB."""
 
@@ -44,6 +55,9 @@ class Job(TypedDict):
     started_at: str | None
     ended_at: str | None
     why: str | None  # why it waits, in one sentence
+    message: NotRequired[str | None]  # why tasks of it have ended that never ran
+    after: NotRequired[list[Link] | None]  # the jobs that it starts after, where one job was asked for
+    before: NotRequired[list[Link] | None]  # the jobs that start after it
     spec: dict[str, Any]  # as it was submitted
 
 

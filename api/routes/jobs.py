@@ -13,13 +13,13 @@ from api.openapi import PROBLEMS, body_of
 from api.pages import Cursor, Filter, JobId, Limit, check_job_id, from_cursor, to_cursor
 from api.parsing import parse
 from api.schemas import JobDocument
-from api.service import Body, Injected
+from api.service import Body, Injected, Service
 from api.submission import admit
 from api.views import to_job, to_links
 from swath.domain.errors import InvalidInputError
 from swath.domain.ids import is_ulid, make_ulid
 from swath.domain.states import JobState
-from swath.store.rows import JobFilters
+from swath.store.rows import JobFilters, JobRow
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
 
@@ -58,7 +58,7 @@ def submit(
     else:
         response.status_code = 200
     response.headers["Location"] = f"{request.url.path}/{job.id}"
-    return to_job(job)
+    return _with_links(service, job)
 
 
 @router.get("", response_model=JobPage)
@@ -84,14 +84,13 @@ def list_jobs(
 @router.get("/{job_id}", response_model=JobAnswer)
 def get_job(service: Injected, job_id: JobId) -> Any:
     """One job, `why` it waits, and the jobs `after` which it starts or that start after it (`before` them)."""
-    job = service.store.get_job(check_job_id(job_id))
-    return to_job(job) | to_links(service.store.list_links(job.id))
+    return _with_links(service, service.store.get_job(check_job_id(job_id)))
 
 
 @router.post("/{job_id}/cancel", status_code=202, response_model=JobAnswer)
 def cancel(service: Injected, job_id: JobId) -> Any:
     """Ask for the job's end. Its tasks get their grace; the job is CANCELLED once they have ended."""
-    return to_job(service.store.request_cancel(check_job_id(job_id)))
+    return _with_links(service, service.store.request_cancel(check_job_id(job_id)))
 
 
 @router.post("/{job_id}/retry", status_code=202, response_model=JobAnswer)
@@ -100,7 +99,11 @@ def retry(service: Injected, job_id: JobId) -> Any:
 
     Jobs that had failed because this one did wait for it again.
     """
-    return to_job(service.store.request_retry(check_job_id(job_id), now=service.now()))
+    return _with_links(service, service.store.request_retry(check_job_id(job_id), now=service.now()))
+
+
+def _with_links(service: Service, job: JobRow) -> Any:
+    return to_job(job) | to_links(service.store.list_links(job.id))
 
 
 def _to_labels(texts: list[str]) -> dict[str, str]:

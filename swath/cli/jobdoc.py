@@ -128,14 +128,15 @@ def over_values(word: str) -> dict[str, Any]:
     return {"over": name, "items": parse_json(read_text(path), path, list)}
 
 
-def parse_json(text: str, source: str, kind: type) -> Any:
-    """JSON of the given kind; raises InvalidInputError with the place of the mistake."""
+def parse_json(text: str, source: str, *kinds: type) -> Any:
+    """JSON of one of the kinds; raises InvalidInputError with the place of the mistake."""
     try:
         document = json.loads(text)
     except ValueError as error:
         raise InvalidInputError.at("", f"{source} is no JSON: {error}") from None
-    if not isinstance(document, kind):
-        raise InvalidInputError.at("", f"{source} must hold a JSON {'object' if kind is dict else 'list'}")
+    if not isinstance(document, kinds):
+        names = " or a ".join("object" if kind is dict else "list" for kind in kinds)
+        raise InvalidInputError.at("", f"{source} must hold a JSON {names}")
     return document
 
 

@@ -9,6 +9,7 @@ import typer
 
 from swath.cli.attempts import show_task
 from swath.cli.console import amounts, between, duration, print_fields, print_json, print_table, say, when
+from swath.cli.links import link_fields
 from swath.cli.options import AsJson, JobId, Limit, open_client, resolve_job
 from swath.client import Client
 from swath.documents import Job, Task
@@ -87,6 +88,8 @@ def _job_fields(job: Job) -> list[tuple[str, Any]]:
         ("desired", job["desired"] if job["desired"] != "RUN" else None),
         ("tasks", counts),
         ("why it waits", job["why"]),
+        ("message", job.get("message")),
+        *link_fields(job),
         ("each task has", amounts(job["resources"])),
         ("priority", job["priority"]),
         ("labels", ", ".join(f"{key}={value}" for key, value in job["labels"].items())),

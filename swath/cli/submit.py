@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from swath.cli.batch import find_batch, submit_batch
 from swath.cli.console import print_json, say
 from swath.cli.jobdoc import (
     Interface,
@@ -22,6 +23,7 @@ from swath.cli.jobdoc import (
     parse_words,
     read_text,
 )
+from swath.cli.links import to_after
 from swath.cli.options import AsJson, JobId, Timeout, open_client, parse_duration, parse_pair, resolve_job
 from swath.cli.waiting import finish, wait
 from swath.client import Client
@@ -86,7 +88,19 @@ def submit(
         bool | None, typer.Option(help="May be ended for others' sake (batch: yes).", rich_help_panel=_RULES)
     ] = None,
     expected: Annotated[str | None, typer.Option(help="How long a task runs: 90, 5m.", rich_help_panel=_RULES)] = None,
+    after: Annotated[
+        list[str] | None, typer.Option(help="JOB that has to succeed first.", rich_help_panel=_RULES)
+    ] = None,
+    after_end: Annotated[
+        list[str] | None, typer.Option(help="JOB that has to end first, however it does.", rich_help_panel=_RULES)
+    ] = None,
+    after_each: Annotated[
+        list[str] | None, typer.Option(help="JOB as long: task 3 waits for task 3 there.", rich_help_panel=_RULES)
+    ] = None,
     not_before: Annotated[str | None, typer.Option(help="RFC 3339 time.", rich_help_panel=_RULES)] = None,
+    deadline: Annotated[
+        str | None, typer.Option(help="RFC 3339 time; what has not started then fails.", rich_help_panel=_RULES)
+    ] = None,
     may_wait: Annotated[
         bool, typer.Option("--may-wait", help="Accept it though no agent is large enough now.", rich_help_panel=_RULES)
     ] = False,
@@ -104,6 +118,7 @@ def submit(
       swath submit ndvi --over 'SCENE=/eos/2023/*_L2A' --cpus 1 --mem 2G
       swath submit true --range INDEX=0:1000
       swath submit --file job.json --wait --json
+      swath submit ndvi --over 'SCENE=/eos/*' --after-each last
     """
     if key is not None and not (key.isascii() and key.isprintable()):
         raise typer.BadParameter("takes printable ASCII", param_hint="--idempotency-key")
@@ -123,11 +138,16 @@ def submit(
         expected_s=None if expected is None else parse_duration(expected, "--expected"),
         **{"class": class_},
         not_before=not_before,
+        deadline=deadline,
         may_wait=may_wait or None,
     )
     with open_client() as client:
         given = image, words or [], over, range_, array
+        options |= _options(after=to_after(client, after, after_end, after_each))
         document = _from_words(client, *given) if file is None else _from_file(file, *given)
+        if (batch := find_batch(document)) is not None:
+            submit_batch(client, batch, options, key, wait_too=wait_too, timeout_s=timeout, as_json=as_json)
+            return
         _submit(client, {**document, **options}, key, wait_too=wait_too, timeout_s=timeout, as_json=as_json)
 
 
@@ -185,11 +205,11 @@ def _from_words(
     return document | ({"inputs": inputs} if inputs else {}) | ({"parameters": parameters} if parameters else {})
 
 
-def _from_file(file: str, *beside: Any) -> dict[str, Any]:
-    """The document in a file (`-`: stdin), which stands alone but for the options."""
+def _from_file(file: str, *beside: Any) -> Any:
+    """The document in a file (`-`: stdin), or several, which stand alone but for the options."""
     if any(beside):
         raise typer.BadParameter("the document says it all: no image, inputs or array beside it", param_hint="--file")
-    return dict(parse_json(read_text(file), file, dict))
+    return parse_json(read_text(file), file, dict, list)
 
 
 def _options(**given: Any) -> dict[str, Any]:

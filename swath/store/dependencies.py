@@ -16,6 +16,7 @@ from swath.store.models import TASK_IS_UNSUCCESSFUL, Job, JobDependency, Task
 from swath.store.rows import Linked, Links
 
 _COUNTS = ("pending", "active", "succeeded", "failed", "cancelled")
+MOST_SHOWN = 1000  # any number of jobs may wait for one
 _AT_ONCE = 500  # ids in one query
 
 
@@ -47,9 +48,10 @@ def find_linked(session: Session, job_ids: Iterable[str]) -> dict[str, Upstream]
 
 
 def list_links(session: Session, job_id: str) -> Links:
-    """The jobs that the job waits for, and those that wait for it, the oldest first."""
+    """The jobs that the job waits for, and those that wait for it, the oldest first, at most MOST_SHOWN of them."""
     after = _select_links().join(JobDependency, JobDependency.on_id == Job.id).where(JobDependency.job_id == job_id)
     before = _select_links().join(JobDependency, JobDependency.job_id == Job.id).where(JobDependency.on_id == job_id)
+    before = before.limit(MOST_SHOWN)
     return Links(after=_to_links(session, after), before=_to_links(session, before))
 
 
