@@ -17,7 +17,7 @@ from api.logs import SandboxReader
 from api.observation import Metrics, Observation
 from api.observe import Observer
 from api.openapi import describe
-from api.routes import batch, cluster, events, health, images, jobs, logs, outputs, scheduler, tasks
+from api.routes import batch, cluster, events, health, images, jobs, logs, outputs, projects, scheduler, tasks, usage
 from api.service import Service
 from api.settings import Settings
 from swath.store.api_store import ApiStore
@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.service = service
-    for module in (jobs, batch, tasks, logs, outputs, events, images, cluster, scheduler, health):
+    for module in (jobs, batch, tasks, logs, outputs, events, images, cluster, projects, usage, scheduler, health):
         app.include_router(module.router)
     add_handlers(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]

@@ -268,6 +268,32 @@ class ModeDocument(Sent):
         return value
 
 
+class QuotaDocument(Sent):
+    """Amounts by resource; what is not named is not limited."""
+
+    cpus: float | None = None
+    mem: float | None = Field(default=None, description="MiB")
+    disk: float | None = Field(default=None, description="MiB")
+    gpus: float | None = None
+    ports: float | None = None
+    custom: dict[Key, float] = Field(default={}, max_length=MOST_CUSTOM, description="of other scalars")
+
+
+class ProjectDocument(Sent):
+    """A project: what it leaves out has its default. What amounts may be, `swath.domain.projects` says."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"parent": "land", "weight": 2, "quota": {"cpus": 100}, "max_running": 500}]}
+    )
+
+    parent: Key | None = Field(default=None, description="the project that it is below; null for the root")
+    weight: float = Field(default=1.0, description="its part among its siblings, more than 0")
+    quota: QuotaDocument = Field(default=QuotaDocument(), description="what it and all below it may hold at a time")
+    max_running: int | None = Field(default=None, description="tasks of it and all below it at a time")
+    user_quota: QuotaDocument = Field(default=QuotaDocument(), description="what each of its users may hold in it")
+    user_max_running: int | None = Field(default=None, description="tasks of each of its users in it at a time")
+
+
 class FrameworkDocument(Sent):
     """Which framework is meant: whoever ends one has looked at it before."""
 

@@ -12,7 +12,7 @@ from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.domain.states import TaskState
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, ProjectTree
-from swath.store import cluster, dependencies, events, images, jobs, outputs, projects, tasks, usage, wishes
+from swath.store import cluster, dependencies, events, images, jobs, outputs, projects, tasks, tenants, usage, wishes
 from swath.store.database import Channel, Database
 from swath.store.rows import (
     AgentRow,
@@ -28,6 +28,7 @@ from swath.store.rows import (
     Running,
     Submission,
     TaskRow,
+    TenantsRow,
     UsageFilters,
     UsageRow,
 )
@@ -283,6 +284,11 @@ class ApiStore:
         """All declared projects, and whether the scheduler knows of the last change."""
         with self._database.read() as session:
             return projects.read_tree(session)
+
+    def read_tenants(self) -> TenantsRow:
+        """The projects, and who holds what of the cluster."""
+        with self._database.read() as session:
+            return tenants.read_tenants(session)
 
     def read_usage(
         self, filters: UsageFilters, *, now: datetime, after: tuple[str, ...] | None = None, limit: int = 100

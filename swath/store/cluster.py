@@ -68,7 +68,7 @@ def cluster_status(session: Session) -> ClusterRow:
     status = session.get(SchedulerStatus, 1)
     lease = session.get(Leadership, NAME)
     wish = session.get(FrameworkWish, 1)
-    agents, total = _sum_agents(session)
+    agents, total = sum_agents(session)
     return ClusterRow(
         said=status is not None,
         connected=status is not None and status.connected,
@@ -89,7 +89,7 @@ def cluster_status(session: Session) -> ClusterRow:
     )
 
 
-def _sum_agents(session: Session) -> tuple[int, Resources]:
+def sum_agents(session: Session) -> tuple[int, Resources]:
     """How many agents are active, and what they have. Of ports and custom scalars many agents have the same."""
     plain = [func.coalesce(func.sum(column), 0) for column in (Agent.cpus_m, Agent.mem, Agent.disk, Agent.gpus)]
     count, *sums = session.execute(select(func.count(), *plain).where(Agent.active)).one()

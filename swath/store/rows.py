@@ -18,7 +18,7 @@ from swath.domain.retries import Cause
 from swath.domain.shares import Past
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState, TaskState
 from swath.domain.usage import Amounts
-from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish
+from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish, ProjectTree
 
 Item = TypeVar("Item")
 Cursor = TypeVar("Cursor")
@@ -291,6 +291,34 @@ class JobRecord:
     dropped: Ranges = field(default_factory=Ranges)  # those of `pending` that have failed by a job before this one
     message: str | None = None  # why tasks of it have ended that never ran
     upstream: tuple[Upstream, ...] = ()  # the jobs that its spec's `after` names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Declared:
+    """By whom and when a project was declared or changed last."""
+
+    user: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldRow:
+    """What attempts that have not ended hold."""
+
+    resources: Resources
+    tasks: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TenantsRow:
+    """The projects, and who holds what of the cluster."""
+
+    tree: ProjectTree
+    declared: Mapping[str, Declared]
+    held: Mapping[tuple[str, str], HeldRow]  # by (project, user)
+    open_jobs: Mapping[str, int]  # by project
+    pasts: Mapping[str, Past]  # by project
+    total: Resources  # of the active agents
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
