@@ -48,6 +48,9 @@ class JobAnswer(Answered):
     counts: CountsAnswer
     priority: int
     resources: dict[str, Any] = Field(description="of one task; ports and custom scalars where there are any")
+    learned: dict[str, float] | None = Field(
+        description="mem, disk: what tasks not launched yet ask for instead, for others of the image version needed it"
+    )
     labels: dict[str, str]
     submitted_at: str
     started_at: str | None

@@ -43,6 +43,7 @@ def to_job(row: JobRow) -> Document:
         "counts": _to_counts(row.counts),
         "priority": row.priority,
         "resources": row.resources.to_document(),
+        "learned": _to_learned(row),
         "labels": dict(row.labels),
         "submitted_at": to_time(row.submitted_at),
         "started_at": to_time(row.started_at),
@@ -78,6 +79,12 @@ def _to_link(link: Linked) -> Document:
         "condition": link.condition.value,
         "elementwise": link.elementwise,
     }
+
+
+def _to_learned(row: JobRow) -> dict[str, float] | None:
+    asks = {"mem": (row.asks_mem, row.resources.mem), "disk": (row.asks_disk, row.resources.disk)}
+    more = {name: float(asked) for name, (asked, said) in asks.items() if asked is not None and asked > said}
+    return more or None
 
 
 def _why_job(row: JobRow) -> str | None:

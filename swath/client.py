@@ -40,7 +40,6 @@ from swath.documents import (
 )
 from swath.domain import errors
 from swath.domain.states import ENDED_JOB
-from swath.tenants import Tenants
 
 __all__ = ["ERRORS", "PROBLEM_TYPE", "Client", "parse_messages", "to_error"]
 
@@ -54,7 +53,7 @@ _POLL_S = 1.0
 _PATIENCE_S = 120.0  # how long `wait` bears a service that does not answer
 
 
-class Client(Tenants):
+class Client:
     """A connection to one Swath cluster; usable as a context manager, by one thread at a time."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = 30.0) -> None:
@@ -290,10 +289,6 @@ class Client(Tenants):
             try:
                 response = self._http.request(method, path, **arguments)
                 break
-            except (
-                httpx.ReadTimeout
-            ) as error:  # a service that is stopped, or hangs: what it was told already is enough
-                raise self._silent(error) from error
             except httpx.ConnectError as error:  # nobody listens: waiting seldom helps, and hides a wrong address
                 raise self._unreachable(error) from error
             except httpx.TransportError as error:
@@ -360,13 +355,6 @@ class Client(Tenants):
             raise self._unreachable(error) from error
         time.sleep(min(0.1 * 2**failures, 1.0))
         return failures + 1
-
-    def _silent(self, error: Exception) -> errors.InternalError:
-        waited_s = self._http.timeout.read
-        return errors.InternalError(
-            f"the API at {self.url} has taken the request and not answered for {waited_s:g} s: it is stopped, hangs, or has too"
-            f" much to do. `swath doctor` looks at it; try again, or start it anew"
-        )
 
     def _unreachable(self, error: Exception) -> errors.InternalError:
         return errors.InternalError(f"the API at {self.url} does not answer ({error}); is it running?")

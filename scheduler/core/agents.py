@@ -146,6 +146,7 @@ def _drop(turn: Turn, agent_id: str) -> None:
 
 def reconsider(turn: Turn) -> None:
     """With another cluster, what was hopeless may not be any more."""
+    turn.state.agents_changed = True
     for job_id in turn.state.waiting:
         turn.state.jobs[job_id].hopeless = False
     if turn.state.waiting:

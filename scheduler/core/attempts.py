@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from scheduler.core import accounting, cooling, jobs, maintenance, resting, retrying
+from scheduler.core import accounting, cooling, jobs, learned, maintenance, resting, retrying
 from scheduler.core.events import Update
 from scheduler.core.state import Job, LiveAttempt
 from scheduler.core.timers import Kind
@@ -86,6 +86,7 @@ def end(turn: Turn, live: LiveAttempt, state: AttemptState, update: Update, repo
         return
     cooling.on_end(turn, live, job, cause)
     resting.on_end(turn, live, job, cause)
+    learned.on_end(turn, live, job, None if cause is None else _to_end(cause, said))
     if live.attempt.task_index in job.tasks:
         _end_task_attempt(turn, job, live, cause, said, message)
 
@@ -113,9 +114,7 @@ def _end_task_attempt(
     elif job.desired is Desired.CANCELLED:
         after = replace(task, state=TaskState.CANCELLED, ended_at=turn.now)
     else:
-        after, further = retrying.decide(
-            turn, job, live, task, End(cause=cause, exit_code=said.exit_code, error=said.error)
-        )
+        after, further = retrying.decide(turn, job, live, task, _to_end(cause, said))
     jobs.put_task(turn, job, after, TaskState.ACTIVE)
     turn.tell(
         job.id,
@@ -127,6 +126,10 @@ def _end_task_attempt(
         **({} if cause is None else {"cause": cause, "exit_code": said.exit_code, "message": message}),
         **further,
     )
+
+
+def _to_end(cause: Cause, said: AttemptReport) -> End:
+    return End(cause=cause, exit_code=said.exit_code, error=said.error)
 
 
 def _find_cause(live: LiveAttempt, state: AttemptState, update: Update, said: AttemptReport) -> Cause:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
-from scheduler.core.health import Ends, Streak
+from scheduler.core.health import Record
 from scheduler.core.state import Agent, Job, LiveAttempt, State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
@@ -22,10 +23,14 @@ UNLIKELY = 1e-3  # of a healthy agent: beyond this it is not trusted for a while
 FIRST_REST_S = 30.0
 LONGEST_REST_S = 3600.0
 MOST_AGENTS = 8  # on which a task is remembered to have failed
+MOST_IMAGES = 32  # of which an agent's record is kept
 
 # The attempt never came as far as its command: with these three in a row there is nothing to compare.
 _NEVER_RAN = frozenset({Cause.IMAGE, Cause.AGENT, Cause.DROPPED})
-NOBODYS_WORD = SAYS_NOTHING_OF_AGENT | {Cause.LOST}  # LOST says only that a task may be better off elsewhere
+# LOST says only that a task may be better off elsewhere.
+NOBODYS_WORD = SAYS_NOTHING_OF_AGENT | {Cause.LOST}
+# What the task is, not where it runs: its data, what it writes, what it was given of memory and disk.
+TASKS_OWN = frozenset({Cause.DATA, Cause.OUTPUT, Cause.OOM, Cause.DISK})
 
 
 def on_end(turn: Turn, live: LiveAttempt, job: Job, cause: Cause | None) -> None:
@@ -35,13 +40,16 @@ def on_end(turn: Turn, live: LiveAttempt, job: Job, cause: Cause | None) -> None
         note_failure(job, live.attempt.task_index, live.attempt.agent_id)
     if agent is None or cause in NOBODYS_WORD:
         return
-    image = job.record.image.id
-    turn.state.image_ends.setdefault(image, Ends()).count(failed=cause is not None)
+    record = _record_of(turn.state, agent, job.record.image.id)
+    if cause in TASKS_OWN:
+        record.never_ran = 0
+        return
+    record.count(failed=cause is not None)
     if cause is None:
         turn.state.succeeded_at = turn.now
-        _forgive(turn, agent, image)
+        _forgive(turn, agent, record, job.record.image.id)
     else:
-        _blame(turn, live, agent, job, cause)
+        _blame(turn, live, agent, record, job, cause)
 
 
 def note_failure(job: Job, index: int, agent_id: str) -> None:
@@ -72,46 +80,68 @@ def has_failed_on(job: Job, index: int, agent_id: str) -> bool:
     return agent_id in job.failed_on.get(index, ())
 
 
-def find_chance(state: State, agent: Agent, ends: Sequence[tuple[int, int]]) -> float:
-    """How likely a healthy agent has `ends`, (image, bad ends) each, by how the images do on all the others.
+def find_chance(state: State, agent: Agent, ends: Sequence[tuple[int, int]], now: datetime) -> float:
+    """How likely a healthy agent has `ends`, (image, bad ends) each, by how the images do on all other agents.
 
-    Each bad end is as likely as the share of the image's other ends that were bad, (bad + 1) / (all + 2): Laplace's rule of
-    succession, by which an image that was never seen elsewhere says little.
+    Each bad end is as likely as the share of the image's ends elsewhere that were bad, (bad + 1) / (all + 2): Laplace's rule
+    of succession, by which few ends say little. An image that never ran elsewhere says nothing.
     """
-    return math.exp(sum(count * math.log(_share(state, agent, image)) for image, count in ends))
+    return math.exp(sum(count * math.log(_share(state, agent, image, now)) for image, count in ends))
 
 
-def _share(state: State, agent: Agent, image: int) -> float:
-    """The part of the image's ends elsewhere that were bad."""
-    ends, own = state.image_ends.get(image, Ends()), agent.streaks.get(image, Streak()).failures
-    return (max(0, ends.failures - own) + 1) / (max(0, ends.all - own) + 2)
+def _share(state: State, agent: Agent, image: int, now: datetime) -> float:
+    """The part of the image's ends on all other agents that were bad."""
+    own = agent.records.get(image, Record())
+    _, ends, failures = _count_ends(state, image, now)
+    elsewhere = max(0, ends - own.all)
+    return (max(0, failures - own.failures) + 1) / (elsewhere + 2) if elsewhere else 1.0
 
 
-def _blame(turn: Turn, live: LiveAttempt, agent: Agent, job: Job, cause: Cause) -> None:
+def _count_ends(state: State, image: int, now: datetime) -> tuple[datetime, int, int]:
+    """(when, all, bad) of the image on all agents: looks at each of them, but once a turn."""
+    known = state.image_ends.get(image)
+    if known is None or known[0] != now:
+        records = [agent.records[image] for agent in state.agents.values() if image in agent.records]
+        known = now, sum(record.all for record in records), sum(record.failures for record in records)
+        state.image_ends[image] = known
+    return known
+
+
+def _record_of(state: State, agent: Agent, image: int) -> Record:
+    """The image's record on the agent; of many images the one that ran here longest ago is forgotten."""
+    record = agent.records.pop(image, None) or Record()
+    agent.records[image] = record
+    if len(agent.records) > MOST_IMAGES:
+        oldest = next(iter(agent.records))
+        del agent.records[oldest]
+        state.thaw(agent.info.agent_id, oldest)
+    return record
+
+
+def _blame(turn: Turn, live: LiveAttempt, agent: Agent, record: Record, job: Job, cause: Cause) -> None:
     """One more bad end of the image here. Attempts that were launched together and fail together are one."""
-    image = job.record.image.id
-    streak = agent.streaks.setdefault(image, Streak())
-    streak.failures += 1
-    if streak.failed_at is not None and live.attempt.launched_at < streak.failed_at:
+    if record.ends and record.failed_at is not None and live.attempt.launched_at < record.failed_at:
         return
-    streak.failed_at = turn.now
-    streak.ends += 1
-    streak.never_ran = streak.never_ran + 1 if cause in _NEVER_RAN else 0
-    unlikely = streak.ends >= BAD_ENDS and find_chance(turn.state, agent, [(image, streak.ends)]) <= UNLIKELY
-    if streak.never_ran >= BAD_ENDS or unlikely:
-        _cool(turn, agent, job, streak)
+    record.failed_at = turn.now
+    record.ends += 1
+    record.never_ran = record.never_ran + 1 if cause in _NEVER_RAN else 0
+    image = job.record.image.id
+    if record.never_ran >= BAD_ENDS or (
+        record.ends >= BAD_ENDS and find_chance(turn.state, agent, [(image, record.ends)], turn.now) <= UNLIKELY
+    ):
+        _cool(turn, agent, record, job)
 
 
-def _cool(turn: Turn, agent: Agent, job: Job, streak: Streak) -> None:
+def _cool(turn: Turn, agent: Agent, record: Record, job: Job) -> None:
     """Each time twice as long, until the image succeeds here."""
-    rest_s = back_off_s(FIRST_REST_S, streak.rests, longest_s=LONGEST_REST_S)
-    streak.rests += 1
+    rest_s = back_off_s(FIRST_REST_S, record.rests, longest_s=LONGEST_REST_S)
+    record.rests += 1
     image, agent_id = job.record.image, agent.info.agent_id
     turn.state.cooling[image.id] = turn.state.cooling.get(image.id, frozenset()) | {agent_id}
     turn.set_timer(Kind.COOL, rest_s, (agent_id, image.id))
     name = f"{image.name}:{image.version}"
     turn.note(
-        "warning", "image_cools_down", agent=agent.info.hostname, image=name, seconds=rest_s, bad_ends=streak.ends
+        "warning", "image_cools_down", agent=agent.info.hostname, image=name, seconds=rest_s, bad_ends=record.ends
     )
 
 
@@ -121,8 +151,9 @@ def on_cooled(turn: Turn, agent_id: str, image: int) -> None:
     turn.state.wants_offers = True
 
 
-def _forgive(turn: Turn, agent: Agent, image: int) -> None:
+def _forgive(turn: Turn, agent: Agent, record: Record, image: int) -> None:
     """The image has succeeded here."""
-    if agent.streaks.pop(image, None) is not None:
+    if record.rests:
         turn.state.thaw(agent.info.agent_id, image)
         turn.state.timers.clear(Kind.COOL, (agent.info.agent_id, image))
+    record.forgive()

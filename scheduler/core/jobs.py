@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from scheduler.core import dependencies, kills, why
+from scheduler.core import dependencies, kills, learned, why
 from scheduler.core.events import JobSeen
 from scheduler.core.state import Job
 from scheduler.core.timers import Kind
@@ -45,6 +45,7 @@ def on_job_seen(turn: Turn, event: JobSeen) -> None:
         job = turn.state.jobs[record.id] = make_job(record)
         dependencies.follow(turn.state, job)
         set_timers(turn, job)
+        learned.follow(turn.state, job)
     elif record.desired_rev <= job.observed_rev:
         return
     if job.observed_rev == 0:
@@ -127,6 +128,8 @@ def settle(turn: Turn, job: Job) -> None:
             wait_reason=job.wait_reason,
             started_at=job.started_at,
             ended_at=job.ended_at,
+            asks_mem=None if job.asks is None else job.asks[0],
+            asks_disk=None if job.asks is None else job.asks[1],
         )
     )
     if ended:

@@ -15,13 +15,13 @@ from scheduler.core import (
     jobs,
     kills,
     launching,
+    learned,
     maintenance,
     offers,
     operators,
     outside,
     overdue,
     partitions,
-    prefetch,
     reconciliation,
     resting,
     subscription,
@@ -75,6 +75,9 @@ class Core:
         _load_wishes(state, snapshot, removed)
         _load_tasks(turn, snapshot)
         dependencies.load(state)
+        learned.load(state, snapshot.learned)
+        for job in state.jobs.values():
+            learned.follow(state, job)
         _load_attempts(turn, snapshot)
         usage.load(state, snapshot.pasts, now)
         for job in state.jobs.values():
@@ -94,6 +97,7 @@ class Core:
         for kind, key in self.state.timers.take_due(now, DUE):
             _DUE[kind](turn, key)
         dependencies.settle(turn)
+        learned.settle(turn)
         _index_waiting(turn)
         launching.place(turn)
         _index_waiting(turn)
@@ -104,7 +108,6 @@ class Core:
         filters.settle(turn)
         offers.settle(turn)
         why.schedule(turn)
-        prefetch.schedule(turn)
         subscription.tell_outside(turn)
         return turn.make_effects()
 
@@ -219,6 +222,5 @@ _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
     Kind.AGENTS: lambda turn, key: agents.list_now(turn),
     Kind.OPERATE: lambda turn, key: operators.ask(turn, key[0]),
     Kind.LEAVE: lambda turn, key: outside.proceed(turn),
-    Kind.PREFETCH: lambda turn, key: prefetch.look(turn),
     Kind.FILTERS: lambda turn, key: filters.refresh(turn),
 }

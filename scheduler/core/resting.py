@@ -10,7 +10,7 @@ from __future__ import annotations
 from scheduler.core import cooling
 from scheduler.core.cooling import BAD_ENDS, FIRST_REST_S, LONGEST_REST_S, UNLIKELY
 from scheduler.core.health import Trouble
-from scheduler.core.state import Agent, Job, LiveAttempt, State
+from scheduler.core.state import Agent, Job, LiveAttempt
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.backoff import back_off_s
@@ -36,13 +36,15 @@ def on_end(turn: Turn, live: LiveAttempt, job: Job, cause: Cause | None) -> None
         return
     if cause not in _AGENTS_FAULT:
         agent.bad_ends = 0
+    if cause in cooling.TASKS_OWN:
+        return
     if agent.failed_at is not None and live.attempt.launched_at < agent.failed_at:
         return
     agent.failed_at = turn.now
     agent.bad_ends += cause in _AGENTS_FAULT
     agent.trouble = agent.trouble or Trouble(since=turn.now)
     agent.trouble.add(job.record.image.id, job.id)
-    if agent.bad_ends >= BAD_ENDS or _is_bad(turn.state, agent, agent.trouble, UNLIKELY):
+    if agent.bad_ends >= BAD_ENDS or _is_bad(turn, agent, agent.trouble, UNLIKELY):
         _rest(turn, agent, agent.trouble)
 
 
@@ -60,15 +62,17 @@ def on_rested(turn: Turn, agent_id: str) -> None:
         turn.state.wants_offers = True
 
 
-def _is_bad(state: State, agent: Agent, trouble: Trouble, chance: float) -> bool:
+def _is_bad(turn: Turn, agent: Agent, trouble: Trouble, chance: float) -> bool:
     """Several images or jobs fail here that would not on a healthy agent, `chance` aside."""
     several = len(trouble.ends) >= SEVERAL_IMAGES or len(trouble.jobs) >= SEVERAL_JOBS
     enough = sum(trouble.ends.values()) >= BAD_ENDS
-    return several and enough and cooling.find_chance(state, agent, list(trouble.ends.items())) <= chance
+    if not (several and enough):
+        return False
+    return cooling.find_chance(turn.state, agent, list(trouble.ends.items()), turn.now) <= chance
 
 
 def _rest(turn: Turn, agent: Agent, trouble: Trouble) -> None:
-    if agent.rests >= RESTS and _may_cordon(turn.state, agent, trouble):
+    if agent.rests >= RESTS and _may_cordon(turn, agent, trouble):
         _cordon(turn, agent, trouble)
         return
     rest_s = back_off_s(FIRST_REST_S, agent.rests, longest_s=LONGEST_REST_S)
@@ -79,13 +83,14 @@ def _rest(turn: Turn, agent: Agent, trouble: Trouble) -> None:
     turn.note("warning", "agent_rests", agent=agent.info.hostname, seconds=rest_s, bad_ends=ends)
 
 
-def _may_cordon(state: State, agent: Agent, trouble: Trouble) -> bool:
+def _may_cordon(turn: Turn, agent: Agent, trouble: Trouble) -> bool:
+    state = turn.state
     # A success here would have ended the trouble: whatever has succeeded since did so elsewhere.
     elsewhere = state.succeeded_at is not None and state.succeeded_at >= trouble.since
     ours = sum(wish.is_our_own for wish in state.agent_wishes.values())
     few = ours < max(1, int(MOST_CORDONED * len(state.agents)))
     wanted = agent.info.agent_id in state.agent_wishes  # by an operator: no task came here of late in any case
-    return elsewhere and few and not wanted and _is_bad(state, agent, trouble, ALL_BUT_CERTAIN)
+    return elsewhere and few and not wanted and _is_bad(turn, agent, trouble, ALL_BUT_CERTAIN)
 
 
 def _cordon(turn: Turn, agent: Agent, trouble: Trouble) -> None:

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from scheduler.core import jobs
-from scheduler.core.state import Agent, Job, LiveAttempt, State
+from scheduler.core.largest import largest_for
+from scheduler.core.state import Job, LiveAttempt
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.changes import PutTask
 from swath.domain.resources import Resources
-from swath.domain.retries import FREE, End, GiveUp, Largest, Retry, decide_retry, jitter_of
+from swath.domain.retries import FREE, End, GiveUp, Retry, decide_retry, jitter_of
 from swath.domain.states import TaskState
 
 
@@ -55,24 +56,3 @@ def _wait(turn: Turn, job: Job, task: PutTask, retry: Retry, asked: Resources) -
     )
     grown = {name: getattr(wanted, name) for name in ("mem", "disk") if getattr(wanted, name) != getattr(asked, name)}
     return waiting, {"asks": grown} if grown else {}
-
-
-def largest_for(state: State, job: Job) -> Largest:
-    """What the best of the job's agents has for a task; None while the master has not listed all of them."""
-
-    def largest(resource: str, asked: Resources) -> int | None:
-        if not all(agent.listed for agent in state.agents.values()):
-            return None
-        others = replace(asked, mem=0) if resource == "mem" else replace(asked, disk=0)
-        rooms = [_room(state, agent) for agent in state.agents.values() if _admits(job, agent)]
-        return max((getattr(room, resource) for room in rooms if others.fits_in(room)), default=None)
-
-    return largest
-
-
-def _room(state: State, agent: Agent) -> Resources:
-    return agent.info.total - state.settings.executor_resources
-
-
-def _admits(job: Job, agent: Agent) -> bool:
-    return all(rule.admits(agent.info.attributes) for rule in job.record.spec.constraints)

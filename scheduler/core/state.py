@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from scheduler.core import images_held
 from scheduler.core.events import Offer
-from scheduler.core.health import Ends, Streak, Trouble
+from scheduler.core.health import Lesson, Record, Trouble
 from scheduler.core.held import NOBODY, Held, Tally, owner_of
-from scheduler.core.images_held import Holdings, Prefetched
+from scheduler.core.images_held import Holdings
 from scheduler.core.timers import Timers
 from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
@@ -53,7 +53,6 @@ class CoreSettings:
     why_s: float = 2.0  # between two looks at why jobs wait, at least
     policy: Policy = field(default_factory=Policy)  # of the matcher
     agents_seen_s: float = 300.0  # an unchanged agent's last_seen is written so often
-    prefetch_agents: int = 8  # that pull an image ahead at the same time, of whatever job; 0 for none
     register_anew: bool = False  # after the master has removed the framework (M5)
 
 
@@ -81,6 +80,7 @@ class Job:
     running: dict[int, str] = field(default_factory=dict)  # ACTIVE tasks and their live attempts
     due: dict[int, None] = field(default_factory=dict)  # PENDING tasks with a row that could start now, in order
     held_until: datetime | None = None  # not_before, while it lies ahead
+    asks: Size | None = None  # of tasks never launched, where more was learned to be needed than the user said
     failed_on: dict[int, tuple[str, ...]] = field(default_factory=dict)  # task -> agents where it has failed
     seen_waiting: int = 0  # `waiting` when the last turn ended
     hopeless: bool = False  # as things are, no freed resource would help
@@ -126,16 +126,16 @@ class Job:
         return None if limit is None else max(0, limit - self.counts.active)
 
     def size_of(self, index: int) -> Size:
-        """What the task's next attempt asks for: as all others do, or what has grown for it."""
-        task, base = self.tasks.get(index), self.record.resources
+        """What the task's next attempt asks for: as all others do, or what has grown for it where that is more."""
+        task, (mem, disk) = self.tasks.get(index), self.fresh_size
         if task is None:
-            return base.mem, base.disk
-        return base.mem if task.mem is None else task.mem, base.disk if task.disk is None else task.disk
+            return mem, disk
+        return max(mem, task.mem or 0), max(disk, task.disk or 0)
 
     @property
     def fresh_size(self) -> Size:
         """What tasks that were never launched ask for."""
-        return self.record.resources.mem, self.record.resources.disk
+        return self.asks or (self.record.resources.mem, self.record.resources.disk)
 
     def request_of(self, size: Size) -> Resources:
         """All that a task of this size asks for."""
@@ -200,7 +200,7 @@ class Agent:
     rests: int = 0  # in a row, without a success in between
     rests_until: datetime | None = None  # no launches before
     trouble: Trouble | None = None  # since its last success
-    streaks: dict[int, Streak] = field(default_factory=dict)  # by image: those that failed here last
+    records: dict[int, Record] = field(default_factory=dict)  # by image: the last ones that ran here
     listed: bool = False  # `info.total` is what the master says, not our guess
     images: frozenset[str] = frozenset()  # what its engine holds, by `images_held.key_of`; a hint
     layers: frozenset[str] = frozenset()  # of these images
@@ -309,7 +309,9 @@ class State:
     slots: dict[str, str] = field(default_factory=dict)  # Mesos task id -> the attempt that runs in it
     agents: dict[str, Agent] = field(default_factory=dict)
     uses: dict[str, Use] = field(default_factory=dict)  # of the agents that are known or have live attempts
-    image_ends: dict[int, Ends] = field(default_factory=dict)  # by image, on whatever agent
+    agents_changed: bool = False  # in this turn: they have come, gone, grown or shrunk
+    lessons: dict[tuple[int, str], Lesson] = field(default_factory=dict)  # by image version and request
+    image_ends: dict[int, tuple[datetime, int, int]] = field(default_factory=dict)  # see cooling.find_chance
     cooling: dict[int, frozenset[str]] = field(default_factory=dict)  # image -> agents that it must not use for now
     succeeded_at: datetime | None = None  # when an attempt of anything did last
     claims: tuple[Claim, ...] = ()  # what the last plan kept free for whom
@@ -319,7 +321,6 @@ class State:
     filtered: dict[str, datetime] = field(default_factory=dict)  # agents of which we refused something, and until when
     timers: Timers = field(default_factory=Timers)
     holdings: Holdings = field(default_factory=Holdings)
-    prefetched: Prefetched = field(default_factory=Prefetched)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
     minimums: tuple[Resources, ...] = ()  # what the master offers at least, as told since the subscription began
     filters_refused: bool = False  # the master takes no minimums
@@ -413,7 +414,7 @@ class State:
         agent = self.agents.pop(agent_id, None)
         if agent is not None:
             self.total -= agent.info.total
-        for image in () if agent is None else agent.streaks:
+        for image in () if agent is None else agent.records:
             self.thaw(agent_id, image)
         self.filtered.pop(agent_id, None)
         images_held.forget(self, agent_id)

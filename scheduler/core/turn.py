@@ -22,6 +22,7 @@ from swath.domain.changes import (
     ObserveAgentWish,
     PutAgent,
     PutImages,
+    PutLearned,
     PutPast,
     PutTask,
     TellOfEnded,
@@ -108,6 +109,8 @@ def _key(change: Change) -> object:
             return PutTask, change.job_id, change.index
         case ChangeJob():
             return ChangeJob, change.job_id
+        case PutLearned():
+            return PutLearned, change.image_version_id, change.asked
         case PutAgent() | DeactivateAgent() | PutImages() | ObserveAgentWish() | CordonAgent():
             return type(change), change.agent_id
         case PutPast():

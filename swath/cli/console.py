@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -132,3 +132,10 @@ def amounts(resources: dict[str, Any]) -> str:
     known = [f"{resources[name]:g} {unit}" for name, unit in units.items() if resources.get(name)]
     others = [f"{amount:g} {name}" for name, amount in (resources.get("custom") or {}).items()]
     return ", ".join(known + others) or "nothing"
+
+
+def instead(needed: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
+    """What is asked for beyond what the user said: "3072 MiB memory instead of 2048"; None where nothing is."""
+    units = {"mem": "MiB memory", "disk": "MiB disk"}
+    more = [name for name in units if (needed.get(name) or 0) > (asked.get(name) or 0)]
+    return ", ".join(f"{needed[name]:g} {units[name]} instead of {asked.get(name) or 0:g}" for name in more) or None

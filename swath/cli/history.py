@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from swath.cli.console import print_json, print_table
+from swath.cli.console import instead, print_json, print_table
 from swath.cli.options import AsJson, JobId, open_client, resolve_job
 from swath.documents import Attempt, Event
 
@@ -57,12 +57,16 @@ def _what(kind: str, data: Mapping[str, Any]) -> str:
         return "launched"
     if kind == "task.state" and data.get("attempt_state"):
         return f"{data['attempt_state']}; the task is {data['state']}"
+    if kind == "job.asks":
+        return "what its tasks ask for changes"
     if kind == "attempt.state":
         return str(data.get("state"))
     return f"the {kind.partition('.')[0]} is {data.get('state')}"
 
 
 def _why(data: Mapping[str, Any]) -> str:
+    if "asked" in data:
+        return instead(data, data["asked"]) or "as the user said"
     code = data.get("exit_code")
     parts: Iterable[Any] = (data.get("cause"), None if code is None else f"exit {code}", data.get("message"))
     said = ": ".join(str(part) for part in parts if part)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from swath.cli.attempts import show_task
-from swath.cli.console import amounts, between, duration, print_fields, print_json, print_table, say, when
+from swath.cli.console import amounts, between, duration, instead, print_fields, print_json, print_table, say, when
 from swath.cli.links import link_fields
 from swath.cli.options import AsJson, JobId, Limit, open_client, resolve_job
 from swath.client import Client
@@ -91,6 +91,7 @@ def _job_fields(job: Job) -> list[tuple[str, Any]]:
         ("message", job.get("message")),
         *link_fields(job),
         ("each task has", amounts(job["resources"])),
+        ("learned", instead(job.get("learned") or {}, job["resources"])),
         ("priority", job["priority"]),
         ("labels", ", ".join(f"{key}={value}" for key, value in job["labels"].items())),
         ("submitted", job["submitted_at"]),

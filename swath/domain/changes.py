@@ -87,6 +87,8 @@ class ChangeJob:
     wait_reason: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    asks_mem: int | None = None  # MiB that tasks never launched ask for, where more was learned than the user said
+    asks_disk: int | None = None  # MiB
     dropped: Ranges = field(default_factory=Ranges)  # those of `pending` that have failed by a job before this one
     message: str | None = None  # why tasks of it have ended that never ran
 
@@ -149,6 +151,16 @@ class ObserveAgentWish:
     agent_id: str
     rev: int
     message: str | None = None  # what Mesos had against it; None where it did all of it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PutLearned:
+    """What tasks of an image version need that ask for so much, as those that ran out of it have shown."""
+
+    image_version_id: int
+    asked: str  # the whole request as text: "cpus=1000 disk=4096 mem=2048"
+    mem: int | None  # MiB; None where what is asked for suffices
+    disk: int | None  # MiB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,6 +232,7 @@ Change = (
     | TellOfEnded
     | ObserveAgentWish
     | CordonAgent
+    | PutLearned
     | ObserveFrameworkWish
     | ObserveProjects
     | AddUsage

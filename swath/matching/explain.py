@@ -11,6 +11,7 @@ from swath.matching.model import AgentView, Demand
 from swath.matching.reasons import (
     AgentsShut,
     Blocker,
+    ImageCools,
     NoAgents,
     NoSuchAgent,
     Reason,
@@ -72,7 +73,8 @@ def _largest(amounts: Floats, rows: Bools) -> int:
 
 def _explain_idle(cluster: Cluster, demand: Demand, fitting: Ints) -> Reason:
     """Why nothing starts on agents that have room (at least one)."""
-    is_open = cluster.open_to(demand)[fitting]
+    avoided = _avoided(cluster, demand)[fitting]
+    is_open = cluster.open_to(demand)[fitting] & ~avoided
     closes_in_s = cluster.closes_in_s[fitting]
     in_time = closes_in_s > demand.expected_s
     if (usable := int((is_open & in_time).sum())) > 0:
@@ -80,8 +82,18 @@ def _explain_idle(cluster: Cluster, demand: Demand, fitting: Ints) -> Reason:
     if (closing := int((is_open & ~in_time).sum())) > 0:
         latest = float(closes_in_s[is_open & ~in_time].max())
         return WindowNear(agents=closing, expected_s=demand.expected_s, closes_in_s=latest)
+    if avoided.all():
+        return ImageCools(agents=len(fitting))
+    fitting = fitting[~avoided]
     shut = [agent.shut for row in fitting.tolist() if (agent := cluster.agents[row]).shut is not None]
     return AgentsShut(agents=len(fitting), why=max(sorted(set(shut)), key=shut.count))
+
+
+def _avoided(cluster: Cluster, demand: Demand) -> Bools:
+    """The agents that the demand must not use for now."""
+    rows = np.zeros(len(cluster.agents), dtype=np.bool_)
+    rows[cluster.rows_of(demand.avoid)] = True
+    return rows
 
 
 def break_down(cluster: Cluster, demand: Demand) -> list[Blocker]:
@@ -107,9 +119,7 @@ def break_down(cluster: Cluster, demand: Demand) -> list[Blocker]:
     for why in sorted({agent.shut for agent in cluster.agents if agent.shut is not None}):
         shut = np.array([agent.shut is why for agent in cluster.agents], dtype=np.bool_)
         note(shut & ~cluster.open_to(demand), f"not used for now because {why}")
-    avoided = np.zeros(len(cluster.agents), dtype=np.bool_)
-    avoided[cluster.rows_of(demand.avoid)] = True
-    note(avoided, "cooling down: this image keeps failing there")
+    note(_avoided(cluster, demand), "cooling down: this image keeps failing there")
     note(cluster.closes_in_s <= demand.expected_s, f"in maintenance before a task ends ({to_span(demand.expected_s)})")
     _note_shortages(cluster, need, left, note)
     note(cluster.starts <= 0, "busy starting as many tasks as may start at once")

@@ -149,6 +149,18 @@ class AgentsShut:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImageCools:
+    """What is free is on agents where the image keeps failing."""
+
+    agents: int  # of these
+
+    hopeless = False
+
+    def __str__(self) -> str:
+        return f"cooling down: this image keeps failing on {to_agents(self.agents)} with room, and will be tried there again"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WindowNear:
     """What is free is on agents whose maintenance begins before a task would end."""
 
@@ -208,6 +220,7 @@ Reason = (
     | WaitingForResources
     | WaitingForOffers
     | AgentsShut
+    | ImageCools
     | WindowNear
     | LimitReached
     | QuotaReached

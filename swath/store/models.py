@@ -124,6 +124,19 @@ class ImageVersion(Base):
     registered_at: Mapped[datetime]  # the last time; of several digests of a version the newest serves
 
 
+class LearnedNeed(Base):
+    """What tasks of an image version need that ask for so much, as those that ran out of it have shown."""
+
+    __tablename__ = "learned_needs"
+    image_version_id: Mapped[int] = mapped_column(
+        ForeignKey("image_versions.id"), primary_key=True, autoincrement=False
+    )
+    asked: Mapped[str] = mapped_column(primary_key=True)  # the whole request, "cpus=1000 disk=4096 mem=2048"
+    mem: Mapped[Amount | None]  # MiB; None where what is asked for suffices
+    disk: Mapped[Amount | None]  # MiB
+    at: Mapped[datetime]
+
+
 class Job(Base):
     """What a user submitted once, and how far it is."""
 
@@ -168,6 +181,8 @@ class Job(Base):
     more_resources: Mapped[dict[str, Any] | None]  # of one task, {"ports": 2, "licences": 1000}: see Resources.amounts
     dropped: Mapped[list[Any]] = mapped_column(JSON(none_as_null=True), server_default="[]")  # see domain.changes
     message: Mapped[str | None]  # why tasks of it have ended that never ran
+    asks_mem: Mapped[Amount | None]  # MiB that tasks never launched ask for, where more was learned than the user said
+    asks_disk: Mapped[Amount | None]  # MiB
 
 
 class JobDependency(Base):

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
 from swath.domain.attempts import Attempt
-from swath.domain.changes import PutAgent, PutTask
+from swath.domain.changes import PutAgent, PutLearned, PutTask
 from swath.domain.dependencies import Condition, Upstream
 from swath.domain.jobs import JobSpec
 from swath.domain.projects import Project
@@ -77,6 +77,8 @@ class JobRow:
     started_at: datetime | None
     ended_at: datetime | None
     message: str | None = None  # why tasks of it have ended that never ran
+    asks_mem: int | None = None  # MiB that tasks never launched ask for, where more was learned than the user said
+    asks_disk: int | None = None  # MiB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -362,6 +364,7 @@ class Snapshot:
     images: Mapping[str, Any] = field(default_factory=dict)  # agent -> what was said of its engine, as JSON
     agent_wishes: list[AgentWish] = field(default_factory=list)  # other than ACTIVE, or not carried out yet
     framework_wish: FrameworkWish | None = None  # None before anybody had one
+    learned: list[PutLearned] = field(default_factory=list)
     failed_on: list[tuple[str, int, str]] = field(
         default_factory=list
     )  # (job, task, agent) of open tasks, oldest first

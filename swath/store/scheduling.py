@@ -11,7 +11,7 @@ from sqlalchemy import and_, or_, select, text
 from sqlalchemy.orm import Session
 
 from swath.domain.attempts import Attempt
-from swath.domain.changes import Change, PutAgent, PutTask
+from swath.domain.changes import Change, PutAgent, PutLearned, PutTask
 from swath.domain.dependencies import Upstream
 from swath.domain.errors import NotFoundError
 from swath.domain.jobs import ArraySpec, JobSpec
@@ -35,6 +35,7 @@ from swath.store.wishes import read_framework_wish, read_standing_agent_wishes, 
 from swath.store.writing import write_changes
 
 _ARRAYS_KEPT = 1000  # three numbers each: documents themselves may be megabytes
+_LEARNED = 100_000  # rows of a hundred bytes
 _CHUNKS_KEPT = 8  # of items, which never change; 10,000 hrefs take some 3 MB
 
 _JOB_ELSEWHERE = ("spec", "resources", "image", "pending", "dropped", "counts", "upstream")
@@ -63,6 +64,7 @@ class SchedulerStore:
                 images=_read_images(session),
                 agent_wishes=read_standing_agent_wishes(session),
                 framework_wish=read_framework_wish(session),
+                learned=_read_learned(session),
                 failed_on=_read_failed_on(session),
                 projects=read_projects(session),
                 pasts=read_pasts(session),
@@ -184,6 +186,13 @@ def _read_images(session: Session) -> dict[str, Any]:
     columns = (models.Agent.id, models.Agent.images)
     query = select(*columns).where(models.Agent.active, models.Agent.images.is_not(None)).order_by(models.Agent.id)
     return {row.id: row.images for row in session.execute(query)}
+
+
+def _read_learned(session: Session) -> list[PutLearned]:
+    """The newest: a row each image version whose tasks ever ran out of something."""
+    columns = [getattr(models.LearnedNeed, name) for name in PutLearned.__slots__]
+    query = select(*columns).order_by(models.LearnedNeed.at.desc()).limit(_LEARNED)
+    return [PutLearned(**row._mapping) for row in session.execute(query)]
 
 
 def _read_failed_on(session: Session) -> list[tuple[str, int, str]]:

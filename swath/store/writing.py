@@ -26,6 +26,7 @@ from swath.domain.changes import (
     ObserveProjects,
     PutAgent,
     PutImages,
+    PutLearned,
     PutPast,
     PutSchedulerStatus,
     PutTask,
@@ -44,6 +45,7 @@ from swath.store.models import (
     Event,
     Framework,
     Job,
+    LearnedNeed,
     ProjectPast,
     SchedulerStatus,
     Task,
@@ -61,7 +63,17 @@ _ADDED = (
 )
 _REPORTED = tuple(name for name in ChangeAttempt.__slots__ if name not in ("attempt_id", "state"))
 _PAST = tuple(Past.__slots__)
-_JOB = ("state", "observed_rev", "retry_rev_done", "wait_reason", "started_at", "ended_at", "message")
+_JOB = (
+    "state",
+    "observed_rev",
+    "retry_rev_done",
+    "wait_reason",
+    "started_at",
+    "ended_at",
+    "message",
+    "asks_mem",
+    "asks_disk",
+)
 _COUNTS = ("pending", "active", "succeeded", "failed", "cancelled")
 _AGENT = (
     *("hostname", "url", "region", "zone", "active", "deactivated", "drain"),
@@ -81,6 +93,7 @@ def write_changes(session: Session, changes: Sequence[Change], now: datetime) ->
     _change_jobs(session, _of(changes, ChangeJob))
     _add_events(session, [change for change in changes if isinstance(change, AddEvent | TellOfEnded)], now)
     observe_agent_wishes(session, _last(_of(changes, ObserveAgentWish), key=lambda change: change.agent_id))
+    _put_learned(session, _of(changes, PutLearned), now)
     cordon_agents(session, _last(_of(changes, CordonAgent), key=lambda change: change.agent_id), now)
     observe_framework_wishes(session, _of(changes, ObserveFrameworkWish)[-1:])
     observe_projects(session, max((change.rev for change in _of(changes, ObserveProjects)), default=None))
@@ -112,6 +125,12 @@ def _put_status(session: Session, changes: list[PutSchedulerStatus]) -> None:
 def _put_pasts(session: Session, changes: list[PutPast]) -> None:
     rows = [{name: getattr(change.past, name) for name in _PAST} | {"project": change.project} for change in changes]
     _upsert(session, ProjectPast, rows)
+
+
+def _put_learned(session: Session, changes: list[PutLearned], now: datetime) -> None:
+    last = _last(changes, key=lambda change: (change.image_version_id, change.asked))
+    rows = [{name: getattr(change, name) for name in PutLearned.__slots__} | {"at": now} for change in last]
+    _upsert(session, LearnedNeed, rows)
 
 
 def _put_agents(session: Session, changes: list[PutAgent | DeactivateAgent], now: datetime) -> None:

@@ -165,3 +165,12 @@ def test_an_unknown_job_is_not_found(api: Api, job_id: str) -> None:
         response = api.get(f"/v1/jobs/{job_id}{path}")
         assert response.status_code == 404, path
         assert response.json()["status"] == 404
+
+
+def test_a_job_shows_what_its_tasks_learned_to_ask_for(both_api: Api, both_scene: Scene) -> None:
+    """Only what is more than the user said; the user's own figure stays beside it."""
+    job = both_scene.submit()
+    assert both_api.get(f"/v1/jobs/{job.id}").json()["learned"] is None
+    both_scene.apply(figures(job, JobState.PENDING, Ranges.of(1), asks_mem=3072, asks_disk=job.resources.disk))
+    shown = both_api.get(f"/v1/jobs/{job.id}").json()
+    assert (shown["learned"], shown["resources"]["mem"]) == ({"mem": 3072}, job.resources.mem)

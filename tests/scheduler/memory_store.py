@@ -27,6 +27,7 @@ from swath.domain.changes import (
     ObserveProjects,
     PutAgent,
     PutImages,
+    PutLearned,
     PutPast,
     PutSchedulerStatus,
     PutTask,
@@ -102,6 +103,7 @@ class MemoryStore:
         self.events: list[AddEvent] = []
         self.status: PutSchedulerStatus | None = None
         self.agent_wishes: dict[str, AgentWish] = {}
+        self.learned: dict[tuple[int, str], PutLearned] = {}
         self.framework_wish: FrameworkWish | None = None
         self.projects = ProjectTree()
         self.pasts: dict[str, Past] = {}
@@ -168,6 +170,8 @@ class MemoryStore:
                 if (wish := self.agent_wishes.get(change.agent_id)) is not None:
                     observed = max(wish.observed_rev, change.rev)
                     self.agent_wishes[change.agent_id] = replace(wish, observed_rev=observed)
+            case PutLearned():
+                self.learned[change.image_version_id, change.asked] = change
             case CordonAgent():
                 known = self.agent_wishes.get(change.agent_id, AgentWish(agent_id="", mode=AgentMode.ACTIVE, rev=0))
                 if known.mode is AgentMode.ACTIVE and known.rev == known.observed_rev:
@@ -211,6 +215,7 @@ class MemoryStore:
                 if wish.mode is not AgentMode.ACTIVE or wish.rev != wish.observed_rev
             ],
             framework_wish=self.framework_wish,
+            learned=list(self.learned.values()),
             failed_on=[
                 (attempt.job_id, attempt.task_index, attempt.agent_id)
                 for attempt in self.attempts.values()

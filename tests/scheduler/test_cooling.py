@@ -64,8 +64,17 @@ def test_an_image_that_cools_down_gets_another_chance_and_then_rests_twice_as_lo
     assert avoided(run(world, job, "a1", Cause.IMAGE).advance(59)) == {"a1"}
     assert avoided(world.advance(1)) == frozenset()
     run(world, job, "a1", None)
-    assert world.core.state.agents["a1"].streaks == {}
     assert avoided(run(world, job, "a1", Cause.IMAGE, 2)) == frozenset()
+
+
+def test_other_images_go_on_using_the_agent():
+    """Only the image that keeps failing is kept off it."""
+    bad, good = a_job("j1", 9, retry=PATIENT), of_image(2, "j2", 9)
+    world = run(a_world(bad), bad, "a1", Cause.IMAGE, 3).submit(good)
+    assert (avoided(world), avoided(world, "j2")) == ({"a1"}, frozenset())
+    before = len(world.launched())
+    world.offer("a1")
+    assert {attempt.job_id for attempt in world.launched()[before:]} == {"j2"}
 
 
 def test_an_application_that_fails_here_and_succeeds_elsewhere_cools_down_here():
@@ -87,13 +96,28 @@ def test_an_application_that_fails_everywhere_cools_down_nowhere():
 
 
 def test_an_application_that_fails_every_other_time_is_given_time():
-    """With a coin's chance of failing elsewhere, three heads in a row are nothing; ten are."""
+    """With a coin's chance of failing elsewhere, eight heads in a row are nothing; twelve are."""
     job = a_job(size=90, retry=PATIENT)
     world = a_world(job)
     for _ in range(40):
         run(run(world, job, "a2", Cause.APP), job, "a2", None)
     assert avoided(run(world, job, "a1", Cause.APP, 8)) == frozenset()
     assert avoided(run(world, job, "a1", Cause.APP, 4)) == {"a1"}
+
+
+def test_an_application_that_is_broken_fails_on_the_only_agent_without_a_rest():
+    """There is nothing to compare it with."""
+    job = a_job(size=90, retry=PATIENT)
+    world = run(World().subscribe().list_agents("a1").submit(job), job, "a1", Cause.APP, 40)
+    assert (len(world.launched()), avoided(world)) == (40, frozenset())
+
+
+@pytest.mark.parametrize("cause", [Cause.OOM, Cause.DISK, Cause.DATA, Cause.OUTPUT])
+def test_what_a_task_does_by_its_own_nature_is_held_against_no_agent(cause):
+    """Scenes beside each other are large together, and bad together."""
+    job = a_job(size=90, retry={**PATIENT, "on": {cause: "retry"}})
+    world = run(a_world(job), job, "a2", None, 50)
+    assert avoided(run(world, job, "a1", cause, 9)) == frozenset()
 
 
 def test_attempts_that_fall_together_count_as_one():
@@ -110,7 +134,7 @@ def test_what_says_nothing_of_an_agent_counts_nowhere(cause):
     """However often."""
     job = a_job(size=90, retry={**PATIENT, "on": {cause: "retry"}})
     world = run(a_world(job), job, "a1", cause, 5)
-    assert (avoided(world), world.core.state.image_ends) == (frozenset(), {})
+    assert (avoided(world), world.core.state.agents["a1"].records) == (frozenset(), {})
     assert world.core.state.jobs["j1"].failed_on == {}
 
 
@@ -191,3 +215,17 @@ def test_two_tasks_that_failed_on_different_agents_change_places():
     first, second, third, fourth = ((attempt.agent_id, attempt.task_index) for attempt in world.launched())
     assert {first[0], second[0]} == {"a1", "a2"}
     assert {third, fourth} == {(first[0], second[1]), (second[0], first[1])}
+
+
+def test_a_retry_goes_to_the_agent_where_its_task_has_not_failed():
+    """Both offer at once, the one where it failed with more room: it takes the other."""
+    world = run(a_world(a_job(retry=PATIENT)), a_job(retry=PATIENT), "a1", Cause.APP).advance(2)
+    world.happen(ev.Offered(offers=(world.an_offer("a1", cpus=4), world.an_offer("a2", cpus=1.1))))
+    assert [attempt.agent_id for attempt in world.launched()] == ["a1", "a2"]
+
+
+def test_a_job_that_waits_for_an_agent_to_cool_down_says_so():
+    """Its image keeps failing on the only agent that is left."""
+    job = a_job(size=9, retry=PATIENT)
+    world = run(a_world(job), job, "a1", Cause.IMAGE, 3).list_agents("a1").advance(20)
+    assert "cooling down" in str(world.job().wait_reason)

@@ -206,7 +206,7 @@ def test_an_agent_that_fails_one_job_is_not_to_blame():
         world.offer("a1").advance(60)
         for attempt in world.launched()[before:]:
             world.say(attempt.id, "FAILED", AttemptReport(cause=Cause.APP), agent_id="a1")
-    assert world.core.state.agents["a1"].streaks[1].rests > 0
+    assert world.core.state.agents["a1"].records[1].rests > 0
     world.desire("one", desired=Desired.CANCELLED)
     assert an_attempt(world, "a1", None, 2)
     assert world.store.agent_wishes == {}

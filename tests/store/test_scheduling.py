@@ -13,6 +13,7 @@ from swath.domain.changes import (
     AddEvent,
     ChangeAttempt,
     DeactivateAgent,
+    PutLearned,
     SetFrameworkId,
 )
 from swath.domain.errors import IllegalTransitionError, InternalError, NotFoundError, RefusedByDatabaseError
@@ -90,6 +91,26 @@ def test_why_an_attempt_is_to_end_is_loaded_with_it(scene):
     (loaded,) = scene.scheduler.load().attempts
 
     assert (loaded.state, loaded.kill_cause) == (AttemptState.KILLING, Cause.PREEMPTED)
+
+
+def test_what_image_versions_need_is_loaded_as_it_was_learned_last(scene):
+    """One row an image version and request, the last word of each; a job shows what its tasks ask for now."""
+    job, first, second = scene.submit(), "cpus=1000 mem=2048", "cpus=2000 mem=2048"
+    learned = [
+        PutLearned(image_version_id=scene.image.id, asked=first, mem=3072, disk=None),
+        PutLearned(image_version_id=scene.image.id, asked=first, mem=4608, disk=6144),
+        PutLearned(image_version_id=scene.image.id, asked=second, mem=None, disk=8000),
+    ]
+    scene.apply(learned[0])
+    scene.apply(
+        learned[1], learned[2], figures(job, JobState.PENDING, Ranges.of(job.size), asks_mem=4608, asks_disk=6144)
+    )
+
+    loaded = {change.asked: change for change in scene.scheduler.load().learned}
+
+    assert loaded == {first: learned[1], second: learned[2]}
+    shown = scene.api.get_job(job.id)
+    assert (shown.asks_mem, shown.asks_disk, shown.resources) == (4608, 6144, job.resources)
 
 
 def test_where_open_tasks_have_failed_is_loaded_with_them(scene):
