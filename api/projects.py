@@ -26,6 +26,7 @@ class _Branch:
     children: list[_Branch] = field(default_factory=list)
     held: Resources = field(default_factory=Resources)
     tasks: int = 0
+    own_jobs: int = 0  # open ones, without those below
     open_jobs: int = 0
     past: float = 0.0
     fair: float = 1.0
@@ -56,7 +57,7 @@ def _grow(rows: TenantsRow, now: datetime) -> list[_Branch]:
     names = sorted({*projects, *rows.open_jobs, *(project for project, _ in rows.held)})
     branches = {name: _Branch(project=find_project(projects, name)) for name in names}
     for name, branch in branches.items():
-        branch.open_jobs = rows.open_jobs.get(name, 0)
+        branch.open_jobs = branch.own_jobs = rows.open_jobs.get(name, 0)
         branch.past = rows.pasts[name].value_at(now) if name in rows.pasts else 0.0
         if branch.project.parent is not None:
             branches[branch.project.parent].children.append(branch)
@@ -80,13 +81,16 @@ def _add_up(branch: _Branch) -> None:
         branch.past += child.past
 
 
-def _share_out(siblings: list[_Branch], whole: float, depth: int) -> None:
-    """To each its weight's part of `whole`, among those that have work now; one that has none is told what it would have."""
-    busy = sum(branch.project.weight for branch in siblings if branch.open_jobs)
+def _share_out(siblings: list[_Branch], whole: float, depth: int, own: float = 0.0) -> None:
+    """To each its weight's part of `whole`, among those that have work now; one that has none is told what it would have.
+
+    `own` is the weight of what their parent runs itself: that is like one more child of weight 1.
+    """
+    busy = own + sum(branch.project.weight for branch in siblings if branch.open_jobs)
     for branch in siblings:
         weight = branch.project.weight
         branch.depth, branch.fair = depth, whole * weight / (busy if branch.open_jobs else busy + weight)
-        _share_out(branch.children, branch.fair, depth + 1)
+        _share_out(branch.children, branch.fair, depth + 1, 1.0 if branch.own_jobs else 0.0)
 
 
 def _walk(branches: list[_Branch]) -> Iterator[_Branch]:

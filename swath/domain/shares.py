@@ -41,7 +41,7 @@ class Past:
 
 
 def dominant_share(held: Resources, total: Resources) -> float:
-    """The largest part that `held` is of any resource of `total`, 0 to 1; of what nobody has any more, all is held."""
+    """The largest part that `held` is of any resource of `total`, 0 to 1; what nobody has any more does not count."""
     there = total.amounts()
-    parts = (1.0 if amount >= there.get(name, 0) else amount / there[name] for name, amount in held.amounts().items())
+    parts = (min(1.0, amount / there[name]) for name, amount in held.amounts().items() if there.get(name))
     return max(parts, default=0.0)

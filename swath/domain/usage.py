@@ -10,7 +10,7 @@ used them, what it used is spread evenly over the time that it held.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
 from math import isfinite
 from typing import Any
@@ -54,23 +54,23 @@ def account(
     held_s = max(0.0, (ended_at - launched_at).total_seconds())
     whole = _used(resources, held_s, used or {})
     days = list(split_days(launched_at, ended_at))
-    return [
-        (day, _make_amounts(resources, seconds, seconds / held_s if held_s else 1.0, whole, int(day == days[-1][0])))
-        for day, seconds in days
-    ]
+    found: list[tuple[date, Amounts]] = []
+    for day, seconds in days:
+        part = seconds / held_s if held_s else 1.0
+        spread: dict[str, Any] = {name: value * part for name, value in whole.items()}
+        found.append((day, replace(request(resources, seconds, attempts=int(day == days[-1][0])), **spread)))
+    return found
 
 
-def _make_amounts(
-    resources: Resources, seconds: float, part: float, whole: Mapping[str, float], attempts: int
-) -> Amounts:
-    """Of `seconds` in a day, which are that part of the whole."""
-    asked: dict[str, Any] = {
-        "cpu_s": resources.cpus * seconds,
-        "mem_mib_s": resources.mem * seconds,
-        "gpu_s": resources.gpus * seconds,
-    }
-    used: dict[str, Any] = {name: value * part for name, value in whole.items()}
-    return Amounts(attempts=attempts, held_s=seconds, **asked, **used)
+def request(resources: Resources, seconds: float, *, attempts: int) -> Amounts:
+    """What holding the resources for so long is accounted as, before anything is known to have been used."""
+    return Amounts(
+        attempts=attempts,
+        held_s=seconds,
+        cpu_s=resources.cpus * seconds,
+        mem_mib_s=resources.mem * seconds,
+        gpu_s=resources.gpus * seconds,
+    )
 
 
 def _used(resources: Resources, held_s: float, used: Mapping[str, float]) -> dict[str, float]:

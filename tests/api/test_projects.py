@@ -146,6 +146,14 @@ def test_fair_shares_are_by_weight_among_those_that_have_work(both_api: Api, bus
     assert found == {"land": 0.75, "forest": 0.75, "sea": 0.25, "idle": 0.5}
 
 
+def test_what_a_project_runs_itself_is_like_a_child_of_weight_1(both_api: Api, busy: Scene) -> None:
+    """Once land has a job of its own, forest has half of what land is due."""
+    busy.submit(project="land")
+
+    found = {name: entry["fair_share"] for name, entry in items(both_api).items()}
+    assert (found["land"], found["forest"]) == (0.75, 0.375)
+
+
 def test_past_shares_are_those_of_the_present(both_api: Api, busy: Scene) -> None:
     """What the scheduler wrote years ago has faded to the share held since; a branch sums what is below it."""
     busy.apply(

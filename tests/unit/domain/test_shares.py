@@ -51,10 +51,10 @@ def test_the_dominant_share_is_the_largest_part_of_any_resource():
     assert dominant_share(Resources(), TOTAL) == dominant_share(Resources(), Resources()) == 0.0
 
 
-def test_what_is_held_of_something_that_has_gone_is_all_of_it():
-    """An agent that left with its GPUs, while an attempt there is not known to have ended: never more than 1."""
-    assert dominant_share(Resources(gpus=1), TOTAL) == 1.0
+def test_what_is_held_of_an_agent_that_has_gone_is_never_more_than_all():
+    """Its attempts are not known to have ended: more than everything counts as all; of what nobody else has, nothing counts."""
     assert dominant_share(Resources(mem=5000), TOTAL) == 1.0
+    assert dominant_share(Resources(cpus_m=1000, gpus=1), TOTAL) == 0.1
 
 
 def test_a_half_life_halves_what_is_remembered():
