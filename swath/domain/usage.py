@@ -10,10 +10,9 @@ used them, what it used is spread evenly over the time that it held.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from math import isfinite
-from typing import Any
 
 from swath.domain.resources import Resources
 
@@ -38,7 +37,18 @@ class Amounts:
     measured_mem_mib_s: float = 0.0  # requested by those of whose memory something was reported
 
     def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(**{name: getattr(self, name) + getattr(other, name) for name in AMOUNTS})
+        # written out: this happens for every attempt that ends
+        return Amounts(
+            attempts=self.attempts + other.attempts,
+            held_s=self.held_s + other.held_s,
+            cpu_s=self.cpu_s + other.cpu_s,
+            mem_mib_s=self.mem_mib_s + other.mem_mib_s,
+            gpu_s=self.gpu_s + other.gpu_s,
+            used_cpu_s=self.used_cpu_s + other.used_cpu_s,
+            used_mem_mib_s=self.used_mem_mib_s + other.used_mem_mib_s,
+            measured_cpu_s=self.measured_cpu_s + other.measured_cpu_s,
+            measured_mem_mib_s=self.measured_mem_mib_s + other.measured_mem_mib_s,
+        )
 
 
 AMOUNTS = tuple(entry.name for entry in fields(Amounts))
@@ -52,36 +62,36 @@ def account(
     `used` is what its executor reported: wall_s, cpu_s, max_mem in MiB; each may be missing, or make no sense.
     """
     held_s = max(0.0, (ended_at - launched_at).total_seconds())
-    whole = _used(resources, held_s, used or {})
+    cpu_s, mem_mib_s = _sane_cpu_s(used or {}, held_s), _sane_mem_mib_s(used or {}, held_s)
     days = list(split_days(launched_at, ended_at))
-    found: list[tuple[date, Amounts]] = []
-    for day, seconds in days:
-        part = seconds / held_s if held_s else 1.0
-        spread: dict[str, Any] = {name: value * part for name, value in whole.items()}
-        found.append((day, replace(request(resources, seconds, attempts=int(day == days[-1][0])), **spread)))
-    return found
+    last = days[-1][0]
+    return [
+        (day, make_amounts(resources, seconds, int(day == last), seconds / held_s if held_s else 1.0, cpu_s, mem_mib_s))
+        for day, seconds in days
+    ]
 
 
-def request(resources: Resources, seconds: float, *, attempts: int) -> Amounts:
-    """What holding the resources for so long is accounted as, before anything is known to have been used."""
+def make_amounts(
+    resources: Resources,
+    seconds: float,
+    attempts: int,
+    part: float = 1.0,
+    cpu_s: float | None = None,
+    mem_mib_s: float | None = None,
+) -> Amounts:
+    """What holding the resources for so long is accounted as, and that part of what was measured; None where nothing was."""
+    asked_cpu_s, asked_mem_mib_s = resources.cpus * seconds, resources.mem * seconds
     return Amounts(
         attempts=attempts,
         held_s=seconds,
-        cpu_s=resources.cpus * seconds,
-        mem_mib_s=resources.mem * seconds,
+        cpu_s=asked_cpu_s,
+        mem_mib_s=asked_mem_mib_s,
         gpu_s=resources.gpus * seconds,
+        used_cpu_s=0.0 if cpu_s is None else cpu_s * part,
+        used_mem_mib_s=0.0 if mem_mib_s is None else mem_mib_s * part,
+        measured_cpu_s=0.0 if cpu_s is None else asked_cpu_s,
+        measured_mem_mib_s=0.0 if mem_mib_s is None else asked_mem_mib_s,
     )
-
-
-def _used(resources: Resources, held_s: float, used: Mapping[str, float]) -> dict[str, float]:
-    """What was measured, and what was asked for by whom it was measured of."""
-    cpu_s, mem_mib_s = _sane_cpu_s(used, held_s), _sane_mem_mib_s(used, held_s)
-    found: dict[str, float] = {}
-    if cpu_s is not None:
-        found |= {"used_cpu_s": cpu_s, "measured_cpu_s": resources.cpus * held_s}
-    if mem_mib_s is not None:
-        found |= {"used_mem_mib_s": mem_mib_s, "measured_mem_mib_s": resources.mem * held_s}
-    return found
 
 
 def split_days(begin: datetime, end: datetime) -> Iterator[tuple[date, float]]:
