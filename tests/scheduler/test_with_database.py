@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -22,12 +22,14 @@ from scheduler.wishes import WishReader
 from swath.domain.attempts import AttemptReport
 from swath.domain.changes import Change, ChangeAttempt
 from swath.domain.ids import make_ulid
+from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, JobState, Observation, TaskState
 from swath.store.api_store import ApiStore
 from swath.store.database import Database
 from swath.store.leadership import Leadership
+from swath.store.rows import UsageFilters
 from swath.store.scheduling import SchedulerStore
 from tests.scheduler.stand_ins import Diary
 from tests.scheduler.world import MANIFEST
@@ -89,6 +91,10 @@ class Running:
             self.store.load(), settings, make_id=lambda at: make_ulid(at, secrets.token_bytes(10)), now=_now()
         )
         return self.core
+
+    def begin_anew(self) -> None:
+        """Another scheduler in place of this one, which was killed."""
+        self.loop._core = self._load()
 
     def go(self, *items: Item) -> None:
         for item in items:
@@ -163,3 +169,76 @@ def test_m40_every_ended_task_stays_in_the_history_however_many_there_are(runnin
         lines += [event for event in page if event.kind == "task.state" and event.data["state"] == "SUCCEEDED"]
         after = page[-1].id
     assert len(lines) == 1200
+
+
+def outcomes(running: Running) -> dict[str, int]:
+    """How many attempts were accounted for, by outcome."""
+    filters = UsageFilters(by=(), first=_now().date() - timedelta(days=1), last=_now().date())
+    rows = running.api.read_usage(filters, now=_now()).items
+    return {name: count for row in rows for name, count in row.outcomes.items()}
+
+
+def test_a_batch_that_is_refused_accounts_for_each_of_its_ends_once(running: Running):
+    """The transaction of the batch is undone with what it would have added; one by one, each end adds its own."""
+    running.scene.submit(array=a_range(3), retry={"max_attempts": 1})
+    running.go(Signal.DESIRED, ev.Subscribed(framework_id="f"))
+    first, second, _ = running.offer()
+    assert outcomes(running) == {"RUNNING": 3}
+    poison = an_update(first, Observation.FINISHED, AttemptReport(exit_code=7))
+    running.go(an_update(second, Observation.FINISHED, AttemptReport()), poison)
+    assert outcomes(running) == {"OUTPUT": 1, "RUNNING": 1, "SUCCEEDED": 1}
+
+
+def test_a_commit_whose_answer_is_lost_accounts_once(running: Running):
+    """What was written is there though nobody knows; the next core begins from it, and is told of the end again."""
+    running.scene.submit(array=a_range(2))
+    running.go(Signal.DESIRED, ev.Subscribed(framework_id="f"))
+    first, _ = running.offer()
+    effects = running.core.handle([an_update(first, Observation.FINISHED, AttemptReport())], _now())
+    running.store.apply(effects.changes, epoch=running.scene.epoch, now=_now())
+    running.begin_anew()
+    running.go(Signal.DESIRED, ev.Subscribed(framework_id="f"), an_update(first, Observation.FINISHED, AttemptReport()))
+    assert outcomes(running) == {"RUNNING": 1, "SUCCEEDED": 1}
+
+
+def test_projects_come_from_the_api_to_the_core_and_are_no_news_twice(running: Running):
+    """A declaration is taken in with the next notification, and a core that is loaded later has it from the start."""
+    running.api.put_project(Project(name="land", weight=2.0), user="ada", now=_now())
+    running.go(Signal.DESIRED)
+    assert running.core.state.projects == {"land": Project(name="land", weight=2.0)}
+    tree = running.api.read_projects()
+    assert (tree.rev, tree.observed_rev) == (1, 1)
+    running.begin_anew()
+    assert running.core.state.projects == tree.projects
+    running.api.remove_project("land")
+    running.go(Signal.DESIRED)
+    assert running.core.state.projects == {}
+
+
+def test_a_quota_of_nothing_holds_a_project_back_until_it_is_lifted(running: Running):
+    """From the api's table by the core's matcher to what is launched: another project is not held back."""
+    running.api.put_project(Project(name="land", quota={"cpus": 0}), user="ada", now=_now())
+    running.scene.submit(project="land")
+    other = running.scene.submit(project="sea")
+    running.go(Signal.DESIRED, ev.Subscribed(framework_id="f"))
+    running.offer()
+    assert [live.attempt.job_id for live in running.core.state.attempts.values()] == [other.id]
+    running.api.put_project(Project(name="land"), user="ada", now=_now())
+    running.go(Signal.DESIRED)
+    assert len(running.offer()) == 2
+
+
+def test_what_a_project_holds_is_the_same_by_the_core_and_by_the_api(running: Running):
+    """The core counts attempts as they come and go, the api adds up what is open: by user, and after a failover, too."""
+    running.scene.submit(project="land", user="ada", array=a_range(3))
+    running.scene.submit(project="land", user="eve")
+    running.go(Signal.DESIRED, ev.Subscribed(framework_id="f"))
+    first, *_ = running.offer()
+    running.go(an_update(first, Observation.FINISHED, AttemptReport()))
+    for _ in range(2):
+        shown = running.api.read_tenants()
+        held = {key: (row.resources, row.tasks) for key, row in shown.held.items()}
+        assert held == {key: (entry.resources, entry.tasks) for key, entry in running.core.state.held.items()}
+        assert shown.pasts.keys() == running.core.state.pasts.keys() == {"land"}
+        assert shown.pasts["land"].share == pytest.approx(running.core.state.pasts["land"].share, abs=0.01)
+        running.begin_anew()
