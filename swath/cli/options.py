@@ -12,7 +12,16 @@ from swath.cli.var import Var
 from swath.client import Client
 from swath.domain.errors import InternalError, InvalidInputError, NotFoundError
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")]
+
+def _or_above(ctx: typer.Context, wanted: bool) -> bool:
+    """`swath agents --json list` means the same as `swath agents list --json`."""
+    above = ctx.parent
+    return wanted or (above is not None and above.params.get("as_json") is True)
+
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.", callback=_or_above)
+]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or `last` for the newest job.")]
 Index = Annotated[int, typer.Argument(metavar="[INDEX]", help="Index of the task in the job's array.", min=0)]
 Limit = Annotated[int, typer.Option("--limit", "-n", help="Show at most so many.", min=1)]

@@ -28,6 +28,14 @@ def test_jobs_are_listed_with_the_filters_that_were_asked_for(api: StandIn, swat
     assert "project=forest" in api.asked[0][1]
 
 
+def test_json_may_be_asked_for_before_the_command_of_a_group(api: StandIn, swath: Swath) -> None:
+    """It is not lost on the way to the command."""
+    api.answer("GET", "/v1/agents", {"items": [an_agent()]})
+    api.answer("GET", "/v1/agents/a1", an_agent())
+    for words in (("agents", "--json", "list"), ("agents", "--json", "show", "a1")):
+        assert json.loads(swath(*words).stdout)
+
+
 @pytest.mark.parametrize(
     "words",
     [
