@@ -13,9 +13,9 @@ from typing import Any
 
 from swath.cli import machine
 from swath.cli.plan import Plan, Program
-from swath.cli.ports import HOST, PortLocks
+from swath.cli.ports import HOST, PortLocks, find_problem
 from swath.cli.var import Var
-from swath.domain.errors import ConflictError
+from swath.domain.errors import ConflictError, InvalidInputError
 
 API_PORT, MASTER_PORT, AGENT_PORT = 8642, 5050, 5051
 # What an executor holds on each agent beside its tasks. The agents are given this much more, so that a machine with two
@@ -59,10 +59,12 @@ class Ports:
         """The ports asked for, else the former ones (executors that run on look for their agent there), else the defaults.
 
         Where one of those is taken, any free one serves; `locks` holds them. Raises ConflictError for a port that was asked
-        for and is taken.
+        for and is taken, InvalidInputError for one that there is not.
         """
 
         def choose_one(name: str, wish: int | None, default: int, count: int = 1) -> int:
+            if wish is not None and (problem := find_problem(wish, count)):
+                raise InvalidInputError.at("--port" if name == "api" else f"--{name}-port", f"{wish} {problem}")
             for port in (former.get(name), default) if wish is None else (wish,):
                 if isinstance(port, int) and locks.take(port, count):
                     return port

@@ -17,6 +17,7 @@ from pathlib import Path
 from swath.domain.errors import ConflictError
 
 HOST = "127.0.0.1"
+LARGEST = 65535
 _TRIES = 100
 
 
@@ -31,6 +32,14 @@ def is_free(port: int) -> bool:
     return True
 
 
+def find_problem(first: int, count: int = 1) -> str | None:
+    """Why nobody could listen on `count` ports from `first` on, whoever listens there now; None where that may be."""
+    last = first + count - 1
+    if 0 < first <= last <= LARGEST:
+        return None
+    return f"is no port: they are 1 to {LARGEST}" if count == 1 else f"leaves no {count} ports: the last is {LARGEST}"
+
+
 class PortLocks:
     """The ports that this process, or who inherits `descriptors`, holds."""
 
@@ -42,7 +51,7 @@ class PortLocks:
         """Reserve `count` neighbouring ports; False, and nothing reserved, where one of them is taken."""
         taken: list[int] = []
         for port in range(first, first + count):
-            descriptor = self._lock(port) if 0 < port <= 65535 else None
+            descriptor = self._lock(port) if find_problem(port) is None else None
             if descriptor is None:
                 close(taken)
                 return False

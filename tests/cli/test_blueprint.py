@@ -61,6 +61,20 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused(tmp_path: Path) -> No
         Ports.choose(Wishes(port=8642), {}, Taken(tmp_path, 8642))
 
 
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        (Wishes(port=0), "--port: 0 is no port: they are 1 to 65535"),
+        (Wishes(master_port=70_000), "--master-port: 70000 is no port"),
+        (Wishes(agent_port=65_534, agents=3), "--agent-port: 65534 leaves no 3 ports: the last is 65535"),
+    ],
+)
+def test_a_port_that_there_is_not_is_not_called_taken(tmp_path: Path, wishes: Wishes, words: str) -> None:
+    """The message says which option is wrong, and what ports there are."""
+    with pytest.raises(errors.InvalidInputError, match=words):
+        Ports.choose(wishes, {}, Taken(tmp_path))
+
+
 def test_a_reserved_port_is_nobody_elses_until_it_is_released(tmp_path: Path) -> None:
     """Though nobody listens there yet."""
     first, second = PortLocks(tmp_path), PortLocks(tmp_path)
