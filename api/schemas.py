@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -28,10 +29,21 @@ LONGEST_GRACE_S = 7 * 24 * 3600
 MOST_TOGETHER = 200  # jobs of a batch
 MOST_ENTRIES = 200  # inputs, parameters, labels, constraints of a job
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# What a terminal obeys instead of showing it, or what has the rest of a line shown in another order than it is read.
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def _to_shown(text: str) -> str:
+    if (found := _HIDDEN.search(text)) is not None:
+        raise ValueError(f"has U+{ord(found[0]):04X}, a control character, at place {found.start()}")
+    return text
+
+
+Shown = AfterValidator(_to_shown)
+Line = Annotated[str, StringConstraints(min_length=1, max_length=255), Shown]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_./-]+$")]
 Selector = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[A-Za-z0-9_:-]+$")]
-Label = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Label = Annotated[str, StringConstraints(max_length=255), Shown]
 Href = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 ImageReference = Annotated[
     str, StringConstraints(max_length=300, pattern=r"^[a-zA-Z0-9-]+(:[0-9A-Za-z.+-]+)?(@sha256:[0-9a-f]{64})?$")
