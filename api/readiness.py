@@ -56,15 +56,15 @@ def check_scheduler(service: Service, status: ClusterRow) -> str:
     """ "ok", or what is wrong with the scheduler, as it said last."""
     if _is_torn_down(status):
         return "has left Mesos, as an operator wished: `swath scheduler reset-framework` lets it begin anew"
-    if not status.connected:
-        return _why_not_connected(service, status)
+    if not status.connected or not _leads(service, status):  # what a dead or hanging leader said last says nothing
+        return _why_nobody_schedules(service, status)
     silent = service.now() - (status.heartbeat_at or status.lease_expires_at or service.now())
     if silent > timedelta(seconds=service.settings.scheduler_stale_s):
         return f"has been silent for {silent.total_seconds():.0f} s"
     return "ok"
 
 
-def _why_not_connected(service: Service, status: ClusterRow) -> str:
+def _why_nobody_schedules(service: Service, status: ClusterRow) -> str:
     """That nobody schedules at all weighs more than what the last one said."""
     if not status.said:
         return "has never said anything"

@@ -21,6 +21,8 @@ from api.errors import ANSWERS, PROBLEM_TYPE, to_answer
 from swath import client
 from swath.domain import errors
 from swath.domain.changes import PutSchedulerStatus
+from swath.store.database import Database
+from swath.store.leadership import Leadership
 from tests.api.serving import MANIFEST, TOKEN, Api, make_settings, serving
 from tests.store.build import Scene, an_agent
 
@@ -43,6 +45,18 @@ def test_readiness_names_what_is_missing(both_api: Api, both_scene: Scene) -> No
     response = both_api.get("/readyz")
     assert (response.status_code, response.json()["ready"]) == (503, False)
     assert "silent" in response.json()["checks"]["scheduler"]
+
+
+def test_a_lease_that_has_run_out_is_said_first(both_api: Api, both_scene: Scene, database: Database) -> None:
+    """A leader that was killed or hangs is still connected as far as its last words go, for half a minute."""
+    now = datetime.now(UTC)
+    both_scene.apply(PutSchedulerStatus(connected=True, heartbeat_at=now))
+    assert both_api.get("/readyz").status_code == 200
+    assert Leadership(database).renew(both_scene.epoch, now - timedelta(seconds=1))
+    response = both_api.get("/readyz")
+    assert response.status_code == 503
+    assert "does not run: first led until" in response.json()["checks"]["scheduler"]
+    assert "does not run" in both_api.get("/v1/scheduler").json()["health"]
 
 
 def test_an_old_schema_is_not_ready(tmp_path: Path) -> None:
