@@ -289,6 +289,10 @@ class Client:
             try:
                 response = self._http.request(method, path, **arguments)
                 break
+            except (
+                httpx.ReadTimeout
+            ) as error:  # a service that is stopped, or hangs: what it was told already is enough
+                raise self._silent(error) from error
             except httpx.ConnectError as error:  # nobody listens: waiting seldom helps, and hides a wrong address
                 raise self._unreachable(error) from error
             except httpx.TransportError as error:
@@ -355,6 +359,13 @@ class Client:
             raise self._unreachable(error) from error
         time.sleep(min(0.1 * 2**failures, 1.0))
         return failures + 1
+
+    def _silent(self, error: Exception) -> errors.InternalError:
+        waited_s = self._http.timeout.read
+        return errors.InternalError(
+            f"the API at {self.url} has taken the request and not answered for {waited_s:g} s: it is stopped, hangs, or has too"
+            f" much to do. `swath doctor` looks at it; try again, or start it anew"
+        )
 
     def _unreachable(self, error: Exception) -> errors.InternalError:
         return errors.InternalError(f"the API at {self.url} does not answer ({error}); is it running?")

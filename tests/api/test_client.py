@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,20 @@ def test_items_may_be_paths_where_the_image_takes_files(
     assert client.task(client.submit({"image": "ndvi:1.0.0", **over_texts})["id"])["item"] == "a.tif"
     with pytest.raises(errors.CannotRunError, match="there is no image"):
         client.submit({"image": "nothing", "array": {"over": "SCENE", "items": ["a.tif"]}})
+
+
+def test_a_service_that_hangs_is_given_up_once_and_said_to_hang() -> None:
+    """As one that was stopped: it takes connections and never answers. Asking it four times would take four times as long."""
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        hanging.settimeout(0.0)
+        with (
+            Client(f"http://127.0.0.1:{hanging.getsockname()[1]}", timeout_s=0.2) as client,
+            pytest.raises(errors.InternalError, match=r"not answered for 0.2 s: it is stopped, hangs.*`swath doctor`"),
+        ):
+            client.agents()
+        hanging.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            hanging.accept()
 
 
 def test_saying_it_twice_is_saying_it_once(client: Client, tmp_path: Path) -> None:
