@@ -51,12 +51,15 @@ def events(
     job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="A job, `last`; all jobs without.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they happen.")] = False,
     after: Annotated[int | None, typer.Option(help="Only those behind the event with this id.", min=0)] = None,
+    task: Annotated[int | None, typer.Option(help="Only those of the job's task with this index.", min=0)] = None,
     as_json: AsJson = False,
 ) -> None:
     """List what happened, the oldest first; with --follow and --json, one JSON document a line."""
     with open_client() as client:
+        if task is not None and job_id is None:
+            raise typer.BadParameter("is for the tasks of one job: name it", param_hint="--task")
         job = None if job_id is None else resolve_job(client, job_id)
-        found = client.events(job, after=after, follow=follow)
+        found = client.events(job, task=task, after=after, follow=follow)
         if follow:
             for event in found:
                 _print_line(dict(event), as_json)

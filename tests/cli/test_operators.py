@@ -330,6 +330,9 @@ def test_m23_the_history_of_a_task_tells_of_partitions(api: StandIn, swath: Swat
         "2026-01-01T00:06:00Z - - - the job is SUCCEEDED",
     ]
     assert "task=0" in api.asked[0][1]
+    assert json.loads(swath("events", JOB_ID, "--task", "0", "--json").stdout) == events
+    assert "task=0" in api.asked[-1][1]
+    assert swath("events", "--task", "0").exit_code == 2
     assert json.loads(swath("history", JOB_ID, "0", "--json").stdout) == events
 
 
