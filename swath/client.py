@@ -40,6 +40,7 @@ from swath.documents import (
 )
 from swath.domain import errors
 from swath.domain.states import ENDED_JOB
+from swath.tenants import Tenants
 
 __all__ = ["ERRORS", "PROBLEM_TYPE", "Client", "parse_messages", "to_error"]
 
@@ -53,7 +54,7 @@ _POLL_S = 1.0
 _PATIENCE_S = 120.0  # how long `wait` bears a service that does not answer
 
 
-class Client:
+class Client(Tenants):
     """A connection to one Swath cluster; usable as a context manager, by one thread at a time."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = 30.0) -> None:

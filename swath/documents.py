@@ -154,6 +154,56 @@ class Agent(TypedDict):
     unavailable_until: str | None
 
 
+class UserShare(TypedDict):
+    """What a user holds in a project."""
+
+    user: str
+    tasks: int
+    held: dict[str, Any]
+    share: float
+
+
+class Project(TypedDict):
+    """A project with all that is below it. Shares are parts of the cluster, 0 to 1."""
+
+    name: str
+    parent: str | None
+    depth: int  # 0 below the root
+    declared: bool
+    weight: float
+    quota: dict[str, Any]
+    max_running: int | None
+    user_quota: dict[str, Any]
+    user_max_running: int | None
+    changed_by: str | None
+    changed_at: str | None
+    pending: bool  # the scheduler has not taken the last change of any project in
+    open_jobs: int
+    tasks: int
+    held: dict[str, Any]
+    share: float  # the dominant one
+    fair_share: float
+    past_share: float
+    quota_use: float | None  # the largest part of any of its limits that is in use
+    users: list[UserShare] | None  # where one project was asked for
+
+
+class Usage(TypedDict, total=False):
+    """What attempts held and used. The first five are there where it is grouped by them."""
+
+    day: str
+    project: str
+    user: str
+    image: str
+    outcome: str
+    attempts: int
+    outcomes: dict[str, int]
+    held_s: float
+    requested: dict[str, float]  # cpu_s, mem_mib_s, gpu_s
+    used: dict[str, float]  # cpu_s, mem_mib_s
+    efficiency: dict[str, float | None]  # cpu, mem
+
+
 class Running(TypedDict):
     """What has not ended, in numbers."""
 

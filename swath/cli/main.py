@@ -21,9 +21,11 @@ from swath.cli import (
     jobs,
     logs,
     outputs,
+    projects,
     scheduler,
     submit,
     up,
+    usage,
 )
 from swath.cli.console import err, say
 from swath.cli.exits import Exit, exit_for, table
@@ -80,7 +82,23 @@ app = typer.Typer(
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (up, demo, submit, jobs, history, logs, outputs, images, cluster, agents, scheduler, doctor, completion):
+for part in (
+    up,
+    demo,
+    submit,
+    jobs,
+    history,
+    logs,
+    outputs,
+    images,
+    cluster,
+    agents,
+    projects,
+    usage,
+    scheduler,
+    doctor,
+    completion,
+):
     part.add_commands(app)
 
 
