@@ -15,6 +15,7 @@ from swath.wire.calls import Message
 
 BATCH = 2000  # events handled in one turn at most: a bound on the size of a transaction
 MOST_OFFERS = 20_000  # that wait for the loop; of others the ids are kept, to decline them
+MOST_MESSAGES = 2000  # of executors that wait for the loop; those beyond are lost, as any of them may be
 
 
 class Signal(Enum):
@@ -88,6 +89,7 @@ class Inbox:
         self._most_offers = most_offers
         self._lock = threading.Lock()  # around offers; never for a Signal, which a signal's handler may put
         self._offers: _Offers | None = None  # in the queue, and not taken yet
+        self._messages = 0  # of executors, in the queue
 
     def put(self, item: Item) -> None:
         """Never blocks for long, so that the stream is read promptly (MESOS.md, M14)."""
@@ -105,6 +107,9 @@ class Inbox:
 
     def _open(self, item: Item | _Offers) -> list[Item]:
         if not isinstance(item, _Offers):
+            if isinstance(item, dict) and item.get("type") == "MESSAGE":
+                with self._lock:
+                    self._messages -= 1
             return [item]
         with self._lock:
             if self._offers is item:
@@ -121,6 +126,11 @@ class Inbox:
                     return self._offers is not None and self._offers.remove(
                         _find_id(message.get("rescind"), "offer_id")
                     )
+            case "MESSAGE":  # whoever reaches an agent's port may send as many as he likes
+                with self._lock:
+                    is_lost = self._messages >= MOST_MESSAGES
+                    self._messages += not is_lost
+                return is_lost
             case "SUBSCRIBED" | "DISCONNECTED":  # "RESCIND and disconnect drop it" (M17)
                 with self._lock:
                     if self._offers is not None:

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     executor_cpus: float = Field(default=0.1, ge=0)
     gpus: bool = False  # be offered agents with GPUs (MESOS.md, M33)
     executor_mem: int = Field(default=128, ge=0)  # MiB
+    prefetch_agents: int = Field(default=8, ge=0)  # that pull an image ahead at the same time; 0 for none
     register_anew: bool = False  # take a new framework id after the master has removed the old one
     log_format: Literal["console", "json"] = "console"
     http_port: int = 0  # of the metrics, on loopback; 0 for none
@@ -131,6 +132,7 @@ class Settings(BaseSettings):
         return CoreSettings(
             executor_id=self.make_executor()["executor_id"]["value"],
             executor_resources=self.executor_resources,
+            prefetch_agents=self.prefetch_agents,
             register_anew=self.register_anew,
             half_life_s=self.half_life_s,
         )

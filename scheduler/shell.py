@@ -184,6 +184,8 @@ def _describe(call: fx.Call) -> dict[str, object]:
     match call:
         case fx.Accept():
             return {"agent": call.agent_id, "attempts": [launch.attempt.id for launch in call.launches]}
+        case fx.Message():
+            return {"agent": call.agent_id}
         case fx.Kill() | fx.Acknowledge():
             return {"agent": call.agent_id, "attempt": call.task_id}
         case fx.Reconcile():

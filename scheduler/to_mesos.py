@@ -52,6 +52,8 @@ class Writer:
             case fx.AnswerInverse():
                 make = wire.make_accept_inverse_offers if call.accept else wire.make_decline_inverse_offers
                 return make(call.offer_ids, call.refuse_s)
+            case fx.Message():
+                return wire.make_message(call.agent_id, call.executor_id, call.data)
             case fx.UpdateFramework():
                 return self._update_framework(call)
             case fx.Teardown():

@@ -85,6 +85,15 @@ class AnswerInverse:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """Tell an executor something, best effort: it is lost without a word where nobody hears it (surprise 24)."""
+
+    agent_id: str
+    executor_id: str
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class UpdateFramework:
     """Have the master offer only what holds one of these amounts (M30)."""
 
@@ -135,6 +144,7 @@ Call = (
     | Kill
     | Reconcile
     | AnswerInverse
+    | Message
     | UpdateFramework
     | Operate
     | Teardown

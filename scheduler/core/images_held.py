@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,14 @@ class Holdings:
     learned: OrderedDict[str, Layers] = field(default_factory=OrderedDict)  # name of an image -> its layers
     shares: OrderedDict[str, dict[str, float]] = field(default_factory=OrderedDict)  # image -> agent -> share above 0
     texts: dict[str, str] = field(default_factory=dict)  # one copy of each text, for thousands of agents say the same
+
+
+@dataclass(slots=True)
+class Prefetched:
+    """What was asked for, and when."""
+
+    asked_at: dict[tuple[str, str], datetime] = field(default_factory=dict)  # (agent, image) -> when
+    looked_at: dict[str, datetime] = field(default_factory=dict)  # image -> when its jobs were last looked at
 
 
 def shares_of(state: State, image: ImageRow) -> Mapping[str, float]:

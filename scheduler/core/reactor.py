@@ -22,6 +22,7 @@ from scheduler.core import (
     outside,
     overdue,
     partitions,
+    prefetch,
     reconciliation,
     resting,
     subscription,
@@ -108,6 +109,7 @@ class Core:
         filters.settle(turn)
         offers.settle(turn)
         why.schedule(turn)
+        prefetch.schedule(turn)
         subscription.tell_outside(turn)
         return turn.make_effects()
 
@@ -222,5 +224,6 @@ _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
     Kind.AGENTS: lambda turn, key: agents.list_now(turn),
     Kind.OPERATE: lambda turn, key: operators.ask(turn, key[0]),
     Kind.LEAVE: lambda turn, key: outside.proceed(turn),
+    Kind.PREFETCH: lambda turn, key: prefetch.look(turn),
     Kind.FILTERS: lambda turn, key: filters.refresh(turn),
 }

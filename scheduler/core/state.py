@@ -12,7 +12,7 @@ from scheduler.core import images_held
 from scheduler.core.events import Offer
 from scheduler.core.health import Lesson, Record, Trouble
 from scheduler.core.held import NOBODY, Held, Tally, owner_of
-from scheduler.core.images_held import Holdings
+from scheduler.core.images_held import Holdings, Prefetched
 from scheduler.core.timers import Timers
 from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
@@ -53,6 +53,7 @@ class CoreSettings:
     why_s: float = 2.0  # between two looks at why jobs wait, at least
     policy: Policy = field(default_factory=Policy)  # of the matcher
     agents_seen_s: float = 300.0  # an unchanged agent's last_seen is written so often
+    prefetch_agents: int = 8  # that pull an image ahead at the same time, of whatever job; 0 for none
     register_anew: bool = False  # after the master has removed the framework (M5)
 
 
@@ -321,6 +322,7 @@ class State:
     filtered: dict[str, datetime] = field(default_factory=dict)  # agents of which we refused something, and until when
     timers: Timers = field(default_factory=Timers)
     holdings: Holdings = field(default_factory=Holdings)
+    prefetched: Prefetched = field(default_factory=Prefetched)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
     minimums: tuple[Resources, ...] = ()  # what the master offers at least, as told since the subscription began
     filters_refused: bool = False  # the master takes no minimums

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     AGENTS = "agents"  # list the agents
     OPERATE = "operate"  # ask Mesos again for what an operator wants of an agent
     LEAVE = "leave"  # a TEARDOWN may have been lost
+    PREFETCH = "prefetch"  # images may be worth pulling ahead
     FILTERS = "filters"  # the master may offer more than anybody needs
 
 

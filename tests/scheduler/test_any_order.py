@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from swath.domain.attempts import AttemptReport
+from swath.domain.images import HeldImage
 from swath.domain.resources import Resources
 from swath.domain.states import AttemptState, Desired, Observation, is_terminal
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, Wishes
@@ -33,6 +34,7 @@ ACTIONS = st.lists(
         st.tuples(st.just("inverse"), st.sampled_from([-5.0, 100.0, 10_000.0])),
         st.tuples(st.just("refuse"), st.integers(0, 5)),
         st.tuples(st.just("unstorable"), st.integers(0, 5), st.sampled_from(list(Observation))),
+        st.tuples(st.just("hold"), st.booleans(), st.booleans()),
         st.tuples(st.just("advance"), st.sampled_from([0.1, 1, 15, 400, 1000])),
         st.tuples(st.just("want agent"), st.sampled_from(list(AgentMode))),
         st.tuples(st.just("operated"), st.integers(0, 3), st.booleans(), st.booleans()),
@@ -48,6 +50,7 @@ ACTIONS = st.lists(
 def test_m21_no_order_of_events_raises_regresses_an_ended_attempt_or_miscounts(actions: list[tuple]):
     """The store refuses nothing, ended stays ended, counts equal rows, and each task has one live attempt at most."""
     job = a_job(size=4, retry={"max_attempts": 2, "backoff_s": 1}, max_running=3)
+    job = replace(job, image=replace(job.image, reference="i@sha256:1"))
     world = World().subscribe().submit(job).offer()  # few sequences would get as far as a launch by themselves
     ended: dict[str, AttemptState] = {}
     for action in actions:
@@ -108,6 +111,8 @@ def _act(world: World, action: tuple) -> None:
             world.happen(ev.InverseOffered(offers=(offer,)))
         case ("refuse", number) if launched:
             world.happen(ev.LaunchRefused(attempt_id=launched[number % len(launched)].id, message="no words"))
+        case ("hold", is_there, engine):
+            world.hold(*((HeldImage(names=("i@sha256:1",), size=1),) if is_there else ()), engine=engine)
         case ("advance", seconds):
             world.advance(seconds)
         case ("cancel",) if world.job().ended_at is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scheduler.core.events import Event
 from scheduler.core.from_mesos import to_agents, to_event
 from swath.domain.errors import WireError
+from swath.domain.images import ImagesReport
 from tests.fixtures.nonsense import json_values, spoiled
 from tests.scheduler.world import NOON, World, a_job
 
@@ -48,6 +50,7 @@ STATUS = {
     "data": "eyJzYW5kYm94IjoiL3MifQ==",
 }
 MASTER = {"hostname": "m", "port": 5050, "address": {"ip": "127.0.0.1", "port": 5050}}
+HELD = b64encode(ImagesReport(engine=True, processes=False).to_json().encode()).decode()
 MESSAGES: list[dict[str, Any]] = [
     {"type": "SUBSCRIBED", "subscribed": {"framework_id": {"value": "f1"}, "master_info": MASTER}},
     {"type": "OFFERS", "offers": {"offers": [OFFER]}},
@@ -60,6 +63,7 @@ MESSAGES: list[dict[str, Any]] = [
     {"type": "RESCIND", "rescind": {"offer_id": {"value": "o1"}}},
     {"type": "UPDATE", "update": {"status": STATUS}},
     {"type": "FAILURE", "failure": {"agent_id": ID, "executor_id": {"value": "swath-abc"}, "status": 9}},
+    {"type": "MESSAGE", "message": {"agent_id": ID, "executor_id": {"value": "swath-abc"}, "data": HELD}},
     {"type": "ERROR", "error": {"message": "Framework has been removed"}},
     {"type": "HEARTBEAT"},
     {"type": "DISCONNECTED", "reason": "gone"},

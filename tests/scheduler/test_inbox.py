@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler import inbox as inbox_module
 from scheduler.core import events as ev
 from scheduler.inbox import Inbox, Signal, Unread
 
@@ -164,3 +165,15 @@ def test_nothing_but_void_offers_is_ever_lost(steps: list[Any], most: int):
     take()
     assert arrived == came
     assert all(live.values())
+
+
+def test_messages_of_executors_fill_no_memory(monkeypatch: pytest.MonkeyPatch):
+    """Of a flood so many are kept, in order, and what else comes is kept with them; once they are taken there is room again."""
+    monkeypatch.setattr(inbox_module, "MOST_MESSAGES", 3)
+    inbox = Inbox()
+    said = [{"type": "MESSAGE", "message": {"data": str(number)}} for number in range(10)]
+    for round_ in range(3):
+        for message in said:
+            inbox.put(message)
+        inbox.put(update(round_))
+        assert inbox.take(0) == [*said[:3], update(round_)]

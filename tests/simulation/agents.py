@@ -53,6 +53,7 @@ class AgentHost:
         self.world = world
         self.agent_id = agent_id
         self.executors: dict[str, SimExecutor] = {}  # processes, by container
+        self.images: set[str] = set()  # on its engine
         self.streams: dict[str, SimExecutor] = {}
         self.gone = False
         self.parted_until = -1.0  # until when the master could not be sure of it; infinity while it cannot

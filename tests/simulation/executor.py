@@ -15,6 +15,8 @@ from executor.events import (
     Event,
     Exit,
     Exited,
+    ImagesSeen,
+    Look,
     Measure,
     Measured,
     Moment,
@@ -23,17 +25,21 @@ from executor.events import (
     Order,
     Publish,
     Published,
+    Pull,
+    Pulled,
     Send,
     Shutdown,
     Signal,
     Started,
+    Tell,
     Waiting,
 )
 from executor.messages import to_event
 from swath.domain.attempts import OutputFile
+from swath.domain.images import HeldImage, ImagesReport
 from swath.domain.retries import Cause
 from swath.wire.backoff import Backoff
-from swath.wire.executor_calls import make_executor_subscribe, make_status, make_update
+from swath.wire.executor_calls import make_executor_message, make_executor_subscribe, make_status, make_update
 from swath.wire.outbox import Outbox
 from tests.simulation.messages import to_text
 from tests.simulation.timeline import Planned
@@ -105,6 +111,7 @@ class SimExecutor:
         self.stream: str | None = None
         self.commands: dict[str, Command] = {}  # by attempt
         self._random = self.world.random("executors")
+        self._of_images = self.world.random("images")
         self._outbox = Outbox()
         self._core = Core(limits=LIMITS, now=self._moment())
         self._backoff = Backoff(longest_s=2.0, random=self._random.random)
@@ -228,8 +235,38 @@ class SimExecutor:
                     self._plan_next(effect.attempt, self._random.uniform(0.01, 1.0), self._publish)
                 case Send():
                     self._report(effect)
+                case Look():
+                    self._plan(self._of_images.uniform(0.01, 2.0), "looks at its images", self._look)
+                case Tell():
+                    self._tell(effect.report)
+                case Pull():
+                    self._pull(effect.reference)
                 case Exit():
                     self._leave()
+
+    def _look(self) -> None:
+        images = tuple(HeldImage(names=(name,), size=100) for name in sorted(self.host.images))
+        self._handle(ImagesSeen(report=ImagesReport(engine=True, processes=True, images=images)))
+
+    def _tell(self, report: ImagesReport) -> None:
+        call = make_executor_message(self.framework_id, self.executor_id, report.to_json().encode())
+        if self.stream is not None:
+            self.host.call(json.dumps(call).encode())
+
+    def _pull(self, reference: str) -> None:
+        delay_s = self._of_images.uniform(1.0, 120.0)
+        self._plan(delay_s, f"pulls {reference}", lambda: self._end_pull(reference))
+
+    def _end_pull(self, reference: str) -> None:
+        """Here, or not to be had, or others went first."""
+        kind = self._of_images.randrange(4)
+        if kind == 0:
+            self._handle(Pulled(reference=reference, postponed=True))
+        elif kind == 1:
+            self._handle(Pulled(reference=reference, problem="the registry is away"))
+        else:
+            self.host.images.add(reference)
+            self._handle(Pulled(reference=reference))
 
     def _report(self, update: Send) -> None:
         if update.state in ("TASK_FINISHED", "TASK_FAILED", "TASK_KILLED"):
@@ -281,7 +318,11 @@ class SimExecutor:
             self._handle(NotStarted(attempt=attempt, cause=Cause.IMAGE, message="the image cannot be had"))
             return
         command.running = True
-        self._handle(Started(attempt=attempt, sandbox=f"/sandbox/{attempt}", runtime="process"))
+        reference = command.order.spec.image.reference
+        if reference is not None:
+            self.host.images.add(reference)
+        runtime = "process" if reference is None else "docker"
+        self._handle(Started(attempt=attempt, sandbox=f"/sandbox/{attempt}", runtime=runtime))
         if command.fate.running_s is not None and command.planned is not None and command.planned.act is None:
             self._plan_next(attempt, command.fate.running_s, self._finish)
 

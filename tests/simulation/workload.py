@@ -28,10 +28,11 @@ _INTERFACE = {
 _ERRORS = [{"code": 3, "name": "bad-data", "title": "Bad data", "category": "data"}]
 
 
-def make_image() -> ImageRow:
-    """An image whose exit code 3 means bad data."""
+def make_images() -> tuple[ImageRow, ImageRow]:
+    """One that is a build context, and one to be pulled; the exit code 3 means bad data in both."""
     job = {**MANIFEST["job"], "interface": _INTERFACE, "errors": _ERRORS}
-    return replace(IMAGE, manifest={**MANIFEST, "job": job})
+    image = replace(IMAGE, manifest={**MANIFEST, "job": job})
+    return image, replace(image, id=2, digest="sha256:1", reference="registry/true@sha256:1", context=None)
 
 
 def draw_sizes(random: Random) -> list[int]:
@@ -72,16 +73,16 @@ class Users:
     def __init__(self, world: World) -> None:
         self._world = world
         self._random = world.random("users")
-        self._image = make_image()
+        images = make_images()
         self.accepted = 0
         for size in draw_sizes(self._random):
             at_s = self._random.uniform(0.0, LAST_SUBMISSION_S) if self._random.random() < 0.7 else 1.0
-            record = draw_job(self._random, size, at_s, self._image)
+            record = draw_job(self._random, size, at_s, images[size >= 20])
             world.timeline.after(at_s, f"submission of {record.id}", lambda record=record: self._submit(record))
 
         for _ in range(3):
             at_s = self._random.uniform(*CALM_S)
-            record = draw_job(self._random, self._random.randint(1, 3), at_s, self._image)
+            record = draw_job(self._random, self._random.randint(1, 3), at_s, images[0])
             world.timeline.after(at_s, f"submission of {record.id}", lambda record=record: self._submit(record))
 
     def _submit(self, record: JobRecord) -> None:
