@@ -3,9 +3,10 @@
 Every LOOK_S, for a few of the images that jobs wait with, the most urgent job's first:
 
 - only of a job of which some task has begun to run: its image can be had, and works;
-- only as long as the agents that hold the image, or pull it, have less room than the job's tasks could fill;
-- only on agents that could run the task: large enough, with the attributes asked for, taken by no operator, no rest and no
-  near maintenance, and with an executor that has spoken lately and has an engine; those with the most room first;
+- only as long as the agents that hold the image, pull it or have tasks of the job have less room than its tasks could fill;
+- only on agents that could run the task: large enough, with the attributes asked for, not cordoned, resting, near their
+  maintenance or where the image keeps failing, and with an executor that has spoken lately and has an engine; those with the
+  most room first;
 - at most `prefetch_agents` agents pull at the same time, and none is asked for the same image again within ASKED_S.
 
 A request may be lost, ignored or late without harm: a task that starts elsewhere, or before its image has come, has it pulled.
@@ -16,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from scheduler.core import images_held, maintenance
+from scheduler.core import cooling, images_held, maintenance
 from scheduler.core.effects import Message
-from scheduler.core.state import Agent, Job, State
+from scheduler.core.state import Agent, Job, LiveAttempt, State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.images import PrefetchOrder
@@ -110,8 +111,12 @@ def _is_worth_it(state: State, job: Job) -> bool:
         return False
     if job.longest_run_s is not None:
         return True
+    return any(live.state is AttemptState.RUNNING for live in _find_running(state, job))
+
+
+def _find_running(state: State, job: Job) -> Iterator[LiveAttempt]:
     running = (state.attempts.get(attempt_id) for attempt_id in job.running.values())
-    return any(live is not None and live.state is AttemptState.RUNNING for live in running)
+    return (live for live in running if live is not None)
 
 
 def _choose_agents(turn: Turn, job: Job) -> list[Agent]:
@@ -120,10 +125,11 @@ def _choose_agents(turn: Turn, job: Job) -> list[Agent]:
     measure = _make_measure(turn, job)
     missing = _count_tasks(job)
     asked = {agent_id for agent_id, image in state.prefetched.asked_at if image == key}
+    at_work = {live.attempt.agent_id for live in _find_running(state, job)}
     heard_after = now - timedelta(seconds=ALIVE_S)
     rooms: dict[str, int] = {}
     for agent_id, agent in state.agents.items():
-        if key in agent.images or (agent_id in asked and _is_pulling(state, agent_id, key, now)):
+        if key in agent.images or agent_id in at_work or (agent_id in asked and _is_pulling(state, agent_id, key, now)):
             missing -= measure(agent)
             if missing <= 0:
                 return []
@@ -150,17 +156,19 @@ def _count_tasks(job: Job) -> int:
 def _make_measure(turn: Turn, job: Job) -> Callable[[Agent], int]:
     """How many of the job's tasks an agent could run, were it empty; 0 for one that is to take none."""
     state, expected_s = turn.state, maintenance.expected_s(job)
-    constraints = job.record.spec.constraints
+    constraints, cooling_down = job.record.spec.constraints, cooling.avoided(state, job)
     counts: dict[Resources, int] = {}  # most agents are alike
 
     def measure(agent: Agent) -> int:
         info = agent.info
         if info.deactivated or info.agent_id in state.agent_wishes or agent.rests_until is not None:
             return 0
+        if info.agent_id in cooling_down:
+            return 0
         closes_in_s = maintenance.closes_in_s(info, turn.now)
         if closes_in_s is not None and closes_in_s <= expected_s:
             return 0
-        if constraints and not all(rule.admits(info.attributes) for rule in constraints):
+        if constraints and not all(rule.admits(agent.attributes) for rule in constraints):
             return 0
         total = info.total
         if total not in counts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def log_of(agent: Agent) -> str:
 
 def is_here(reference: str) -> bool:
     """True when the engine has the image."""
-    return bool(docker("images", "--quiet", "--no-trunc", reference.partition("@")[0]))
+    return subprocess.run(["docker", "image", "inspect", reference], capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture
@@ -94,6 +95,7 @@ def test_an_image_that_is_asked_for_is_pulled_and_told(registry: str, own_agent:
     own_agent.prefetch(reference)
     try:
         report = own_agent.wait_for_report(lambda report: find(report, reference))
+        assert is_here(reference)
         assert find(report, docker("inspect", "--format", "{{.Id}}", reference)) == find(report, reference)
         image = ImageSource(name="shell", version="1.0.0", reference=reference)
         update = own_agent.run(a_spec(a_manifest("sh -c true"), own_agent.outputs, image=image))

@@ -68,7 +68,7 @@ def test_nobody_is_asked_before_a_task_runs():
         world.hold(agent=agent)
     assert asked(world.advance(5 * LOOK_S)) == []
     world.say(world.launched()[0].id, "RUNNING")
-    assert agents_asked(world.advance(LOOK_S)) == set(AGENTS)
+    assert agents_asked(world.advance(LOOK_S)) == set(AGENTS[1:])  # the first has pulled it, whatever it has said
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_who_was_asked_in_vain_is_asked_again_in_half_an_hour():
 
 
 def test_agents_that_take_no_tasks_are_not_asked():
-    """Cordoned, resting, about to be taken away, too small, without the attribute, without an engine, silent."""
+    """Cordoned, resting, about to be taken away, too small, without the attribute or an engine, silent, failing with it."""
     rack = [{"attribute": "rack", "operator": "equals", "value": "r1"}]
-    agents = tuple(f"a{number}" for number in range(1, 10))
+    agents = tuple(f"a{number}" for number in range(1, 11))
     world = World(prefetch_agents=100).subscribe().list_agents(*agents)
     state = world.core.state
     for agent in state.agents.values():
@@ -139,6 +139,7 @@ def test_agents_that_take_no_tasks_are_not_asked():
     state.agents["a5"].info = replace(state.agents["a5"].info, total=Resources(cpus_m=900, mem=8192, disk=10_000))
     state.agents["a6"].info = replace(state.agents["a6"].info, attributes={"rack": "r2"})
     state.agents["a8"].told_at = world.now - timedelta(seconds=ALIVE_S)
+    state.cooling[NDVI.id] = frozenset({"a10"})
     assert agents_asked(world.advance(3 * LOOK_S)) == {"a9"}
 
 
