@@ -156,6 +156,7 @@ class Cluster:
         *,
         cpus: float = 0.02,
         mem: int = 8,
+        disk: int = 0,
         ports: int = 0,
         custom: Custom = (),
         **more: Any,
@@ -167,7 +168,7 @@ class Cluster:
         self.store.submit(
             JobSpec.from_document({"image": image.name, **array, **more}),
             image,
-            resources=Resources(cpus_m=round(cpus * 1000), mem=mem, ports=ports, custom=custom),
+            resources=Resources(cpus_m=round(cpus * 1000), mem=mem, disk=disk, ports=ports, custom=custom),
             job_id=job_id,
             now=now,
             user="tester",
