@@ -61,6 +61,9 @@ def submit(
     priority: Annotated[int | None, typer.Option(help="0 to 100, larger first.", rich_help_panel=_RULES)] = None,
     max_running: Annotated[int | None, typer.Option(help="So many tasks at a time.", rich_help_panel=_RULES)] = None,
     max_attempts: Annotated[int | None, typer.Option(help="Attempts of a task.", rich_help_panel=_RULES)] = None,
+    retry_on: Annotated[
+        list[str] | None, typer.Option(help="`APP:2=fail`, `DATA=retry`: what follows an end.", rich_help_panel=_RULES)
+    ] = None,
     task_timeout: Annotated[int | None, typer.Option(help="Seconds of an attempt.", rich_help_panel=_RULES)] = None,
     unreachable_wait: Annotated[
         float | None,
@@ -131,7 +134,7 @@ def submit(
         priority=priority,
         max_running=max_running,
         timeout_s=task_timeout,
-        retry=_options(max_attempts=max_attempts, unreachable_s=unreachable_wait),
+        retry=_options(max_attempts=max_attempts, unreachable_s=unreachable_wait, on=_reactions(retry_on)),
         constraints=[parse_constraint(word) for word in constraint or ()] + [_ONE_A_HOST] * spread_hosts,
         prefer=[parse_preference(word) for word in prefer or ()],
         preemptible=preemptible,
@@ -149,6 +152,17 @@ def submit(
             submit_batch(client, batch, options, key, wait_too=wait_too, timeout_s=timeout, as_json=as_json)
             return
         _submit(client, {**document, **options}, key, wait_too=wait_too, timeout_s=timeout, as_json=as_json)
+
+
+def _reactions(words: list[str] | None) -> dict[str, str]:
+    """What is to follow which ends; the service knows which there are."""
+    reactions = dict(parse_pair(word, "/retry/on") for word in words or ())
+    for name, reaction in reactions.items():
+        if reaction not in ("fail", "retry"):
+            raise InvalidInputError.at(
+                f"/retry/on/{name}", "takes fail or retry; what grows stands in a document (--file)"
+            )
+    return reactions
 
 
 def _submit(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from tests.cli.conftest import JOB_ID, StandIn, a_job, a_task, an_attempt
+from tests.cli.conftest import IMAGE, JOB_ID, StandIn, a_job, a_task, an_attempt
 
 Swath = Callable[..., Result]
 FAILED = {"task": 0, "state": "PENDING", "attempt": "attempt-1", "attempt_state": "FAILED"}
@@ -66,3 +66,28 @@ def test_an_attempt_that_is_being_ended_says_why(api: StandIn, swath: Swath) -> 
     assert "PREEMPTED, ending" in first
     assert "PREEMPTED" in second
     assert "ending" not in second
+
+
+def test_submit_says_what_follows_which_end(api: StandIn, swath: Swath) -> None:
+    """By cause, exit code and name, as the document takes it."""
+    api.answer("GET", "/v1/images/ndvi", IMAGE)
+    api.answer("POST", "/v1/jobs", a_job("PENDING"), 201)
+    words = ("--retry-on", "APP:2=fail", "--retry-on", "ERROR:tile-busy=retry", "--max-attempts", "5")
+    assert swath("submit", "ndvi", *words).exit_code == 0
+    assert api.asked[-1][2] == {
+        "image": "ndvi",
+        "retry": {"max_attempts": 5, "on": {"APP:2": "fail", "ERROR:tile-busy": "retry"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("APP:2=perhaps", "/retry/on/APP:2: takes fail or retry"), ("APP:2", "NAME=VALUE")]
+)
+def test_what_can_follow_no_end_is_refused_before_anything_is_asked(
+    api: StandIn, swath: Swath, word: str, said: str
+) -> None:
+    """Exit code 4, with the form that is wanted."""
+    done = swath("submit", "ndvi", "--retry-on", word)
+    assert done.exit_code == 4
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert api.asked == []
