@@ -14,7 +14,7 @@ from swath.domain.attempts import ImageSource
 
 LOOK_S = 300.0  # between two looks at the engine
 SOON_S = 10.0  # between two of them at least, unless an image has come
-AGAIN_S = 30.0  # until an image is tried again whose pull made room for a launch
+AGAIN_S = 30.0  # until an image is tried again whose pull made room for a launch, and an engine that was sick
 MOST_QUEUED = 8  # to be pulled ahead; what comes beyond is forgotten, and asked for again where it matters
 
 _NEVER = float("inf")
@@ -69,6 +69,7 @@ class Images:
         again, self._look_again = self._look_again, False
         effects = self._look(now) if again else []
         if event.report is None:
+            self._look_at_s = min(self._look_at_s, now.clock_s + AGAIN_S)
             return effects
         self._names = event.report.names
         return [Tell(report=event.report), *effects]

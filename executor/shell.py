@@ -121,11 +121,13 @@ class Shell:
         self._driver.send_update(update.task_id, update.state, data=data, message=update.message)
 
     def _look(self) -> None:
+        report = None
         try:
             report = self._runtimes.look()
-        except Exception:  # an engine with an answer of its own kind
-            log.exception("the images of this agent are not known")
-            report = None
+        except Exception as error:  # an engine that is sick, or answers in a way of its own
+            log.warning(
+                "the images of this agent are not known: %s", error, exc_info=not isinstance(error, EngineError)
+            )
         self._inbox.post(ImagesSeen(report=report))
 
     def _pull(self, reference: str) -> None:

@@ -28,7 +28,7 @@ class EngineRuntime(Runtime, Protocol):
         """True when the engine has ever answered."""
 
     def look(self) -> list[HeldImage] | None:
-        """What the engine holds; None where none answers. May block."""
+        """What the engine holds; None where there is none. Raises EngineError for one that is sick. May block."""
 
     def pull_ahead(self, reference: str) -> bool:
         """Pull an image that nobody waits for; False where it has to wait. Raises StartError or EngineError. May block."""
@@ -67,7 +67,7 @@ class Runtimes:
         raise StartError(Cause.IMAGE, f"{name} names neither an image nor a build context: register it anew")
 
     def look(self) -> ImagesReport:
-        """What to tell of this agent's images. May block."""
+        """What to tell of this agent's images. Raises EngineError where that cannot be known for now. May block."""
         images = None if self._docker is None else self._docker.look()
         return ImagesReport.of(images or (), engine=images is not None, processes=self._process is not None)
 

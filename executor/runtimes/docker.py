@@ -209,14 +209,15 @@ class DockerRuntime:
         return self.seen or "DOCKER_HOST" in os.environ or _SOCKET.exists()
 
     def look(self) -> list[HeldImage] | None:
-        """What the engine holds that concerns the scheduler; None where none answers. May block."""
-        if not (self.is_likely and self.answers()):
-            return None
-        try:
+        """What the engine holds that concerns the scheduler; None where there is none. May block.
+
+        Raises EngineError for one that is sick: what it held it will hold again.
+        """
+        if self.is_likely and self.answers():
             return self.shelf.look()
-        except EngineError as error:
-            log.warning("the engine's images are not known: %s", error)
-            return None
+        if self.seen:
+            raise EngineError("the Docker engine of this agent does not answer any more")
+        return None
 
     def pull_ahead(self, reference: str) -> bool:
         """Pull an image that nobody waits for; False where it has to wait for those that somebody does. May block.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PROCESS = "process"  # the key of images that are a build context and nothing else: an agent that runs processes holds them all
 _MOST_LEARNED = 5000  # names of images whose layers are known
-_MOST_WANTED = 500  # images whose shares are kept up to date
+_MOST_WANTED = 2000  # images whose shares are kept up to date; of more, those asked for last
 
 Layers = Mapping[str, int]  # a layer's digest, in short -> its bytes
 
@@ -61,6 +61,7 @@ def shares_of(state: State, image: ImageRow) -> Mapping[str, float]:
         known = holdings.shares[key] = _count_shares(state, key)
         if len(holdings.shares) > _MOST_WANTED:
             holdings.shares.popitem(last=False)
+    holdings.shares.move_to_end(key)
     return MappingProxyType(known)
 
 

@@ -89,6 +89,23 @@ def test_without_an_engine_the_images_are_there_all_the_same(tmp_path: Path) -> 
         agent.stop()
 
 
+def test_of_an_engine_that_is_away_for_a_while_nothing_is_told(tmp_path: Path) -> None:
+    """What it held it will hold again."""
+    socket = tmp_path / "engine" / "docker.sock"
+    socket.parent.mkdir()
+    socket.symlink_to("/var/run/docker.sock")
+    agent = Agent(tmp_path, SWATH_DOCKER="auto", DOCKER_HOST=f"unix://{socket}").start()
+    try:
+        agent.wait_for_report(lambda report: report.engine)
+        socket.unlink()
+        # An answer is believed for some seconds: until then the look itself fails.
+        agent.send_subscribed()
+        wait_until(lambda: "the images of this agent are not known" in log_of(agent), "it has looked")
+        assert all(report.engine for report in agent.reports)
+    finally:
+        agent.stop()
+
+
 def test_an_image_that_is_asked_for_is_pulled_and_told(registry: str, own_agent: Agent) -> None:  # noqa: F811
     """By the name that it is asked for with; the attempt that comes then waits for nothing."""
     reference = push_new(f"{registry}/ahead")

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from executor.events import Prefetch
+from executor.messages import to_event as executor_to_event
 from scheduler.core import events as ev
 from scheduler.core import images_held
 from scheduler.core.from_mesos import to_event
 from scheduler.core.images_held import PROCESS, key_of, shares_of
 from swath.domain.changes import PutImages
 from swath.domain.errors import WireError
-from swath.domain.images import HeldImage, ImagesReport
+from swath.domain.images import HeldImage, ImagesReport, PrefetchOrder
 from tests.scheduler.world import IMAGE, World
 
 ID = "sha256:" + "a" * 64
@@ -46,6 +49,27 @@ def test_an_executors_message_becomes_an_event():
     report = ImagesReport(engine=True, processes=False, images=(an_image(),))
     event = to_event(a_message(report.to_json().encode()))
     assert event == ev.ImagesHeld(agent_id="a1", executor_id="e1", report=report)
+
+
+@pytest.mark.parametrize("direction", ["sched", "exec"])
+def test_recorded_messages_have_the_form_that_is_read(transcripts_folder: Path, direction: str):
+    """01: both ways, with what is ours in the place of what the recorder's programs said, which is nothing to us."""
+    lines = (transcripts_folder / "01-custom-executor-basics" / f"{direction}-stream.jsonl").read_text().splitlines()
+    recorded = [event for line in lines if (event := json.loads(line).get("event", {})).get("type") == "MESSAGE"]
+    report, order = ImagesReport(engine=True, processes=False), PrefetchOrder(reference="registry/ndvi")
+    for event in recorded:
+        if direction == "exec":
+            assert executor_to_event(event) is None
+            event["message"]["data"] = b64encode(order.to_json().encode()).decode()
+            assert executor_to_event(event) == Prefetch(reference="registry/ndvi")
+        else:
+            with pytest.raises(WireError):
+                to_event(event)
+            event["message"]["data"] = b64encode(report.to_json().encode()).decode()
+            heard = to_event(event)
+            assert isinstance(heard, ev.ImagesHeld)
+            assert (heard.executor_id, heard.report) == ("ex-1", report)
+    assert recorded
 
 
 def test_a_message_of_a_newer_executor_means_nothing():
