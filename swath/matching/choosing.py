@@ -7,12 +7,13 @@ sides, and whole agents stay free for large ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from swath.domain.constraints import SPREADING, Constraint
-from swath.matching.cluster import Bools, Floats, Ints
+from swath.matching.cluster import Bools, Cluster, Floats, Ints
 from swath.matching.model import Demand, Policy
 from swath.matching.room import Room
 
@@ -28,7 +29,8 @@ class Chooser:
         self._attributes = room.cluster.attributes
         self._policy = policy
         self._first = _find_first(room, wanted) if policy.packing else None
-        self._scores: dict[object, Floats | None] = {}
+        self._scores: dict[object, tuple[Floats, list[float]]] = {}
+        self._differ = policy.packing and _do_differ(room.cluster)
 
     def choose(self, demand: Demand, capacity: Floats, count: int) -> Floats:
         """`count` tasks (no more than `capacity` holds) divided over the agents."""
@@ -44,11 +46,10 @@ class Chooser:
 
     def _groups(self, demand: Demand, capacity: Floats) -> Iterator[tuple[Bools, bool]]:
         """The agents in groups, the best first, and whether to spread over the group."""
-        score = self._score(demand)
+        score, levels = self._score(demand)
         able = capacity > 0
-        levels = [None] if score is None else np.unique(score[able])[::-1].tolist()
         for level in levels:
-            rows = able if score is None or level is None else able & (score == level)
+            rows = able & (score == level) if len(levels) > 1 else able
             if self._first is None:
                 yield rows, True
                 continue
@@ -59,13 +60,14 @@ class Chooser:
         """The agents, the fullest first."""
         return np.argsort(-_fullness(self._room), kind="stable")
 
-    def _score(self, demand: Demand) -> Floats | None:
-        """How well each agent suits the demand; None when all do alike."""
+    def _score(self, demand: Demand) -> tuple[Floats, list[float]]:
+        """How well each agent suits the demand, and the values that occur, the best first."""
         soft = tuple(rule for rule in demand.constraints if not rule.hard and rule.operator not in SPREADING)
-        key = (demand.image, demand.prefer, soft, demand.shun)
+        ratio = _to_ratio(self._room.cluster.columns.to_tuple(demand.resources)) if self._differ else None
+        key = (demand.image, demand.prefer, soft, demand.shun, ratio)
         if key not in self._scores:
             score = self._make_score(demand, soft)
-            self._scores[key] = None if score.size == 0 or bool((score == score[0]).all()) else score
+            self._scores[key] = score, np.unique(score)[::-1].tolist()
         return self._scores[key]
 
     def _make_score(self, demand: Demand, soft: Sequence[Constraint]) -> Floats:
@@ -79,6 +81,8 @@ class Chooser:
         for rule in soft:
             score += policy.soft_weight * self._attributes.meets(rule)
         score[cluster.rows_of(demand.shun)] -= policy.shun_weight
+        if self._differ:
+            score += policy.shape_weight * _find_likeness(cluster, cluster.columns.to_tuple(demand.resources))
         return score[self._room.rows]
 
     def _find_image(self, image_at: Mapping[str, float]) -> Floats:
@@ -89,6 +93,30 @@ class Chooser:
             if (row := row_of.get(agent_id)) is not None:
                 held[row] = round(4 * share) / 4
         return held
+
+
+def _do_differ(cluster: Cluster) -> bool:
+    """True when agents have their resources in different proportions."""
+    rows = cluster.usable[:, cluster.usable[0] > 0]
+    return bool(rows.size) and bool((np.ptp(rows / rows[0], axis=1) > 0).any())
+
+
+def _to_ratio(amounts: Sequence[int]) -> tuple[float, ...]:
+    """Tasks whose resources stand in the same proportions have the same."""
+    largest = max(amounts) or 1
+    return tuple(round(amount / largest, 3) for amount in amounts)
+
+
+def _find_likeness(cluster: Cluster, amounts: Sequence[int]) -> Floats:
+    """How far the proportions of each agent's resources are those of the task's, 0 to 1 in tenths: large tasks of memory
+    belong where there is much of it (the alignment of Grandl et al., "Multi-resource packing", SIGCOMM 2014).
+    """
+    total = cluster.usable.sum(axis=1)
+    scale = np.where(total > 0, total, 1.0)
+    task = np.array(amounts) / scale
+    agents = np.maximum(cluster.usable, 0) / scale[:, None]
+    length = np.sqrt((agents**2).sum(axis=0)) * math.sqrt(float((task**2).sum()))
+    return np.round(10 * (task @ agents) / np.where(length > 0, length, 1.0)) / 10
 
 
 def _fullness(room: Room) -> Floats:

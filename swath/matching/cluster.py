@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import chain
 
 import numpy as np
@@ -80,6 +80,12 @@ class Cluster:
             for gpus in (False, True)
         }
         self._masks: dict[object, Bools] = {}
+
+    @cached_property
+    def largest_row(self) -> int:
+        """Where the agent stands that has most of everything: what fits there needs no search."""
+        total = self.usable.sum(axis=1)
+        return int((self.usable / np.where(total > 0, total, 1.0)[:, None]).sum(axis=0).argmax())
 
     def admitted(self, demand: Demand) -> Bools:
         """The agents that the demand may use, whatever is free on them."""

@@ -45,14 +45,16 @@ def explain(cluster: Cluster, demand: Demand) -> Reason:
 def _compare(cluster: Cluster, demand: Demand, rows: Bools) -> Reason:
     """The reason among agents that meet the constraints (at least one)."""
     need = cluster.columns.to_need(demand.resources)
-    if not (rows & _holds(cluster.usable, need)).any():
+    largest = cluster.largest_row
+    is_small = rows[largest] and all(cluster.usable[column, largest] >= amount for column, amount in need)
+    if not is_small and not (rows & _holds(cluster.usable, need)).any():
         return _explain_size(cluster, need, rows)
-    fitting = rows & _holds(cluster.available, need)
-    if fitting.any():
-        return _explain_idle(cluster, demand, np.flatnonzero(fitting))
     most = [_largest(cluster.available[column], rows) for column, _ in need]
     names = cluster.columns.names
     short = tuple((names[column], free) for (column, amount), free in zip(need, most, strict=True) if amount > free)
+    fitting = None if short else rows & _holds(cluster.available, need)
+    if fitting is not None and fitting.any():
+        return _explain_idle(cluster, demand, np.flatnonzero(fitting))
     return WaitingForResources(agents=int(rows.sum()), short=short)
 
 

@@ -7,13 +7,16 @@ recent past added and divided by its weight, is the smallest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from swath.domain.projects import find_project
+from swath.domain.resources import Resources
 from swath.matching.model import Demand, Policy, Tenants
 
 ROOT = ""
+
+ToAmounts = Callable[[Resources], Sequence[float]]
 
 
 @dataclass(slots=True)
@@ -33,16 +36,22 @@ class Node:
 class Tree:
     """The projects in which somebody waits or holds something."""
 
-    def __init__(self, tenants: Tenants, total: Sequence[float], policy: Policy) -> None:
+    def __init__(
+        self, tenants: Tenants, total: Sequence[float], to_amounts: ToAmounts, demands: Iterable[Demand], policy: Policy
+    ) -> None:
+        """`total` is the cluster's, by column; `demands` are all that will be enqueued."""
         self._total = total
         self._policy = policy
         self._projects = tenants.projects
         self._parents = {project.parent for project in tenants.projects.values()}
         self.root = Node(name=ROOT, held=[0.0] * len(total))
-        self.nodes = {ROOT: self.root}
+        self._nodes = {ROOT: self.root}
         for name, past in tenants.past.items():
             for node in _way_up(self.leaf(name)):
                 node.past += past
+        for (project, _), held in tenants.held.items():
+            self.hold(project, to_amounts(held.resources))
+        self._due = self._share_out({self.leaf(demand.project).name for demand in demands})
 
     def enqueue(self, demands: Iterable[Demand]) -> None:
         """These wait to be served."""
@@ -86,26 +95,34 @@ class Tree:
         """The largest part that the amounts are of any resource of the cluster."""
         return max((held / all_ for held, all_ in zip(amounts, self._total, strict=True) if all_ > 0), default=0.0)
 
-    def is_due_more(self, project: str) -> bool:
-        """True for a project that holds no more than its fair share."""
+    def is_behind(self, project: str, margin: float) -> bool:
+        """True for a project that lacks more than `margin` of its fair share."""
         node = self.leaf(project)
-        return self.share(node) <= self.fair_shares().get(node.name, 1.0)
+        return self.share(node) < self.due(project) * (1 - margin)
 
-    def fair_shares(self) -> dict[str, float]:
-        """What part of the cluster each project is due, by weight among those that hold something or wait for it."""
-        due = {ROOT: 1.0}
+    def due(self, project: str) -> float:
+        """What part of the cluster is the project's by its weight, among those that hold something or wait for it."""
+        return self._due.get(self.leaf(project).name, 0.0)
+
+    def _share_out(self, wanting: Collection[str]) -> dict[str, float]:
+        """The fair share of everybody who is in the running, from the root down."""
+        running = {
+            id(node)
+            for name, leaf in self._nodes.items()
+            if name in wanting or any(leaf.held)
+            for node in _way_up(leaf)
+        }
         children: dict[str, list[Node]] = {}
-        for node in self.nodes.values():
-            if node.parent is not None and (any(node.held) or node.waiting or node.children):
+        for node in self._nodes.values():
+            if node.parent is not None and id(node) in running:
                 children.setdefault(node.parent.name, []).append(node)
-        level = [ROOT]
+        due, level = {ROOT: 1.0}, [ROOT]
         while level:
             rivals = [(due[name], children.get(name, [])) for name in level]
-            level = []
             for part, nodes in rivals:
                 weights = sum(node.weight for node in nodes)
                 due |= {node.name: part * node.weight / weights for node in nodes}
-                level += [node.name for node in nodes]
+            level = [node.name for _, nodes in rivals for node in nodes]
         return due
 
     def leaf(self, name: str) -> Node:
@@ -114,15 +131,15 @@ class Tree:
         if name not in self._parents:
             return node
         own = f"{name} itself"
-        return self.nodes.setdefault(own, Node(name=own, parent=node, held=[0.0] * len(self._total)))
+        return self._nodes.setdefault(own, Node(name=own, parent=node, held=[0.0] * len(self._total)))
 
     def _find(self, name: str) -> Node:
         """The node of a project, made with those above it where it is new."""
-        if name not in self.nodes:
+        if name not in self._nodes:
             project = find_project(self._projects, name)
             parent = self.root if project.parent is None else self._find(project.parent)
-            self.nodes[name] = Node(name=name, weight=project.weight, parent=parent, held=[0.0] * len(self._total))
-        return self.nodes[name]
+            self._nodes[name] = Node(name=name, weight=project.weight, parent=parent, held=[0.0] * len(self._total))
+        return self._nodes[name]
 
     def _activate(self, node: Node) -> None:
         self._weigh(node)

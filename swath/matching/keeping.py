@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from swath.matching.cluster import Cluster, Need
+from swath.matching.fairness import Tree
 from swath.matching.model import Claim, Demand, Policy, Running, Work
 from swath.matching.room import Room
 
@@ -22,12 +23,14 @@ _LOOKED_AT = 4  # times as many agents as may be kept: what runs there has to be
 class Keeper:
     """The claims of a cycle."""
 
-    def __init__(self, room: Room, work: Work, policy: Policy) -> None:
+    def __init__(self, room: Room, tree: Tree, work: Work, policy: Policy) -> None:
         self.claims: list[Claim] = []
         self._room = room
         self._cluster: Cluster = room.cluster
+        self._tree = tree
         self._work = work
         self._policy = policy
+        self._largest: list[float] = self._cluster.usable.max(axis=1, initial=0.0).tolist()
         self._claimed: set[int] = set()  # rows
         self._earlier: dict[int, None] = {}  # rows that were claimed in the last cycle
         self._most = min(policy.most_kept, max(1, int(policy.kept_share * len(self._cluster.agents))))
@@ -46,12 +49,13 @@ class Keeper:
             self._keep(row, need, running.get(claim.agent, ()))
 
     def is_entitled(self, demand: Demand, need: Need) -> bool:
-        """True for tasks that agents are kept for."""
-        if demand.interactive:
+        """True for tasks that agents are kept for: those that might never find room, or whose projects are behind."""
+        if demand.interactive or self._tree.is_behind(demand.project, self._policy.behind):
             return True
-        largest = self._cluster.usable.max(axis=1, initial=0.0)
-        part = max((amount / largest[column] for column, amount in need if largest[column] > 0), default=0.0)
-        return bool(part >= self._policy.large)
+        part = max(
+            (amount / self._largest[column] for column, amount in need if self._largest[column] > 0), default=0.0
+        )
+        return part >= self._policy.large
 
     def claim(self, demand: Demand, need: Need) -> None:
         """Keep agents for a demand that found no room: those kept before, else those that will have room first."""

@@ -117,12 +117,14 @@ class Policy:
     image_weight: float = 4.0  # an agent that holds the image
     warm_weight: float = 2.0  # an agent whose executor runs
     soft_weight: float = 1.0  # a soft constraint that is met
+    shape_weight: float = 0.5  # an agent whose resources stand in the task's proportions, where agents differ in that
     shun_weight: float = 8.0  # against an agent where the task has failed
     packing: bool = True  # use as few agents as the waiting tasks need, so that whole ones stay free
     most_starting: int | None = 64  # attempts that start on one agent at once
     large: float = (
         0.25  # of the largest agent: for tasks from this size on agents are kept, or they might never find room
     )
+    behind: float = 0.02  # of its fair share: they are kept for whatever a project waits for that lacks so much
     kept_share: float = 0.2  # of the agents may be kept at a time, but one in any case
     most_kept: int = 64  # agents
     preempt: bool = True  # for interactive work

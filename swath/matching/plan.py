@@ -90,12 +90,10 @@ class _Cycle:
         )
         self._room = Room(self._cluster)
         total = self._cluster.total.sum(axis=1).tolist()
-        self._tree = Tree(tenants, total, policy)
-        for (project, _), held in tenants.held.items():
-            self._tree.hold(project, columns.to_tuple(held.resources))
+        self._tree = Tree(tenants, total, columns.to_tuple, demands, policy)
         self._limits = Limits(tenants)
         self._chooser = Chooser(self._room, policy, _sum(columns, demands, most))
-        self._keeper = Keeper(self._room, work, policy)
+        self._keeper = Keeper(self._room, self._tree, work, policy)
         self._keeper.recall(claims, demands)
         self._preemptor = Preemptor(self._room, self._tree, self._keeper, work, policy, claims)
         self._policy = policy
@@ -195,10 +193,12 @@ class _Cycle:
         self._blocked.append((demand, None))
         if demand.interactive:
             self._take_back(demand, need, allowed)
-        if entitled and self._tree.is_due_more(demand.project):
+        if entitled and self._tree.is_behind(demand.project, -self._policy.behind):
             self._keeper.claim(demand, need)
 
     def _take_back(self, demand: Demand, need: Need, count: int) -> None:
+        if not self._preemptor.may_take(demand):
+            return
         left = self._policy.most_preemptions - len(self._preemptor.chosen)
         if demand.waited_s < _OFFER_S:  # what nobody uses will be offered, and need not be taken from anybody
             count -= int(self._count_idle(demand, need))

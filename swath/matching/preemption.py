@@ -38,7 +38,6 @@ class Preemptor:
         self._earlier = [claim for claim in earlier if claim.agent in self._cluster.row_of]
         self._soon: dict[int, list[float]] = {}  # row -> what is free there once everything that is ending has ended
         self._doomed: set[str] = set()
-        self._due = tree.fair_shares()
 
     def take_back(self, demand: Demand, need: Need, count: int, most: int) -> None:
         """Make room for `count` tasks that found none, by at most `most` victims."""
@@ -59,15 +58,17 @@ class Preemptor:
             if not chosen:
                 return
 
+    def may_take(self, demand: Demand) -> bool:
+        """True for a demand that somebody's resources may be taken back for."""
+        return self._find_permit(demand) is not None
+
     def _find_permit(self, demand: Demand) -> Permit | None:
         """Which attempts may be ended for the demand; None when it may take nothing back."""
         policy = self._policy
         if demand.interactive:
             return _may_be_ended if policy.preempt else None
-        node = self._tree.leaf(demand.project)
-        due = self._due.get(node.name, 0.0)
-        starved = demand.waited_s >= policy.share_patience_s and self._tree.share(node) < due * (
-            1 - policy.share_margin
+        starved = demand.waited_s >= policy.share_patience_s and self._tree.is_behind(
+            demand.project, policy.share_margin
         )
         if not (policy.preempt_for_share and policy.fair and starved):
             return None
@@ -77,7 +78,7 @@ class Preemptor:
         """True when the victim's project keeps its fair share all the same."""
         node = self._tree.leaf(victim.project)
         lost = self._tree.share_of(self._cluster.columns.to_tuple(victim.resources))
-        return self._tree.share(node) - lost >= self._due.get(node.name, 0.0)
+        return self._tree.share(node) - lost >= self._tree.due(victim.project)
 
     def _count_promised(self, demand: Demand, need: Need, count: int) -> int:
         """How many of the tasks get what earlier victims are about to leave, on agents that are kept for their job."""
