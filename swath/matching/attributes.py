@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -56,16 +57,17 @@ class Attributes:
         """The agents that meet the constraint."""
         return self.column(rule.attribute).judge(lambda value: _admits(rule, value)) > 0
 
-    def limit(self, demand: Demand, capacity: Floats, rows: Codes) -> Floats:
-        """`capacity` of the agents in `rows`, cut down so that whatever is chosen of it keeps the constraints that count.
+    def limit(self, demand: Demand, capacity: Floats, rows: Codes, count: int) -> Floats:
+        """`capacity` of the agents in `rows`, cut down so that any `count` tasks out of it keep the constraints that count.
 
-        A soft one gives way where it would leave nothing.
+        A soft one gives way where it would leave nothing. What is to be even is settled last: it leaves no choice.
         """
-        for rule in demand.constraints:
+        for rule in sorted(demand.constraints, key=lambda rule: rule.operator == "group_by"):
             if rule.operator in SPREADING:
                 column = self.column(rule.attribute)
                 codes = column.codes[rows]
-                quotas = _quotas(rule, column, codes, self._count(demand, rule.attribute), capacity)
+                room = np.bincount(codes, capacity, len(column.values)).astype(np.float64)
+                quotas = _quotas(rule, column, self._count(demand, rule.attribute), room, count)
                 cut = _clip(capacity, codes, quotas)
                 capacity = cut if rule.hard or cut.any() else capacity
         return capacity
@@ -92,19 +94,30 @@ def _admits(rule: Constraint, value: str | None) -> bool:
     return rule.is_met({} if value is None else {rule.attribute: value})
 
 
-def _quotas(rule: Constraint, column: Column, codes: Codes, running: Floats, capacity: Floats) -> Floats:
+def _quotas(rule: Constraint, column: Column, running: Floats, room: Floats, count: int) -> Floats:
     """How many more tasks each value of the attribute may get."""
-    if rule.operator == "group_by":
-        return _even_quotas(column, running, np.bincount(codes, capacity, len(column.values)).astype(np.float64))
-    return np.maximum((rule.count or 0) - running, 0)
-
-
-def _even_quotas(column: Column, running: Floats, room: Floats) -> Floats:
-    """No value gets two tasks more than the one that has the fewest and can take no more."""
     there = np.array([value is not None for value in column.values])
-    lowest = float((running + room)[there].min(initial=np.inf))
-    level = lowest + 1 if np.isfinite(lowest) else 0.0
-    return np.where(there, np.maximum(np.minimum(room, level - running), 0), 0)
+    if rule.operator == "group_by":
+        return _even_quotas(running, np.where(there, room, 0.0), there, count)
+    return np.where(there, np.maximum((rule.count or 0) - running, 0), 0.0)
+
+
+def _even_quotas(running: Floats, room: Floats, there: Bools, count: int) -> Floats:
+    """`count` tasks, each to the value that has the fewest; none gets two more than one that can take no more."""
+    highest = float((running + room)[there].min(initial=np.inf)) + 1
+    low, high = 0.0, min(highest, float((running + room).max(initial=0.0)))
+    while low < high:  # the highest level up to which `count` tasks fill all values
+        level = math.ceil((low + high) / 2)
+        low, high = (level, high) if _fill_up(running, room, level).sum() <= count else (low, level - 1)
+    quotas = _fill_up(running, room, low)
+    odd = np.flatnonzero((quotas < room) & (running + quotas <= low) & (low < highest))
+    quotas[odd[: max(0, count - int(quotas.sum()))]] += 1
+    return quotas
+
+
+def _fill_up(running: Floats, room: Floats, level: float) -> Floats:
+    """How many tasks bring each value up to `level`, or as far as it has room."""
+    return np.clip(level - running, 0, room)
 
 
 def _clip(capacity: Floats, codes: Codes, quotas: Floats) -> Floats:

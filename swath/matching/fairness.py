@@ -52,6 +52,8 @@ class Tree:
         for (project, _), held in tenants.held.items():
             self.hold(project, to_amounts(held.resources))
         self._due = self._share_out({self.leaf(demand.project).name for demand in demands})
+        above = (name for name, due in self._due.items() if name != ROOT and self.share(self._nodes[name]) > due)
+        self._is_any_above = any(above)
 
     def enqueue(self, demands: Iterable[Demand]) -> None:
         """These wait to be served."""
@@ -99,6 +101,10 @@ class Tree:
         """True for a project that lacks more than `margin` of its fair share."""
         node = self.leaf(project)
         return self.share(node) < self.due(project) * (1 - margin)
+
+    def is_wronged(self, project: str, margin: float) -> bool:
+        """True for a project that is behind while another one holds more than its share."""
+        return self._is_any_above and self.is_behind(project, margin)
 
     def due(self, project: str) -> float:
         """What part of the cluster is the project's by its weight, among those that hold something or wait for it."""

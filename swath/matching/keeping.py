@@ -15,7 +15,7 @@ import numpy as np
 from swath.matching.cluster import Cluster, Need
 from swath.matching.fairness import Tree
 from swath.matching.model import Claim, Demand, Policy, Running, Work
-from swath.matching.room import Room
+from swath.matching.room import Loan, Room
 
 _LOOKED_AT = 4  # times as many agents as may be kept: what runs there has to be asked for
 
@@ -49,8 +49,8 @@ class Keeper:
             self._keep(row, need, running.get(claim.agent, ()))
 
     def is_entitled(self, demand: Demand, need: Need) -> bool:
-        """True for tasks that agents are kept for: those that might never find room, or whose projects are behind."""
-        if demand.interactive or self._tree.is_behind(demand.project, self._policy.behind):
+        """True for tasks that agents are kept for: those that might never find room, or whose projects others have outrun."""
+        if demand.interactive or self._tree.is_wronged(demand.project, self._policy.behind):
             return True
         part = max(
             (amount / self._largest[column] for column, amount in need if self._largest[column] > 0), default=0.0
@@ -99,13 +99,17 @@ class Keeper:
     def _look_ahead(self, row: int, need: Need, running: Sequence[Running]) -> tuple[float, list[float]]:
         """In how many seconds `need` will be free, infinite where it never will be, and what is free beside it by then."""
         free, at_s = self._room.free_at(row), 0.0
-        for attempt in sorted(running, key=lambda entry: entry.ends_in_s):
+        to_need = self._cluster.columns.to_need
+        ends: list[Loan] = [
+            *((entry.ends_in_s, to_need(entry.resources)) for entry in running),
+            *self._room.loans_on(row),
+        ]
+        for ends_in_s, amounts in sorted(ends, key=lambda end: end[0]):
             if _covers(free, need):
                 break
-            at_s = attempt.ends_in_s
-            free = [
-                have + more for have, more in zip(free, self._cluster.columns.to_tuple(attempt.resources), strict=True)
-            ]
+            at_s = ends_in_s
+            for column, amount in amounts:
+                free[column] += amount
         if not _covers(free, need):
             return math.inf, free
         for column, amount in need:

@@ -142,13 +142,21 @@ class _Cycle:
         need = self._cluster.columns.to_need(demand.resources)
         entitled = self._keeper.is_entitled(demand, need)
         capacity = self._find_capacity(demand, need, entitled)
-        fitting = 0 if capacity is None else int(capacity.sum())
-        if capacity is None or not fitting:
+        within = self._spread_out(demand, capacity, allowed)
+        count = min(allowed, self._portion(demand, int(within.sum()), part))
+        if count < allowed:
+            within = self._spread_out(demand, capacity, count)
+        if not within.any():
             self._block(demand, need, allowed, entitled=entitled)
             return False
-        count = min(allowed, self._portion(demand, fitting, part))
-        self._place(demand, need, self._chooser.choose(demand, capacity, count), entitled=entitled)
+        self._place(demand, need, self._chooser.choose(demand, within, count), entitled=entitled)
         return self._left[id(demand)] > 0
+
+    def _spread_out(self, demand: Demand, capacity: Floats, count: int) -> Floats:
+        """`capacity`, cut down for `count` tasks where it matters what else of the job runs, and where."""
+        if any(rule.operator in SPREADING for rule in demand.constraints):
+            return self._room.limited(demand, capacity, count)
+        return capacity
 
     def _portion(self, demand: Demand, fitting: int, part: float) -> int:
         """How much of what would fit is taken in one turn: shrinking steps lead everybody to equal shares in few turns."""
@@ -160,17 +168,14 @@ class _Cycle:
             count = min(fitting, max(math.ceil(fitting * part * _STEP), grain))
         return count if self._most is None else min(count, math.ceil(self._most * part))
 
-    def _find_capacity(self, demand: Demand, need: Need, entitled: bool) -> Floats | None:
-        """How many tasks each agent could take; None where one that needs no more has found nothing already."""
-        counts = any(rule.operator in SPREADING for rule in demand.constraints)
+    def _find_capacity(self, demand: Demand, need: Need, entitled: bool) -> Floats:
+        """How many tasks each agent could take; without a look where one that needs no more has found nothing already."""
         key = self._room.key(demand, entitled=entitled)
         amounts = self._cluster.columns.to_tuple(demand.resources)
         known = self._hopeless.setdefault(key, [])
         if any(all(map(_at_least, amounts, least)) for least in known):
-            return None
+            return np.zeros(len(self._room.rows))
         capacity = self._room.capacity(demand, need, entitled=entitled)
-        if counts:
-            return self._room.limited(demand, capacity)
         if not capacity.any():
             known.append(amounts)
         return capacity

@@ -10,6 +10,8 @@ import numpy as np
 from swath.matching.cluster import Cluster, Floats, Ints, Need, count_fitting, mask_key
 from swath.matching.model import Demand
 
+Loan = tuple[float, Sequence[tuple[int, float]]]  # (seconds until it is given back, (column, amount) of what was taken)
+
 
 class Room:
     """The agents of a cluster that take tasks in this cycle."""
@@ -28,6 +30,7 @@ class Room:
         # Of the agents that are kept for somebody: until when, and what can be spared all the while.
         self._kept_for_s = np.full(len(self.rows), math.inf)
         self._spare: Floats | None = None
+        self._lent: dict[int, list[Loan]] = {}  # row of a kept agent -> what others take of it meanwhile
 
     def keep(self, row: int, for_s: float, spare: Sequence[float]) -> None:
         """The cluster's agent `row` is kept: others get what ends within `for_s`, or what of `spare` they need."""
@@ -35,6 +38,7 @@ class Room:
             if self._spare is None:
                 self._spare = np.full_like(self.available, math.inf)
             self._kept_for_s[self._local[row]] = for_s
+            self._lent.setdefault(row, [])
             self._spare[:, self._local[row]] = spare
 
     def free_at(self, row: int) -> list[float]:
@@ -42,6 +46,10 @@ class Room:
         place = self._local.get(row)
         free = self.cluster.available[:, row] if place is None else self.available[:, place]
         return [float(amount) for amount in free]
+
+    def loans_on(self, row: int) -> Sequence[Loan]:
+        """What others have taken of a kept agent in this cycle."""
+        return self._lent.get(row, ())
 
     def capacity(self, demand: Demand, need: Need, *, entitled: bool) -> Floats:
         """How many of the demand's tasks each agent could take; `entitled` ones look at kept agents as well."""
@@ -55,9 +63,9 @@ class Room:
         count = np.minimum(count_fitting(available, need, demand.count), self._starts)
         return np.where(allowed, np.maximum(count, 0.0), 0.0)
 
-    def limited(self, demand: Demand, capacity: Floats) -> Floats:
-        """`capacity` cut down to what the constraints allow that count the job's other tasks."""
-        return self.cluster.attributes.limit(demand, capacity, self.rows)
+    def limited(self, demand: Demand, capacity: Floats, count: int) -> Floats:
+        """`capacity` cut down to what the constraints allow that count the job's tasks, these `count` among them."""
+        return self.cluster.attributes.limit(demand, capacity, self.rows, count)
 
     def take(self, demand: Demand, need: Need, taken: Floats, *, entitled: bool) -> None:
         """`taken` tasks that need `need` each have found their places; only others take of what can be spared."""
@@ -65,6 +73,9 @@ class Room:
             self.available[column] -= taken * amount
             if self._spare is not None and not entitled:
                 self._spare[column] -= taken * amount
+        for row, loans in self._lent.items():
+            if count := taken[self._local[row]]:
+                loans.append((demand.expected_s, [(column, amount * count) for column, amount in need]))
         self._starts -= taken
         self.cluster.attributes.note(demand, taken, self.rows)
 

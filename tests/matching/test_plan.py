@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 from hypothesis import given
@@ -11,26 +11,9 @@ from hypothesis import strategies as st
 from swath.domain.constraints import Constraint
 from swath.domain.resources import Resources
 from swath.matching.choosing import spread
-from swath.matching.model import AgentView, Demand, Plan, Policy
+from swath.matching.model import AgentView, Demand, Policy
 from swath.matching.plan import plan
-
-NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-EXECUTOR = Resources(cpus_m=100, mem=128)
-
-
-def an_agent(name: str = "a1", cpus: float = 4, mem: int = 8192, *, cold: bool = False, **more: object) -> AgentView:
-    size = Resources(cpus_m=int(cpus * 1000), mem=mem, disk=10_000)
-    overhead = EXECUTOR if cold else Resources()
-    return AgentView(id=name, free=size, total=size, overhead=overhead, **more)
-
-
-def a_demand(job: str = "j1", count: int = 1, cpus: float = 1, mem: int = 100, **more: object) -> Demand:
-    more.setdefault("since", NOON)
-    return Demand(job=job, count=count, resources=Resources(cpus_m=int(cpus * 1000), mem=mem), **more)
-
-
-def placed(result: Plan) -> dict[tuple[str, str], int]:
-    return {(placement.demand.job, placement.agent): placement.count for placement in result.placements}
+from tests.matching.build import EXECUTOR, NOON, a_demand, an_agent, placed
 
 
 def test_tasks_that_fit_are_placed_and_nothing_is_left():

@@ -11,7 +11,7 @@ from swath.matching.explain import explain_one as explain
 from swath.matching.model import AgentView, Demand
 from swath.matching.plan import keep_for_gpus, plan
 from swath.matching.reasons import AgentsShut, Shut, WaitingForOffers, WindowNear, to_span
-from tests.matching.test_plan import a_demand, an_agent, placed
+from tests.matching.build import a_demand, an_agent, placed
 
 
 def with_gpus(agent: AgentView, gpus: int = 2) -> AgentView:

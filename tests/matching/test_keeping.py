@@ -1,0 +1,204 @@
+"""Agents kept for large tasks, and resources taken back: nobody starves, and interactive users do not wait for batch."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swath.domain.resources import Resources
+from swath.matching.model import AgentView, Claim, Policy, Preemption
+from swath.matching.plan import plan
+from tests.matching.build import NOON, a_demand, a_running, an_agent, holding, placed, started, works
+
+ONE = Resources(cpus_m=1000, mem=1000, disk=1000)
+FULL = Resources()
+
+
+def a_busy(name: str, free: Resources = FULL) -> AgentView:
+    """An agent of four cpus, of which `free` is offered."""
+    return an_agent(name, cpus=4, free=free, offered=free != FULL)
+
+
+def test_a_large_task_has_an_agent_kept_and_small_ones_go_elsewhere():
+    """Both agents have one cpu free; the small job's tasks may not take the one that is kept."""
+    agents = [a_busy("a", ONE), a_busy("b", ONE)]
+    work = works(
+        a=[a_running(f"a{n}", ends_in_s=10) for n in range(3)], b=[a_running(f"b{n}", ends_in_s=99) for n in range(3)]
+    )
+    demands = [
+        a_demand("large", cpus=4),
+        a_demand("small", 9, cpus=0.5, since=NOON + timedelta(hours=1), expected_s=60),
+    ]
+    result = plan(agents, demands, work=work)
+    assert result.claims == (Claim(agent="a", job="large", resources=demands[0].resources),)
+    assert placed(result) == {("small", "b"): 2}
+
+
+def test_what_ends_before_there_is_room_runs_on_a_kept_agent_meanwhile():
+    """Backfill: five seconds are over before the ten that the large task has to wait."""
+    work = works(a=[a_running(f"a{n}", ends_in_s=10) for n in range(3)])
+    small = a_demand("small", 9, cpus=0.5, since=NOON + timedelta(hours=1), expected_s=5)
+    result = plan([a_busy("a", ONE)], [a_demand("large", cpus=4), small], work=work)
+    assert placed(result) == {("small", "a"): 2}
+
+
+def test_what_fits_beside_a_large_task_runs_there_meanwhile():
+    """Of four cpus the large task needs three and a half."""
+    work = works(a=[a_running(f"a{n}", ends_in_s=10) for n in range(3)])
+    small = a_demand("small", 9, cpus=0.5, since=NOON + timedelta(hours=1), expected_s=1e6)
+    result = plan([a_busy("a", ONE)], [a_demand("large", cpus=3.5), small], work=work)
+    assert placed(result) == {("small", "a"): 1}
+
+
+def test_the_same_agents_are_kept_in_the_next_cycle_from_its_beginning():
+    """Though the small job is older this time: what was kept is not given away before the large task's turn."""
+    work = works(**{name: [a_running(f"{name}{n}", ends_in_s=30) for n in range(3)] for name in ("a", "b")})
+    large = a_demand("large", cpus=4, since=NOON + timedelta(hours=1))
+    small = a_demand("small", 9, cpus=0.5, expected_s=60)
+    agents = [a_busy("a", ONE), a_busy("b", ONE)]
+    claims = (Claim(agent="a", job="large", resources=large.resources),)
+    result = plan(agents, [large, small], work=work, claims=claims)
+    assert [claim.agent for claim in result.claims] == ["a"]
+    assert placed(result) == {("small", "b"): 2}
+
+
+def test_what_runs_in_between_does_not_cost_the_large_task_its_agent():
+    """The small tasks end within the thirty seconds that it has to wait."""
+    work = works(a=[a_running(f"a{n}", ends_in_s=30) for n in range(3)])
+    large = a_demand("large", cpus=4, since=NOON + timedelta(hours=1))
+    claims = (Claim(agent="a", job="large", resources=large.resources),)
+    small = a_demand("small", 9, cpus=0.5, expected_s=20)
+    result = plan([a_busy("a", ONE)], [large, small], work=work, claims=claims)
+    assert started(result) == {"small": 2}
+    assert result.claims == claims
+
+
+def test_a_claim_ends_with_its_job():
+    """Nobody waits for the kept agent any more."""
+    claims = (Claim(agent="a", job="gone", resources=Resources(cpus_m=4000)),)
+    result = plan([a_busy("a", ONE)], [a_demand("small", 9, cpus=0.5)], claims=claims)
+    assert (result.claims, started(result)) == ((), {"small": 2})
+
+
+def test_few_agents_are_kept_at_a_time():
+    """A fifth of them, whatever waits."""
+    agents = [a_busy(f"a{n:02}", ONE) for n in range(20)]
+    work = works(**{agent.id: [a_running(agent.id, 3, ends_in_s=9)] for agent in agents})
+    result = plan(agents, [a_demand("large", 50, cpus=4)], work=work)
+    assert len(result.claims) == 4
+
+
+def test_a_large_task_of_a_project_above_its_share_keeps_nothing():
+    """Its tasks get what is free, as everybody's."""
+    agents = [a_busy("a", ONE), a_busy("b")]
+    work = works(a=[a_running("r", 3, "rich", ends_in_s=9)])
+    demands = [a_demand("large", cpus=4, project="rich"), a_demand("small", 9, cpus=0.5, project="poor")]
+    result = plan(agents, demands, work=work, tenants=holding(rich=7))
+    assert ({claim.job for claim in result.claims}, started(result)) == ({"small"}, {"small": 2})
+
+
+def victims(preemptions: tuple[Preemption, ...]) -> set[str]:
+    return {entry.attempt for entry in preemptions}
+
+
+def test_interactive_work_takes_back_what_the_least_important_and_youngest_hold():
+    """Two cpus: the priority counts first, then the age; what may not be ended is left alone."""
+    running = [
+        a_running("important", priority=90, age_s=1),
+        a_running("old", age_s=900),
+        a_running("young", age_s=10),
+        a_running("fixed", age_s=1, preemptible=False),
+    ]
+    result = plan([a_busy("a")], [a_demand("notebook", cpus=2, interactive=True)], work=works(a=running))
+    assert victims(result.preemptions) == {"old", "young"}
+    assert [claim.job for claim in result.claims] == ["notebook"]
+
+
+def test_as_little_as_possible_is_taken_back_where_it_costs_least():
+    """One attempt of two cpus rather than two of one; the agent whose attempts are young."""
+    work = works(
+        a=[a_running("a1", age_s=50), a_running("a2", 2, age_s=60), a_running("a3", age_s=70)],
+        b=[a_running("b1", 4, age_s=9000)],
+    )
+    result = plan([a_busy("a"), a_busy("b")], [a_demand("notebook", cpus=2, interactive=True)], work=work)
+    assert victims(result.preemptions) == {"a2"}
+
+
+def test_nothing_more_is_taken_back_while_the_first_victims_end():
+    """What they leave is promised, and nobody else gets it."""
+    running = [a_running("v1", 1, ending=True), a_running("r", 2)]
+    demand = a_demand("notebook", cpus=2, interactive=True)
+    claims = (Claim(agent="a", job="notebook", resources=demand.resources),)
+    agents = [a_busy("a", ONE)]
+    result = plan(agents, [demand, a_demand("batch", 9, cpus=0.5)], work=works(a=running), claims=claims)
+    assert result.preemptions == ()
+    assert started(result) == {}
+
+
+def test_batch_takes_nothing_back_and_nobody_takes_where_room_is_about_to_be_offered():
+    """An agent that is idle and not offered yet will be."""
+    work = works(a=[a_running("r", 4)])
+    assert plan([a_busy("a")], [a_demand("batch", cpus=2)], work=work).preemptions == ()
+    idle = an_agent("b", offered=False)
+    notebook = a_demand("notebook", interactive=True)
+    assert plan([a_busy("a"), idle], [notebook], work=work).preemptions == ()
+    late = a_demand("notebook", interactive=True, waited_s=10)  # it was not offered in all this time
+    assert victims(plan([a_busy("a"), idle], [late], work=work).preemptions) == {"r"}
+
+
+def test_a_starved_project_takes_back_what_others_hold_above_their_share():
+    """Four agents of four cpus all held by one project: it keeps its half."""
+    agents = [a_busy(f"a{n}") for n in range(4)]
+    work = works(
+        **{f"a{n}": [a_running(f"{n}{k}", project="rich", age_s=9 * n + k) for k in range(4)] for n in range(4)}
+    )
+    demand = a_demand("poor", 100, project="poor", waited_s=100)
+    result = plan(agents, [demand], work=work, tenants=holding(rich=16))
+    assert 0 < len(result.preemptions) <= 8
+    assert all(entry.for_share for entry in result.preemptions)
+    patient = a_demand("poor", 100, project="poor", waited_s=10)
+    assert plan(agents, [patient], work=work, tenants=holding(rich=16)).preemptions == ()
+    off = Policy(preempt_for_share=False)
+    assert plan(agents, [demand], work=work, tenants=holding(rich=16), policy=off).preemptions == ()
+
+
+def test_a_project_at_its_share_takes_nothing_back():
+    """Both hold half."""
+    agents = [a_busy("a"), a_busy("b")]
+    work = works(a=[a_running("a", 4, "x")], b=[a_running("b", 4, "y")])
+    demands = [a_demand("j", 9, project="x", waited_s=1000)]
+    assert plan(agents, demands, work=work, tenants=holding(x=4, y=4)).preemptions == ()
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(1, 3), st.integers(0, 3), st.booleans()), max_size=4), min_size=1, max_size=4
+    ),
+    st.integers(1, 4),
+    st.integers(1, 3),
+)
+def test_victims_make_room_for_what_they_were_ended_for(rows: list[list[tuple[int, int, bool]]], cpus: int, count: int):
+    """Every agent whose attempts are ended could hold a task once they are gone; what may not be ended never is."""
+    work = {
+        f"a{n}": [a_running(f"{n}-{k}", c, priority=p, preemptible=ok) for k, (c, p, ok) in enumerate(row)]
+        for n, row in enumerate(rows)
+    }
+    used = {name: sum(entry.resources.cpus for entry in entries) for name, entries in work.items()}
+    agents = [
+        an_agent(name, cpus=12, offered=False, free=Resources(cpus_m=int(1000 * (12 - used[name]))), attributes={})
+        for name in work
+    ]
+    full = [
+        AgentView(id=view.id, free=Resources(mem=8192, disk=10_000), total=view.total, offered=False) for view in agents
+    ]
+    demand = a_demand("notebook", count, cpus=cpus, interactive=True)
+    result = plan(full, [demand], work=works(**work))
+    freed: dict[str, float] = {}
+    for entry in result.preemptions:
+        victim = next(one for one in work[entry.agent] if one.attempt == entry.attempt)
+        assert victim.preemptible
+        freed[entry.agent] = freed.get(entry.agent, 0) + victim.resources.cpus
+    assert all(amount >= cpus for amount in freed.values())
+    assert len({entry.attempt for entry in result.preemptions}) == len(result.preemptions)
