@@ -37,8 +37,8 @@ check: install  ## lint, types, architecture, lock freshness
 	$(BIN)/lint-imports
 	$(BIN)/python vendor/check_lock.py
 
-bench: install  ## measure speeds and sizes, printed as JSON
-	$(BIN)/python -m benchmarks
+bench: install  ## measure speeds and sizes: NAMES="matching packing" these (docs/benchmarks.md)
+	$(BIN)/python -m benchmarks $(NAMES)
 
 SEEDS ?= 100
 simulate: install  ## hours of faults on a virtual clock: SEEDS=100 fresh ones, SEEDS=0-999 these, SEEDS=s:12345 that one

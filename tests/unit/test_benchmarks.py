@@ -97,7 +97,7 @@ def test_a_slot_is_idle_from_a_tasks_end_to_the_beginning_of_the_next():
 
 def test_stamped_tasks_run_in_so_many_slots_at_most():
     """The machine itself: every task is counted and has written its line."""
-    figures = measure(bare.start, tasks=10, stamped=10, budget_s=20, slots=2)
+    figures = measure(bare.start, 2, tasks=10, stamped=10, budget_s=20)
     assert figures["tasks"] == 10
     assert 0 < figures["idle_ms_median"] < 5000
 
@@ -108,7 +108,7 @@ def test_a_system_that_cannot_be_had_is_skipped_and_says_why():
     def start(slots: int) -> contextlib.AbstractContextManager[bare.Xargs]:
         raise AbsentError("there is none")
 
-    assert measure(start) == {"skipped": "there is none"}
+    assert measure(start, 2) == {"skipped": "there is none"}
 
 
 def test_what_did_not_end_in_time_is_extrapolated_and_says_so():
