@@ -23,7 +23,9 @@ from swath.cli import (
     outputs,
     projects,
     scheduler,
+    simulate,
     submit,
+    trace,
     up,
     usage,
 )
@@ -96,6 +98,8 @@ for part in (
     projects,
     usage,
     scheduler,
+    simulate,
+    trace,
     doctor,
     completion,
 ):

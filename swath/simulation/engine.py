@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from typing import Protocol
 
 import numpy as np
 
-from swath.domain.errors import InvalidInputError
-from swath.matching.model import Plan
+from swath.domain.errors import InternalError, InvalidInputError
+from swath.matching.model import Plan, Preemption
 from swath.simulation.books import Books, JobBook, Live
 from swath.simulation.history import Attempts, End, History
 from swath.simulation.model import Cluster, Timing, Trace
 
+MOST_LAUNCHES = 50  # a task, on average: a policy that ends what it has launched again and again comes to no end
 ENDED, STARTED = 0, 1  # what happens at the same moment: ends first, so that a plan sees what they free
 
 
@@ -57,6 +58,7 @@ class _Run:
         _check_ids(trace)
         self._trace, self._cluster, self._planner, self._timing = trace, cluster, planner, timing
         self._books = Books(cluster, timing)
+        self._most_launches = 1000 + MOST_LAUNCHES * trace.tasks
         jobs = [JobBook(index, job) for index, job in enumerate(trace.jobs)]
         self._arrivals = sorted(jobs, key=lambda job: (-job.spec.submitted_s, -job.index))  # the next one is the last
         self._events: list[tuple[float, int, int]] = []  # (when, what, number of the attempt)
@@ -116,11 +118,13 @@ class _Run:
             return
         self._plans += 1
         self._plan = plan = self._planner(self._books, self.now)
-        for placement in plan.placements:
-            for _ in range(placement.count):
-                self._launch(placement.demand.job, placement.agent)
+        for assignment in plan.assignments:
+            for agent, count in assignment:
+                for _ in range(count):
+                    self._launch(assignment.demand.job, agent)
+        self._preempt(plan.preemptions)
         if self._books.waiting:
-            self._look_again(acted=bool(plan.placements))
+            self._look_again(acted=bool(plan.assignments or plan.preemptions))
 
     def _look_again(self, *, acted: bool) -> None:
         """At what still waits: in the next cycle where this one has changed something, else now and then.
@@ -135,11 +139,20 @@ class _Run:
     def _launch(self, job: str, agent: str) -> None:
         live = self._books.launch(self._books.waiting[job], self._books.agents[agent], self.now)
         self._launched.append(live)
+        if len(self._launched) > self._most_launches:
+            raise InternalError(f"the policy ends what it has launched without end: {len(self._launched):,} launches")
         if live.started_s <= self.now:
             self._books.start(live)
         else:
             heappush(self._events, (live.started_s, STARTED, live.number))
         heappush(self._events, (live.stops_s, ENDED, live.number))
+
+    def _preempt(self, preemptions: Iterable[Preemption]) -> None:
+        """Those who have to go have their grace; who finishes within it was not preempted."""
+        for preemption in preemptions:
+            live = self._books.live[int(preemption.attempt)]
+            if not live.asked and live.ask(self.now, self._timing.grace_s):
+                heappush(self._events, (live.stops_s, ENDED, live.number))
 
     def make_history(self, policy: str) -> History:
         """What has become of everything."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from swath.simulation.history import Bools, End, Floats, History, Ints
 from swath.simulation.timeline import Timeline, make_timeline
-from swath.simulation.waits import first_rows, last_rows
+from swath.simulation.waits import first_rows, first_waits, last_rows
 
 SHORTEST_S = 10.0  # a slowdown is bounded by it: a task of a second is not hurt by waiting for five
 
@@ -78,7 +78,7 @@ def make_figures(
     preempted = attempts.end == End.PREEMPTED
     finished = int((attempts.end == End.FINISHED).sum())
     rows = first_rows(history)
-    wait = attempts.launched[rows] - history.submitted[attempts.job[rows]]
+    wait = first_waits(history)
     jobs = attempts.job[rows]
     lost = np.where(preempted, attempts.ended - attempts.launched, 0.0)
     return Figures(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from swath.domain.jobs import DEFAULT_PRIORITY, Constraint
+from swath.domain.constraints import Constraint, Preference
+from swath.domain.jobs import DEFAULT_PRIORITY
+from swath.domain.projects import Project
 from swath.domain.resources import Resources
 
 MOST_TASKS = 5_000_000  # of one trace: each of them is remembered
@@ -29,6 +31,7 @@ class TraceJob:
     max_running: int | None = None
     expected_s: float | None = None  # what the scheduler believes of a task's run time; None: the mean of `runs_s`
     constraints: tuple[Constraint, ...] = ()
+    prefer: tuple[Preference, ...] = ()
 
     @property
     def believed_s(self) -> float:
@@ -61,10 +64,11 @@ class TraceAgent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cluster:
-    """Agents, all with an executor of the same size."""
+    """Agents, all with an executor of the same size, and the projects among which they are shared out."""
 
     name: str
     agents: tuple[TraceAgent, ...]
+    projects: Mapping[str, Project] = field(default_factory=dict)  # one that is not among them has the defaults
     reserved: Resources = field(default_factory=Resources)  # what an executor takes of each agent
 
     @property
@@ -88,3 +92,14 @@ class Timing:
     grace_s: float = 10.0  # between the asking for an attempt's end and its end
     half_life_s: float = 86_400.0  # of past usage
     until_s: float | None = None  # the simulation ends here, whatever still waits or runs
+
+
+def choose_cycle_s(trace: Trace) -> float:
+    """A cycle that nobody notices: a two hundredth of the median task's run time, 1 s to 30 s."""
+    runs = sorted((job.believed_s, len(job.runs_s)) for job in trace.jobs if not job.interactive)
+    half, seen = sum(count for _, count in runs) / 2, 0
+    for run_s, count in runs:
+        seen += count
+        if seen >= half:
+            return min(30.0, max(1.0, run_s / 200))
+    return 1.0

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from swath.domain.errors import InvalidInputError, UserError
-from swath.domain.jobs import JobSpec
+from swath.domain.jobs import INTERACTIVE, JobSpec
 from swath.domain.resources import Resources
 from swath.domain.strict_json import read_strictly
 from swath.simulation.model import MOST_TASKS, Trace, TraceJob
@@ -144,8 +144,11 @@ def _to_job(document: Mapping[str, Any], submitted_s: float, runs: Mapping[int, 
             image=str(document.get("image") or ""),
             priority=spec.priority,
             max_running=spec.max_running,
-            expected_s=median(runs.values()),
+            interactive=spec.job_class == INTERACTIVE,
+            preemptible=spec.preemptible,
+            expected_s=median(runs.values()) if spec.expected_s is None else spec.expected_s,
             constraints=spec.constraints,
+            prefer=spec.prefer,
         )
     except (UserError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _at(document["number"], f"the job is malformed: {error}") from None

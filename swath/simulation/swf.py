@@ -59,8 +59,19 @@ class SwfOptions:
     most_jobs: int | None = None  # the first so many are taken
 
 
-def read_swf(lines: Iterable[bytes], options: SwfOptions, name: str = "swf") -> tuple[Trace, Cluster | None]:
-    """The trace, and the cluster of the log's header where that tells nodes and processors.
+def read_header(lines: Iterable[bytes]) -> Cluster | None:
+    """The cluster of the log's header, which ends with the first job; None where nodes and processors are not in it."""
+    header: dict[str, str] = {}
+    for line in lines:
+        text = line[:LONGEST_LINE].decode("utf-8", "replace").strip()
+        if text and not text.startswith(";"):
+            break
+        _note_header(header, text)
+    return _to_cluster(header)
+
+
+def read_swf(lines: Iterable[bytes], options: SwfOptions, name: str = "swf") -> Trace:
+    """The trace of a log.
 
     Raises InvalidInputError for the first line that is none, naming it; what was left out is in the trace's notes.
     """
@@ -80,8 +91,7 @@ def read_swf(lines: Iterable[bytes], options: SwfOptions, name: str = "swf") -> 
         if options.most_jobs is not None and len(jobs) >= options.most_jobs:
             break
     notes = [f"{count:,} jobs left out: {why}" for why, count in skipped.items()]
-    trace = Trace(name=header.get("Computer", name), jobs=tuple(_sorted(jobs)), notes=tuple(notes))
-    return trace, _to_cluster(header)
+    return Trace(name=header.get("Computer", name), jobs=tuple(_sorted(jobs)), notes=tuple(notes))
 
 
 def _rows(lines: Iterable[bytes], header: dict[str, str]) -> Iterator[tuple[int, list[float]]]:

@@ -27,6 +27,12 @@ def make_waits(history: History) -> Waits:
     return Waits(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
+def first_waits(history: History) -> Floats:
+    """Seconds from submission to first launch of every task that was launched, task by task."""
+    rows = first_rows(history)
+    return history.attempts.launched[rows] - history.submitted[history.attempts.job[rows]]
+
+
 def first_rows(history: History) -> Ints:
     """The rows of the attempts that are the first of their task, task by task."""
     order, starts = _by_task(history)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from swath.domain.constraints import Constraint
 from swath.domain.errors import InternalError, InvalidInputError
-from swath.domain.jobs import Constraint
 from swath.matching.model import Assignment, Plan
 from swath.simulation.books import Books
 from swath.simulation.engine import simulate
@@ -110,10 +110,10 @@ def test_a_plan_that_overcommits_is_an_error() -> None:
     """The engine verifies what it is told, as the scheduler does."""
 
     def careless(books: Books, now: float) -> Plan:
-        demands = [job.demand for job in books.waiting.values()]
-        views = [agent.view for agent in books.agents.values()]
-        rows, counts = np.zeros(1, dtype=np.int64), np.full(1, 2)
-        return Plan(assignments=tuple(Assignment(demand=d, views=views, rows=rows, counts=counts) for d in demands))
+        rows, views = np.array([0]), books.make_views()
+        demands = books.make_demands(now)
+        twice = [Assignment(demand=demand, views=views, rows=rows, counts=np.array([2])) for demand in demands]
+        return Plan(assignments=tuple(twice))
 
     with pytest.raises(InternalError, match="more on agent a0"):
         simulate(Trace(name="t", jobs=(a_job("a", 0, 1, 1),)), agents(1), careless, timing=EXACT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from hypothesis import given
@@ -16,14 +17,16 @@ from tests.simulate.build import a_job, agents, run
 
 RUNS = st.lists(st.floats(0, 100), min_size=1, max_size=6)
 JOBS = st.builds(
-    lambda at, runs, cpus, mem, project, priority, limit: (at, runs, cpus, mem, project, priority, limit),
+    dict,
     at=st.floats(0, 200),
     runs=RUNS,
     cpus=st.sampled_from([0.5, 1, 2, 3]),
     mem=st.sampled_from([0, 100, 700]),
     project=st.sampled_from("pqr"),
     priority=st.integers(0, 3),
-    limit=st.sampled_from([None, 1, 3]),
+    max_running=st.sampled_from([None, 1, 3]),
+    interactive=st.booleans(),
+    preemptible=st.booleans(),
 )
 TIMINGS = st.builds(
     Timing,
@@ -35,11 +38,8 @@ TIMINGS = st.builds(
 )
 
 
-def jobs_of(drawn: list[tuple[float, list[float], float, int, str, int, int | None]]) -> list[TraceJob]:
-    return [
-        a_job(f"j{n}", at, *runs, cpus=cpus, mem=mem, project=project, priority=priority, max_running=limit)
-        for n, (at, runs, cpus, mem, project, priority, limit) in enumerate(drawn)
-    ]
+def jobs_of(drawn: list[dict[str, Any]]) -> list[TraceJob]:
+    return [a_job(f"j{number}", job.pop("at"), *job.pop("runs"), **job) for number, job in enumerate(map(dict, drawn))]
 
 
 def never_overcommits(history: History) -> None:

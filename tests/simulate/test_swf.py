@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from swath.domain.errors import InvalidInputError
 from swath.domain.resources import Resources
-from swath.simulation.swf import SwfOptions, read_swf
+from swath.simulation.swf import SwfOptions, read_header, read_swf
 from tests.simulate.build import DATA, refused_by_line
 
 LOG = (DATA / "synthetic.swf").read_bytes().splitlines(keepends=True)
@@ -16,12 +16,12 @@ GOOD = "1 0 5 600 4 590 -1 4 900 -1 1 7 3 1 1 1 -1 -1"
 
 
 def read(*lines: str | bytes, **options: object):
-    return read_swf([line.encode() if isinstance(line, str) else line for line in lines], SwfOptions(**options))[0]
+    return read_swf([line.encode() if isinstance(line, str) else line for line in lines], SwfOptions(**options))
 
 
 def test_a_log_becomes_jobs_in_the_order_of_their_submission() -> None:
     """What never ran and what is part of another line is left out, and counted."""
-    trace, cluster = read_swf(LOG, SwfOptions(most_cpus=4))
+    trace, cluster = read_swf(LOG, SwfOptions(most_cpus=4)), read_header(LOG)
     assert [job.submitted_s for job in trace.jobs] == [0, 30, 60, 90, 119, 120, 121, 600, 601, 602, 603]
     assert trace.name.startswith("Invented Cluster")
     assert trace.notes == (
@@ -34,7 +34,7 @@ def test_a_log_becomes_jobs_in_the_order_of_their_submission() -> None:
 
 def test_processors_and_memory_become_tasks_and_their_needs() -> None:
     """A job on 16 processors is four tasks of four; memory is KB a processor, asked for before used."""
-    jobs = {job.id.split("@")[0]: job for job in read_swf(LOG, SwfOptions(most_cpus=4))[0].jobs}
+    jobs = {job.id.split("@")[0]: job for job in read_swf(LOG, SwfOptions(most_cpus=4)).jobs}
     assert (len(jobs["8"].runs_s), jobs["8"].resources.cpus_m, jobs["8"].runs_s[0]) == (4, 4000, 1800.0)
     assert jobs["2"].resources == Resources(cpus_m=1000, mem=2)
     assert jobs["6"].resources == Resources(cpus_m=3000, mem=3072)
