@@ -47,12 +47,14 @@ def _to_running(state: State, live: LiveAttempt, now: datetime) -> Running:
     ending = bool(live.kills) or live.kill_cause is not None or live.state is AttemptState.KILLING
     return Running(
         attempt=live.attempt.id,
+        job=live.attempt.job_id,
         project=live.owner.project,
+        user=live.owner.user,
         resources=live.attempt.resources,
         priority=0 if job is None else job.record.priority,
         age_s=age_s,
         ends_in_s=0.0 if job is None or ending else max(0.0, maintenance.expected_s(job) - age_s),
-        preemptible=job is not None and job.record.spec.preemptible and live.state is not AttemptState.UNREACHABLE,
+        preemptible=job is not None and _is_preemptible(job) and live.state is not AttemptState.UNREACHABLE,
         ending=ending,
     )
 
@@ -60,6 +62,11 @@ def _to_running(state: State, live: LiveAttempt, now: datetime) -> Running:
 def make_views(state: State, now: datetime) -> list[AgentView]:
     """The agents as the matcher sees them."""
     return [_view(state, agent, now) for agent in state.agents.values()]
+
+
+def _is_preemptible(job: Job) -> bool:
+    """Never an interactive job: two of them that wait would end each other for ever."""
+    return job.record.spec.preemptible and not job.is_interactive
 
 
 def _view(state: State, agent: Agent, now: datetime) -> AgentView:

@@ -35,6 +35,16 @@ class Limit:
         for name, value in amounts.items():
             self.amounts[name] = self.amounts.get(name, 0) + value
 
+    def standings(self) -> list[QuotaReached]:
+        """How much of each of its amounts is used."""
+        of = [
+            QuotaReached(of=self.of, resource=name, held=self.amounts.get(name, 0), most=most)
+            for name, most in self.quota.items()
+        ]
+        if self.most_tasks is not None:
+            of.append(QuotaReached(of=self.of, resource="tasks", held=self.tasks, most=self.most_tasks))
+        return of
+
     def reason(self, need: Mapping[str, int]) -> QuotaReached:
         """Why a task that needs `need` does not start under this limit."""
         for name, most in self.quota.items():
@@ -82,6 +92,10 @@ class Limits:
         need = demand.resources.amounts()
         shut = (limit for limit in self._chain(demand.project, demand.user) if limit.room(need) == 0)
         return next((limit.reason(need) for limit in shut), None)
+
+    def standings(self, demand: Demand) -> list[QuotaReached]:
+        """How much of every limit that the demand stands under is used, whether it is reached or not."""
+        return [standing for limit in self._chain(demand.project, demand.user) for standing in limit.standings()]
 
     def _chain(self, project: str, user: str) -> tuple[Limit, ...]:
         """The limits that a user of a project stands under; mostly none."""

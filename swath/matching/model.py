@@ -63,7 +63,9 @@ class Running:
     """A live attempt, as far as it matters to those who wait for its resources."""
 
     attempt: str
+    job: str = ""
     project: str
+    user: str = ""
     resources: Resources
     priority: int = 0
     age_s: float = 0.0  # since its launch
