@@ -48,6 +48,14 @@ def test_the_job_runs_in_containers_and_leaves_none(docker_laptop, data_folder, 
     assert eventually(lambda: not containers(job["id"]))
 
 
+def test_the_agent_shows_the_image_that_it_holds(docker_laptop, data_folder):
+    """By its name in the catalogue, once a job has brought an executor there; the command line shows the same."""
+    ended(docker_laptop, submitted(docker_laptop, [bolzano(data_folder)]))
+    (agent,) = docker_laptop.client.agents()
+    assert eventually(lambda: "ndvi:1.0.0" in (docker_laptop.client.agent(agent["id"])["images"] or []))
+    assert "ndvi:1.0.0" in docker_laptop.swath("agents", "show", agent["id"]).stdout
+
+
 def test_cancelling_ends_the_containers(docker_laptop, data_folder, containers):
     """A cancelled job's containers are gone, and its state says so."""
     job_id = submitted(docker_laptop, all_scenes(data_folder))
