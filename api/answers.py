@@ -160,6 +160,41 @@ class OutputPage(Answered):
     next: str | None
 
 
+class RunAnswer(Answered):
+    """A fire time, and what became of it."""
+
+    at: str
+    outcome: str = Field(description="SUBMITTED, SKIPPED, MISSED or REFUSED")
+    job: str | None
+    message: str | None
+    done_at: str
+
+
+class ScheduleAnswer(Answered):
+    """A job that recurs."""
+
+    id: str
+    name: str
+    user: str
+    cron: str
+    timezone: str
+    overlap: str
+    catch_up: str
+    paused: bool
+    created_at: str
+    next: list[str] = Field(description="the next three fire times, UTC")
+    job: dict[str, Any] = Field(description="the job's document, as it was sent")
+    runs: list[RunAnswer] | None = Field(
+        default=None, description="the last 20 fire times, the newest first; null in a list"
+    )
+
+
+class ScheduleList(Answered):
+    """Jobs that recur, by name."""
+
+    items: list[ScheduleAnswer]
+
+
 class ImageAnswer(Answered):
     """An image version."""
 

@@ -17,8 +17,23 @@ from api.logs import SandboxReader
 from api.observation import Metrics, Observation
 from api.observe import Observer
 from api.openapi import describe
-from api.routes import batch, cluster, events, health, images, jobs, logs, outputs, projects, scheduler, tasks, usage
-from api.service import Service
+from api.recurring import Recurring
+from api.routes import (
+    batch,
+    cluster,
+    events,
+    health,
+    images,
+    jobs,
+    logs,
+    outputs,
+    projects,
+    scheduler,
+    schedules,
+    tasks,
+    usage,
+)
+from api.service import Service, make_file_check
 from api.settings import Settings
 from swath.store.api_store import ApiStore
 from swath.store.database import Channel, Database
@@ -47,7 +62,22 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.service = service
-    for module in (jobs, batch, tasks, logs, outputs, events, images, cluster, projects, usage, scheduler, health):
+    modules = (
+        jobs,
+        batch,
+        tasks,
+        logs,
+        outputs,
+        events,
+        schedules,
+        images,
+        cluster,
+        projects,
+        usage,
+        scheduler,
+        health,
+    )
+    for module in modules:
         app.include_router(module.router)
     add_handlers(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
@@ -65,11 +95,16 @@ def _make_service(settings: Settings) -> Service:
         settings=settings,
         database=database,
         store=store,
+        recurring=Recurring(store, lambda: make_file_check(settings), _now),
         observer=Observer(store, lambda: Listener(database, Channel.OBSERVED)),
         sandboxes=SandboxReader(settings.agent_credential),
         metrics=Metrics(store.cluster_status),
-        now=lambda: datetime.now(UTC),
+        now=_now,
     )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @asynccontextmanager
@@ -77,7 +112,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     # more threads than the store has connections would only wait for them, and each keeps memory of its own
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    service.recurring.start()
     yield
+    await anyio.to_thread.run_sync(service.recurring.stop)
     service.observer.close()
     service.observer.join()
     await service.sandboxes.close()

@@ -9,7 +9,16 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from api.answers import ProblemAnswer
-from api.schemas import BatchDocument, FrameworkDocument, ImageDocument, JobDocument, ModeDocument, ProjectDocument
+from api.schemas import (
+    BatchDocument,
+    FrameworkDocument,
+    ImageDocument,
+    JobDocument,
+    ModeDocument,
+    ProjectDocument,
+    ScheduleChange,
+    ScheduleDocument,
+)
 
 _REFERENCE = "#/components/schemas/{model}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(model="ProblemAnswer")}}}
@@ -26,7 +35,17 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-_MODELS = (JobDocument, BatchDocument, ImageDocument, ModeDocument, FrameworkDocument, ProjectDocument, ProblemAnswer)
+_MODELS = (
+    JobDocument,
+    BatchDocument,
+    ScheduleDocument,
+    ScheduleChange,
+    ImageDocument,
+    ModeDocument,
+    FrameworkDocument,
+    ProjectDocument,
+    ProblemAnswer,
+)
 
 
 def body_of(model: str) -> dict[str, Any]:

@@ -247,6 +247,40 @@ class BatchDocument(Sent):
     )
 
 
+Overlap = Literal["skip", "queue", "cancel"]
+CatchUp = Literal["last", "all", "none"]
+Cron = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[0-9A-Za-z*/,#\- ]+$")]
+_OVERLAP = (
+    "while the run before has not ended: skip this one, queue it until that one has ended, or cancel that one as well"
+)
+_CATCH_UP = "of the fire times at which no service was there: run the last, all (at most 100) or none"
+
+
+class ScheduleDocument(Sent):
+    """A job that recurs."""
+
+    name: Line = Field(description="of the schedule; each has one of its own")
+    cron: Cron = Field(description="minute, hour, day of the month, month, day of the week: 0 6 * * MON-FRI")
+    timezone: Line = Field(default="UTC", description="IANA: Europe/Rome")
+    overlap: Overlap = Field(default="skip", description=_OVERLAP)
+    catch_up: CatchUp = Field(default="last", description=_CATCH_UP)
+    paused: bool = False
+    job: JobDocument = Field(
+        description="{date} and {time} in the texts of its name, inputs, parameters, labels and items are the run's"
+    )
+
+
+class ScheduleChange(Sent):
+    """What is to change about a job that recurs; what is not given stays."""
+
+    cron: Cron = "* * * * *"
+    timezone: Line = "UTC"
+    overlap: Overlap = Field(default="skip", description=_OVERLAP)
+    catch_up: CatchUp = Field(default="last", description=_CATCH_UP)
+    paused: bool = False
+    job: JobDocument | None = None
+
+
 class ImageDocument(Sent):
     """An image version to register: its Seed manifest, and at least one place where it is found."""
 

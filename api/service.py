@@ -13,6 +13,7 @@ from api.inputs import FileCheck
 from api.logs import SandboxReader
 from api.observation import Metrics
 from api.observe import Observer
+from api.recurring import Recurring
 from api.settings import Settings
 from swath.store.api_store import ApiStore
 from swath.store.database import Database
@@ -26,13 +27,19 @@ class Service:
     database: Database
     store: ApiStore
     observer: Observer
+    recurring: Recurring
     sandboxes: SandboxReader
     metrics: Metrics
     now: Callable[[], datetime]  # aware, UTC
 
     def make_file_check(self) -> FileCheck | None:
         """A check of input files for one request; None where the service does not see them."""
-        return FileCheck(self.settings.input_roots) if self.settings.check_inputs else None
+        return make_file_check(self.settings)
+
+
+def make_file_check(settings: Settings) -> FileCheck | None:
+    """A check of input files; None where the service does not see them."""
+    return FileCheck(settings.input_roots) if settings.check_inputs else None
 
 
 async def _get_service(request: Request) -> Service:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,8 @@ from swath.store.rows import (
     Links,
     OutputRow,
     Running,
+    RunRow,
+    ScheduleRow,
     TaskRow,
 )
 
@@ -275,3 +278,26 @@ def _to_running(running: Running) -> Document:
 
 def _to_agent_ref(agent_id: str | None, hostname: str | None) -> Document | None:
     return None if agent_id is None else {"id": agent_id, "hostname": hostname or agent_id}
+
+
+def to_schedule(row: ScheduleRow, next_times: Sequence[datetime]) -> Document:
+    """A job that recurs."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "user": row.user,
+        "cron": row.cron,
+        "timezone": row.timezone,
+        "overlap": row.overlap.value,
+        "catch_up": row.catch_up.value,
+        "paused": row.paused,
+        "created_at": to_time(row.created_at),
+        "next": [to_time(at) for at in next_times],
+        "job": dict(row.document),
+    }
+
+
+def to_run(row: RunRow) -> Document:
+    """A fire time."""
+    said = {"outcome": row.outcome.value, "job": row.job_id, "message": row.message}
+    return {"at": to_time(row.at), **said, "done_at": to_time(row.done_at)}

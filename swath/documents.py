@@ -62,6 +62,33 @@ class Job(TypedDict):
     spec: dict[str, Any]  # as it was submitted
 
 
+class Run(TypedDict):
+    """A fire time of a recurring job."""
+
+    at: str
+    outcome: str  # SUBMITTED, SKIPPED, MISSED or REFUSED
+    job: str | None
+    message: str | None
+    done_at: str
+
+
+class Schedule(TypedDict):
+    """A job that recurs."""
+
+    id: str
+    name: str
+    user: str
+    cron: str
+    timezone: str
+    overlap: str  # skip, queue or cancel
+    catch_up: str  # last, all or none
+    paused: bool
+    created_at: str
+    next: list[str]  # the next three times
+    job: dict[str, Any]  # the document, as it was sent
+    runs: NotRequired[list[Run] | None]  # the last 20, where one schedule was asked for
+
+
 class Task(TypedDict):
     """One element of a job's array."""
 

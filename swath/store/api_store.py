@@ -12,7 +12,20 @@ from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.domain.states import TaskState
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, ProjectTree
-from swath.store import cluster, dependencies, events, images, jobs, outputs, projects, tasks, tenants, usage, wishes
+from swath.store import (
+    cluster,
+    dependencies,
+    events,
+    images,
+    jobs,
+    outputs,
+    projects,
+    schedules,
+    tasks,
+    tenants,
+    usage,
+    wishes,
+)
 from swath.store.database import Channel, Database
 from swath.store.rows import (
     AgentRow,
@@ -25,7 +38,10 @@ from swath.store.rows import (
     Links,
     OutputRow,
     Page,
+    Previous,
     Running,
+    RunRow,
+    ScheduleRow,
     Submission,
     TaskRow,
     TenantsRow,
@@ -130,6 +146,68 @@ class ApiStore:
         """The jobs that the job starts after, and those that start after it."""
         with self._database.read() as session:
             return dependencies.list_links(session, job_id)
+
+    def add_schedule(self, row: ScheduleRow) -> ScheduleRow:
+        """Write a schedule. Raises ConflictError where its name is taken."""
+        with self._database.write() as session:
+            return schedules.add_schedule(session, row)
+
+    def list_schedules(self) -> list[ScheduleRow]:
+        """All schedules by name."""
+        with self._database.read() as session:
+            return schedules.list_schedules(session)
+
+    def get_schedule(self, name: str) -> ScheduleRow:
+        """The schedule of this name or id."""
+        with self._database.read() as session:
+            return schedules.get_schedule(session, name)
+
+    def change_schedule(self, schedule_id: str, changed: Mapping[str, Any]) -> ScheduleRow:
+        """Write new values of the schedule's fields. Raises NotFoundError."""
+        with self._database.write() as session:
+            return schedules.change_schedule(session, schedule_id, changed)
+
+    def remove_schedule(self, name: str) -> None:
+        """Forget the schedule; its jobs stay. Raises NotFoundError."""
+        with self._database.write() as session:
+            schedules.remove_schedule(session, name)
+
+    def list_runs(self, schedule_id: str, *, limit: int = 20) -> list[RunRow]:
+        """The schedule's last fire times, the newest first."""
+        with self._database.read() as session:
+            return schedules.list_runs(session, schedule_id, limit)
+
+    def list_due(self, now: datetime, *, limit: int = 100) -> list[ScheduleRow]:
+        """Schedules with a fire time that has come."""
+        with self._database.read() as session:
+            return schedules.list_due(session, now, limit)
+
+    def find_next_at(self) -> datetime | None:
+        """The earliest fire time of all schedules that nobody has dealt with."""
+        with self._database.read() as session:
+            return schedules.find_next_at(session)
+
+    def find_previous(self, schedule_id: str) -> Previous | None:
+        """The last job that the schedule has submitted."""
+        with self._database.read() as session:
+            return schedules.find_previous(session, schedule_id)
+
+    def fire(
+        self,
+        schedule: ScheduleRow,
+        run: RunRow,
+        *,
+        next_at: datetime | None,
+        submission: Submission | None = None,
+        cancelled: str | None = None,
+    ) -> bool:
+        """Deal with a fire time once and for all: its job, its run and the schedule's next fire time in one transaction.
+
+        False, and nothing is written, where the schedule's `next_at` is not `schedule.next_at` any more: another service was
+        faster. `cancelled` is a job whose end is asked for.
+        """
+        with self._database.write(notify=Channel.DESIRED) as session:
+            return schedules.fire(session, schedule, run, next_at=next_at, submission=submission, cancelled=cancelled)
 
     def list_tasks(
         self, job_id: str, *, state: TaskState | None = None, after: int | None = None, limit: int = 100

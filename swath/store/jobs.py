@@ -70,7 +70,7 @@ def submit(
         known = _claim_key(session, key, request_hash, job_id, now)
         if known is not None:
             return get_job(session, known[0])
-    _write(session, Submission(job_id=job_id, spec=spec, image=image, resources=resources), now, user)
+    write_job(session, Submission(job_id=job_id, spec=spec, image=image, resources=resources), now, user)
     return get_job(session, job_id)
 
 
@@ -90,11 +90,12 @@ def submit_together(
         if known is not None:
             return [get_job(session, job_id) for job_id in known]
     for submission in sorted(submissions, key=lambda submission: submission.job_id):  # those before others come first
-        _write(session, submission, now, user)
+        write_job(session, submission, now, user)
     return [get_job(session, job_id) for job_id in ids]
 
 
-def _write(session: Session, submission: Submission, now: datetime, user: str) -> None:
+def write_job(session: Session, submission: Submission, now: datetime, user: str) -> None:
+    """Write the rows of a new job."""
     spec, job_id = submission.spec, submission.job_id
     values = _to_values(spec, submission.image, submission.resources, job_id, now, user)
     session.execute(insert(Job).values(values))

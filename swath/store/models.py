@@ -6,7 +6,7 @@ Every change here needs a migration (`migrations/versions`); a test proves that 
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -15,28 +15,22 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
-    Integer,
-    MetaData,
     String,
     TextClause,
     UniqueConstraint,
     false,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from swath.domain.dependencies import Condition
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Desired, JobState, TaskState
 from swath.domain.wishes import AgentMode, FrameworkDesire
-from swath.store.types import CleanText, StateName, UtcDateTime, make_document
-
-NAMES = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
+from swath.store.base import Amount, LongId
+from swath.store.base import Base as Base
+from swath.store.recurring_models import Schedule as Schedule
+from swath.store.recurring_models import ScheduleRun as ScheduleRun
 
 # What is open. Written out, not bound: a planner uses a partial index only where it can see that the query implies it.
 JOB_IS_OPEN = "jobs.state IN ('PENDING', 'RUNNING')"
@@ -48,12 +42,6 @@ PROJECTS_ARE_CHANGED = "project_tree.rev <> project_tree.observed_rev"
 FRAMEWORK_WISH_IS_CHANGED = "framework_wishes.rev <> framework_wishes.observed_rev"
 ATTEMPT_IS_OPEN = "attempts.state IN ('LAUNCHING', 'STAGING', 'RUNNING', 'KILLING', 'UNREACHABLE')"
 
-# Of a resource. What agents say is theirs to say: a shared file system of 3 PB has more MiB than 31 bits count.
-Amount = Annotated[int, "of a resource"]
-
-# SQLite numbers rows in an INTEGER only; PostgreSQL's events may outgrow 31 bits.
-LongId = BigInteger().with_variant(Integer(), "sqlite")
-
 
 def _where(condition: str) -> TextClause:
     """The condition of a partial index, whose columns may not be qualified."""
@@ -64,27 +52,6 @@ def _where(condition: str) -> TextClause:
 def _partial(name: str, *columns: str, condition: str) -> Index:
     where = _where(condition)
     return Index(name, *columns, postgresql_where=where, sqlite_where=where)
-
-
-class Base(DeclarativeBase):
-    """What all tables share: names of constraints, and the types that Python's types stand for."""
-
-    metadata = MetaData(naming_convention=NAMES)
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        str: CleanText(),
-        Amount: BigInteger(),
-        datetime: UtcDateTime(),
-        dict[str, Any]: make_document(),
-        list[Any]: make_document(),
-        AttemptState: StateName(AttemptState),
-        TaskState: StateName(TaskState),
-        JobState: StateName(JobState),
-        Desired: StateName(Desired),
-        Cause: StateName(Cause),
-        Condition: StateName(Condition),
-        AgentMode: StateName(AgentMode),
-        FrameworkDesire: StateName(FrameworkDesire),
-    }
 
 
 class Framework(Base):

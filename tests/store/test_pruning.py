@@ -77,7 +77,8 @@ def test_the_old_is_found_without_sorting(sqlite_database):
         connection = session.connection()
         plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {said}", values).all()) for said, values in asked]
 
-    of_events, of_keys = plans[-2:]
+    of_events, of_keys, of_runs = plans[-3:]
     assert "TEMP B-TREE" not in of_events
     assert "ix_idempotency_keys_at" in of_keys
+    assert "ix_schedule_runs_at" in of_runs
     database.close()
