@@ -33,7 +33,8 @@ from scheduler.core import (
 )
 from scheduler.core import events as ev
 from scheduler.core.effects import Effects
-from scheduler.core.state import CoreSettings, Limit, State
+from scheduler.core.limit import Limit
+from scheduler.core.state import CoreSettings, State
 from scheduler.core.timers import Key, Kind
 from scheduler.core.turn import Turn
 from swath.domain.states import AttemptState, Desired, TaskState

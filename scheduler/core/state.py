@@ -3,16 +3,16 @@ done lately, can be read again from the database."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from scheduler.core import images_held
 from scheduler.core.events import Offer
 from scheduler.core.health import Lesson, Record, Trouble
 from scheduler.core.held import NOBODY, Held, Tally, owner_of
 from scheduler.core.images_held import Holdings, Prefetched
+from scheduler.core.limit import Limit
 from scheduler.core.timers import Timers
 from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
@@ -234,26 +234,6 @@ class Agent:
         """Those that it offers and no live attempt of ours has: an offer may come before the update that tells why."""
         offered = Ranges.over(span for offer in self.offers.values() for span in offer.ports.spans)
         return offered.remove(self.use.ports) if self.use.ports else offered
-
-
-@dataclass(slots=True)
-class Limit:
-    """So many wishes are granted in any second: a few at once, the rest when the window is over that began with them."""
-
-    per_s: int
-    granted: deque[datetime] = field(default_factory=deque)  # the last ones
-
-    def take(self, now: datetime) -> datetime | None:
-        """None when the wish is granted, else the time at which the next one will be."""
-        while self.granted and not now - _WINDOW < self.granted[0] <= now:  # a clock that was set back grants, too
-            self.granted.popleft()
-        if len(self.granted) >= self.per_s:
-            return self.granted[0] + _WINDOW
-        self.granted.append(now)
-        return None
-
-
-_WINDOW = timedelta(seconds=1.25)  # a second, and what one turn may need longer than another until its calls leave
 
 
 @dataclass(slots=True)

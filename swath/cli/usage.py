@@ -84,4 +84,10 @@ def _figures(row: Usage) -> list[str]:
     hours = (requested["cpu_s"], requested["mem_mib_s"] / 1024, requested["gpu_s"])
     counts = (row["attempts"], outcomes.get("SUCCEEDED", 0), outcomes.get("RUNNING", 0))
     parts = (row["efficiency"]["cpu"], row["efficiency"]["mem"])
-    return [*map(str, counts), *(f"{seconds / _HOUR:,.1f}" for seconds in hours), *map(percent, parts)]
+    return [*map(str, counts), *(_hours(seconds) for seconds in hours), *map(percent, parts)]
+
+
+def _hours(seconds: float) -> str:
+    """In three digits, or all of those before the point."""
+    hours = seconds / _HOUR
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"

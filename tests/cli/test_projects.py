@@ -224,7 +224,7 @@ def test_usage_is_a_table_with_a_sum(api: StandIn, swath: Swath) -> None:
     )
     lines = swath("usage", "--by", "project,user", "--from", "2026-06-01", "--project", "land").stdout.splitlines()
 
-    figures = ["9", "2", "2.0", "1.5", "0.0", "25.0", "%", "-"]
+    figures = ["9", "2", "2", "1.5", "0", "25.0", "%", "-"]
     assert [line.split() for line in lines[1:]] == [
         ["land", "ada", "12", *figures],
         ["sea", "eve", "12", *figures],
@@ -233,6 +233,17 @@ def test_usage_is_a_table_with_a_sum(api: StandIn, swath: Swath) -> None:
     first, total = asked(api)
     assert (first["by"], first["from"], first["project"]) == (["project,user"], ["2026-06-01"], ["land"])
     assert (total["by"], total["from"], total["project"]) == ([""], ["2026-06-01"], ["land"])
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "hours"), [(0.5, "0.000139"), (3600 * 12.345, "12.3"), (3600 * 1234567.8, "1,234,568")]
+)
+def test_hours_are_shown_in_digits_that_matter(api: StandIn, swath: Swath, cpu_s: float, hours: str) -> None:
+    """A laptop's seconds as well as a cluster's years."""
+    requested = {"cpu_s": cpu_s, "mem_mib_s": 0.0, "gpu_s": 0.0}
+    api.answer("GET", "/v1/usage", {"items": [a_sum(requested=requested)], "next": None})
+
+    assert swath("usage", "--by", "").stdout.splitlines()[1].split()[3] == hours
 
 
 def test_usage_says_what_it_leaves_out(api: StandIn, swath: Swath) -> None:

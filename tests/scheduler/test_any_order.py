@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
+from scheduler.core.held import Held
 from swath.domain.attempts import AttemptReport
 from swath.domain.images import HeldImage
 from swath.domain.resources import Resources
@@ -57,6 +58,7 @@ def test_m21_no_order_of_events_raises_regresses_an_ended_attempt_or_miscounts(a
         _act(world, action)
         _check(world, ended)
         _check_uses(world)
+        _check_held(world)
         if any(isinstance(call, fx.Stop) for call in world.recent):
             world.restart(removed=world.lately(fx.Stop)[0].framework_id).happen()
             _check(world, ended)
@@ -74,6 +76,22 @@ def _check(world: World, ended: dict[str, AttemptState]) -> None:
             assert attempt.task_index not in live
             live.add(attempt.task_index)
     assert world.job().counts.active <= 3
+
+
+def _check_held(world: World) -> None:
+    """What users and projects hold is what a recount says."""
+    state = world.core.state
+    by_user: dict[tuple[str, str], Held] = {}
+    by_project: dict[str, Held] = {}
+    for live in state.attempts.values():
+        for entry in (
+            by_user.setdefault((live.owner.project, live.owner.user), Held()),
+            by_project.setdefault(live.owner.project, Held()),
+        ):
+            entry.resources += live.attempt.resources
+            entry.tasks += 1
+    assert (state.held, state.tally.by_project) == (by_user, by_project)
+    assert state.total == sum((agent.info.total for agent in state.agents.values()), Resources())
 
 
 def _check_uses(world: World) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
-from scheduler.core.state import Limit
+from scheduler.core.limit import Limit
 from swath.domain.changes import PutAgent
 from swath.domain.resources import Resources
 from tests.scheduler.world import NOON, SETTINGS, World, a_job
