@@ -178,6 +178,11 @@ def subtract(minuend: Sequence[Interval], subtrahend: Sequence[Interval]) -> tup
     return tuple(left)
 
 
+def count_of(pieces: Iterable[Interval]) -> int:
+    """How many numbers the disjoint intervals hold."""
+    return sum(end - begin + 1 for begin, end in pieces)
+
+
 def from_wire(resources: Iterable[Json]) -> Bundle:
     """Duplicate entries are added up (transcripts, surprise 42)."""
     scalars: dict[str, int] = {}

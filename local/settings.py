@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from local.resources import EMPTY, Bundle, Interval, merge, to_thousandths
+from local.resources import EMPTY, Bundle, Interval, count_of, merge, to_thousandths
 
 Json = dict[str, Any]
 _MIB = 1024 * 1024
@@ -82,14 +82,14 @@ def divide_ports(bundle: Bundle, which: int, count: int) -> Bundle:
 
 
 def _cut(pieces: Sequence[Interval], which: int, count: int) -> tuple[Interval, ...]:
-    total = sum(end - begin + 1 for begin, end in pieces)
+    total = count_of(pieces)
     first, behind = which * total // count, (which + 1) * total // count
     found: list[Interval] = []
     for begin, end in pieces:
         low, high = max(begin, begin + first), min(end, begin + behind - 1)
         if low <= high:
             found.append((low, high))
-        first, behind = first - (end - begin + 1), behind - (end - begin + 1)
+        first, behind = first - count_of([(begin, end)]), behind - count_of([(begin, end)])
     return tuple(found)
 
 

@@ -49,7 +49,9 @@ Json = dict[str, Any]
 class AgentHost:
     """A machine with an agent on it. The agent may be killed and come back; the machine may be gone for good."""
 
-    def __init__(self, world: World, agent_id: str, *, cpus: float, mem: float) -> None:
+    def __init__(
+        self, world: World, agent_id: str, *, cpus: float, mem: float, ports: int = 0, licences: float = 0
+    ) -> None:
         self.world = world
         self.agent_id = agent_id
         self.executors: dict[str, SimExecutor] = {}  # processes, by container
@@ -67,8 +69,10 @@ class AgentHost:
         self.up, self.down = Wire(world.timeline, random), Wire(world.timeline, random)
         resources = [
             {"name": name, "type": "SCALAR", "scalar": {"value": value}, "role": "*"}
-            for name, value in (("cpus", cpus), ("mem", mem), ("disk", 100_000.0))
+            for name, value in (("cpus", cpus), ("mem", mem), ("disk", 100_000.0), ("licences", licences))
         ]
+        pieces = [{"begin": 31000, "end": 31000 + ports - 1}] if ports else []
+        resources.append({"name": "ports", "type": "RANGES", "ranges": {"range": pieces}, "role": "*"})
         self.settings = AgentSettings(
             info={"hostname": f"host-{agent_id}", "port": 5051, "resources": resources},
             port=5051,

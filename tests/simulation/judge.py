@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from executor.events import Order
@@ -27,6 +26,7 @@ from swath.domain.states import (
 from swath.domain.wishes import FrameworkDesire
 from swath.wire.calls import Message
 from tests.simulation.liveness import Liveness
+from tests.simulation.runs import Run, find_shared_ports
 
 if TYPE_CHECKING:
     from tests.simulation.agents import AgentHost
@@ -42,17 +42,6 @@ LOSER_S = 25.0  # for a scheduler that has heard of an attempt that lost and is 
 
 class Violation(AssertionError):
     """Something that must never happen did."""
-
-
-@dataclass(slots=True)
-class Run:
-    """One attempt in an executor's hands."""
-
-    executor: SimExecutor
-    job_id: str
-    index: int
-    begun_at: float
-    zombie_since: float | None = None
 
 
 class Judge:
@@ -330,8 +319,11 @@ class Judge:
         for other_id, run in self._runs.items():
             if (run.job_id, run.index) == (job_id, index):
                 self._check_double(attempt_id, other_id, run)
+        begun = Run(executor=executor, job_id=job_id, index=index, begun_at=self._world.timeline.now, order=order)
+        for problem in find_shared_ports(begun, self._runs.values()):
+            self._fail(problem)
         self._begun.add(attempt_id)
-        self._runs[attempt_id] = Run(executor=executor, job_id=job_id, index=index, begun_at=self._world.timeline.now)
+        self._runs[attempt_id] = begun
 
     def _check_double(self, attempt_id: str, other_id: str, run: Run) -> None:
         other = self._world.database.attempts[other_id]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from local.resources import Bundle
+from local.resources import Bundle, count_of
 from local.windows import find_unavailability
 from swath.domain.changes import AddAttempt, Change, ChangeAttempt
 from swath.domain.resources import Resources
@@ -96,9 +96,9 @@ class Liveness:
             return
         free = dict(self._find_free())
         for job in self._world.database.jobs.values():
-            needs = [_to_bundle(need) for need in self._find_needs(job)]
+            needs = list(self._find_needs(job))
             for agent_id, rest in free.items():
-                if any(rest.contains(need) for need in needs):
+                if any(_fits(need, rest) for need in needs):
                     yield job.id, agent_id
 
     def _find_needs(self, job: JobRecord) -> Iterator[Resources]:
@@ -153,5 +153,6 @@ def _go_on(before: dict[Key, float], found: Iterable[Key], now: float) -> dict[K
     return {key: before.get(key, now) for key in found}
 
 
-def _to_bundle(need: Resources) -> Bundle:
-    return Bundle({"cpus": need.cpus_m, "mem": need.mem * 1000, "disk": need.disk * 1000})
+def _fits(need: Resources, rest: Bundle) -> bool:
+    scalars = {"cpus": need.cpus_m, "mem": need.mem * 1000, "disk": need.disk * 1000, **dict(need.custom)}
+    return rest.contains(Bundle(scalars)) and need.ports <= count_of(rest.ranges.get("ports", ()))

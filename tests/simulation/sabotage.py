@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from random import Random
 from typing import Any, TextIO
@@ -13,10 +13,12 @@ from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from scheduler.core.reactor import Core
 from scheduler.shell import Shell
+from scheduler.to_mesos import Items, Writer
 from swath.domain.changes import Change, ChangeAttempt
 from swath.domain.errors import StoreUnavailableError
 from swath.domain.states import AttemptState, Observation
 from swath.store.rows import Snapshot
+from swath.wire.calls import Message
 from tests.simulation.database import SimDatabase
 from tests.simulation.executor import Fate
 from tests.simulation.faults import Faults
@@ -174,6 +176,23 @@ class TakesRefusalsForDrains(_Meddled):
         return Fate(staging_s=1.0, running_s=random.uniform(300.0, 900.0))
 
 
+class _SilentWriter(Writer):
+    def write(self, call: fx.Call) -> Message | None:
+        message = super().write(call)
+        if message is not None and message["type"] == "ACCEPT":
+            for task in message["accept"]["operations"][0]["launch"]["task_infos"]:
+                task["resources"] = [entry for entry in task["resources"] if entry["name"] != "ports"]
+        return message
+
+
+class KeepsPortsToItself(World):
+    """Tells tasks which ports they have, and Mesos nothing of it."""
+
+    def make_writer(self, read_items: Items) -> Writer:
+        writer = super().make_writer(read_items)
+        return _SilentWriter(**{entry.name: getattr(writer, entry.name) for entry in fields(writer)})
+
+
 class StaysOutside(_Meddled):
     """Hears nothing of an operator's wish to begin anew after Mesos has removed the framework."""
 
@@ -203,6 +222,7 @@ SABOTAGES: dict[str, type[World]] = {
             KeepsItsFirstMinimum,
             TakesRefusalsForDrains,
             StaysOutside,
+            KeepsPortsToItself,
         )
     },
 }

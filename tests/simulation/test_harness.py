@@ -21,7 +21,7 @@ from tests.simulation.sabotage import SABOTAGES
 from tests.simulation.timeline import Timeline
 from tests.simulation.world import World
 
-SEEDS_TO_CATCH = 6
+SEEDS_TO_CATCH = 12  # a slip that one seed in three shows is missed by so many once in a hundred times
 WORDS = {  # of what the judge says
     "AcknowledgesFirst": "is acknowledged, which is written as",
     "LaunchesFirst": "is launched before it is written",
@@ -35,6 +35,7 @@ WORDS = {  # of what the judge says
     "KeepsItsFirstMinimum": "where nothing starts",
     "TakesRefusalsForDrains": "is to be drained since",
     "StaysOutside": "at the end",
+    "KeepsPortsToItself": "and holds",
 }
 ROOT = Path(__file__).parents[2]
 

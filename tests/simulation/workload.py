@@ -67,6 +67,13 @@ def draw_job(random: Random, size: int, at_s: float, image: ImageRow) -> JobReco
     return replace(a_job(job_id, size, cpus=cpus, mem=mem, **spec), image=image, submitted_at=submitted)
 
 
+def with_more(record: JobRecord, random: Random) -> JobRecord:
+    """Some jobs ask for ports and licences too, never for more than the smallest agent has."""
+    licences = random.choice((0, 0, 0, 0, 500, 1000))
+    custom = (("licences", licences),) if licences else ()
+    return replace(record, resources=replace(record.resources, ports=random.choice((0, 0, 0, 1, 2)), custom=custom))
+
+
 class Users:
     """What is wanted, and when."""
 
@@ -75,9 +82,10 @@ class Users:
         self._random = world.random("users")
         images = make_images()
         self.accepted = 0
+        more = world.random("ports and licences of jobs")
         for size in draw_sizes(self._random):
             at_s = self._random.uniform(0.0, LAST_SUBMISSION_S) if self._random.random() < 0.7 else 1.0
-            record = draw_job(self._random, size, at_s, images[size >= 20])
+            record = with_more(draw_job(self._random, size, at_s, images[size >= 20]), more)
             world.timeline.after(at_s, f"submission of {record.id}", lambda record=record: self._submit(record))
 
         for _ in range(3):

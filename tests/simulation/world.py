@@ -142,7 +142,15 @@ class World:
         """Another machine joins."""
         agent_id = f"S{len(self.agents)}"
         random = self.random("cluster")
-        host = AgentHost(self, agent_id, cpus=random.choice((4.0, 6.0, 8.0)), mem=random.choice((6144.0, 8192.0)))
+        more = self.random("ports and licences")
+        host = AgentHost(
+            self,
+            agent_id,
+            cpus=random.choice((4.0, 6.0, 8.0)),
+            mem=random.choice((6144.0, 8192.0)),
+            ports=more.randint(2, 6),
+            licences=more.choice((1.0, 2.5)),
+        )
         self.agents[agent_id] = host
         host.start()
         return host
