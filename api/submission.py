@@ -12,6 +12,7 @@ from typing import Any
 from api.dependencies import check_after
 from api.errors import MOST_ERRORS
 from api.inputs import FileCheck
+from api.quotas import check_quotas
 from api.schemas import JobDocument
 from swath.domain.constraints import with_own
 from swath.domain.dependencies import Upstream
@@ -65,6 +66,7 @@ def admit(
     problems += _check_errors(spec.retry, manifest)
     problems += _check_mounts(manifest)
     problems += _check_size(spec, resources, _seen_agents(store, now), _executor_of(store))
+    problems += check_quotas(spec, resources, store.read_projects().projects)
     if problems:
         raise CannotRunError(problems)
     return Admitted(spec=spec, image=image, resources=resources)

@@ -61,12 +61,13 @@ class Project:
 
 def to_amounts(quota: Mapping[str, int]) -> dict[str, Any]:
     """Fixed-point amounts as users write them."""
-    plain: dict[str, Any] = {name: _shown(name, quota[name]) for name in PLAIN if name in quota}
-    custom = {name: _shown(name, value) for name, value in quota.items() if name not in PLAIN}
+    plain: dict[str, Any] = {name: show_amount(name, quota[name]) for name in PLAIN if name in quota}
+    custom = {name: show_amount(name, value) for name, value in quota.items() if name not in PLAIN}
     return plain | ({"custom": custom} if custom else {})
 
 
-def _shown(name: str, value: int) -> float:
+def show_amount(name: str, value: int) -> float:
+    """A fixed-point amount as people write it."""
     return value if name in _WHOLE else value / 1000
 
 

@@ -174,3 +174,24 @@ def test_one_project_shows_what_its_users_hold(both_api: Api, busy: Scene) -> No
     assert [user["user"] for user in both_api.get("/v1/projects/forest").json()["users"]] == ["eve"]
     assert both_api.get("/v1/projects/land").json()["users"] == []
     assert both_api.get("/v1/projects/nowhere").status_code == 404
+
+
+def test_a_job_whose_tasks_a_quota_can_never_hold_is_refused(api: Api) -> None:
+    """By the limits of its project and of those above it, in numbers; one that may wait for another quota is accepted."""
+    put(api, "land", quota={"cpus": 2, "custom": {"licences": 1}})
+    put(api, "forest", parent="land", user_quota={"mem": 1024}, user_max_running=0)
+    scene = {"inputs": {"SCENE": {"href": "file:///etc/hostname"}}, "project": "forest"}
+    job = {"image": "ndvi", "resources": {"cpus": 2.5, "mem": 2048, "custom": {"licences": 1.5}}, **scene}
+
+    response = api.post("/v1/jobs", json=job)
+    told = sorted((entry["path"], entry["message"]) for entry in response.json()["errors"])
+    assert (response.status_code, response.json()["type"]) == (422, "urn:swath:problem:cannot-run")
+    anyway = "may_wait accepts the job anyway"
+    assert told == [
+        ("/project", f"a user of project forest may run no task at all now; {anyway}"),
+        ("/resources", f"need 1.5 licences, and project land may hold 1 at a time; {anyway}"),
+        ("/resources", f"need 2.5 cpus, and project land may hold 2 at a time; {anyway}"),
+        ("/resources", f"need 2048 MiB memory, and a user of project forest may hold 1024 at a time; {anyway}"),
+    ]
+    assert api.post("/v1/jobs", json={**job, "may_wait": True}).status_code == 201
+    assert api.post("/v1/jobs", json={**job, "resources": {"cpus": 2}, "project": "land"}).status_code == 201
