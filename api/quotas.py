@@ -30,6 +30,7 @@ def _check(project: Project, needs: Mapping[str, int]) -> Iterator[Problem]:
         for name, most in quota.items():
             if needs.get(name, 0) > most:
                 need, limit = show_amount(name, needs[name]), show_amount(name, most)
+                unit = _UNITS.get(name, name)
                 yield Problem(
-                    "/resources", f"need {need:g} {name}, and {whose} may hold {limit:g} at a time; {_ANYWAY}"
+                    "/resources", f"need {need:g} {unit}, and {whose} may hold {limit:g} at a time; {_ANYWAY}"
                 )
