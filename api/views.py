@@ -121,7 +121,8 @@ def why_task(row: TaskRow, job: JobRow, now: datetime) -> str | None:
     if row.state is not TaskState.PENDING:
         return None
     if row.retry_at is not None and row.retry_at > now:  # after that it waits as any other does
-        return f"attempt {row.attempts} ended by {row.cause}; the next one may start at {to_time(row.retry_at)}"
+        asks = "".join(f", with {more} MiB {of}," for more, of in ((row.mem, "memory"), (row.disk, "disk")) if more)
+        return f"attempt {row.attempts} ended by {row.cause}; the next one{asks} may start at {to_time(row.retry_at)}"
     return _why_job(job)
 
 

@@ -14,7 +14,7 @@ from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.attempts import AttemptReport
 from swath.domain.changes import ChangeAttempt
-from swath.domain.retries import Cause, End
+from swath.domain.retries import OUR_DOING, Cause, End
 from swath.domain.states import AttemptState, Desired, Observation, TaskState
 
 _SILENT = AttemptReport()
@@ -140,7 +140,7 @@ def _find_cause(live: LiveAttempt, state: AttemptState, update: Update, said: At
     if state is AttemptState.KILLED:
         return _find_killer(live, update)
     if said.cause is not None:
-        return said.cause
+        return Cause.AGENT if said.cause in OUR_DOING else said.cause  # what only we decide, no executor reports
     if update.observation is Observation.ERROR:
         return Cause.DROPPED if any(words in update.message for words in _OWN_ERRORS) else Cause.SPEC
     if update.source == "SOURCE_EXECUTOR":

@@ -187,6 +187,7 @@ def _forget(turn: Turn, job: Job) -> None:
     turn.state.jobs.pop(job.id, None)
     turn.state.waiting.pop(job.id, None)
     dependencies.forget(turn.state, job)
+    learned.forget(turn.state, job)
     for kind in (Kind.NOT_BEFORE, Kind.DEADLINE):
         turn.state.timers.clear(kind, (job.id, 0))
 

@@ -34,10 +34,15 @@ def follow(state: State, job: Job) -> None:
 def settle(turn: Turn) -> None:
     """Where other agents are there, what was learned may fit now, or not any more."""
     changed, turn.state.agents_changed = turn.state.agents_changed, False
-    if not changed or not any(lesson.mem or lesson.disk for lesson in turn.state.lessons.values()):
-        return
-    for job in turn.state.jobs.values():
-        _refresh(turn, job)
+    if changed:
+        _refresh_all(turn, {image for (image, _), lesson in turn.state.lessons.items() if lesson.mem or lesson.disk})
+
+
+def forget(state: State, job: Job) -> None:
+    """The job has ended: what was only counted for it is let go of, for requests may be as many as jobs."""
+    lesson = state.lessons.get(_key(job))
+    if lesson is not None and not (lesson.mem or lesson.disk):
+        del state.lessons[_key(job)]
 
 
 def on_end(turn: Turn, live: LiveAttempt, job: Job, end: End | None) -> None:
@@ -66,9 +71,14 @@ def _learn(turn: Turn, job: Job, lesson: Lesson, asked: Resources, grown: Resour
     image, key = _key(job)
     turn.write(PutLearned(image_version_id=image, asked=key, mem=lesson.mem or None, disk=lesson.disk or None))
     turn.note("info", "learned", job=job.id, image=f"{job.record.image.name}:{job.record.image.version}", asked=key)
-    for other in turn.state.jobs.values():
-        if _key(other) == (image, key):
-            _refresh(turn, other)
+    _refresh_all(turn, {image})
+
+
+def _refresh_all(turn: Turn, images: set[int]) -> None:
+    """Let the jobs of these image versions ask for what is known now."""
+    for job in turn.state.jobs.values() if images else ():
+        if job.record.image.id in images:
+            _refresh(turn, job)
 
 
 def _refresh(turn: Turn, job: Job) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from swath.domain.changes import ChangeAttempt, ChangeJob, PutTask
+from swath.domain.changes import AddEvent, ChangeAttempt, ChangeJob, PutTask
 from swath.domain.ranges import Ranges
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, JobCounts, JobState, TaskState
@@ -66,6 +66,38 @@ def test_a_task_that_waits_for_its_next_attempt_says_until_when(api: Api, scene:
     scene.apply(replace(WAITING, job_id=job.id, retry_at=datetime(2226, 1, 1, 12, tzinfo=UTC)))
     task = api.get(f"/v1/jobs/{job.id}/tasks/0").json()
     assert task["why"] == "attempt 1 ended by APP; the next one may start at 2226-01-01T12:00:00.000Z"
+
+
+def test_a_task_that_asks_for_more_next_time_says_so(api: Api, scene: Scene) -> None:
+    """Beside the time."""
+    job = scene.submit()
+    scene.launch(job)
+    later = datetime(2226, 1, 1, 12, tzinfo=UTC)
+    scene.apply(replace(WAITING, job_id=job.id, retry_at=later, cause=Cause.OOM, mem=3072))
+    task = api.get(f"/v1/jobs/{job.id}/tasks/0").json()
+    assert task["why"] == (
+        "attempt 1 ended by OOM; the next one, with 3072 MiB memory, may start at 2226-01-01T12:00:00.000Z"
+    )
+
+
+def test_every_cause_is_shown_with_its_exit_code_and_error(both_api: Api, both_scene: Scene) -> None:
+    """Of the attempt, of the task, and in the history, on both databases."""
+    job = both_scene.submit(array=a_range(len(Cause)))
+    for index, cause in enumerate(Cause):
+        attempt_id = both_scene.launch(job, index)
+        said = {"cause": cause, "exit_code": index, "error": "no-crs", "message": "so it is", "kill_cause": cause}
+        both_scene.apply(
+            ChangeAttempt(attempt_id=attempt_id, state=AttemptState.FAILED, ended_at=NOW, **said),
+            a_task(job, index, TaskState.FAILED, cause=cause, exit_code=index, message="so it is"),
+            AddEvent(job_id=job.id, kind="task.state", data={"task": index, "cause": cause, "exit_code": index}),
+        )
+    for index, cause in enumerate(Cause):
+        task = both_api.get(f"/v1/jobs/{job.id}/tasks/{index}").json()
+        (attempt,) = both_api.get(f"/v1/jobs/{job.id}/tasks/{index}/attempts").json()["items"]
+        assert (task["cause"], task["exit_code"], attempt["cause"], attempt["exit_code"]) == (cause, index) * 2
+        assert (attempt["error"], attempt["kill_cause"]) == ("no-crs", cause)
+    told = both_scene.api.read_events(0, job_id=job.id)
+    assert [event.data["cause"] for event in told] == [cause.value for cause in Cause]
 
 
 def test_a_task_whose_delay_is_over_waits_as_its_job_does(api: Api, scene: Scene) -> None:

@@ -10,7 +10,7 @@ from swath.domain.resources import Resources
 from swath.matching.explain import explain_one as explain
 from swath.matching.model import AgentView, Demand
 from swath.matching.plan import keep_for_gpus, plan
-from swath.matching.reasons import AgentsShut, Shut, WaitingForOffers, WindowNear, to_span
+from swath.matching.reasons import AgentsShut, ImageCools, Shut, WaitingForOffers, WindowNear, to_span
 from tests.matching.build import a_demand, an_agent, placed
 
 
@@ -31,6 +31,16 @@ def test_m32_an_agent_that_is_shut_takes_nothing_and_says_why(shut: Shut):
     assert placed(result) == {}
     assert result.leftovers[0].reason == AgentsShut(agents=1, why=shut)
     assert str(shut) in str(result.leftovers[0].reason)
+
+
+def test_an_image_that_must_not_use_an_agent_for_now_waits_and_says_why():
+    """Whatever is free on it; others take it, and where there is another agent the image takes that."""
+    alone, avoiding = [an_agent("a")], replace(a_demand(), avoid=frozenset({"a", "gone"}))
+    result = plan(alone, [avoiding])
+    assert (placed(result), result.leftovers[0].reason) == ({}, ImageCools(agents=1))
+    assert "keeps failing on 1 agent with room" in str(ImageCools(agents=1))
+    assert explain([*alone, an_agent("b", shut=Shut.RESTING)], avoiding) == AgentsShut(agents=1, why=Shut.RESTING)
+    assert explain([*alone, an_agent("b")], avoiding) == WaitingForOffers(agents=1)
 
 
 def test_m33_no_task_without_gpus_goes_to_an_agent_with_gpus_while_somebody_wants_them():

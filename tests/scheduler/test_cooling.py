@@ -132,8 +132,13 @@ def test_attempts_that_fall_together_count_as_one():
 @pytest.mark.parametrize("cause", [Cause.DRAINED, Cause.PREEMPTED, Cause.KILLED, Cause.SPEC])
 def test_what_says_nothing_of_an_agent_counts_nowhere(cause):
     """However often."""
-    job = a_job(size=90, retry={**PATIENT, "on": {cause: "retry"}})
-    world = run(a_world(job), job, "a1", cause, 5)
+    world = a_world(a_job(size=90, cpus=3, retry={**PATIENT, "on": {cause: "retry"}}))
+    for _ in range(5):
+        world.advance(2).offer("a1")
+        live = world.core.state.attempts[world.launched()[-1].id]
+        live.kill_cause = cause  # as if the scheduler had decided it
+        world.say(live.attempt.id, "KILLED", agent_id="a1")
+        assert world.details(live.attempt.id)["cause"] is cause
     assert (avoided(world), world.core.state.agents["a1"].records) == (frozenset(), {})
     assert world.core.state.jobs["j1"].failed_on == {}
 

@@ -7,7 +7,7 @@ import pytest
 from swath.domain.attempts import AttemptReport
 from swath.domain.changes import AddEvent
 from swath.domain.resources import Resources
-from swath.domain.retries import JITTER, Cause
+from swath.domain.retries import JITTER, OUR_DOING, Cause
 from swath.domain.states import JobState, TaskState
 from tests.scheduler.world import World, a_job
 
@@ -92,3 +92,47 @@ def test_a_task_that_dies_with_every_executor_fails_in_the_end():
             world.say(attempt.id, "FAILED", source="SOURCE_AGENT", reason="REASON_EXECUTOR_TERMINATED")
     assert (world.job().state, len(world.launched()), world.task().failures) == (JobState.FAILED, 11, 0)
     assert world.task().cause is Cause.AGENT
+
+
+def of_executor(cause: Cause) -> dict[str, object]:
+    """What an executor says of it."""
+    return {"observation": "FAILED", "report": AttemptReport(cause=cause, exit_code=1, message="so it is")}
+
+
+def of_agent(observation: str, reason: str, message: str = "") -> dict[str, object]:
+    """What Mesos says by itself."""
+    return {"observation": observation, "source": "SOURCE_AGENT", "reason": reason, "message": message}
+
+
+REPORTS = [
+    *((of_executor(cause), cause) for cause in Cause if cause not in (Cause.KILLED, Cause.DEPENDENCY, *OUR_DOING)),
+    *((of_executor(cause), Cause.AGENT) for cause in OUR_DOING),
+    ({"observation": "FAILED"}, Cause.APP),
+    (of_agent("FAILED", "REASON_CONTAINER_LIMITATION_MEMORY"), Cause.OOM),
+    (of_agent("FAILED", "REASON_CONTAINER_LIMITATION_DISK"), Cause.DISK),
+    (of_agent("FAILED", "REASON_EXECUTOR_TERMINATED"), Cause.AGENT),
+    (of_agent("FAILED", "REASON_CONTAINER_LAUNCH_FAILED"), Cause.AGENT),
+    (of_agent("KILLED", "REASON_EXECUTOR_UNREGISTERED"), Cause.AGENT),
+    (of_agent("KILLED", "REASON_AGENT_DRAINING"), Cause.DRAINED),
+    (of_agent("GONE_BY_OPERATOR", "REASON_AGENT_DRAINING"), Cause.DRAINED),
+    (of_agent("GONE", "REASON_AGENT_REMOVED"), Cause.LOST),
+    (of_agent("LOST", "REASON_AGENT_DISCONNECTED"), Cause.LOST),
+    (of_agent("DROPPED", "REASON_AGENT_DISCONNECTED"), Cause.DROPPED),
+]
+
+
+@pytest.mark.parametrize(("told", "cause"), REPORTS)
+def test_every_end_has_its_cause_in_the_attempt_the_task_and_the_history(told, cause):
+    """As its executor says, else as Mesos does; a restart between the launch and the end changes none of it."""
+    for restarts in (False, True):
+        world = World()
+        attempt_id = world.running()
+        if restarts:
+            world.restart().subscribe()
+        observation, report = str(told["observation"]), told.get("report")
+        world.say(
+            attempt_id, observation, report, **{k: v for k, v in told.items() if k not in ("observation", "report")}
+        )
+        assert world.details(attempt_id)["cause"] is cause
+        assert world.task().cause is cause
+        assert [event.data["cause"] for event in world.store.events if "cause" in event.data] == [cause]
