@@ -12,6 +12,7 @@ from local.messages import OpenStream, Respond
 from local.resources import EMPTY, Bundle, from_wire
 from local.statuses import is_terminal as is_terminal_text
 from swath.domain.changes import Change, ChangeAttempt, ChangeJob, PutTask
+from swath.domain.retries import Cause
 from swath.domain.states import (
     ENDED_JOB,
     ENDED_TASK,
@@ -94,11 +95,18 @@ class Judge:
                     jobs[change.job_id] = None
                 case ChangeAttempt() if is_terminal(change.state):
                     self._check_end(change)
+                    self._check_cause(change)
                     self._check_patience(change)
                     jobs[self._world.database.attempts[change.attempt_id].job_id] = None
         for job_id in jobs:
             self._check_counts(job_id)
         self._liveness.on_commit(changes)
+
+    def _check_cause(self, change: ChangeAttempt) -> None:
+        """What we have killed has ended for the reason that was written first, whoever is told of the end."""
+        why = self._world.database.attempts[change.attempt_id].kill_cause
+        if change.state is AttemptState.KILLED and why is not None:
+            self._check(change.cause is why, f"{change.attempt_id} was killed because of {why}, not {change.cause}")
 
     def _check_end(self, change: ChangeAttempt) -> None:
         """What runs has not ended. Only of what nobody can be sure may it be said, and then only that it is LOST."""
@@ -253,11 +261,20 @@ class Judge:
         attempt = database.attempts.get(attempt_id)
         if attempt is None or is_terminal(attempt.state):
             return
-        job = database.jobs[attempt.job_id]
+        if database.jobs[attempt.job_id].desired is Desired.CANCELLED:
+            return
         old = (self._world.timeline.moment() - attempt.launched_at).total_seconds() > 2000
-        drained = attempt.agent_id in database.agent_wishes
-        wanted = job.desired is Desired.CANCELLED or old or drained
-        self._check(wanted, f"{attempt_id} is killed, and nobody wants that")
+        # Commit, then speak: whoever is told of the end has to know why.
+        match attempt.kill_cause:
+            case Cause.PREEMPTED:
+                wanted = True
+            case Cause.DRAINED:
+                wanted = attempt.agent_id in database.agent_wishes
+            case Cause.TIMEOUT | Cause.AGENT:
+                wanted = old
+            case _:
+                wanted = False
+        self._check(wanted, f"{attempt_id} is killed because of {attempt.kill_cause}, and nobody wants that")
 
     def on_answer(self, process: SchedulerProcess, message: Message, answer: Respond | OpenStream | None) -> None:
         """The master has taken a call, or not. What it takes of an attempt that has ended would run it again."""
