@@ -75,8 +75,9 @@ def _largest(amounts: Floats, rows: Bools) -> int:
 
 def _explain_idle(cluster: Cluster, demand: Demand, fitting: Ints) -> Reason:
     """Why nothing starts on agents that have room (at least one)."""
-    avoided = _avoided(cluster, demand)[fitting]
-    is_open = cluster.open_to(demand)[fitting] & ~avoided
+    is_open = cluster.open_to(demand)[fitting]
+    avoided = _avoided(cluster, demand)[fitting] & is_open
+    is_open &= ~avoided
     closes_in_s = cluster.closes_in_s[fitting]
     in_time = closes_in_s > demand.expected_s
     if (usable := int((is_open & in_time).sum())) > 0:
