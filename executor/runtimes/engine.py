@@ -23,6 +23,9 @@ _CALL_S = 60.0  # for one answer of the engine
 _PING_S = 5.0
 _BELIEVED_S = 5.0  # so long an answer to a ping is not asked for again
 _CONNECTIONS = 100  # kept; each container holds one while it runs
+_SILENCE_S = (
+    60.0  # without progress of a pull that nobody waits for: it would hold the places of those that somebody does
+)
 
 
 class EngineError(Exception):
@@ -44,7 +47,9 @@ class Ended:
 class Engine:
     """The calls that the executor makes; from any thread. Each raises EngineError where the engine is sick."""
 
-    def __init__(self) -> None:
+    def __init__(self, silence_s: float = _SILENCE_S) -> None:
+        """`silence_s`: how long a pull that nobody waits for may make no progress."""
+        self._silence_s = silence_s
         self._client: Any = None
         self._answered_at_s = float("-inf")
         self.seen = False
@@ -107,7 +112,7 @@ class Engine:
         """
         if (found := self._find_local(reference)) is not None:
             return found
-        with closing(self._begin_pull(reference)) as progress:
+        with closing(self._make_client(self._silence_s)) as client, closing(_begin_pull(client, reference)) as progress:
             while not self._pulls.is_in_the_way(reference):
                 if next(progress, None) is None:
                     return self._find_local(reference)
@@ -206,13 +211,21 @@ class Engine:
 
     def _connect(self) -> Any:  # docker.APIClient: some of what is called here has no types in its stubs
         if self._client is None:
-            import docker.utils
-
-            settings = docker.utils.kwargs_from_env()
-            self._client = docker.APIClient(
-                **settings, version="auto", timeout=int(_CALL_S), num_pools=_CONNECTIONS, max_pool_size=_CONNECTIONS
-            )
+            self._client = self._make_client(None)
         return self._client
+
+    def _make_client(self, silence_s: float | None) -> Any:
+        """A client whose streams may be silent for so long; None for as long as they like."""
+        import docker.utils
+
+        class Client(docker.APIClient):
+            def post(self, *given: Any, **named: Any) -> Any:  # the SDK lets a pull take its time
+                return super().post(*given, **(named if silence_s is None else {**named, "timeout": silence_s}))
+
+        settings = docker.utils.kwargs_from_env()
+        many: dict[str, Any] = {"num_pools": _CONNECTIONS, "max_pool_size": _CONNECTIONS}
+        with _translated():
+            return Client(**settings, version="auto", timeout=int(_CALL_S), **many)
 
     def _find_local(self, name: str) -> str | None:
         image = self.inspect_image(name)
@@ -221,21 +234,22 @@ class Engine:
     def _pull(self, reference: str, on_pull: Callable[[str], None]) -> None:
         on_pull(f"pulling {reference}")
         with self._pulls.waited_for(reference):
-            for _ in self._begin_pull(reference):
+            for _ in _begin_pull(self._connect(), reference):
                 on_pull("")
 
-    def _begin_pull(self, reference: str) -> Generator[object, None, None]:
-        """A step of progress after the other; who stops in between makes the engine stop as well, unless others wait for it."""
-        import docker.errors
 
-        with _translated():
-            try:
-                for progress in self._connect().pull(reference, stream=True, decode=True):
-                    if "error" in progress:
-                        raise StartError(Cause.IMAGE, f"{reference} cannot be pulled: {progress['error']}")
-                    yield progress
-            except docker.errors.APIError as error:
-                raise StartError(Cause.IMAGE, f"{reference} cannot be pulled: {error.explanation}") from error
+def _begin_pull(client: Any, reference: str) -> Generator[object, None, None]:
+    """A step of progress after the other; who stops in between makes the engine stop as well, unless others wait for it."""
+    import docker.errors
+
+    with _translated():
+        try:
+            for progress in client.pull(reference, stream=True, decode=True):
+                if "error" in progress:
+                    raise StartError(Cause.IMAGE, f"{reference} cannot be pulled: {progress['error']}")
+                yield progress
+        except docker.errors.APIError as error:
+            raise StartError(Cause.IMAGE, f"{reference} cannot be pulled: {error.explanation}") from error
 
 
 @contextmanager
@@ -244,6 +258,7 @@ def _translated() -> Iterator[None]:
     try:
         import docker.errors
         import requests.exceptions
+        import urllib3.exceptions
     except ImportError as error:
         raise EngineError("the Python package `docker` is not installed") from error
     try:
@@ -252,7 +267,13 @@ def _translated() -> Iterator[None]:
         raise NoContainerError(str(error)) from error
     except docker.errors.APIError as error:
         raise EngineError(f"the Docker engine failed: {error.explanation or error}") from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+    # What is read from a stream is urllib3's own, and its errors are, too.
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        OSError,
+    ) as error:
         raise EngineError(f"the Docker engine does not answer: {error}") from error
 
 

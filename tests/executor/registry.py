@@ -39,6 +39,7 @@ class SlowRegistry:
         self._manifests: dict[str, bytes] = {}
         self._gate = threading.Event()
         self.begun: list[str] = []  # layers that were asked for, in order
+        self.stalls = False  # not even a byte now and then
         self.broken_off = threading.Event()  # a reader of a layer went away
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
         self._server.daemon_threads = True
@@ -126,8 +127,9 @@ class SlowRegistry:
             at = _FIRST
             request.wfile.write(data[:at])
             while not self._gate.wait(0.05):
-                request.wfile.write(data[at : at + 512])
-                at += 512
+                if not self.stalls:
+                    request.wfile.write(data[at : at + 512])
+                    at += 512
             request.wfile.write(data[at:])
         except OSError:
             self.broken_off.set()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from executor.runtimes.engine import Engine, EngineError
 from swath.domain.attempts import ImageSource
 from swath.domain.images import HeldImage, ImagesReport
 from swath.domain.manifest import LABEL
@@ -89,21 +93,48 @@ def test_without_an_engine_the_images_are_there_all_the_same(tmp_path: Path) -> 
         agent.stop()
 
 
-def test_of_an_engine_that_is_away_for_a_while_nothing_is_told(tmp_path: Path) -> None:
+class MoodyEngine:
+    """An engine without images that is well, or refuses everything."""
+
+    def __init__(self) -> None:
+        engine = self
+        self.is_well = True
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                versions = {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}
+                body = json.dumps(versions if self.path.endswith("/version") else []).encode()
+                self.send_response(200 if engine.is_well else 500)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.host = f"tcp://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_of_an_engine_that_is_sick_for_a_while_nothing_is_told(tmp_path: Path) -> None:
     """What it held it will hold again."""
-    socket = tmp_path / "engine" / "docker.sock"
-    socket.parent.mkdir()
-    socket.symlink_to("/var/run/docker.sock")
-    agent = Agent(tmp_path, SWATH_DOCKER="auto", DOCKER_HOST=f"unix://{socket}").start()
+    engine = MoodyEngine()
+    agent = Agent(tmp_path, SWATH_DOCKER="auto", DOCKER_HOST=engine.host).start()
     try:
         agent.wait_for_report(lambda report: report.engine)
-        socket.unlink()
-        # An answer is believed for some seconds: until then the look itself fails.
+        engine.is_well = False
         agent.send_subscribed()
         wait_until(lambda: "the images of this agent are not known" in log_of(agent), "it has looked")
         assert all(report.engine for report in agent.reports)
     finally:
         agent.stop()
+        engine.close()
 
 
 def test_an_image_that_is_asked_for_is_pulled_and_told(registry: str, own_agent: Agent) -> None:  # noqa: F811
@@ -170,3 +201,15 @@ def test_a_launch_of_another_image_has_the_line_to_itself(slow: SlowRegistry, ow
         assert not is_here(reference)
     finally:
         docker("rmi", "--force", hurried)
+
+
+def test_a_registry_that_falls_silent_holds_up_nobody(slow: SlowRegistry) -> None:
+    """What is pulled ahead from it is given up, and the engine lets go: it downloads few layers at a time."""
+    slow.stalls = True
+    reference, layer = slow.add("stalls", secrets.token_bytes(LARGE), slow=True)
+    with pytest.raises(EngineError, match="does not answer"):
+        Engine(silence_s=2.0).pull_ahead(reference)
+    assert slow.begun == [layer]
+    slow.stalls = False
+    wait_until(slow.broken_off.is_set, "the engine has let go")
+    assert not is_here(reference)
