@@ -34,6 +34,7 @@ def make_job(record: JobRecord) -> Job:
         started_at=record.started_at,
         ended_at=record.ended_at,
         wait_reason=record.wait_reason,
+        longest_run_s=record.longest_run_s,
     )
 
 
@@ -128,6 +129,7 @@ def settle(turn: Turn, job: Job) -> None:
             wait_reason=job.wait_reason,
             started_at=job.started_at,
             ended_at=job.ended_at,
+            longest_run_s=job.longest_run_s,
             asks_mem=None if job.asks is None else job.asks[0],
             asks_disk=None if job.asks is None else job.asks[1],
         )

@@ -8,13 +8,12 @@ from datetime import datetime, timedelta
 from scheduler.core import agents
 from scheduler.core.effects import AnswerInverse
 from scheduler.core.events import InverseOffered
-from scheduler.core.specs import timeout_s
 from scheduler.core.state import Job, LiveAttempt, State
 from scheduler.core.turn import Turn
+from swath.domain import duration
 from swath.domain.changes import PutAgent
 
 ASK_AGAIN_S = 30.0  # "inverse offers come again after their filter even when accepted" (surprise 46)
-_MARGIN = 1.5  # on the longest run so far of a job's tasks
 
 
 def on_inverse_offered(turn: Turn, event: InverseOffered) -> None:
@@ -36,13 +35,8 @@ def note_run(job: Job, live: LiveAttempt, now: datetime) -> None:
 
 
 def expected_s(job: Job) -> float:
-    """How long an attempt may run: half as long again as the longest so far; before there is one, as its job expects, or as
-    long as it is let.
-    """
-    allowed = timeout_s(job.record)
-    if job.longest_run_s is not None:
-        return min(allowed, _MARGIN * job.longest_run_s)
-    return min(allowed, job.record.spec.expected_s or allowed)
+    """How long an attempt of the job is expected to run."""
+    return duration.expected_s(job.record.spec, job.record.image.manifest, job.longest_run_s)
 
 
 def closes_in_s(info: PutAgent, now: datetime) -> float | None:

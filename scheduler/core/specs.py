@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from scheduler.core.effects import Launch
+from swath.domain import duration
 from swath.domain.attempts import AttemptSpec, ImageSource
 from swath.domain.jobs import bind_item
 from swath.store.rows import JobRecord
 
 KILL_GRACE_S = 10.0
-DEFAULT_TIMEOUT_S = 24 * 3600.0  # where neither the job nor its manifest names one
 
 
 def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_root: str) -> AttemptSpec:
@@ -47,7 +47,5 @@ def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_ro
 
 
 def timeout_s(job: JobRecord) -> float:
-    """Seconds that one attempt may take: as the job says, else as its manifest does."""
-    if job.spec.timeout_s is not None:
-        return float(job.spec.timeout_s)
-    return float(job.image.manifest.get("job", {}).get("timeout") or DEFAULT_TIMEOUT_S)
+    """Seconds that one attempt may take."""
+    return duration.timeout_s(job.spec, job.image.manifest)

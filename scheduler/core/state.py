@@ -85,7 +85,7 @@ class Job:
     failed_on: dict[int, tuple[str, ...]] = field(default_factory=dict)  # task -> agents where it has failed
     seen_waiting: int = 0  # `waiting` when the last turn ended
     hopeless: bool = False  # as things are, no freed resource would help
-    longest_run_s: float | None = None  # of its attempts that succeeded since this core began
+    longest_run_s: float | None = None  # of its attempts that succeeded
     reason_kind: str = ""  # of the reason that was written last
     reason_at: datetime | None = None  # when it was written
     served_at: datetime | None = None  # when one of its tasks was launched last, since this core began

@@ -87,6 +87,7 @@ class ChangeJob:
     wait_reason: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    longest_run_s: float | None = None  # of its attempts that succeeded
     asks_mem: int | None = None  # MiB that tasks never launched ask for, where more was learned than the user said
     asks_disk: int | None = None  # MiB
     dropped: Ranges = field(default_factory=Ranges)  # those of `pending` that have failed by a job before this one

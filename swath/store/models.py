@@ -150,6 +150,7 @@ class Job(Base):
     message: Mapped[str | None]  # why tasks of it have ended that never ran
     asks_mem: Mapped[Amount | None]  # MiB that tasks never launched ask for, where more was learned than the user said
     asks_disk: Mapped[Amount | None]  # MiB
+    longest_run_s: Mapped[float | None] = mapped_column(Float)  # of its attempts that succeeded
 
 
 class JobDependency(Base):

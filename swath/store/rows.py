@@ -331,6 +331,7 @@ class JobRecord:
     dropped: Ranges = field(default_factory=Ranges)  # those of `pending` that have failed by a job before this one
     message: str | None = None  # why tasks of it have ended that never ran
     upstream: tuple[Upstream, ...] = ()  # the jobs that its spec's `after` names
+    longest_run_s: float | None = None  # of its attempts that succeeded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

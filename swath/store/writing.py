@@ -73,6 +73,7 @@ _JOB = (
     "message",
     "asks_mem",
     "asks_disk",
+    "longest_run_s",
 )
 _COUNTS = ("pending", "active", "succeeded", "failed", "cancelled")
 _AGENT = (

@@ -1,0 +1,28 @@
+"""How long an attempt may take, and how long it is expected to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from swath.domain.jobs import JobSpec
+
+DEFAULT_TIMEOUT_S = 24 * 3600.0  # where neither the job nor its manifest names one
+_MARGIN = 1.5  # on the longest run so far of a job's tasks
+
+
+def timeout_s(spec: JobSpec, manifest: Mapping[str, Any]) -> float:
+    """Seconds that one attempt may take: as the job says, else as its image's Seed manifest does."""
+    if spec.timeout_s is not None:
+        return float(spec.timeout_s)
+    return float(manifest.get("job", {}).get("timeout") or DEFAULT_TIMEOUT_S)
+
+
+def expected_s(spec: JobSpec, manifest: Mapping[str, Any], longest_run_s: float | None) -> float:
+    """Seconds that an attempt is expected to take: half as long again as the job's longest so far; before there is one, as
+    its job expects, or as long as it is let.
+    """
+    allowed = timeout_s(spec, manifest)
+    if longest_run_s is not None:
+        return min(allowed, _MARGIN * longest_run_s)
+    return min(allowed, spec.expected_s or allowed)
