@@ -64,6 +64,51 @@ class JobAnswer(Answered):
     spec: dict[str, Any] = Field(description="as it was submitted; without the array's items")
 
 
+class BlockerAnswer(Answered):
+    """Agents that take no task of the job for the same reason."""
+
+    agents: int
+    why: str
+
+
+class ShareAnswer(Answered):
+    """What the job's project holds beside what it is due, as parts of the cluster."""
+
+    name: str
+    share: float = Field(description="its dominant share, 0 to 1")
+    fair_share: float
+
+
+class PositionAnswer(Answered):
+    """The job's place among those that wait, by their expected starts."""
+
+    place: int
+    of: int
+
+
+class EstimateAnswer(Answered):
+    """When the first and the last waiting task may start, if all goes as expected and nothing else is submitted."""
+
+    first_start: str
+    first_start_s: float = Field(description="seconds from now")
+    last_start: str | None = Field(description="null where it lies beyond what was looked at")
+    last_start_s: float | None
+
+
+class ExplainAnswer(Answered):
+    """Why tasks of a job wait, and when they may start."""
+
+    job: str | None = Field(description="null for one that was only tried out")
+    state: str | None
+    why: str | None = Field(description="in one sentence; null when nothing waits")
+    waiting: int = Field(description="tasks that could start now, were there room")
+    blockers: list[BlockerAnswer] = Field(description="all agents, by what keeps tasks from each, most first")
+    limits: list[str] = Field(description="how much of each quota that it stands under is used")
+    project: ShareAnswer | None
+    position: PositionAnswer | None
+    estimate: EstimateAnswer | None = Field(description="null where no start is in sight")
+
+
 class AgentRefAnswer(Answered):
     """An agent, by name."""
 

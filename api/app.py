@@ -17,6 +17,7 @@ from api.logs import SandboxReader
 from api.observation import Metrics, Observation
 from api.observe import Observer
 from api.openapi import describe
+from api.picture import Pictures
 from api.recurring import Recurring
 from api.routes import (
     batch,
@@ -38,6 +39,7 @@ from api.settings import Settings
 from swath.store.api_store import ApiStore
 from swath.store.database import Channel, Database
 from swath.store.notification import Listener
+from swath.store.scheduling import SchedulerStore
 
 VERSION = "0.1.0"
 THREADS = 16
@@ -99,6 +101,7 @@ def _make_service(settings: Settings) -> Service:
         observer=Observer(store, lambda: Listener(database, Channel.OBSERVED)),
         sandboxes=SandboxReader(settings.agent_credential),
         metrics=Metrics(store.cluster_status),
+        pictures=Pictures(SchedulerStore(database)),
         now=_now,
     )
 

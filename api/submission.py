@@ -65,7 +65,7 @@ def admit(
         problems += error.problems
     problems += _check_errors(spec.retry, manifest)
     problems += _check_mounts(manifest)
-    problems += _check_size(spec, resources, _seen_agents(store, now), _executor_of(store))
+    problems += _check_size(spec, resources, _seen_agents(store, now), executor_of(store))
     problems += check_quotas(spec, resources, store.read_projects().projects)
     if problems:
         raise CannotRunError(problems)
@@ -176,7 +176,7 @@ def _seen_agents(store: ApiStore, now: datetime) -> list[AgentRow]:
     return [agent for agent in store.list_agents() if agent.active or agent.last_seen >= now - SEEN_WITHIN]
 
 
-def _executor_of(store: ApiStore) -> Resources:
+def executor_of(store: ApiStore) -> Resources:
     """What the executor takes of every agent, as the scheduler says; nothing before it has said so."""
     try:
         return Resources.from_document(store.cluster_status().data.get("executor") or {})

@@ -32,6 +32,7 @@ from swath.documents import (
     Agent,
     Attempt,
     Event,
+    Explanation,
     Job,
     Output,
     Scheduler,
@@ -97,6 +98,15 @@ class Client(Tenants, ScheduleCalls):
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         documents = [with_hrefs(job, self._file_inputs(job)) for job in jobs]
         return cast(list[Job], self._ask("POST", "/v1/jobs:batch", json={"jobs": documents}, headers=headers)["items"])
+
+    def try_out(self, job: Mapping[str, Any]) -> Explanation:
+        """What would become of a job document, submitting nothing: raises as `submit` does where it could never run."""
+        document = with_hrefs(job, self._file_inputs(job))
+        return cast(Explanation, self._ask("POST", "/v1/jobs", params={"dry_run": "true"}, json=document))
+
+    def explain(self, job_id: str) -> Explanation:
+        """Why tasks of the job wait, in numbers, and when they may start."""
+        return cast(Explanation, self._ask("GET", f"/v1/jobs/{quote(job_id, safe='')}/explain"))
 
     def jobs(self, *, limit: int = 100, **filters: str | None) -> list[Job]:
         """The newest jobs; `filters` are project, state, image, name and label ("key=value")."""

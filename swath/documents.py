@@ -37,6 +37,51 @@ class Link(TypedDict):
     elementwise: bool
 
 
+class Blocker(TypedDict):
+    """Agents that take no task of a job for the same reason."""
+
+    agents: int
+    why: str
+
+
+class Share(TypedDict):
+    """What a project holds beside what it is due, as parts of the cluster."""
+
+    name: str
+    share: float
+    fair_share: float
+
+
+class Position(TypedDict):
+    """A job's place among those that wait."""
+
+    place: int
+    of: int
+
+
+class Estimate(TypedDict):
+    """When the first and the last waiting task may start."""
+
+    first_start: str
+    first_start_s: float  # from now
+    last_start: str | None  # None where it lies beyond what was looked at
+    last_start_s: float | None
+
+
+class Explanation(TypedDict):
+    """Why tasks of a job wait, and when they may start."""
+
+    job: str | None  # None for one that was only tried out
+    state: str | None
+    why: str | None  # in one sentence; None when nothing waits
+    waiting: int  # tasks that could start now, were there room
+    blockers: list[Blocker]  # all agents, by what keeps tasks from each
+    limits: list[str]  # how much of each quota is used
+    project: Share | None
+    position: Position | None
+    estimate: Estimate | None  # None where no start is in sight
+
+
 class Job(TypedDict):
     """A job. Times are RFC 3339 in UTC; memory and disk are MiB."""
 

@@ -7,14 +7,17 @@ import os
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
 
-from api.answers import JobAnswer, JobPage
+from api.answers import ExplainAnswer, JobAnswer, JobPage
+from api.explanation import explain_demand
 from api.openapi import PROBLEMS, body_of
 from api.pages import Cursor, Filter, JobId, Limit, check_job_id, from_cursor, to_cursor
 from api.parsing import parse
+from api.picture import make_demand
 from api.schemas import JobDocument
 from api.service import Body, Injected, Service
-from api.submission import admit
+from api.submission import admit, executor_of
 from api.views import to_job, to_links
 from swath.domain.errors import InvalidInputError
 from swath.domain.ids import is_ulid, make_ulid
@@ -34,11 +37,24 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post("", status_code=201, response_model=JobAnswer, openapi_extra=body_of("JobDocument"))
+@router.post(
+    "",
+    status_code=201,
+    response_model=JobAnswer,
+    responses={200: {"model": JobAnswer | ExplainAnswer, "description": "the same again, or with dry_run"}},
+    openapi_extra=body_of("JobDocument"),
+)
 def submit(
-    service: Injected, body: Body, request: Request, response: Response, idempotency_key: IdempotencyKey = None
+    service: Injected,
+    body: Body,
+    request: Request,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+    dry_run: Annotated[bool, Query(description="say what would become of it, and submit nothing")] = False,
 ) -> Any:
     """Submit a job. One that can never run is refused at once, with every reason; what else keeps it waiting shows as `why`."""
+    if dry_run:
+        return JSONResponse(_try_out(service, body))
     idempotency = (idempotency_key, hashlib.sha256(body).hexdigest()) if idempotency_key else None
     job = service.store.find_submitted(*idempotency) if idempotency else None
     if job is None:
@@ -59,6 +75,17 @@ def submit(
         response.status_code = 200
     response.headers["Location"] = f"{request.url.path}/{job.id}"
     return _with_links(service, job)
+
+
+@router.get("/{job_id}/explain", response_model=ExplainAnswer)
+def explain(service: Injected, job_id: JobId) -> Any:
+    """Why tasks of the job wait: what keeps them from each agent, the quotas, its place among the others, and when they may
+    start by a forward simulation.
+    """
+    job = service.store.get_job(check_job_id(job_id))
+    picture = service.pictures.take(service.now(), executor_of(service.store))
+    found = explain_demand(picture, next(iter(picture.demands.get(job.id, ())), None))
+    return {"job": job.id, "state": job.state, "why": to_job(job)["why"] or found.reason, **found.document}
 
 
 @router.get("", response_model=JobPage)
@@ -100,6 +127,25 @@ def retry(service: Injected, job_id: JobId) -> Any:
     Jobs that had failed because this one did wait for it again.
     """
     return _with_links(service, service.store.request_retry(check_job_id(job_id), now=service.now()))
+
+
+def _try_out(service: Service, body: bytes) -> dict[str, Any]:
+    """What would become of a job, in the form of an explanation."""
+    now = service.now()
+    admitted = admit(parse(JobDocument, body), service.store, service.make_file_check(), now)
+    spec, job_id = admitted.spec, make_ulid(now, os.urandom(10))
+    demand = make_demand(
+        spec,
+        admitted.image,
+        admitted.resources,
+        job=job_id,
+        user=service.settings.token_user,
+        since=now,
+        count=spec.size,
+    )
+    found = explain_demand(service.pictures.take(now, executor_of(service.store)).beside(demand), demand)
+    starts_now = (found.document["estimate"] or {}).get("first_start_s") == 0
+    return {"job": None, "state": None, "why": None if starts_now else found.reason, **found.document}
 
 
 def _with_links(service: Service, job: JobRow) -> Any:

@@ -11,6 +11,7 @@ from swath.cli.attempts import show_task
 from swath.cli.console import amounts, between, duration, instead, print_fields, print_json, print_table, say, when
 from swath.cli.links import link_fields
 from swath.cli.options import AsJson, JobId, Limit, open_client, resolve_job
+from swath.cli.why import why
 from swath.client import Client
 from swath.documents import Job, Task
 
@@ -148,28 +149,6 @@ def item_name(item: Any) -> str | None:
         if isinstance(hrefs[0], str):
             return hrefs[0].rstrip("/").rpartition("/")[2]
     return None if item is None else str(item)
-
-
-def why(
-    job_id: JobId,
-    index: Annotated[int | None, typer.Argument(metavar="[INDEX]", help="Index of one task.", min=0)] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say in one sentence why a job, or one of its tasks, waits."""
-    with open_client() as client:
-        reason, state = _reason(client, resolve_job(client, job_id), index)
-    if as_json:
-        print_json({"state": state, "why": reason})
-    else:
-        typer.echo(reason or f"it does not wait: it is {state}")
-
-
-def _reason(client: Client, job_id: str, index: int | None) -> tuple[str | None, str]:
-    if index is None:
-        job = client.job(job_id)
-        return job["why"], job["state"]
-    task = client.task(job_id, index)
-    return task["why"], task["state"]
 
 
 def cancel(

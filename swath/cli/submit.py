@@ -26,6 +26,7 @@ from swath.cli.jobdoc import (
 from swath.cli.links import to_after
 from swath.cli.options import AsJson, JobId, Timeout, open_client, parse_duration, parse_pair, resolve_job
 from swath.cli.waiting import finish, wait
+from swath.cli.why import tell
 from swath.client import Client
 from swath.domain.errors import InvalidInputError
 
@@ -108,6 +109,9 @@ def submit(
         bool, typer.Option("--may-wait", help="Accept it though no agent is large enough now.", rich_help_panel=_RULES)
     ] = False,
     key: Annotated[str | None, typer.Option("--idempotency-key", help="Said twice, the job is made once.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Submit nothing; say what would become of it, and when.")
+    ] = False,
     wait_too: Annotated[bool, typer.Option("--wait", "-w", help="Wait; the exit code tells how it ended.")] = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
@@ -148,6 +152,9 @@ def submit(
         given = image, words or [], over, range_, array
         options |= _options(after=to_after(client, after, after_end, after_each))
         document = _from_words(client, *given) if file is None else _from_file(file, *given)
+        if dry_run:
+            _try_out(client, {**document, **options}, as_json)
+            return
         if (batch := find_batch(document)) is not None:
             submit_batch(client, batch, options, key, wait_too=wait_too, timeout_s=timeout, as_json=as_json)
             return
@@ -163,6 +170,16 @@ def _reactions(words: list[str] | None) -> dict[str, str]:
                 f"/retry/on/{name}", "takes fail or retry; what grows stands in a document (--file)"
             )
     return reactions
+
+
+def _try_out(client: Client, document: dict[str, Any], as_json: bool) -> None:
+    if find_batch(document) is not None:
+        raise InvalidInputError.at("/jobs", "several jobs cannot be tried out together: try one document at a time")
+    found = client.try_out(document)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(tell(found)))
 
 
 def _submit(

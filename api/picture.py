@@ -1,0 +1,209 @@
+"""The cluster and its work as the matcher sees them, from the database: to explain, to estimate, and to try a job out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import TypeVar
+
+from swath.domain.attempts import Attempt
+from swath.domain.changes import PutTask
+from swath.domain.constraints import SPREADING, with_own
+from swath.domain.dependencies import split
+from swath.domain.duration import expected_s
+from swath.domain.jobs import INTERACTIVE, JobSpec
+from swath.domain.resources import Resources
+from swath.domain.states import AttemptState, Desired, TaskState
+from swath.domain.wishes import AgentMode
+from swath.matching.model import AgentView, Demand, Running, Tenants
+from swath.matching.plan import keep_for_gpus
+from swath.matching.reasons import Shut
+from swath.store.rows import ImageRow, JobRecord, Snapshot
+from swath.store.scheduling import SchedulerStore
+
+Entry = TypeVar("Entry", PutTask, Attempt)
+
+FRESH_S = 2.0  # a picture serves all who ask within so long: taking one reads everything that is open
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Held:
+    """What one user of a project holds."""
+
+    resources: Resources
+    tasks: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """Everything that decides when a task starts, as of one moment."""
+
+    at: datetime
+    agents: tuple[AgentView, ...]
+    demands: Mapping[str, tuple[Demand, ...]]  # job -> what of it could start now, resources and limits aside
+    tenants: Tenants
+    running: Mapping[str, tuple[Running, ...]] = field(default_factory=dict)  # agent -> what runs there
+
+    def work(self, agents: Collection[str]) -> Mapping[str, tuple[Running, ...]]:
+        """What runs on some agents, as the matcher asks for it."""
+        return {agent: self.running[agent] for agent in agents if agent in self.running}
+
+    def beside(self, demand: Demand) -> Picture:
+        """The picture as it would be with `demand` waiting, too."""
+        return replace(self, demands={**self.demands, demand.job: (demand,)})
+
+    @property
+    def waiting(self) -> list[Demand]:
+        """All demands."""
+        return [demand for demands in self.demands.values() for demand in demands]
+
+
+class Pictures:
+    """Takes pictures, one at a time."""
+
+    def __init__(self, store: SchedulerStore) -> None:
+        self._store = store
+        self._lock = Lock()
+        self._last: Picture | None = None
+
+    def take(self, now: datetime, executor: Resources) -> Picture:
+        """A picture that is at most FRESH_S old; `executor` is what an executor takes of every agent."""
+        with self._lock:
+            if self._last is None or not timedelta() <= now - self._last.at < timedelta(seconds=FRESH_S):
+                self._last = make_picture(self._store.load(), now, executor)
+            return self._last
+
+
+def make_picture(snapshot: Snapshot, now: datetime, executor: Resources) -> Picture:
+    """The picture of what is open."""
+    jobs = {job.id: job for job in snapshot.jobs}
+    tasks, attempts = _by_job(snapshot.tasks), _by_job(snapshot.attempts)
+    demands = {
+        job.id: tuple(_find_demands(job, tasks.get(job.id, []), attempts.get(job.id, []), now)) for job in snapshot.jobs
+    }
+    views = keep_for_gpus(list(_make_views(snapshot, now, executor)), [d for found in demands.values() for d in found])
+    running: dict[str, list[Running]] = {}
+    for attempt in snapshot.attempts:
+        running.setdefault(attempt.agent_id, []).append(_to_running(attempt, jobs, snapshot, now))
+    past = {project: past.value_at(now) for project, past in snapshot.pasts.items()}
+    return Picture(
+        at=now,
+        agents=tuple(views),
+        demands=demands,
+        tenants=Tenants(projects=snapshot.projects, held=_sum_held(running), past=past),
+        running={agent: tuple(found) for agent, found in running.items()},
+    )
+
+
+def make_demand(
+    spec: JobSpec, image: ImageRow, resources: Resources, *, job: str, user: str, since: datetime, count: int
+) -> Demand:
+    """What `count` tasks of a job ask for, whether it has been submitted or not."""
+    return Demand(
+        job=job,
+        resources=resources,
+        count=count,
+        limit=spec.max_running,
+        project=spec.project,
+        user=user,
+        priority=spec.priority,
+        since=since,
+        interactive=spec.job_class == INTERACTIVE,
+        constraints=spec.constraints,
+        prefer=spec.prefer,
+        expected_s=expected_s(spec, image.manifest, None),
+        image=image.digest,
+    )
+
+
+def _by_job(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.job_id, []).append(entry)
+    return found
+
+
+def _find_demands(
+    job: JobRecord, tasks: Sequence[PutTask], attempts: Sequence[Attempt], now: datetime
+) -> Iterator[Demand]:
+    """The tasks that could start now; nothing of a job that is held back, or that waits for another one."""
+    held = job.spec.not_before is not None and job.spec.not_before > now
+    if job.desired is Desired.CANCELLED or held or not job.counts.pending:
+        return
+    rows = [task for task in tasks if task.state is TaskState.PENDING]
+    due = sum(task.retry_at is None or task.retry_at <= now for task in rows)
+    fresh = job.counts.pending - len(rows)
+    if job.spec.after and fresh:
+        upstream = {other.id: other for other in job.upstream}
+        never_ran = job.pending.minus(job.dropped)
+        fresh = split(job.spec.after, upstream, never_ran, started=job.started_at is not None).ready.count
+    if due + fresh <= 0:
+        return
+    demand = make_demand(
+        job.spec, job.image, job.resources, job=job.id, user=job.user, since=job.submitted_at, count=due + fresh
+    )
+    limit = None if job.spec.max_running is None else max(0, job.spec.max_running - job.counts.active)
+    yield replace(
+        demand,
+        limit=limit,
+        expected_s=expected_s(job.spec, job.image.manifest, job.longest_run_s),
+        running_on=_count_running(job, attempts),
+    )
+
+
+def _count_running(job: JobRecord, attempts: Collection[Attempt]) -> dict[str, int]:
+    """Where the job's tasks are, for constraints that look at that."""
+    if not any(rule.operator in SPREADING for rule in job.spec.constraints):
+        return {}
+    count: dict[str, int] = {}
+    for attempt in attempts:
+        count[attempt.agent_id] = count.get(attempt.agent_id, 0) + 1
+    return count
+
+
+def _make_views(snapshot: Snapshot, now: datetime, executor: Resources) -> Iterator[AgentView]:
+    """The agents with what is free on them, as far as Swath alone uses them."""
+    used: dict[str, Resources] = {}
+    for attempt in snapshot.attempts:
+        used[attempt.agent_id] = used.get(attempt.agent_id, Resources()) + attempt.resources
+    shut = {wish.agent_id for wish in snapshot.agent_wishes if wish.mode is not AgentMode.ACTIVE}
+    for agent in snapshot.agents:
+        begins, ends = agent.unavailable_from, agent.unavailable_until
+        closes = begins is not None and (ends is None or ends > now)
+        yield AgentView(
+            id=agent.agent_id,
+            free=agent.total - used.get(agent.agent_id, Resources()) - executor,
+            total=agent.total,
+            reserved=executor,
+            attributes=with_own(agent.attributes, hostname=agent.hostname, region=agent.region, zone=agent.zone),
+            shut=Shut.CORDONED if agent.deactivated or agent.agent_id in shut else None,
+            closes_in_s=max(0.0, (begins - now).total_seconds()) if closes and begins is not None else None,
+        )
+
+
+def _to_running(attempt: Attempt, jobs: Mapping[str, JobRecord], snapshot: Snapshot, now: datetime) -> Running:
+    job, owner = jobs.get(attempt.job_id), snapshot.owners.get(attempt.job_id)
+    age_s = (now - (attempt.started_at or attempt.launched_at)).total_seconds()
+    expected = 0.0 if job is None else expected_s(job.spec, job.image.manifest, job.longest_run_s)
+    ending = attempt.kill_cause is not None or attempt.state is AttemptState.KILLING
+    return Running(
+        attempt=attempt.id,
+        job=attempt.job_id,
+        project=job.project if job else owner.project if owner else "",
+        user=job.user if job else owner.user if owner else "",
+        resources=attempt.resources,
+        priority=job.priority if job else 0,
+        age_s=age_s,
+        ends_in_s=0.0 if ending else max(0.0, expected - age_s),
+        ending=ending,
+    )
+
+
+def _sum_held(running: Mapping[str, list[Running]]) -> dict[tuple[str, str], _Held]:
+    held: dict[tuple[str, str], _Held] = {}
+    for one in (one for attempts in running.values() for one in attempts):
+        before = held.get((one.project, one.user), _Held(resources=Resources(), tasks=0))
+        held[(one.project, one.user)] = _Held(resources=before.resources + one.resources, tasks=before.tasks + 1)
+    return held
