@@ -38,7 +38,7 @@ from swath.domain.dependencies import Upstream, make_upstream
 from swath.domain.ranges import Ranges
 from swath.domain.retries import SAYS_NOTHING_OF_AGENT, Cause
 from swath.domain.shares import Past
-from swath.domain.states import JobState, TaskState, is_terminal
+from swath.domain.states import Desired, JobState, TaskState, is_terminal
 from swath.domain.usage import SUCCEEDED, Amounts
 from swath.domain.wishes import SWATH, AgentMode, AgentWish, FrameworkWish, ProjectTree
 from swath.store.rows import JobRecord, Snapshot
@@ -230,6 +230,15 @@ class MemoryStore:
     def complete(self, job: JobRecord) -> JobRecord:
         """The job's row beside what the rows of the jobs say that it waits for."""
         return replace(job, upstream=tuple(self._read_upstream(entry.job) for entry in job.spec.after))
+
+    def find_dropped(self, job_id: str) -> list[str]:
+        """The jobs, near and far, that have failed because this one did: swath.store.dependencies."""
+        found: dict[str, None] = {job_id: None}
+        for job in self.jobs.values():  # each is there later than those that it waits for
+            waits = any(entry.job in found for entry in job.spec.after)
+            if waits and job.dropped and job.desired is Desired.RUN:
+                found[job.id] = None
+        return list(found)[1:]
 
     def _read_upstream(self, job_id: str) -> Upstream:
         job = self.jobs[job_id]
