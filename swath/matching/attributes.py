@@ -72,6 +72,13 @@ class Attributes:
                 capacity = cut if rule.hard or cut.any() else capacity
         return capacity
 
+    def full(self, demand: Demand, rule: Constraint, usable: Bools) -> Bools:
+        """The agents on which `rule`, which counts, allows no more of the job's tasks, `usable` being those with room."""
+        column = self.column(rule.attribute)
+        room = np.bincount(column.codes, usable, len(column.values)).astype(np.float64)
+        quotas = _quotas(rule, column, self._count(demand, rule.attribute), room, len(column.values))
+        return np.asarray(quotas[column.codes] <= 0, dtype=np.bool_)
+
     def note(self, demand: Demand, taken: Floats, rows: Codes) -> None:
         """Tasks of the demand have found their places."""
         for attribute in {rule.attribute for rule in demand.constraints if rule.operator in SPREADING}:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from swath.domain.constraints import SPREADING, Constraint
 from swath.matching.cluster import Bools, Cluster, Columns, Floats, Ints, Need
 from swath.matching.model import AgentView, Demand
 from swath.matching.reasons import (
@@ -15,6 +16,7 @@ from swath.matching.reasons import (
     NoAgents,
     NoSuchAgent,
     Reason,
+    TasksApart,
     TooLarge,
     WaitingForOffers,
     WaitingForResources,
@@ -80,8 +82,8 @@ def _explain_idle(cluster: Cluster, demand: Demand, fitting: Ints) -> Reason:
     is_open &= ~avoided
     closes_in_s = cluster.closes_in_s[fitting]
     in_time = closes_in_s > demand.expected_s
-    if (usable := int((is_open & in_time).sum())) > 0:
-        return WaitingForOffers(agents=usable)
+    if (usable := fitting[is_open & in_time]).size:
+        return _explain_usable(cluster, demand, usable)
     if (closing := int((is_open & ~in_time).sum())) > 0:
         latest = float(closes_in_s[is_open & ~in_time].max())
         return WindowNear(agents=closing, expected_s=demand.expected_s, closes_in_s=latest)
@@ -90,6 +92,21 @@ def _explain_idle(cluster: Cluster, demand: Demand, fitting: Ints) -> Reason:
     fitting = fitting[~avoided]
     shut = [agent.shut for row in fitting.tolist() if (agent := cluster.agents[row]).shut is not None]
     return AgentsShut(agents=len(fitting), why=max(sorted(set(shut)), key=shut.count))
+
+
+def _explain_usable(cluster: Cluster, demand: Demand, usable: Ints) -> Reason:
+    """Why nothing starts on agents that would take a task of the demand (at least one)."""
+    left = np.zeros(len(cluster.agents), dtype=np.bool_)
+    left[usable] = True
+    for rule in _counting(demand):
+        left &= ~cluster.attributes.full(demand, rule, left)
+        if not left.any():
+            return TasksApart(constraint=rule, agents=len(usable))
+    return WaitingForOffers(agents=int(left.sum()))
+
+
+def _counting(demand: Demand) -> list[Constraint]:
+    return [rule for rule in demand.constraints if rule.hard and rule.operator in SPREADING]
 
 
 def _avoided(cluster: Cluster, demand: Demand) -> Bools:
@@ -123,6 +140,8 @@ def break_down(cluster: Cluster, demand: Demand) -> list[Blocker]:
         shut = np.array([agent.shut is why for agent in cluster.agents], dtype=np.bool_)
         note(shut & ~cluster.open_to(demand), f"not used for now because {why}")
     note(_avoided(cluster, demand), "cooling down: this image keeps failing there")
+    for rule in _counting(demand):
+        note(cluster.attributes.full(demand, rule, left), f"take no more of its tasks by {rule}")
     note(cluster.closes_in_s <= demand.expected_s, f"in maintenance before a task ends ({to_span(demand.expected_s)})")
     _note_shortages(cluster, need, left, note)
     note(cluster.starts <= 0, "busy starting as many tasks as may start at once")

@@ -161,6 +161,20 @@ class ImageCools:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TasksApart:
+    """What is free is on agents where enough of the job's tasks are already, as it wished."""
+
+    constraint: Constraint
+    agents: int  # of these
+
+    hopeless = False  # the job's own tasks make room by ending
+
+    def __str__(self) -> str:
+        where = f"{to_agents(self.agents)} with room"
+        return f"waiting for its own tasks: {where}, none of which takes another by {self.constraint}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WindowNear:
     """What is free is on agents whose maintenance begins before a task would end."""
 
@@ -221,6 +235,7 @@ Reason = (
     | WaitingForOffers
     | AgentsShut
     | ImageCools
+    | TasksApart
     | WindowNear
     | LimitReached
     | QuotaReached

@@ -8,6 +8,8 @@ import pytest
 
 from swath.domain.constraints import Constraint
 from swath.domain.resources import Resources
+from swath.matching.cluster import Cluster, Columns
+from swath.matching.explain import break_down
 from swath.matching.explain import explain_one as explain
 from swath.matching.model import AgentView, Demand
 
@@ -93,3 +95,26 @@ def test_free_resources_spread_over_agents_are_told_so():
 def test_an_attribute_that_no_agent_has_is_named(rule: Constraint, sentence: str):
     """The constraint stands in the sentence."""
     assert why([an_agent("a", 4000, 8192)], constraints=(rule,)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("rule", "running", "sentence", "full"),
+    [
+        (Constraint(attribute="rack", operator="max_per", value=2), {"a": 1, "b": 1}, "rack max_per 2", 2),
+        (Constraint(attribute="rack", operator="max_per", value=3), {"a": 1, "b": 1}, None, 0),
+        (Constraint(attribute="hostname", operator="unique"), {"a": 1}, None, 1),
+        (Constraint(attribute="hostname", operator="unique", hard=False), {"a": 1, "b": 1}, None, 0),
+    ],
+)
+def test_a_task_that_is_to_be_apart_from_others_says_so(
+    rule: Constraint, running: dict[str, int], sentence: str | None, full: int
+):
+    """While there is room on agents that have enough of the job's tasks, and none elsewhere; agents are counted for it."""
+    agents = [an_agent(name, 4000, 8192, attributes={"rack": "r1", "hostname": name}) for name in "ab"]
+    need = Resources(cpus_m=1000, mem=100)
+    demand = Demand(job="j", resources=need, count=1, since=NOON, constraints=(rule,), running_on=running)
+    reason = str(explain(agents, demand))
+    waiting = "waiting for its own tasks: 2 agents with room, none of which takes another by "
+    assert reason.startswith("waiting for an offer") if sentence is None else reason == waiting + sentence
+    blockers = break_down(Cluster(agents, Columns([need])), demand)
+    assert sum(blocker.agents for blocker in blockers if str(rule) in blocker.words) == full

@@ -34,6 +34,10 @@ def test_unique_on_the_host_name_is_one_task_a_host():
     assert agents_of(world) == ["a1", "a2"]
     offered(offered(world, "a1"), "a2")
     assert len(world.launched()) == 2
+    world.list_agents("a1", "a2").advance(3)
+    assert world.job().wait_reason == (
+        "waiting for its own tasks: 2 agents with room, none of which takes another by hostname unique"
+    )
     first = world.launched()[0].id
     offered(world.say(first, "RUNNING").say(first, "FINISHED"), "a1")
     assert agents_of(world) == ["a1", "a2", "a1"]
