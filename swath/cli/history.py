@@ -57,6 +57,8 @@ def _what(kind: str, data: Mapping[str, Any]) -> str:
         return "launched"
     if kind == "task.state" and data.get("attempt_state"):
         return f"{data['attempt_state']}; the task is {data['state']}"
+    if kind == "attempt.preempted":
+        return f"to end for job {data.get('for')}"
     if kind == "job.asks":
         return "what its tasks ask for changes"
     if kind == "attempt.state":

@@ -39,6 +39,7 @@ def test_a_job_is_shown_with_what_its_tasks_learned(api: StandIn, swath: Swath) 
             "APP: exit 2; not tried again: its retry policy says so of APP:2",
         ),
         ("task.state", FAILED | {"cause": "PREEMPTED"}, "PREEMPTED"),
+        ("attempt.preempted", {"task": 0, "attempt": "a", "for": "01JD"}, "to end for job 01JD"),
         (
             "job.asks",
             {"mem": 3072, "disk": 6000, "asked": {"mem": 2048, "disk": 4000}},
