@@ -199,11 +199,13 @@ def _read_failed_on(session: Session) -> list[tuple[str, int, str]]:
     """Where open tasks have failed. Most of them never have: those at their first attempt are not looked up."""
     tasks, attempts = models.Task, models.Attempt
     tried = or_(tasks.state == TaskState.PENDING, tasks.attempts > 1)
+    # Materialized, so that no planner begins with all the attempts, or all the tasks, that there ever were.
+    open_ = select(tasks.job_id, tasks.index).where(text(TASK_IS_OPEN), tried).cte("tried").prefix_with("MATERIALIZED")
     told = (text(f"NOT ({ATTEMPT_IS_OPEN})"), attempts.cause.not_in(SAYS_NOTHING_OF_AGENT))
-    query = select(attempts.job_id, attempts.task_index, attempts.agent_id).select_from(tasks)
-    of_task = and_(attempts.job_id == tasks.job_id, attempts.task_index == tasks.index)
-    found = session.execute(query.join(attempts, of_task).where(text(TASK_IS_OPEN), tried, *told).order_by(attempts.id))
-    return [(job_id, index, agent_id) for job_id, index, agent_id in found]
+    of_task = and_(attempts.job_id == open_.c.job_id, attempts.task_index == open_.c.index)
+    query = select(attempts.job_id, attempts.task_index, attempts.number, attempts.agent_id)
+    found = session.execute(query.select_from(open_).join(attempts, of_task).where(*told))
+    return [(job_id, index, agent_id) for job_id, index, _, agent_id in sorted(row.tuple() for row in found)]
 
 
 def _read_agents(session: Session) -> list[PutAgent]:

@@ -156,6 +156,24 @@ def test_open_means_what_the_table_of_states_says():
     assert {state for state in JobState if f"'{state}'" in JOB_IS_OPEN} == {JobState.PENDING, JobState.RUNNING}
 
 
+def test_where_tasks_have_failed_is_found_by_open_tasks(scene, database):
+    """From the index of open tasks to the attempts of each: the cost is that of what is open, not of a year of attempts."""
+    asked: list[tuple[str, object]] = []
+    event.listen(database._reader, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+    scene.scheduler.load()
+    statement, values = next(entry for entry in asked if "attempts.cause" in entry[0])
+
+    with database.read() as session:
+        if database.is_postgres:
+            session.execute(text("SET LOCAL enable_seqscan = off"))
+        explain = "EXPLAIN" if database.is_postgres else "EXPLAIN QUERY PLAN"
+        plan = str(session.connection().exec_driver_sql(f"{explain} {statement}", values).all())
+
+    assert "ix_tasks_open" in plan
+    assert "SCAN attempts" not in plan
+    assert "Seq Scan" not in plan
+
+
 def test_loading_never_reads_what_has_ended(scene, database):
     """Every table with a history is searched by an index for what is open."""
     asked: list[str] = []
