@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PROCESS = "process"  # the key of images that are a build context and nothing else: an agent that runs processes holds them all
 _MOST_LEARNED = 5000  # names of images whose layers are known
+_MOST_SETS = 5000  # of names that agents share in memory
 _MOST_WANTED = 2000  # images whose shares are kept up to date; of more, those asked for last
 
 Layers = Mapping[str, int]  # a layer's digest, in short -> its bytes
@@ -40,7 +41,9 @@ class Holdings:
 
     learned: OrderedDict[str, Layers] = field(default_factory=OrderedDict)  # name of an image -> its layers
     shares: OrderedDict[str, dict[str, float]] = field(default_factory=OrderedDict)  # image -> agent -> share above 0
-    texts: dict[str, str] = field(default_factory=dict)  # one copy of each text, for thousands of agents say the same
+    sets: dict[frozenset[str], frozenset[str]] = field(
+        default_factory=dict
+    )  # one copy: thousands of agents hold the same
 
 
 @dataclass(slots=True)
@@ -97,8 +100,8 @@ def load(state: State, said: Mapping[str, object]) -> None:
 def take_in(state: State, agent: Agent, report: ImagesReport) -> bool:
     """Keep what a report says; False where that was known."""
     _learn(state.holdings, report.images)
-    images = _intern(state.holdings, (*report.names, *((PROCESS,) if report.processes else ())))
-    layers = _intern(state.holdings, (layer for image in report.images for layer in image.layers))
+    images = _keep_once(state.holdings, report.names | ({PROCESS} if report.processes else set()))
+    layers = _keep_once(state.holdings, frozenset().union(*(image.layers for image in report.images)))
     if (images, layers, report.engine) == (agent.images, agent.layers, agent.has_engine):
         return False
     agent.images, agent.layers, agent.has_engine = images, layers, report.engine
@@ -143,16 +146,15 @@ def _learn(holdings: Holdings, images: Iterable[HeldImage]) -> None:
     for image in images:
         if not image.layers or all(name in holdings.learned for name in image.names):
             continue
-        layers = {holdings.texts.setdefault(layer, layer): size for layer, size in image.layers.items()}
         for name in image.names:
             if name not in holdings.learned:
-                holdings.learned[name] = layers
+                holdings.learned[name] = image.layers
                 holdings.shares.pop(name, None)
     while len(holdings.learned) > _MOST_LEARNED:
         holdings.learned.popitem(last=False)
 
 
-def _intern(holdings: Holdings, texts: Iterable[str]) -> frozenset[str]:
-    if len(holdings.texts) > 20 * _MOST_LEARNED:  # somebody makes them up
-        holdings.texts.clear()
-    return frozenset(holdings.texts.setdefault(text, text) for text in texts)
+def _keep_once(holdings: Holdings, found: frozenset[str]) -> frozenset[str]:
+    if len(holdings.sets) >= _MOST_SETS:
+        holdings.sets.clear()
+    return holdings.sets.setdefault(found, found)

@@ -49,6 +49,26 @@ class HeldImage:
         return cls(names=tuple(names), size=size, layers=layers)
 
 
+# Thousands of agents hold the same images: each is checked once, and kept once in memory.
+_known: dict[str, tuple[Any, HeldImage]] = {}  # an image's first name -> its JSON, and the value of that
+_MOST_KNOWN = 4096
+
+
+def _read_image(value: Any) -> HeldImage:
+    """Raises ValueError, TypeError or KeyError where it is none."""
+    names = value["names"]
+    first = names[0] if isinstance(names, list) and names else None
+    if not isinstance(first, str):
+        return HeldImage.from_value(value)
+    said, image = _known.get(first, (None, None))
+    if image is None or said != value:
+        image = HeldImage.from_value(value)
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[first] = (value, image)
+    return image
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImagesReport(Document):
     """What an executor says of its agent's engine. Only a hint: images come and go without anybody's word."""
@@ -92,7 +112,7 @@ class ImagesReport(Document):
             raise TypeError("engine and processes are true or false")
         if not (_is_size(document.get("version", 1)) and _is_size(document.get("left_out", 0))):
             raise ValueError("an impossible number")
-        return {**document, "kind": REPORT, "images": tuple(map(HeldImage.from_value, images))}
+        return {**document, "kind": REPORT, "images": tuple(map(_read_image, images))}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

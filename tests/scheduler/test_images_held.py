@@ -197,10 +197,11 @@ def test_nobody_can_fill_the_memory_with_names(monkeypatch: pytest.MonkeyPatch):
     """What was learned of images, and the shares of those asked for, stay below their bounds."""
     monkeypatch.setattr(images_held, "_MOST_LEARNED", 20)
     monkeypatch.setattr(images_held, "_MOST_WANTED", 5)
+    monkeypatch.setattr(images_held, "_MOST_SETS", 7)
     world = World().subscribe().list_agents("a1")
     for number in range(100):
         world.hold(a_layered(f"registry/{number}", BASE))
         shares_of(world.core.state, replace(NDVI, reference=f"registry/{number}"))
     holdings = world.core.state.holdings
     assert (len(holdings.learned), len(holdings.shares)) == (20, 5)
-    assert len(holdings.texts) <= 20 * 20 + 2
+    assert len(holdings.sets) <= 7

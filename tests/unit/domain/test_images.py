@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swath.domain import images
 from swath.domain.errors import InvalidInputError
 from swath.domain.images import MOST_BYTES, MOST_IMAGES, HeldImage, ImagesReport, PrefetchOrder, read_message
 
@@ -97,3 +98,22 @@ def test_a_report_holds_so_many_images_and_bytes_and_no_more():
     assert 10 < len(report.images) < 30
     assert len(report.images) + report.left_out == 30
     assert read_message(report.to_json().encode()) == report
+
+
+def test_an_image_that_thousands_hold_is_kept_once():
+    """Equal JSON is one value; JSON that differs under the same name is another, and is checked anew."""
+    first, second = ImagesReport.from_json(REPORT.to_json()), ImagesReport.from_json(REPORT.to_json())
+    assert first.images[0] is second.images[0]
+    (other,) = ImagesReport.from_value(json.loads(of_image(size=7))).images
+    assert other.size == 7
+    with pytest.raises(InvalidInputError):
+        read_message(of_image(size=-7))
+
+
+def test_made_up_images_fill_no_memory(monkeypatch: pytest.MonkeyPatch):
+    """Of those checked before, so many are remembered and no more."""
+    monkeypatch.setattr(images, "_MOST_KNOWN", 3)
+    monkeypatch.setattr(images, "_known", {})
+    for number in range(20):
+        read_message(of_image(names=[f"sha256:{number}"]))
+        assert len(images._known) <= 3
