@@ -29,7 +29,7 @@ from swath.domain.changes import PutAgent
 from swath.domain.errors import InvalidInputError, WireError
 from swath.domain.images import ImagesReport, read_message
 from swath.domain.states import Observation
-from swath.wire.resources import to_ports, to_resources
+from swath.wire.resources import read_resources, to_resources
 
 Message = Mapping[str, Any]
 
@@ -110,13 +110,14 @@ def _to_offered(message: Message) -> Offered:
 
 def _to_offer(offer: Message) -> Offer:
     region, zone = _to_domain(offer)
+    resources, ports = read_resources(offer.get("resources") or ())
     return Offer(
         id=offer["id"]["value"],
         agent_id=offer["agent_id"]["value"],
         hostname=offer["hostname"],
         url=_to_url(offer),
-        resources=to_resources(offer.get("resources") or ()),
-        ports=to_ports(offer.get("resources") or ()),
+        resources=resources,
+        ports=ports,
         executor_ids=frozenset(_to_text(entry["value"]) for entry in offer.get("executor_ids") or ()),
         attributes=_to_attributes(offer.get("attributes") or ()),
         region=region,

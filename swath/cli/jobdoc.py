@@ -171,6 +171,7 @@ def parse_amount(word: str) -> tuple[str, float]:
     return name, amount
 
 
+_FORMS = "region=ispra, 'zone in a,b', 'hostname like n.*', 'rack unique', 'rack max_per 2' or 'zone group_by'"
 _OPERATED = re.compile(r"([^\s=]+)\s+(in|like|unique|group_by|max_per)(?:\s+(.*))?", re.DOTALL)
 
 
@@ -181,7 +182,9 @@ def parse_constraint(word: str) -> dict[str, Any]:
     if found := _OPERATED.fullmatch(text):
         name, operator, value = found.groups()
         return {"attribute": name, "operator": operator} | _to_operand(operator, value) | soft
-    name, value = parse_pair(text, "/constraints")
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise InvalidInputError.at("/constraints", f"must look like {_FORMS}, is {word!r}")
     if "," in value:
         return {"attribute": name, "operator": "in", "value": value.split(",")} | soft
     return {"attribute": name, "operator": "equals", "value": value} | soft

@@ -48,9 +48,15 @@ def up(
         int | None, typer.Option(help="MiB of disk of each agent (default: half the free).", min=32)
     ] = None,
     resources: Annotated[
-        str, typer.Option(help="More of each agent, as Mesos has it: `licences:4;ports:[31000-31999]`.")
+        str,
+        typer.Option(
+            help="More of each agent, as Mesos has it: `licences:4;ports:[31000-31999]`.",
+            envvar="SWATH_LOCAL_RESOURCES",
+        ),
     ] = "",
-    attributes: Annotated[str, typer.Option(help="Of each agent, for constraints: `rack:r1;disk:ssd`.")] = "",
+    attributes: Annotated[
+        str, typer.Option(help="Of each agent, for constraints: `rack:r1;disk:ssd`.", envvar="SWATH_LOCAL_ATTRIBUTES")
+    ] = "",
     port: Annotated[int | None, typer.Option(help="Port of the API (default: 8642, or a free one).", max=65535)] = None,
     master_port: Annotated[int | None, typer.Option(help="Port of the master (default: 5050 ...).", max=65535)] = None,
     agent_port: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from swath.domain.ranges import Ranges
@@ -12,6 +12,8 @@ from swath.domain.resources import LARGEST, Resources, is_custom_name
 Message = dict[str, Any]  # one JSON object as it goes over the wire
 
 LARGEST_PORT = 65535
+_PLAIN = ("cpus", "mem", "disk", "gpus")
+_NO_PORTS = Ranges()
 
 
 def make_resources(resources: Resources, role: str, ports: Iterable[int] = ()) -> list[Message]:
@@ -47,35 +49,44 @@ def to_resources(entries: Iterable[Mapping[str, Any]]) -> Resources:
     ports. Repeated entries are added up, as the master does (surprise 42); parts of a MiB are dropped. What an agent claims
     beyond `LARGEST` of anything is not used.
     """
-    entries = list(entries)
-    totals = {"cpus": 0.0, "mem": 0.0, "disk": 0.0, "gpus": 0.0}
-    for name, value in _scalars(entries):
-        if name in totals or is_custom_name(name):
-            totals[name] = totals.get(name, 0.0) + value
-    return Resources(
-        cpus_m=_to_thousandths(totals.pop("cpus")),
-        mem=math.floor(_bounded(totals.pop("mem"))),
-        disk=math.floor(_bounded(totals.pop("disk"))),
-        gpus=math.floor(_bounded(totals.pop("gpus"))),
-        ports=to_ports(entries).count,
-        custom=tuple(sorted((name, most) for name, value in totals.items() if (most := _to_thousandths(value)))),
-    )
+    return read_resources(entries)[0]
 
 
 def to_ports(entries: Iterable[Mapping[str, Any]]) -> Ranges:
-    """The ports of an offer or an agent that `to_resources` counts; what no port can be is left out."""
-    pieces = [piece for entry in entries if _is_ports(entry) for piece in entry["ranges"].get("range") or ()]
-    return Ranges.over((max(1, int(piece["begin"])), min(LARGEST_PORT, int(piece["end"])) + 1) for piece in pieces)
+    """The ports that `to_resources` counts; what no port can be is left out."""
+    return read_resources(entries)[1]
 
 
-def _scalars(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
+def read_resources(entries: Iterable[Mapping[str, Any]]) -> tuple[Resources, Ranges]:
+    """Both at once: a master may offer ten thousand agents in one event."""
+    totals = dict.fromkeys(_PLAIN, 0.0)
+    pieces: list[Mapping[str, Any]] = []
     for entry in entries:
-        if entry.get("type", "SCALAR") == "SCALAR" and _is_plain(entry):
-            yield entry["name"], entry["scalar"]["value"]
+        name, kind = entry["name"], entry.get("type", "SCALAR")
+        if not _is_plain(entry):
+            continue
+        if kind == "SCALAR" and (name in totals or is_custom_name(name)):
+            totals[name] = totals.get(name, 0.0) + entry["scalar"]["value"]
+        elif kind == "RANGES" and name == "ports":
+            pieces += entry["ranges"].get("range") or ()
+    ports = _to_ports(pieces) if pieces else _NO_PORTS
+    return _to_resources(totals, ports.count), ports
 
 
-def _is_ports(entry: Mapping[str, Any]) -> bool:
-    return bool(entry["name"] == "ports" and entry.get("type") == "RANGES" and _is_plain(entry))
+def _to_resources(totals: Mapping[str, float], ports: int) -> Resources:
+    others = [(name, _to_thousandths(totals[name])) for name in totals if name not in _PLAIN] if len(totals) > 4 else ()
+    return Resources(
+        cpus_m=_to_thousandths(totals["cpus"]),
+        mem=math.floor(_bounded(totals["mem"])),
+        disk=math.floor(_bounded(totals["disk"])),
+        gpus=math.floor(_bounded(totals["gpus"])),
+        ports=ports,
+        custom=tuple(sorted(entry for entry in others if entry[1])),
+    )
+
+
+def _to_ports(pieces: Iterable[Mapping[str, Any]]) -> Ranges:
+    return Ranges.over((max(1, int(piece["begin"])), min(LARGEST_PORT, int(piece["end"])) + 1) for piece in pieces)
 
 
 def _to_thousandths(amount: float) -> int:

@@ -143,6 +143,13 @@ def test_a_constraint_has_an_operator(word: str, document: dict) -> None:
     assert parse_constraint(word) == document
 
 
+@pytest.mark.parametrize("word", ["rack", "rack foo", "=x", "~", "", "in a,b"])
+def test_what_is_no_constraint_is_refused_with_the_forms_of_one(word: str) -> None:
+    """All of them in one line."""
+    with pytest.raises(InvalidInputError, match="'rack max_per 2'"):
+        parse_constraint(word)
+
+
 def test_a_preference_may_have_a_weight() -> None:
     """After a blank."""
     assert parse_preference("region=ispra") == {"attribute": "region", "value": "ispra"}
