@@ -21,7 +21,7 @@ from scheduler.core.images_held import PROCESS, key_of, shares_of
 from swath.domain.changes import PutImages
 from swath.domain.errors import WireError
 from swath.domain.images import HeldImage, ImagesReport, PrefetchOrder
-from tests.scheduler.world import IMAGE, World
+from tests.scheduler.world import IMAGE, World, a_job
 
 ID = "sha256:" + "a" * 64
 NDVI = replace(IMAGE, name="ndvi", reference=f"registry/ndvi@{ID}", context=None)
@@ -205,3 +205,18 @@ def test_nobody_can_fill_the_memory_with_names(monkeypatch: pytest.MonkeyPatch):
     holdings = world.core.state.holdings
     assert (len(holdings.learned), len(holdings.shares)) == (20, 5)
     assert len(holdings.sets) <= 7
+
+
+@pytest.mark.parametrize("holder", ["a1", "a2", "a3"])
+def test_a_task_starts_where_its_image_is(holder: str):
+    """Of three agents that are alike, on the one that needs no pull; else on the one that needs the smallest."""
+    others = [name for name in ("a1", "a2", "a3") if name != holder]
+    world = World().subscribe().list_agents("a1", "a2", "a3")
+    world.hold(a_layered(str(NDVI.reference), BASE, MIDDLE, TOP), agent=holder)
+    world.hold(a_layered("registry/base", BASE), agent=others[0])
+    world.submit(replace(a_job(cpus=3), image=NDVI))
+    world.happen(ev.Offered(offers=tuple(world.an_offer(name) for name in ("a1", "a2", "a3"))))
+    assert [attempt.agent_id for attempt in world.launched()] == [holder]
+    world.submit(replace(a_job("j2", cpus=3), image=NDVI))
+    world.happen(ev.Offered(offers=tuple(world.an_offer(name) for name in others)))
+    assert [attempt.agent_id for attempt in world.launched()] == [holder, others[0]]
