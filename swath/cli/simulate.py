@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from swath.simulation.engine import Progress as OnProgress
     from swath.simulation.model import Cluster, Timing, Trace
 
-DEFAULT_AGENTS = "12x16cpus,64GiB"
-TRY = "jobs=200,tasks=20,projects=4,hours=1,interactive=0.1,large=0.03"
+TRY = "jobs=200,tasks=20,projects=4,hours=1,interactive=0.1,large=0.08"
 
 Workload = "Workload"
 ClusterPanel = "Cluster"

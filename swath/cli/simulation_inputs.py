@@ -24,7 +24,7 @@ from swath.simulation.policies import parse_policy, read_policy
 from swath.simulation.synthetic import Synthetic, make_trace
 
 DEFAULT_AGENTS = "12x16cpus,64GiB"
-DEFAULT_SYNTHETIC = Synthetic(interactive=0.1, large=0.03)
+DEFAULT_SYNTHETIC = Synthetic(interactive=0.1, large=0.08)
 EXECUTOR = Resources(cpus_m=100, mem=128)  # what a scheduler that is not told otherwise gives each agent's executor
 LARGEST_DOCUMENT = 10_000_000  # bytes
 LONGEST_LINE = 1_000_001

@@ -170,7 +170,7 @@ def _draw_fairness(axes: Axes, outcomes: Sequence[Outcome]) -> None:
     axes.set_title("Fairness while there is something to divide", fontsize=11)
     axes.legend(frameon=False, loc="lower right")
     _label_time(axes, outcomes)
-    axes.margins(x=0)
+    axes.set_xlim(0, max(float(outcome.timeline.edges[-1]) for outcome in outcomes) / size)
     _tidy(axes)
 
 

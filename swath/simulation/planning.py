@@ -54,7 +54,9 @@ def _to_running(live: Live, now: float) -> Running:
     age_s = max(0.0, now - live.started_s)
     return Running(
         attempt=str(live.number),
+        job=job.id,
         project=job.project,
+        user=job.user,
         resources=job.resources,
         priority=job.priority,
         age_s=age_s,

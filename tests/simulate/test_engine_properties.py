@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swath.simulation.history import End, History
@@ -33,7 +33,7 @@ TIMINGS = st.builds(
     cycle_s=st.sampled_from([0.0, 1.0, 7.0]),
     launch_s=st.sampled_from([0.0, 2.0]),
     pull_s=st.sampled_from([0.0, 5.0]),
-    grace_s=st.sampled_from([0.0, 10.0]),
+    grace_s=st.sampled_from([1.0, 10.0]),
     until_s=st.sampled_from([None, 90.0]),
 )
 
@@ -53,6 +53,7 @@ def never_overcommits(history: History) -> None:
             assert (needs[table.job[there]].sum(axis=0) <= has).all()
 
 
+@settings(max_examples=40)
 @given(drawn=st.lists(JOBS, max_size=8), timing=TIMINGS)
 def test_no_agent_is_ever_overcommitted_and_every_task_runs_once(drawn, timing) -> None:
     """But those that were preempted, that are too large, or that the end of the simulation has met."""
@@ -66,6 +67,7 @@ def test_no_agent_is_ever_overcommitted_and_every_task_runs_once(drawn, timing) 
         assert not history.waiting
 
 
+@settings(max_examples=40)
 @given(drawn=st.lists(JOBS, max_size=8), timing=TIMINGS)
 def test_work_is_conserved(drawn, timing) -> None:
     """A finished attempt lasts as its task runs, none begins before its submission, and the timeline's area is the work."""
@@ -84,6 +86,7 @@ def test_work_is_conserved(drawn, timing) -> None:
         assert np.isclose(area, work, rtol=1e-6, atol=1e-6)
 
 
+@settings(max_examples=40)
 @given(drawn=st.lists(JOBS, max_size=8), timing=TIMINGS)
 def test_a_job_never_runs_more_than_it_allows(drawn, timing) -> None:
     """At no launch."""
@@ -96,6 +99,7 @@ def test_a_job_never_runs_more_than_it_allows(drawn, timing) -> None:
             assert job.max_running is None or there.sum() <= job.max_running
 
 
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32))
 def test_the_same_seed_gives_the_same_history(seed) -> None:
     """To the last attempt."""

@@ -65,6 +65,14 @@ def test_a_project_below_its_share_takes_it_back() -> None:
     assert start_of("late", run(agents(4), hog, first, late, policy=Policy(preempt_for_share=False))) == 1000
 
 
+def test_a_project_without_anything_gets_its_share() -> None:
+    """One that came late and has never held a thing is below its share too."""
+    hog, late = a_job("hog", 0, *[1000] * 4, project="p"), a_job("late", 10, 50, 50, project="q")
+    starts = [launched for job, _, launched, _ in schedule(run(agents(4), hog, late)) if job == "late"]
+    assert len(starts) == 2
+    assert max(starts) < 200
+
+
 def test_a_large_task_is_not_starved_by_small_ones() -> None:
     """It gets a whole agent soon; first come first served without reservations lets it wait until the stream ends."""
     stream = [
