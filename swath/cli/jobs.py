@@ -11,6 +11,7 @@ from swath.cli.attempts import show_task
 from swath.cli.console import amounts, between, duration, instead, print_fields, print_json, print_table, say, when
 from swath.cli.links import link_fields
 from swath.cli.options import AsJson, JobId, Limit, open_client, resolve_job
+from swath.cli.placing import place_fields
 from swath.cli.why import why
 from swath.client import Client
 from swath.documents import Job, Task
@@ -94,6 +95,7 @@ def _job_fields(job: Job) -> list[tuple[str, Any]]:
         ("each task has", amounts(job["resources"])),
         ("learned", instead(job.get("learned") or {}, job["resources"])),
         ("priority", job["priority"]),
+        *place_fields(job["spec"]),
         ("labels", ", ".join(f"{key}={value}" for key, value in job["labels"].items())),
         ("submitted", job["submitted_at"]),
         ("started", job["started_at"]),

@@ -137,6 +137,21 @@ def test_submit_says_where_and_how_a_job_is_to_run(api: StandIn, swath: Swath) -
     }
 
 
+def test_a_job_is_shown_with_where_it_may_run(api: StandIn, swath: Swath) -> None:
+    """In the words in which the command line takes it; what a later service says is shown as it is."""
+    rules = [
+        {"attribute": "rack", "operator": "max_per", "value": 2},
+        {"attribute": "zone", "operator": "in", "value": ["a", "b"], "hard": False},
+    ]
+    wishes = {"prefer": [{"attribute": "region", "value": "eu", "weight": 2}], "class": "interactive", "expected_s": 90}
+    api.has_job(a_job(spec={"image": "ndvi", "constraints": rules, **wishes}))
+    shown = swath("show", JOB_ID).stdout
+    for words in ("rack max_per 2, ~zone in a,b", "region=eu 2", "interactive", "2 min"):
+        assert words in shown
+    api.has_job(a_job(spec={"image": "ndvi", "constraints": [{"attribute": "rack", "operator": "newer"}]}))
+    assert "newer" in swath("show", JOB_ID).stdout
+
+
 def test_a_document_can_come_from_stdin(api: StandIn, swath: Swath) -> None:
     """Options beside it win."""
     api.answer("POST", "/v1/jobs", a_job(), 201)
