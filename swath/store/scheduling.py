@@ -205,7 +205,8 @@ def _read_failed_on(session: Session) -> list[tuple[str, int, str]]:
     of_task = and_(attempts.job_id == open_.c.job_id, attempts.task_index == open_.c.index)
     query = select(attempts.job_id, attempts.task_index, attempts.number, attempts.agent_id)
     found = session.execute(query.select_from(open_).join(attempts, of_task).where(*told))
-    return [(job_id, index, agent_id) for job_id, index, _, agent_id in sorted(row.tuple() for row in found)]
+    rows = sorted((job_id, index, number, agent_id) for job_id, index, number, agent_id in found)
+    return [(job_id, index, agent_id) for job_id, index, _, agent_id in rows]
 
 
 def _read_agents(session: Session) -> list[PutAgent]:
