@@ -63,6 +63,8 @@ def _what(kind: str, data: Mapping[str, Any]) -> str:
         return "what its tasks ask for changes"
     if kind == "attempt.state":
         return str(data.get("state"))
+    if data.get("tasks"):
+        return f"{data['tasks']} that never ran: {data.get('state')}"
     return f"the {kind.partition('.')[0]} is {data.get('state')}"
 
 

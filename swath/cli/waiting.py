@@ -65,7 +65,8 @@ def _say_failures(client: Client, job: Job) -> None:
     for task in client.tasks(job["id"], state="FAILED", limit=_SHOWN_FAILURES):
         code = "" if task["exit_code"] is None else f" (exit code {task['exit_code']})"
         say(f"  task {task['index']}: {task['cause'] or 'failed'}{code}: {task['message'] or 'no message'}")
-        say(f"    swath logs {job['id']} {task['index']} --stderr")
+        if task["attempts"]:
+            say(f"    swath logs {job['id']} {task['index']} --stderr")
     more = job["counts"]["failed"] - _SHOWN_FAILURES
     if more > 0:
         say(f"  and {more} more: swath tasks {job['id']} --state FAILED")

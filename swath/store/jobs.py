@@ -11,12 +11,13 @@ from sqlalchemy import Select, exists, func, insert, literal_column, select, upd
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from swath.domain.dependencies import holds, why_dropped
 from swath.domain.errors import ConflictError, InternalError, NotFoundError
 from swath.domain.jobs import JobSpec
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.states import ENDED_JOB, Desired, JobCounts, JobState
-from swath.store.dependencies import add_dependencies, find_dropped
+from swath.store.dependencies import add_dependencies, find_dropped, read_upstream
 from swath.store.documents import from_stored, to_chunks, to_stored
 from swath.store.models import IdempotencyKey, ImageVersion, Job, JobInput
 from swath.store.rows import ImageRow, JobFilters, JobRow, Page, Submission
@@ -151,9 +152,22 @@ def request_retry(session: Session, job_id: str, now: datetime) -> JobRow:
     deadline = from_stored(job.spec).deadline
     if deadline is not None and deadline <= now:
         raise ConflictError(f"the deadline of job {job_id} has passed, {deadline.isoformat()}: submit it anew")
+    _check_dropped(session, job_id, job)
     for other in sorted(find_dropped(session, job_id)):
         _desire(session, other, {})
     return _desire(session, job_id, {"retry_rev": Job.retry_rev + 1})
+
+
+def _check_dropped(session: Session, job_id: str, job: AnyRow) -> None:
+    """Raise ConflictError where nothing has failed but what a job before this one keeps from starting still."""
+    if not job.dropped or Ranges.from_document(job.dropped).count < job.failed_count:
+        return
+    after = from_stored(job.spec).after
+    known = read_upstream(session, after)
+    if any(other.ended and not holds(entry, other) for entry in after if (other := known[entry.job])):
+        raise ConflictError(
+            f"job {job_id} would fail again: {why_dropped(after, known)}; retry that one, and this one waits"
+        )
 
 
 def _claim_key(
@@ -243,7 +257,7 @@ def _filtered(query: Select[Any], filters: JobFilters, is_postgres: bool) -> Sel
 
 def _lock(session: Session, job_id: str) -> AnyRow:
     """The job's row, held until the transaction ends, so that its state cannot change between the look and the wish."""
-    wanted = (Job.desired, Job.state, Job.desired_rev, Job.observed_rev, Job.failed_count, Job.spec)
+    wanted = (Job.desired, Job.state, Job.desired_rev, Job.observed_rev, Job.failed_count, Job.dropped, Job.spec)
     row = session.execute(select(*wanted).where(Job.id == job_id).with_for_update(key_share=True)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no job {job_id}")

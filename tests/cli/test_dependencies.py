@@ -98,3 +98,13 @@ def test_show_tells_of_the_jobs_on_both_sides(api: StandIn, swath: Swath) -> Non
     assert f"mask ({OTHER}, RUNNING, 0 of 3, once those have ended, task by task)" in text
     assert f"mosaic ({OTHER}, PENDING, 0 of 3)" in text
     assert "job ndvi has failed" in text
+
+
+def test_history_counts_the_tasks_that_never_ran(api: StandIn, swath: Swath) -> None:
+    """In one line, with the job that they waited for."""
+    data = {"tasks": 3, "state": "FAILED", "cause": "DEPENDENCY", "message": "job ndvi has failed"}
+    event = {"id": 1, "job": JOB_ID, "at": "2026-01-01T00:00:00Z", "kind": "task.state", "data": data}
+    api.has_job(a_job("FAILED"))
+    api.answer("GET", f"/v1/jobs/{JOB_ID}/events", f"event: task.state\ndata: {json.dumps(event)}\n\n")
+    text = " ".join(swath("history", JOB_ID).stdout.split())
+    assert "3 that never ran: FAILED DEPENDENCY: job ndvi has failed" in text

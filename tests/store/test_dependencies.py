@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event, text
 
 from swath.domain.dependencies import Condition, Upstream
-from swath.domain.errors import InternalError
+from swath.domain.errors import ConflictError, InternalError
 from swath.domain.ranges import Ranges
 from swath.domain.retries import Cause
 from swath.domain.states import JobCounts, JobState, TaskState
@@ -144,6 +144,24 @@ def test_a_retry_wakes_what_had_failed_because_of_the_job(scene):
     assert set(changed) == {first.id, second.id, third.id}
     assert (changed[first.id].retry_rev, changed[second.id].retry_rev) == (1, 0)
     assert [row.id for row in changed[third.id].upstream] == [second.id, first.id]
+
+
+def test_a_retry_that_could_only_fail_again_is_a_conflict(scene):
+    """As long as the job before it has failed; with failures of its own, those are tried again."""
+    first = scene.submit(name="first")
+    scene.apply(a_task(first, 0, TaskState.FAILED), figures(first, JobState.FAILED, Ranges(), failed=1))
+    second, own_fault = (scene.submit(array=a_range(2), after=[on(first)]) for _ in range(2))
+    drop(scene, second)
+    scene.apply(figures(own_fault, JobState.FAILED, failed=2, dropped=Ranges.of(1)))
+
+    with pytest.raises(
+        ConflictError, match=r"would fail again: job first \(.*\), which had to succeed .* retry that one"
+    ):
+        scene.api.request_retry(second.id, now=NOW)
+    scene.api.request_retry(own_fault.id, now=NOW)
+    scene.api.request_retry(first.id, now=NOW)
+    scene.apply(figures(first, JobState.RUNNING, Ranges(), active=1, retry_rev_done=1, observed_rev=2))
+    scene.api.request_retry(second.id, now=NOW)
 
 
 def test_both_sides_of_a_job_are_shown(scene):
