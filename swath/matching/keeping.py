@@ -15,7 +15,7 @@ import numpy as np
 from swath.matching.cluster import Cluster, Need
 from swath.matching.fairness import Tree
 from swath.matching.model import Claim, Demand, Policy, Running, Work
-from swath.matching.room import Loan, Room
+from swath.matching.room import Loan, Rank, Room
 
 _LOOKED_AT = 4  # times as many agents as may be kept: what runs there has to be asked for
 
@@ -39,23 +39,28 @@ class Keeper:
         """The last cycle's claims hold from the beginning of this one, where their jobs still wait and are entitled to them."""
         earlier = {claim.agent: claim for claim in claims if claim.agent in self._cluster.row_of}
         to_need = self._cluster.columns.to_need
-        waiting = {d.job for d in demands if self.is_entitled(d, to_need(d.resources))} if earlier else set()
-        standing = {agent: claim for agent, claim in earlier.items() if claim.job in waiting}
+        waiting = {demand.job for demand in demands}
+        entitled = {d.job for d in demands if self.rank_of(d, to_need(d.resources)) > Rank.ANY} if earlier else set()
+        standing = {
+            agent: claim for agent, claim in earlier.items() if claim.job in (waiting if claim.urgent else entitled)
+        }
         running = self._work(standing.keys()) if standing else {}
         for claim in standing.values():
             row = self._cluster.row_of[claim.agent]
-            need = self._cluster.columns.to_need(claim.resources)
             self._earlier[row] = None
-            self._keep(row, need, running.get(claim.agent, ()))
+            rank = Rank.URGENT if claim.urgent else Rank.ENTITLED
+            self._keep(row, claim.job, rank, to_need(claim.resources), running.get(claim.agent, ()))
 
-    def is_entitled(self, demand: Demand, need: Need) -> bool:
-        """True for tasks that agents are kept for: those that might never find room, or whose projects others have outrun."""
-        if demand.interactive or self._tree.is_wronged(demand.project, self._policy.behind):
-            return True
+    def rank_of(self, demand: Demand, need: Need) -> Rank:
+        """Whether agents are kept for the demand's tasks: those that might never find room, or whose projects are outrun."""
+        if demand.interactive:
+            return Rank.URGENT
+        if self._tree.is_wronged(demand.project, self._policy.behind):
+            return Rank.ENTITLED
         part = max(
             (amount / self._largest[column] for column, amount in need if self._largest[column] > 0), default=0.0
         )
-        return part >= self._policy.large
+        return Rank.ENTITLED if part >= self._policy.large else Rank.ANY
 
     def claim(self, demand: Demand, need: Need) -> None:
         """Keep agents for a demand that found no room: those kept before, else those that will have room first."""
@@ -67,21 +72,22 @@ class Keeper:
         starts = {row: self._look_ahead(row, need, running.get(self._cluster.agents[row].id, ()))[0] for row in rows}
         able = [row for row in rows if math.isfinite(starts[row])]
         for row in sorted(able, key=lambda row: (row not in self._earlier, starts[row], row))[:left]:
-            self.keep_for(demand, need, row, running.get(self._cluster.agents[row].id, ()))
+            self.keep_for(demand, need, row, running.get(self._cluster.agents[row].id, ()), self.rank_of(demand, need))
 
-    def keep_for(self, demand: Demand, need: Need, row: int, running: Sequence[Running]) -> None:
+    def keep_for(self, demand: Demand, need: Need, row: int, running: Sequence[Running], rank: Rank) -> None:
         """Keep one agent for the demand."""
         self._claimed.add(row)
-        self.claims.append(Claim(agent=self._cluster.agents[row].id, job=demand.job, resources=demand.resources))
-        self._keep(row, need, running)
+        agent, urgent = self._cluster.agents[row].id, rank is Rank.URGENT
+        self.claims.append(Claim(agent=agent, job=demand.job, resources=demand.resources, urgent=urgent))
+        self._keep(row, demand.job, rank, need, running)
 
     def is_claimed(self, row: int) -> bool:
         """True for an agent that is kept in this cycle already."""
         return row in self._claimed
 
-    def _keep(self, row: int, need: Need, running: Sequence[Running]) -> None:
+    def _keep(self, row: int, job: str, rank: Rank, need: Need, running: Sequence[Running]) -> None:
         start_s, spare = self._look_ahead(row, need, running)
-        self._room.keep(row, start_s, spare)
+        self._room.keep(row, job, rank, start_s, spare)
 
     def _find_able(self, demand: Demand, need: Need, count: int) -> list[int]:
         """The agents that are large enough and open to the demand, those first that lack the least."""

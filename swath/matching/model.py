@@ -171,6 +171,7 @@ class Claim:
     agent: str
     job: str
     resources: Resources  # of the task
+    urgent: bool = False  # nobody else gets it, but who is at a screen: others' attempts may have been ended for it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

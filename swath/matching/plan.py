@@ -32,7 +32,7 @@ from swath.matching.model import (
 )
 from swath.matching.preemption import Preemptor
 from swath.matching.reasons import LimitReached, QuotaReached, Shut
-from swath.matching.room import Room
+from swath.matching.room import Rank, Room
 
 _STEP = 0.7  # of its part of what fits somebody gets in one turn: the next turns go to whoever is behind by then
 _GRAIN = 0.004  # of its part of the cluster, at least: what shares may differ by in the end, and no more turns than that needs
@@ -140,16 +140,16 @@ class _Cycle:
             self._blocked.append((demand, self._limits.reason(demand)))
             return False
         need = self._cluster.columns.to_need(demand.resources)
-        entitled = self._keeper.is_entitled(demand, need)
-        capacity = self._find_capacity(demand, need, entitled)
+        rank = self._keeper.rank_of(demand, need)
+        capacity = self._find_capacity(demand, need, rank)
         within = self._spread_out(demand, capacity, allowed)
         count = min(allowed, self._portion(demand, int(within.sum()), part))
         if count < allowed:
             within = self._spread_out(demand, capacity, count)
         if not within.any():
-            self._block(demand, need, allowed, entitled=entitled)
+            self._block(demand, need, allowed, rank)
             return False
-        self._place(demand, need, self._chooser.choose(demand, within, count), entitled=entitled)
+        self._place(demand, need, self._chooser.choose(demand, within, count), rank)
         return self._left[id(demand)] > 0
 
     def _spread_out(self, demand: Demand, capacity: Floats, count: int) -> Floats:
@@ -168,23 +168,23 @@ class _Cycle:
             count = min(fitting, max(math.ceil(fitting * part * _STEP), grain))
         return count if self._most is None else min(count, math.ceil(self._most * part))
 
-    def _find_capacity(self, demand: Demand, need: Need, entitled: bool) -> Floats:
+    def _find_capacity(self, demand: Demand, need: Need, rank: Rank) -> Floats:
         """How many tasks each agent could take; without a look where one that needs no more has found nothing already."""
-        key = self._room.key(demand, entitled=entitled)
+        key = self._room.key(demand, rank)
         amounts = self._cluster.columns.to_tuple(demand.resources)
         known = self._hopeless.setdefault(key, [])
         if any(all(map(_at_least, amounts, least)) for least in known):
             return np.zeros(len(self._room.rows))
-        capacity = self._room.capacity(demand, need, entitled=entitled)
+        capacity = self._room.capacity(demand, need, rank)
         if not capacity.any():
             known.append(amounts)
         return capacity
 
-    def _place(self, demand: Demand, need: Need, taken: Floats, *, entitled: bool) -> None:
+    def _place(self, demand: Demand, need: Need, taken: Floats, rank: Rank) -> None:
         places = np.flatnonzero(taken)
         counts = taken[places].astype(np.int64)
         count = int(counts.sum())
-        self._room.take(demand, need, taken, entitled=entitled)
+        self._room.take(demand, need, taken, rank)
         self._limits.take(demand, count)
         amounts = self._cluster.columns.to_tuple(demand.resources)
         self._tree.hold(demand.project, [amount * count for amount in amounts])
@@ -193,12 +193,12 @@ class _Cycle:
         rows = self._room.rows[places]
         self._assignments.append(Assignment(demand=demand, views=self._cluster.agents, rows=rows, counts=counts))
 
-    def _block(self, demand: Demand, need: Need, allowed: int, *, entitled: bool) -> None:
+    def _block(self, demand: Demand, need: Need, allowed: int, rank: Rank) -> None:
         """Nothing fits: whoever is entitled to it gets agents kept, or others ended."""
         self._blocked.append((demand, None))
         if demand.interactive:
             self._take_back(demand, need, allowed)
-        if entitled and self._tree.is_behind(demand.project, -self._policy.behind):
+        if rank > Rank.ANY and self._tree.is_behind(demand.project, -self._policy.behind):
             self._keeper.claim(demand, need)
 
     def _take_back(self, demand: Demand, need: Need, count: int) -> None:

@@ -14,7 +14,7 @@ from swath.matching.cluster import Need
 from swath.matching.fairness import Tree
 from swath.matching.keeping import Keeper
 from swath.matching.model import Claim, Demand, Policy, Preemption, Running, Work
-from swath.matching.room import Room
+from swath.matching.room import Rank, Room
 
 _LOOKED_AT = 256  # agents: what runs there has to be asked for
 _ROUNDS = 8  # in each of which an agent makes room for one task
@@ -46,11 +46,11 @@ class Preemptor:
             return
         count -= self._count_promised(demand, need, count)
         for _ in range(_ROUNDS):
-            if count <= 0 or most <= 0:
+            if count <= 0 or most <= 0 or not self.may_take(demand):
                 return
             chosen = self._choose(demand, need, permit, count)
             for row, victims in chosen:
-                if len(victims) > most or not all(permit(victim) for victim in victims):
+                if len(victims) > most or not all(permit(victim) for victim in victims) or not self.may_take(demand):
                     continue
                 most -= len(victims)
                 count -= 1
@@ -75,10 +75,10 @@ class Preemptor:
         return lambda victim: _may_be_ended(victim) and self._is_above_share_without(victim)
 
     def _is_above_share_without(self, victim: Running) -> bool:
-        """True when the victim's project keeps its fair share all the same."""
+        """True when the victim's project keeps its fair share all the same, but for the margin that is nobody's wrong."""
         node = self._tree.leaf(victim.project)
         lost = self._tree.share_of(self._cluster.columns.to_tuple(victim.resources))
-        return self._tree.share(node) - lost >= self._tree.due(victim.project)
+        return self._tree.share(node) - lost >= self._tree.due(victim.project) * (1 - self._policy.share_margin)
 
     def _count_promised(self, demand: Demand, need: Need, count: int) -> int:
         """How many of the tasks get what earlier victims are about to leave, on agents that are kept for their job."""
@@ -90,14 +90,19 @@ class Preemptor:
             attempts = running.get(agent, ())
             soon = self._free_soon(row, attempts)
             while promised < count and _covers(soon, need) and any(entry.ending for entry in attempts):
-                self._keeper.keep_for(demand, need, row, attempts)
+                self._keeper.keep_for(demand, need, row, attempts, Rank.URGENT)
+                self._tree.hold(demand.project, self._cluster.columns.to_tuple(demand.resources))
                 _take(soon, need)
                 promised += 1
         return promised
 
     def _free_soon(self, row: int, attempts: Sequence[Running]) -> list[float]:
         if row not in self._soon:
-            ending = [self._cluster.columns.to_tuple(entry.resources) for entry in attempts if entry.ending]
+            to_tuple = self._cluster.columns.to_tuple
+            for entry in attempts:
+                if entry.ending:
+                    self._tree.hold(entry.project, [-amount for amount in to_tuple(entry.resources)])
+            ending = [to_tuple(entry.resources) for entry in attempts if entry.ending]
             self._soon[row] = [free + sum(more) for free, *more in zip(self._room.free_at(row), *ending, strict=True)]
         return self._soon[row]
 
@@ -157,7 +162,7 @@ class Preemptor:
             )
         _take(soon, need)
         self._tree.hold(demand.project, self._cluster.columns.to_tuple(demand.resources))
-        self._keeper.keep_for(demand, need, row, ())
+        self._keeper.keep_for(demand, need, row, (), Rank.URGENT)
 
 
 def _may_be_ended(victim: Running) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from enum import IntEnum
 
 import numpy as np
 
@@ -11,6 +12,14 @@ from swath.matching.cluster import Cluster, Floats, Ints, Need, count_fitting, m
 from swath.matching.model import Demand
 
 Loan = tuple[float, Sequence[tuple[int, float]]]  # (seconds until it is given back, (column, amount) of what was taken)
+
+
+class Rank(IntEnum):
+    """Whom agents are kept for: a demand looks at what is kept for its own rank and for lower ones."""
+
+    ANY = 0
+    ENTITLED = 1  # large, or of a project that others have outrun
+    URGENT = 2  # interactive, or somebody else's attempts were ended for it
 
 
 class Room:
@@ -27,19 +36,26 @@ class Room:
         self._closes = bool(np.isfinite(self._closes_in_s).any())
         self._masks: dict[object, np.ndarray] = {}
         self._local = {int(row): place for place, row in enumerate(self.rows)}
-        # Of the agents that are kept for somebody: until when, and what can be spared all the while.
+        # Of the agents that are kept for somebody: until when, for whom, and what can be spared all the while.
         self._kept_for_s = np.full(len(self.rows), math.inf)
+        self._kept_rank = np.zeros(len(self.rows))
         self._spare: Floats | None = None
         self._lent: dict[int, list[Loan]] = {}  # row of a kept agent -> what others take of it meanwhile
+        self._owners: dict[str, list[int]] = {}  # job -> the agents kept for it
 
-    def keep(self, row: int, for_s: float, spare: Sequence[float]) -> None:
-        """The cluster's agent `row` is kept: others get what ends within `for_s`, or what of `spare` they need."""
+    def keep(self, row: int, job: str, rank: Rank, for_s: float, spare: Sequence[float]) -> None:
+        """The cluster's agent `row` is kept for a job: those of lower rank get what ends within `for_s`, or what can be
+        spared.
+        """
         if row in self._local:
             if self._spare is None:
                 self._spare = np.full_like(self.available, math.inf)
-            self._kept_for_s[self._local[row]] = for_s
+            place = self._local[row]
+            self._kept_for_s[place] = for_s
+            self._kept_rank[place] = rank
+            self._spare[:, place] = spare
             self._lent.setdefault(row, [])
-            self._spare[:, self._local[row]] = spare
+            self._owners.setdefault(job, []).append(place)
 
     def free_at(self, row: int) -> list[float]:
         """What is free on the cluster's agent `row` by now, offered or not."""
@@ -51,15 +67,16 @@ class Room:
         """What others have taken of a kept agent in this cycle."""
         return self._lent.get(row, ())
 
-    def capacity(self, demand: Demand, need: Need, *, entitled: bool) -> Floats:
-        """How many of the demand's tasks each agent could take; `entitled` ones look at kept agents as well."""
+    def capacity(self, demand: Demand, need: Need, rank: Rank) -> Floats:
+        """How many of the demand's tasks each agent could take; what is kept for a higher rank only as far as it is spared."""
         allowed = self._mask(demand)
         if self._closes:
             allowed = allowed & (self._closes_in_s > demand.expected_s)
         available = self.available
-        if self._spare is not None and not entitled:
-            ends_before = self._kept_for_s > demand.expected_s
-            available = np.where(ends_before, available, np.minimum(available, self._spare))
+        if self._spare is not None:
+            free = (self._kept_rank <= rank) | (self._kept_for_s > demand.expected_s)
+            free[self._owners.get(demand.job, [])] = True
+            available = np.where(free, available, np.minimum(available, self._spare))
         count = np.minimum(count_fitting(available, need, demand.count), self._starts)
         return np.where(allowed, np.maximum(count, 0.0), 0.0)
 
@@ -67,12 +84,15 @@ class Room:
         """`capacity` cut down to what the constraints allow that count the job's tasks, these `count` among them."""
         return self.cluster.attributes.limit(demand, capacity, self.rows, count)
 
-    def take(self, demand: Demand, need: Need, taken: Floats, *, entitled: bool) -> None:
-        """`taken` tasks that need `need` each have found their places; only others take of what can be spared."""
+    def take(self, demand: Demand, need: Need, taken: Floats, rank: Rank) -> None:
+        """`taken` tasks that need `need` each have found their places; of what can be spared only those of lower rank take."""
         for column, amount in need:
             self.available[column] -= taken * amount
-            if self._spare is not None and not entitled:
-                self._spare[column] -= taken * amount
+        if self._spare is not None:
+            lower = self._kept_rank > rank
+            lower[self._owners.get(demand.job, [])] = False
+            for column, amount in need:
+                self._spare[column] -= np.where(lower, taken * amount, 0.0)
         for row, loans in self._lent.items():
             if count := taken[self._local[row]]:
                 loans.append((demand.expected_s, [(column, amount * count) for column, amount in need]))
@@ -84,10 +104,10 @@ class Room:
         self.cluster.available[:, self.rows] = self.available
         self.cluster.starts[self.rows] = self._starts
 
-    def key(self, demand: Demand, *, entitled: bool) -> object:
+    def key(self, demand: Demand, rank: Rank) -> object:
         """Of two demands with the same key the one that needs more has no chance where the other has none."""
         timely = demand.expected_s if self._closes or self._spare is not None else 0.0
-        return mask_key(demand), entitled, timely
+        return mask_key(demand), rank, timely, demand.job if demand.job in self._owners else None
 
     def _mask(self, demand: Demand) -> np.ndarray:
         key = mask_key(demand)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from swath.domain.projects import Project
 from swath.domain.resources import Resources
-from swath.matching.model import Policy, Tenants
+from swath.matching.model import Plan, Policy, Tenants
 from swath.matching.plan import plan
 from tests.matching.build import NOON, Holds, a_demand, an_agent, holding, started, why
 
@@ -147,27 +147,26 @@ def test_a_plan_that_is_cut_places_fairly_as_far_as_it_goes():
 
 @given(
     st.integers(1, 12),
-    st.lists(
-        st.tuples(st.integers(1, 40), st.sampled_from([0.5, 1.0, 2.0]), st.integers(0, 3)), min_size=1, max_size=6
-    ),
+    st.sampled_from([0.5, 1.0, 2.0]),
+    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 3)), min_size=1, max_size=6),
 )
 def test_an_agent_more_makes_no_project_worse_off_by_more_than_one_task(
-    agents: int, rows: list[tuple[int, float, int]]
+    agents: int, cpus: float, rows: list[tuple[int, int]]
 ):
-    """With identical agents more room means as many tasks as before, or more, of every project but for rounding."""
+    """With identical agents and tasks of one shape. (With unlike shapes no order of service promises it: Ghodsi 2011, table 2,
+    and what is left of an agent depends on what else is there.)
+    """
     demands = [
-        a_demand(f"j{n}", count, cpus=cpus, mem=512, project=f"p{project}")
-        for n, (count, cpus, project) in enumerate(rows)
+        a_demand(f"j{n}", count, cpus=cpus, mem=512, project=f"p{project}") for n, (count, project) in enumerate(rows)
     ]
-    policy = Policy(large=2.0, behind=1.0)  # no agents are kept: what is kept would not be placed
-    before = plan(cluster(agents, cpus=4), demands, policy=policy)
-    after = plan(cluster(agents + 1, cpus=4), demands, policy=policy)
+    before = plan(cluster(agents, cpus=4), demands)
+    after = plan(cluster(agents + 1, cpus=4), demands)
     for project in {demand.project for demand in demands}:
-        assert _cpus(after, project) >= _cpus(before, project) - 2.0
+        assert _tasks(after, project) >= _tasks(before, project) - 1
 
 
-def _cpus(result: object, project: str) -> float:
-    return sum(a.count * a.demand.resources.cpus for a in result.assignments if a.demand.project == project)
+def _tasks(result: Plan, project: str) -> int:
+    return sum(a.count for a in result.assignments if a.demand.project == project)
 
 
 @given(st.permutations(range(8)), st.permutations(range(6)))

@@ -130,7 +130,7 @@ def test_nothing_more_is_taken_back_while_the_first_victims_end():
     """What they leave is promised, and nobody else gets it."""
     running = [a_running("v1", 1, ending=True), a_running("r", 2)]
     demand = a_demand("notebook", cpus=2, interactive=True)
-    claims = (Claim(agent="a", job="notebook", resources=demand.resources),)
+    claims = (Claim(agent="a", job="notebook", resources=demand.resources, urgent=True),)
     agents = [a_busy("a", ONE)]
     result = plan(agents, [demand, a_demand("batch", 9, cpus=0.5)], work=works(a=running), claims=claims)
     assert result.preemptions == ()

@@ -1,0 +1,159 @@
+"""One pool: batch fills what interactive users leave free, yields within seconds, and no large task starves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from scheduler.core import effects as fx
+from scheduler.core import events as ev
+from scheduler.core.launching import KEPT_REFUSE_S, LOOK_S, SHARES_S
+from swath.domain.attempts import AttemptReport
+from swath.domain.changes import PutAgent
+from swath.domain.projects import Project
+from swath.domain.resources import Resources
+from swath.domain.retries import Cause
+from swath.domain.states import JobState, TaskState
+from swath.domain.wishes import ProjectTree
+from tests.scheduler.world import SETTINGS, World, a_job
+
+HERE = frozenset({SETTINGS.executor_id})
+
+
+def listed(*names: str) -> ev.AgentsListed:
+    """Agents of four cpus beside their executors."""
+    total = Resources(cpus_m=4100, mem=8320, disk=10_000)
+    agents = (PutAgent(agent_id=n, hostname=n, url=f"http://{n}:5051", total=total) for n in names)
+    return ev.AgentsListed(agents=tuple(agents))
+
+
+def a_full_world(batch: int = 8, **spec: object) -> World:
+    """A batch job fills the only agent, four tasks of one cpu at a time."""
+    world = World().subscribe().happen(listed("a1")).submit(a_job("batch", batch, **spec)).offer(cpus=4.1, mem=8320)
+    for attempt in world.launched():
+        world.say(attempt.id, "RUNNING", AttemptReport(sandbox="/s", runtime="process"))
+    assert len(world.launched()) == 4
+    return world
+
+
+def a_notebook(cpus: float = 1) -> object:
+    """Somebody waits for it."""
+    return a_job("notebook", cpus=cpus, **{"class": "interactive"})
+
+
+def kills(world: World) -> list[str]:
+    return [call.task_id for call in world.called(fx.Kill)]
+
+
+def test_an_interactive_job_takes_back_what_batch_holds_though_nothing_is_offered():
+    """On a full cluster no offer would ever come: the youngest attempt is ended in the turn after its submission."""
+    world = a_full_world()
+    world.submit(a_notebook()).happen()
+    (victim,) = kills(world)
+    world.say(victim, "KILLED")
+    assert world.details(victim)["cause"] is Cause.PREEMPTED
+    assert world.task(world.attempt(victim).task_index, "batch").failures == 0
+    world.offer(cpus=1, mem=100, executor_ids=HERE)
+    assert world.launched()[-1].job_id == "notebook"
+
+
+def test_what_is_about_to_be_free_is_not_taken_back_a_second_time():
+    """However often it is looked at within the victims' grace."""
+    world = a_full_world()
+    world.submit(a_notebook(2))
+    world.advance(5 * LOOK_S)
+    assert len(set(kills(world))) == 2
+
+
+def test_what_the_victims_leave_is_kept_for_whom_they_were_ended_for():
+    """The first freed cpu is not enough: nobody else gets it, and it is refused for a moment only."""
+    world = a_full_world()
+    world.submit(a_notebook(2)).happen()
+    first, second = sorted(set(kills(world)))
+    world.say(first, "KILLED").offer(cpus=1, mem=100, executor_ids=HERE)
+    assert len(world.launched()) == 4
+    assert [decline.refuse_s for decline in world.lately(fx.Decline)] == [KEPT_REFUSE_S]
+    world.say(second, "KILLED").offer(cpus=2, mem=200, executor_ids=HERE)
+    assert [attempt.job_id for attempt in world.launched()[4:]] == ["notebook"]
+
+
+def test_a_job_that_may_not_be_preempted_is_left_alone():
+    """Its user has said so."""
+    world = a_full_world(preemptible=False)
+    world.submit(a_notebook()).advance(10)
+    assert kills(world) == []
+    assert "not" in (world.job("notebook").wait_reason or "") or world.job("notebook").wait_reason
+
+
+def test_two_interactive_jobs_do_not_end_each_other():
+    """The second waits for the first."""
+    world = World().subscribe().happen(listed("a1")).submit(a_notebook(4)).offer(cpus=4.1, mem=8320)
+    world.submit(replace(a_notebook(4), id="second", name="second")).advance(10)
+    assert kills(world) == []
+
+
+def test_an_idle_agent_that_is_not_offered_yet_spares_the_victims():
+    """It will be offered."""
+    world = a_full_world().happen(listed("a1", "a2"))
+    world.submit(a_notebook()).happen()
+    assert kills(world) == []
+    world.offer("a2", cpus=4.1, mem=8320)
+    assert [attempt.job_id for attempt in world.launched()[4:]].count("notebook") == 1
+
+
+def test_the_preempted_task_says_so_in_its_history():
+    """With the job that it made room for."""
+    world = a_full_world()
+    world.submit(a_notebook()).happen()
+    told = [event for event in world.store.events if event.kind == "attempt.preempted"]
+    assert [event.data["for"] for event in told] == ["notebook"]
+
+
+def test_a_killed_scheduler_does_not_forget_why_the_victims_end():
+    """The next leader counts the end as one that costs nothing."""
+    world = a_full_world()
+    world.submit(a_notebook()).happen()
+    (victim,) = kills(world)
+    world.restart().subscribe()
+    world.say(victim, "KILLED")
+    assert world.task(world.attempt(victim).task_index, "batch").failures == 0
+    assert world.task(world.attempt(victim).task_index, "batch").state is TaskState.PENDING
+
+
+def test_a_large_task_gets_its_agent_under_a_stream_of_small_ones():
+    """Every freed cpu is offered at once, and the small tasks of a younger job never take it."""
+    world = a_full_world(4, expected_s=100)
+    world.submit(a_job("large", cpus=4))
+    world.submit(a_job("stream", 100, cpus=0.5, expected_s=10_000))
+    free = 0.0
+    for attempt in world.launched()[:4]:
+        world.advance(10).say(attempt.id, "FINISHED")
+        free += 1
+        world.offer(cpus=free, mem=int(100 * free), executor_ids=HERE)
+    assert world.job("batch").state is JobState.SUCCEEDED
+    assert [attempt.job_id for attempt in world.launched()[4:]] == ["large"]
+
+
+def test_a_starved_project_gets_its_share_back_a_little_at_a_time():
+    """Two of the four cpus, within its patience and no faster than the limit of the rate."""
+    world = a_full_world(100)
+    world.submit(replace(a_job("poor", 100), project="poor"))
+    world.advance(30)
+    assert kills(world) == []
+    world.advance(60 + SHARES_S)
+    assert len(set(kills(world))) == 2
+    for victim in set(kills(world)):
+        world.say(victim, "KILLED")
+    world.offer(cpus=2, mem=200, executor_ids=HERE)
+    assert [attempt.job_id for attempt in world.launched()[4:]] == ["poor", "poor"]
+    world.advance(600)
+    assert len(set(kills(world))) == 2
+
+
+def test_a_quota_holds_tasks_back_and_says_so():
+    """Two cpus for the project, whatever is free."""
+    world = World().subscribe()
+    tree = ProjectTree(projects={"default": Project(name="default", quota={"cpus": 2000})}, rev=1)
+    world.happen(ev.ProjectsSeen(tree=tree)).submit(a_job(size=10)).offer(cpus=8)
+    assert len(world.launched()) == 2
+    world.advance(5)
+    assert world.job().wait_reason == "project default is at 100 % of its quota of 2 cpus"
