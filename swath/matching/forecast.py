@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from swath.domain.resources import Resources
-from swath.matching.model import AgentView, Assignment, Demand, Holding, Policy, Tenants, Work, nothing_runs
+from swath.matching.model import (
+    AgentView,
+    Assignment,
+    Claim,
+    Demand,
+    Holding,
+    Policy,
+    Running,
+    Tenants,
+    Work,
+    nothing_runs,
+)
 from swath.matching.plan import plan
 
 STEPS = 60  # plans at most
@@ -82,6 +93,8 @@ class _Forecast:
         heapq.heapify(self._ends)
         self._numbers = len(self._ends)
         self._room = {demand.job: demand.limit for demand in demands if demand.limit is not None}
+        self._claims: tuple[Claim, ...] = ()
+        self._freed_s: dict[str, float] = {}  # agent -> since when what it has free in this step is so
         self._first: dict[str, float] = {}
         self._last: dict[str, float] = {}
 
@@ -102,36 +115,64 @@ class _Forecast:
     def _place(self, now: float) -> None:
         demands = [replace(demand, limit=self._room.get(demand.job)) for demand in self._left]
         tenants = replace(self._tenants, held=self._held)
-        found = plan(list(self._views.values()), demands, tenants=tenants, policy=self._policy)
-        placed = dict.fromkeys(map(id, demands), 0)
+        found = plan(
+            list(self._views.values()),
+            demands,
+            tenants=tenants,
+            work=self._make_work(now),
+            policy=self._policy,
+            claims=self._claims,
+        )
+        self._claims = found.claims
+        left = {id(demand): demand.count for demand in demands}
         for assignment in found.assignments:
-            placed[id(assignment.demand)] += assignment.count
-            self._start(assignment, now)
-        self._left = [
-            replace(demand, count=left) for demand in demands if (left := demand.count - placed[id(demand)]) > 0
-        ]
+            left[id(assignment.demand)] -= self._start(assignment, now, left[id(assignment.demand)])
+        self._left = [replace(demand, count=left[id(demand)]) for demand in demands if left[id(demand)] > 0]
 
-    def _start(self, assignment: Assignment, now: float) -> None:
-        demand = assignment.demand
-        self._first.setdefault(demand.job, now)
-        self._last[demand.job] = now
-        owner = (demand.project, demand.user)
-        self._hold(owner, demand.job, demand.resources.scaled(assignment.count), assignment.count)
+    def _make_work(self, now: float) -> Work:
+        """What runs by then, so that agents are kept for large tasks in the future as well."""
+        on: dict[str, list[Running]] = {}
+        for end in self._ends:
+            on.setdefault(end.agent, []).append(_to_running(end, now))
+        return lambda agents: {agent: on[agent] for agent in agents if agent in on}
+
+    def _start(self, assignment: Assignment, now: float, waiting: int) -> int:
+        """Tasks start where there is room, and at most `waiting` of them; how many do.
+
+        Where a step is longer than the tasks run, several have the same place one after the other.
+        """
+        demand, started = assignment.demand, 0
+        rounds = max(1, int(now * (_GROWTH - 1) / demand.expected_s)) if demand.expected_s > 0 else 1
         for agent, count in assignment:
-            resources = demand.resources.scaled(count)
-            view = self._views[agent]
-            self._views[agent] = replace(view, free=view.free - view.overhead - resources, overhead=Resources())
-            self._numbers += 1
-            heapq.heappush(
-                self._ends, _End(now + demand.expected_s, self._numbers, agent, demand.job, owner, resources, count)
-            )
+            times = min(rounds, -(-(waiting - started) // count))
+            if times > 0:
+                self._start_on(agent, demand, count, times, self._freed_s.get(agent, now))
+                started += min(count * times, waiting - started)
+        return started
+
+    def _start_on(self, agent: str, demand: Demand, count: int, times: int, now: float) -> None:
+        """`count` tasks side by side, `times` times one after the other."""
+        last_s = now + (times - 1) * demand.expected_s
+        self._first[demand.job] = min(now, self._first.get(demand.job, now))
+        self._last[demand.job] = max(last_s, self._last.get(demand.job, last_s))
+        resources, view = demand.resources.scaled(count), self._views[agent]
+        self._views[agent] = replace(view, free=view.free - view.overhead - resources, overhead=Resources())
+        owner = (demand.project, demand.user)
+        self._hold(owner, demand.job, resources, count)
+        self._numbers += 1
+        end = _End(last_s + demand.expected_s, self._numbers, agent, demand.job, owner, resources, count)
+        heapq.heappush(self._ends, end)
 
     def _free_until(self, now: float) -> None:
+        """Let everything end until then; what an agent has free is taken to be so since the mean of those ends."""
+        ends: dict[str, list[float]] = {}
         while self._ends and self._ends[0].at_s <= now:
             end = heapq.heappop(self._ends)
             view = self._views[end.agent]
             self._views[end.agent] = replace(view, free=view.free + end.resources)
             self._hold(end.owner, end.job, end.resources.scaled(-1), -end.tasks)
+            ends.setdefault(end.agent, []).append(end.at_s)
+        self._freed_s = {agent: sum(times) / len(times) for agent, times in ends.items()}
 
     def _hold(self, owner: tuple[str, str], job: str, resources: Resources, tasks: int) -> None:
         before = self._held.get(owner)
@@ -139,3 +180,17 @@ class _Forecast:
         self._held[owner] = _Held(resources=held + resources, tasks=(before.tasks if before else 0) + tasks)
         if job in self._room:
             self._room[job] -= tasks
+
+
+def _to_running(end: _End, now: float) -> Running:
+    """Tasks that end together, as one attempt."""
+    project, user = end.owner
+    return Running(
+        attempt=str(end.number),
+        job=end.job,
+        project=project,
+        user=user,
+        resources=end.resources,
+        ends_in_s=max(0.0, end.at_s - now),
+        preemptible=False,
+    )
