@@ -79,10 +79,10 @@ class Engine:
         with _translated():
             return str(self._connect().info()["DockerRootDir"])
 
-    def find_images(self, label: str) -> list[str]:
-        """The ids of the images with this label, the newest first."""
+    def list_images(self) -> list[Mapping[str, Any]]:
+        """What the engine says of all its images, the newest first."""
         with _translated():
-            return [str(image["Id"]) for image in self._connect().images(filters={"label": label})]
+            return list(self._connect().images())
 
     def inspect_image(self, name: str) -> dict[str, Any] | None:
         """What the engine knows of an image; None where it has none of that name."""

@@ -1,10 +1,12 @@
-"""The images on the engine that concern the scheduler: those that attempts here have used, and those with a Seed manifest.
+"""The images on the engine that concern the scheduler.
 
-A machine may hold thousands of others; nobody asks for them.
+Those that attempts here have used, those with a Seed manifest, and those that have a digest and no tag: so they are pulled for
+jobs, and hardly ever by others. A machine may hold thousands besides; nobody asks for them.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -17,22 +19,8 @@ from swath.domain.manifest import LABEL
 
 _DIGITS = 16  # of a layer's digest: enough to tell it from any other
 
-_ABOUT_THE_CONFIG = frozenset(
-    [
-        "ARG",
-        "CMD",
-        "ENTRYPOINT",
-        "ENV",
-        "EXPOSE",
-        "HEALTHCHECK",
-        "LABEL",
-        "MAINTAINER",
-        "ONBUILD",
-        "SHELL",
-        "STOPSIGNAL",
-        "USER",
-        "VOLUME",
-    ]
+_ABOUT_THE_CONFIG = re.compile(
+    r"ARG|CMD|ENTRYPOINT|ENV|EXPOSE|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|SHELL|STOPSIGNAL|USER|VOLUME"
 )
 
 Layers = Mapping[str, int]
@@ -59,7 +47,7 @@ class Shelf:
         """The images that are there, those used last first, then the newest; raises EngineError."""
         with self._lock:
             used = list(reversed(self._used))
-        ids = dict.fromkeys([*used, *self._engine.find_images(LABEL)])
+        ids = dict.fromkeys([*used, *(image["Id"] for image in self._engine.list_images() if concerns_us(image))])
         found = list(islice(self._describe(ids), MOST_IMAGES))
         here = {image.names[0] for image in found}
         self._layers = {image_id: layers for image_id, layers in self._layers.items() if image_id in here}
@@ -80,6 +68,13 @@ class Shelf:
         return self._layers[image_id]
 
 
+def concerns_us(image: Mapping[str, Any]) -> bool:
+    """True for an entry of the engine's list that has a Seed manifest, or was pulled as a job's image is."""
+    is_tagged = any(tag != "<none>:<none>" for tag in image.get("RepoTags") or ())
+    has_digest = any(digest != "<none>@<none>" for digest in image.get("RepoDigests") or ())
+    return LABEL in (image.get("Labels") or {}) or (has_digest and not is_tagged)
+
+
 def to_layers(image: Mapping[str, Any], history: list[Mapping[str, Any]]) -> Layers:
     """Each layer with its bytes, as far as can be told: the history has steps, newest first, of which some left no layer."""
     layers = [layer.partition(":")[2][:_DIGITS] for layer in image.get("RootFS", {}).get("Layers") or []]
@@ -93,4 +88,4 @@ def to_layers(image: Mapping[str, Any], history: list[Mapping[str, Any]]) -> Lay
 def is_about_the_config(created_by: str) -> bool:
     """True for a step that writes no file; one without a description leaves a layer only where it has a size."""
     words = created_by.removeprefix("/bin/sh -c #(nop)").split()
-    return not words or words[0] in _ABOUT_THE_CONFIG
+    return not words or _ABOUT_THE_CONFIG.fullmatch(words[0]) is not None

@@ -78,20 +78,18 @@ class ImagesReport(Document):
     engine: bool  # a Docker engine answers: images can be pulled
     processes: bool  # commands may run outside of containers: a build context is all that they need
     images: tuple[HeldImage, ...] = ()
-    left_out: int = 0  # images that found no place in here
 
     @classmethod
     def of(cls, images: Iterable[HeldImage], *, engine: bool, processes: bool) -> Self:
         """A report of the first of these images: as many as it may hold."""
         kept: list[HeldImage] = []
-        left_out, room = 0, MOST_BYTES - _ENVELOPE
+        room = MOST_BYTES - _ENVELOPE
         for image in images:
             room -= len(json.dumps(asdict(image)))  # a little more than it takes
-            if len(kept) < MOST_IMAGES and room >= 0 and not left_out:
-                kept.append(image)
-            else:
-                left_out += 1
-        return cls(engine=engine, processes=processes, images=tuple(kept), left_out=left_out)
+            if len(kept) == MOST_IMAGES or room < 0:
+                break
+            kept.append(image)
+        return cls(engine=engine, processes=processes, images=tuple(kept))
 
     @property
     def names(self) -> frozenset[str]:
@@ -110,8 +108,8 @@ class ImagesReport(Document):
             raise ValueError("impossible images")
         if not (isinstance(document["engine"], bool) and isinstance(document["processes"], bool)):
             raise TypeError("engine and processes are true or false")
-        if not (_is_size(document.get("version", 1)) and _is_size(document.get("left_out", 0))):
-            raise ValueError("an impossible number")
+        if not _is_size(document.get("version", 1)):
+            raise ValueError("an impossible version")
         return {**document, "kind": REPORT, "images": tuple(map(_read_image, images))}
 
 

@@ -27,9 +27,10 @@ from executor.events import (
 from executor.images import AGAIN_S, LOOK_S, MOST_QUEUED, SOON_S
 from executor.messages import to_event
 from executor.runtimes.pulls import Pulls
-from executor.runtimes.shelf import to_layers
+from executor.runtimes.shelf import concerns_us, to_layers
 from swath.domain.attempts import ImageSource
 from swath.domain.images import HeldImage, ImagesReport, PrefetchOrder
+from swath.domain.manifest import LABEL
 from tests.executor.build import a_manifest, a_spec
 
 EMPTY = ImagesReport(engine=True, processes=False)
@@ -192,6 +193,22 @@ def test_what_is_pulled_ahead_is_in_the_way_of_other_images_only() -> None:
         with pulls.waited_for("b"):
             assert pulls.is_in_the_way("a")
     assert not pulls.is_in_the_way("b")
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"Labels": {LABEL: "{}"}, "RepoTags": ["a:1"], "RepoDigests": None}, True),
+        ({"Labels": None, "RepoTags": None, "RepoDigests": ["r/a@sha256:1"]}, True),
+        ({"Labels": {}, "RepoTags": ["<none>:<none>"], "RepoDigests": ["r/a@sha256:1"]}, True),
+        ({"Labels": {}, "RepoTags": ["a:1"], "RepoDigests": ["r/a@sha256:1"]}, False),
+        ({"Labels": {"other": "x"}, "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]}, False),
+        ({}, False),
+    ],
+)
+def test_images_of_ours_are_told_from_others(entry: dict[str, Any], expected: bool) -> None:
+    """By their Seed manifest, or as pulled by a digest alone; the engine's words for nothing are many."""
+    assert concerns_us(entry) is expected
 
 
 def test_layers_have_the_sizes_that_the_history_tells() -> None:

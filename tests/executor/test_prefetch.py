@@ -137,8 +137,8 @@ def test_of_an_engine_that_is_sick_for_a_while_nothing_is_told(tmp_path: Path) -
         engine.close()
 
 
-def test_an_image_that_is_asked_for_is_pulled_and_told(registry: str, own_agent: Agent) -> None:  # noqa: F811
-    """By the name that it is asked for with; the attempt that comes then waits for nothing."""
+def test_an_image_that_is_asked_for_is_pulled_and_told(registry: str, own_agent: Agent, tmp_path: Path) -> None:  # noqa: F811
+    """By the name that it is asked for with; the attempt that comes then waits for nothing, and later executors know it."""
     reference = push_new(f"{registry}/ahead")
     own_agent.prefetch(reference)
     try:
@@ -148,6 +148,9 @@ def test_an_image_that_is_asked_for_is_pulled_and_told(registry: str, own_agent:
         image = ImageSource(name="shell", version="1.0.0", reference=reference)
         update = own_agent.run(a_spec(a_manifest("sh -c true"), own_agent.outputs, image=image))
         assert own_agent.states(update.task) == ["TASK_RUNNING", "TASK_FINISHED"]
+        other = Agent(tmp_path / "other", SWATH_DOCKER="auto").start()
+        other.wait_for_report(lambda report: find(report, reference))
+        other.stop()
     finally:
         docker("rmi", "--force", reference)
 
