@@ -112,6 +112,11 @@ _QUESTIONS = {
     " WHERE state <> 'SUCCEEDED' AND winner_attempt IS NOT NULL",
     "tasks with two attempts that succeeded": "SELECT job_id, task_index, count(*) FROM attempts"
     " WHERE state = 'SUCCEEDED' GROUP BY job_id, task_index HAVING count(*) > 1",
+    "attempts that are accounted for never or twice": 'SELECT project, "user", image, outcome, sum(more) FROM'
+    " (SELECT j.project, j.\"user\", i.name || ':' || i.version AS image, coalesce(a.cause, 'SUCCEEDED') AS outcome,"
+    " 1 AS more FROM attempts a JOIN jobs j ON j.id = a.job_id JOIN image_versions i ON i.id = j.image_version_id"
+    ' UNION ALL SELECT project, "user", image, outcome, -attempts FROM usage) AS counted'
+    ' GROUP BY project, "user", image, outcome HAVING sum(more) <> 0',
 }
 
 

@@ -13,13 +13,21 @@ from typing import Any
 
 import pytest
 
+from swath.domain.changes import AddUsage, ChangeAttempt
+from swath.domain.ranges import Ranges
 from swath.domain.retries import Cause
-from swath.domain.states import AttemptState
-from tests.integration.evidence import Diary, Overlap
+from swath.domain.states import AttemptState, JobState, TaskState
+from swath.domain.usage import Amounts
+from swath.store.api_store import ApiStore
+from swath.store.database import Database
+from swath.store.leadership import Leadership
+from swath.store.scheduling import SchedulerStore
+from tests.integration.evidence import Diary, Overlap, find_contradictions
 from tests.scheduler.cluster import ROOT
 from tests.soak.jobs import KINDS, share_out
 from tests.soak.plan import make_plan
 from tests.soak.verdict import Fate, judge_overlaps
+from tests.store.build import NOW, Scene, a_task, figures
 
 NOON = 1_700_000_000.0  # some time, in seconds since 1970
 
@@ -91,6 +99,26 @@ def test_an_attempt_that_succeeded_or_that_nobody_knows_excuses_nothing():
     overlap = Overlap(first="a", second="b", since=NOON, seconds=0.1)
     assert judge_overlaps([overlap], {"a": Fate(state=AttemptState.SUCCEEDED)})
     assert judge_overlaps([overlap], {})
+
+
+def test_an_attempt_that_is_accounted_for_never_or_twice_is_found(sqlite_database: str):
+    """With whose it is, how it ended, and by how many the account is wrong."""
+    database = Database(sqlite_database)
+    epoch = Leadership(database).acquire("first", NOW, lease_s=60) or 0
+    scene = Scene(api=ApiStore(database), scheduler=SchedulerStore(database), epoch=epoch)
+    job = scene.submit()
+    ended = ChangeAttempt(attempt_id=scene.launch(job), state=AttemptState.FAILED, cause=Cause.OOM)
+    scene.apply(ended, a_task(job, 0, TaskState.FAILED), figures(job, JobState.FAILED, Ranges.of(0), failed=1))
+    owner = {"project": "default", "user": "ada", "image": "ndvi:1.0.0", "outcome": "OOM"}
+    found = []
+    for _ in range(3):
+        found.append(find_contradictions(database))
+        scene.apply(AddUsage(day=NOW.date(), amounts=Amounts(attempts=1), **owner))
+    database.close()
+    never, once, twice = found
+    assert once == []
+    assert "accounted for never or twice: [('default', 'ada', 'ndvi:1.0.0', 'OOM', 1)]" in never[0]
+    assert "('default', 'ada', 'ndvi:1.0.0', 'OOM', -1)]" in twice[0]
 
 
 @pytest.mark.postgres
