@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.virtual import Planner
 from benchmarks.workload import NOW
 from swath.domain.projects import Project
 from swath.domain.resources import Resources
@@ -23,6 +22,7 @@ from swath.matching.plan import plan
 from swath.simulation.engine import simulate
 from swath.simulation.history import History
 from swath.simulation.model import Cluster, Timing, Trace, TraceAgent, TraceJob
+from swath.simulation.planning import make_planner
 from swath.simulation.timeline import make_timeline
 
 AGENT = Resources(cpus_m=32_000, mem=128 * 1024, disk=1_000_000)
@@ -127,7 +127,8 @@ def share_over_time(
         name="busy", agents=tuple(TraceAgent(id=f"agent-{number:03}", total=AGENT) for number in range(agents))
     )
     end_s = (start + SETTLED + MEASURED) * MEAN_S
-    planner = Planner({project.name: project for project in case.projects}, Policy(most_starting=None, past_weight=0.0))
+    policy = Policy(most_starting=None, past_weight=0.0)
+    planner = make_planner(policy, {project.name: project for project in case.projects})
     history = simulate(Trace(name="all want more", jobs=tuple(jobs)), cluster, planner, timing=Timing(until_s=end_s))
     return _mean_shares(history, (start + SETTLED) * MEAN_S)
 

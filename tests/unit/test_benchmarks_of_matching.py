@@ -90,7 +90,7 @@ def test_shares_are_measured_in_a_cycle_and_over_time() -> None:
 
 def test_the_wait_for_a_whole_agent_is_measured_in_mean_run_times() -> None:
     """It starts, and not at once."""
-    assert 0 < whole_agent.find_wait(1, "large", 1.0, lognormal=False) < 5
+    assert 0 < whole_agent.find_wait(1, whole_agent.Case(project="large")) < 5
 
 
 def test_a_plan_of_a_workload_is_valid() -> None:
