@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from api.answers import AgentAnswer, AgentList, ClusterAnswer
+from api.cluster_answers import AgentAnswer, AgentList, ClusterAnswer
 from api.openapi import PROBLEMS, body_of
 from api.parsing import parse
 from api.schemas import ModeDocument

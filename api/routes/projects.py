@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 
-from api.answers import ProjectAnswer, ProjectList
 from api.openapi import PROBLEMS, body_of
 from api.parsing import parse
 from api.projects import to_projects, to_users
 from api.schemas import ProjectDocument
 from api.service import Body, Injected, Service
+from api.tenant_answers import ProjectAnswer, ProjectList
 from swath.domain.errors import NotFoundError
 from swath.domain.projects import Project
 

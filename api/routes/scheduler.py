@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.answers import FrameworkAnswer, SchedulerAnswer
+from api.cluster_answers import FrameworkAnswer, SchedulerAnswer
 from api.openapi import PROBLEMS, body_of
 from api.parsing import parse
 from api.readiness import check_scheduler

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
-from api.answers import UsagePage
 from api.openapi import PROBLEMS
 from api.pages import LARGEST_PAGE, Filter, Limit, from_cursor, to_cursor
 from api.service import Injected, Service
+from api.tenant_answers import UsagePage
 from api.usage import UsageSheet, to_csv, to_usage
 from swath.domain.errors import InvalidInputError
 from swath.store.rows import UsageFilters
