@@ -10,12 +10,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scheduler.core.state import CoreSettings
+from swath.domain.errors import InvalidInputError
 from swath.domain.resources import Resources
 from swath.domain.shares import HALF_LIFE_S
+from swath.matching.policies import parse_policy
 from swath.wire.calls import CAPABILITIES, Message, make_executor_info, make_framework_info
 from swath.wire.endpoints import Credential, TlsOptions
 from swath.wire.enums import Capability
@@ -49,6 +51,7 @@ class Settings(BaseSettings):
     gpus: bool = False  # be offered agents with GPUs (MESOS.md, M33)
     executor_mem: int = Field(default=128, ge=0)  # MiB
     prefetch_agents: int = Field(default=8, ge=0)  # that pull an image ahead at the same time; 0 for none
+    policy: str = "fair"  # of the matcher: "fair", "fifo", "fair,past_weight=0.5,most_starting=20" (docs/scheduling.md)
     register_anew: bool = False  # take a new framework id after the master has removed the old one
     log_format: Literal["console", "json"] = "console"
     http_port: int = 0  # of the metrics, on loopback; 0 for none
@@ -72,6 +75,15 @@ class Settings(BaseSettings):
         except OSError as error:  # ssl's errors are such, too
             raise ValueError(f"ca_file, cert_file and key_file do not serve for TLS: {error}") from error
         return self
+
+    @field_validator("policy")
+    @classmethod
+    def _check_policy(cls, text: str) -> str:
+        try:
+            parse_policy(text, {})
+        except InvalidInputError as error:
+            raise ValueError(str(error)) from error
+        return text
 
     def make_tls(self) -> TlsOptions | None:
         """TLS towards the masters; None for a plain wire."""
@@ -132,6 +144,7 @@ class Settings(BaseSettings):
         return CoreSettings(
             executor_id=self.make_executor()["executor_id"]["value"],
             executor_resources=self.executor_resources,
+            policy=parse_policy(self.policy, {}),
             prefetch_agents=self.prefetch_agents,
             register_anew=self.register_anew,
             half_life_s=self.half_life_s,

@@ -16,11 +16,11 @@ from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.domain.strict_json import read_strictly
 from swath.matching.model import Policy
+from swath.matching.policies import parse_policy, read_policy
 from swath.simulation import recorded, swf
 from swath.simulation.clusters import from_agents, parse_agents
 from swath.simulation.clusters import read_cluster as read_document
 from swath.simulation.model import Cluster, Timing, Trace, choose_cycle_s
-from swath.simulation.policies import parse_policy, read_policy
 from swath.simulation.synthetic import Synthetic, make_trace
 
 DEFAULT_AGENTS = "12x16cpus,64GiB"

@@ -13,10 +13,10 @@ import numpy as np
 
 from swath.cli.console import duration, print_json, print_table, say
 from swath.matching.model import Policy
+from swath.matching.policies import differences
 from swath.simulation.figures import Figures, Spread, make_figures
 from swath.simulation.history import End, History
 from swath.simulation.model import Timing
-from swath.simulation.policies import differences
 from swath.simulation.timeline import Timeline, make_timeline
 
 MOST_PROJECTS = 12  # in the table; all are in JSON and CSV

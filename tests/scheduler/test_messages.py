@@ -223,6 +223,15 @@ def settings(**more: object) -> Settings:
     return Settings(**given)
 
 
+def test_the_matchers_policy_is_a_setting_and_what_is_none_is_refused() -> None:
+    """A preset with changes; an unknown name or an impossible value stops the start with its name."""
+    policy = settings(policy="fair,past_weight=0.5,most_starting=20").make_core_settings().policy
+    assert (policy.fair, policy.past_weight, policy.most_starting) == (True, 0.5, 20)
+    for wrong in ("best", "fair,past_wait=1", "fifo,most_kept=-1"):
+        with pytest.raises(ValidationError, match=r"policy"):
+            settings(policy=wrong)
+
+
 def test_the_executor_id_changes_with_the_executor_and_only_with_it():
     """DESIGN.md 4.2: versions run side by side; another ExecutorInfo under one id is TASK_ERROR."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from swath.domain.errors import InvalidInputError
 from swath.matching.model import Policy
-from swath.simulation.policies import change, differences, parse_policy, read_policy
+from swath.matching.policies import change, differences, parse_policy, read_policy
 
 
 def test_a_preset_may_be_changed() -> None:

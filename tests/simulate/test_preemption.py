@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from swath.matching.model import Policy
+from swath.matching.policies import PRESETS
 from swath.simulation.engine import simulate
 from swath.simulation.figures import make_figures
 from swath.simulation.history import End, History
 from swath.simulation.model import Cluster, Timing, Trace, TraceJob
 from swath.simulation.planning import make_planner
-from swath.simulation.policies import PRESETS
 from tests.simulate.build import a_job, agents, ends, schedule
 
 GRACE = Timing(cycle_s=0.0, grace_s=5.0)
