@@ -121,14 +121,14 @@ def an_attempt(world: World, agent: str, cause: Cause | None, image: int, job: s
 
 
 def a_world_where_all_is_well(agents: int = 2, images: int = 3) -> World:
-    """Agents, and images that have succeeded thirty times each on the last of them."""
+    """Agents, and images that have succeeded twenty times each on the last of them."""
     world = World().subscribe().list_agents(*(f"a{number}" for number in range(1, agents + 1)))
-    for number in range(30 * images):
+    for number in range(20 * images):
         assert an_attempt(world, f"a{agents}", None, 1 + number % images)
     return world
 
 
-def keep_failing(world: World, cause: Cause, agent: str = "a1", images: int = 3, hours: float = 3) -> int:
+def keep_failing(world: World, cause: Cause, agent: str = "a1", images: int = 3, hours: float = 0.5) -> int:
     """Whenever the agent takes something it fails, while all is well on the last one; how often it was tried."""
     tried, end, last = 0, world.now + timedelta(hours=hours), list(world.core.state.agents)[-1]
     while world.now < end:
@@ -215,7 +215,7 @@ def test_an_agent_that_fails_one_job_is_not_to_blame():
 def test_an_agent_where_something_succeeds_is_not_cordoned():
     """One of three images does: the others cool down."""
     world = a_world_where_all_is_well()
-    for number in range(200):
+    for number in range(100):
         an_attempt(world, "a1", Cause.APP if number % 3 else None, 1 + number % 3)
         an_attempt(world.advance(20), "a2", None, 1 + number % 3)
     assert world.store.agent_wishes == {}
@@ -224,7 +224,7 @@ def test_an_agent_where_something_succeeds_is_not_cordoned():
 def test_where_everything_fails_everywhere_nobody_is_cordoned():
     """A registry that is down, a new executor that does not start: agents rest and are tried again."""
     world = a_world_where_all_is_well()
-    for number in range(400):
+    for number in range(120):
         for agent in ("a1", "a2"):
             an_attempt(world, agent, (Cause.IMAGE, Cause.AGENT)[number % 2], 1 + number % 3)
         world.advance(60)
@@ -234,7 +234,7 @@ def test_where_everything_fails_everywhere_nobody_is_cordoned():
 def test_the_only_agent_is_never_cordoned():
     """There is nothing to compare it with."""
     world = World().subscribe().list_agents("a1")
-    for number in range(300):
+    for number in range(100):
         an_attempt(world, "a1", Cause.AGENT, 1 + number % 3)
         world.advance(60)
     assert world.store.agent_wishes == {}
@@ -244,6 +244,6 @@ def test_no_more_than_a_tenth_of_the_agents_are_cordoned():
     """Of ten one: if more are bad, something else is the matter, and the others rest for ever longer."""
     world = a_world_where_all_is_well(agents=10)
     for agent in ("a1", "a2", "a3"):
-        keep_failing(world, Cause.APP, agent, hours=2)
+        keep_failing(world, Cause.APP, agent)
     assert [is_cordoned(world, agent) for agent in ("a1", "a2", "a3")] == [True, False, False]
     assert world.core.state.agents["a3"].rests > resting.RESTS
