@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import islice
 
 from scheduler.core.health import Record
 from scheduler.core.state import Agent, Job, LiveAttempt, State
@@ -23,6 +24,7 @@ UNLIKELY = 1e-3  # of a healthy agent: beyond this it is not trusted for a while
 FIRST_REST_S = 30.0
 LONGEST_REST_S = 3600.0
 MOST_AGENTS = 8  # on which a task is remembered to have failed
+_SAMPLE = 1000  # of tasks that are alike: as many may wait to be tried again as a job has
 MOST_IMAGES = 32  # of which an agent's record is kept
 
 # The attempt never came as far as its command: with these three in a row there is nothing to compare.
@@ -69,10 +71,12 @@ def shunned(state: State, job: Job, indices: Collection[int], fresh: int = 0) ->
 
     Which of several tasks goes to which agent is settled at the launch: one that failed elsewhere comes before.
     """
-    if not job.failed_on:
+    if not job.failed_on or fresh >= len(indices):
         return frozenset()
-    count = Counter(agent_id for index in indices for agent_id in job.failed_on.get(index, ()))
-    return frozenset(agent_id for agent_id, times in count.items() if 2 * times > len(indices) + fresh)
+    looked_at = list(islice(indices, _SAMPLE))
+    count = Counter(agent_id for index in looked_at for agent_id in job.failed_on.get(index, ()))
+    half = len(looked_at) * (1 + fresh / len(indices)) / 2
+    return frozenset(agent_id for agent_id, times in count.items() if times > half)
 
 
 def has_failed_on(job: Job, index: int, agent_id: str) -> bool:

@@ -120,10 +120,10 @@ def an_attempt(world: World, agent: str, cause: Cause | None, image: int, job: s
     return len(world.launched()) > before
 
 
-def a_world_where_all_is_well(agents: int = 2, images: int = 3) -> World:
-    """Agents, and images that have succeeded twenty times each on the last of them."""
+def a_world_where_all_is_well(agents: int = 2, images: int = 3, times: int = 20) -> World:
+    """Agents, and images that have succeeded so many times each on the last of them."""
     world = World().subscribe().list_agents(*(f"a{number}" for number in range(1, agents + 1)))
-    for number in range(20 * images):
+    for number in range(times * images):
         assert an_attempt(world, f"a{agents}", None, 1 + number % images)
     return world
 
@@ -222,8 +222,8 @@ def test_an_agent_where_something_succeeds_is_not_cordoned():
 
 
 def test_where_everything_fails_everywhere_nobody_is_cordoned():
-    """A registry that is down, a new executor that does not start: agents rest and are tried again."""
-    world = a_world_where_all_is_well()
+    """A registry that is down, a new executor that does not start: however well all went before, they are tried again."""
+    world = a_world_where_all_is_well(times=90)
     for number in range(120):
         for agent in ("a1", "a2"):
             an_attempt(world, agent, (Cause.IMAGE, Cause.AGENT)[number % 2], 1 + number % 3)
