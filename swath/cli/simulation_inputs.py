@@ -28,6 +28,7 @@ DEFAULT_SYNTHETIC = Synthetic(interactive=0.1, large=0.08)
 EXECUTOR = Resources(cpus_m=100, mem=128)  # what a scheduler that is not told otherwise gives each agent's executor
 LARGEST_DOCUMENT = 10_000_000  # bytes
 LONGEST_LINE = 1_000_001
+_PROJECT = ("parent", "weight", "quota", "max_running", "user_quota", "user_max_running")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +63,12 @@ def _find_cluster(description: str | None, agents: Sequence[str]) -> Cluster | N
 
 
 def _read_current() -> Cluster:
+    """The agents that are there, and the projects as they were declared."""
     with open_client() as client:
-        agents = client.agents()
-    return from_agents(cast(Sequence[Mapping[str, Any]], agents), EXECUTOR)
+        agents, projects = client.agents(), client.projects()
+    cluster = from_agents(cast(Sequence[Mapping[str, Any]], agents), EXECUTOR)
+    declared = {entry["name"]: {name: entry.get(name) for name in _PROJECT} for entry in projects if entry["declared"]}
+    return replace(cluster, projects=_read_projects(declared))
 
 
 def _read_projects(document: Any) -> dict[str, Project]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from swath.cli.console import duration, print_json, print_table, say
+from swath.cli.console import print_json, print_table, say
 from swath.matching.model import Policy
 from swath.matching.policies import differences
 from swath.simulation.figures import Figures, Spread, make_figures
@@ -162,7 +162,13 @@ def _getter(group: str, name: str) -> Number:
 
 
 def _seconds(value: float) -> str:
-    return "-" if math.isnan(value) else duration(value)
+    """A duration with a digit behind the point: policies may differ by less than a minute."""
+    if math.isnan(value):
+        return "-"
+    for limit, size, unit in ((100, 1, "s"), (6000, 60, "min"), (360_000, 3600, "h")):
+        if value < limit:
+            return f"{value / size:.1f} {unit}"
+    return f"{value / 86_400:.1f} d"
 
 
 def _percent(value: float) -> str:

@@ -165,6 +165,8 @@ def test_the_present_cluster_is_simulated_with_its_own_jobs(api: StandIn, swath:
     attempts = [an_attempt(1, "LOST", started_at=None, ended_at=None), an_attempt(2, "SUCCEEDED", **second)]
     api.answer("GET", f"/v1/jobs/{JOB_ID}/tasks/1/attempts", {"items": attempts})
     api.answer("GET", "/v1/agents", {"items": [an_agent()]})
+    declared = {"name": "forest", "declared": True, "weight": 3.0, "parent": None, "quota": {"cpus": 100}}
+    api.answer("GET", "/v1/projects", {"items": [declared, {"name": "other", "declared": False, "weight": 1.0}]})
     file = tmp_path / "mine.jsonl"
     assert swath("trace", "export", str(file)).exit_code == 0
     lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -173,4 +175,6 @@ def test_the_present_cluster_is_simulated_with_its_own_jobs(api: StandIn, swath:
     assert {line["task"]: line["run_s"] for line in lines[2:4]} == {0: 30.0, 1: 10.0}
     result = swath("simulate", str(file), "--cluster", "current", "--json")
     assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["policies"][0]["finished"] == 2
+    figures = json.loads(result.stdout)["policies"][0]
+    assert figures["finished"] == 2
+    assert figures["projects"][0]["weight"] == 3.0
