@@ -14,6 +14,8 @@ from swath.domain.states import AttemptState
 from swath.matching.model import AgentView, Demand, Running, Tenants, Work
 from swath.matching.reasons import Shut
 
+_NOTHING = Resources()
+
 
 def make_demands(state: State, now: datetime) -> list[Demand]:
     """What could start now: a demand for each job and size of task."""
@@ -70,23 +72,31 @@ def _is_preemptible(job: Job) -> bool:
 
 
 def _view(state: State, agent: Agent, now: datetime) -> AgentView:
+    """Made anew only when something of it has changed: thousands of agents are looked at in every turn."""
+    shut, closes_in_s = _find_shut(state, agent), maintenance.closes_in_s(agent.info, now)
+    made_of = (agent.info, agent.use.resources, agent.use.starting, tuple(agent.offers), shut, closes_in_s)
+    if agent.view is None or agent.view[0] != made_of:
+        agent.view = made_of, _make_view(state, agent, shut, closes_in_s)
+    return agent.view[1]
+
+
+def _make_view(state: State, agent: Agent, shut: Shut | None, closes_in_s: float | None) -> AgentView:
     executor = state.settings.executor_resources
     # "Offers list executor_ids" (transcript 02): the first task on an agent brings its executor along, whose resources
     # the same offers have to cover.
     there = any(state.settings.executor_id in offer.executor_ids for offer in agent.offers.values())
-    shut = _find_shut(state, agent)
     offered = bool(agent.offers) and shut is None
     return AgentView(
         id=agent.info.agent_id,
         free=agent.offered if offered else agent.info.total - agent.use.resources - executor,
         total=agent.info.total,
-        overhead=executor if offered and not there else Resources(),
+        overhead=executor if offered and not there else _NOTHING,
         reserved=executor,
         attributes=agent.attributes,
         starting=agent.use.starting,
         offered=offered,
         shut=shut,
-        closes_in_s=maintenance.closes_in_s(agent.info, now),
+        closes_in_s=closes_in_s,
     )
 
 

@@ -26,7 +26,7 @@ from swath.domain.retries import Cause
 from swath.domain.shares import HALF_LIFE_S, Past
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState
 from swath.domain.wishes import AgentWish, FrameworkDesire, FrameworkWish
-from swath.matching.model import Claim, Policy
+from swath.matching.model import AgentView, Claim, Policy
 from swath.store.rows import JobRecord, Owner
 
 _OFFERS_HEARD = 20_000  # ids that a repeated OFFERS event could name
@@ -208,6 +208,7 @@ class Agent:
     has_engine: bool = False  # images can be pulled there
     told_by: str | None = None  # the executor that has said so
     told_at: datetime | None = None  # when it said so last
+    view: tuple[object, AgentView] | None = None  # as the matcher sees it, beside what that was made of
     _attributes: tuple[PutAgent, Mapping[str, str]] | None = None  # as constraints see them, of the `info` beside
 
     @property

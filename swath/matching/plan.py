@@ -6,8 +6,9 @@ The cost grows with (demands) x (agents), not with tasks (DESIGN.md 4.6).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from swath.matching.model import (
     Leftover,
     Plan,
     Policy,
+    Running,
     Tenants,
     Work,
     nothing_runs,
@@ -36,6 +38,7 @@ from swath.matching.room import Rank, Room
 
 _STEP = 0.7  # of its part of what fits somebody gets in one turn: the next turns go to whoever is behind by then
 _GRAIN = 0.004  # of its part of the cluster, at least: what shares may differ by in the end, and no more turns than that needs
+_HELPED = 16  # demands in a cycle that resources are taken back for: each looks at what runs on many agents
 _OFFER_S = 3.0  # what is free and not offered yet is, by then
 
 
@@ -93,6 +96,7 @@ class _Cycle:
         self._tree = Tree(tenants, total, columns.to_tuple, demands, policy)
         self._limits = Limits(tenants)
         self._chooser = Chooser(self._room, policy, _sum(columns, demands, most))
+        work = _asked_once(work)
         self._keeper = Keeper(self._room, self._tree, work, policy)
         self._keeper.recall(claims, demands)
         self._preemptor = Preemptor(self._room, self._tree, self._keeper, work, policy, claims)
@@ -117,10 +121,10 @@ class _Cycle:
 
     def take_back_shares(self) -> None:
         """Help those up who are below their fair share: with what those hold who are above theirs."""
-        for demand, limit in self._blocked:
-            if limit is None and not demand.interactive and not self._cut:
-                allowed = self._limits.allowed(demand, self._left[id(demand)])
-                self._take_back(demand, self._cluster.columns.to_need(demand.resources), allowed)
+        starved = (demand for demand, limit in self._blocked if limit is None and not demand.interactive)
+        for demand in islice(filter(self._preemptor.may_take, starved), 0 if self._cut else _HELPED):
+            allowed = self._limits.allowed(demand, self._left[id(demand)])
+            self._take_back(demand, self._cluster.columns.to_need(demand.resources), allowed)
 
     def make_plan(self) -> Plan:
         """What has come of it."""
@@ -220,6 +224,19 @@ class _Cycle:
         for demand in blocked:
             reason = reasons[id(demand)] or explain(self._cluster, demand)
             yield Leftover(demand=demand, count=self._left[id(demand)], reason=reason)
+
+
+def _asked_once(work: Work) -> Work:
+    """The same, told from memory where somebody asks again."""
+    known: dict[str, Sequence[Running]] = {}
+
+    def find(agents: Collection[str]) -> Mapping[str, Sequence[Running]]:
+        new = [agent for agent in agents if agent not in known]
+        if new:
+            known.update(dict.fromkeys(new, ()) | dict(work(new)))
+        return {agent: known[agent] for agent in agents}
+
+    return find
 
 
 def _at_least(amount: int, least: int) -> bool:
