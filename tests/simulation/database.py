@@ -101,6 +101,8 @@ class SimDatabase(MemoryStore):
         late = job.spec.deadline is not None and job.spec.deadline <= now
         if job.desired is Desired.CANCELLED or job.counts.failed == 0 or late:
             return False
+        for other in self.find_dropped(job_id):
+            self._desire(self.jobs[other])
         self._desire(job, retry_rev=job.retry_rev + 1)
         return True
 
@@ -136,9 +138,8 @@ class SimDatabase(MemoryStore):
 
     def read_changed_jobs(self) -> list[JobRecord]:
         """Jobs of which something is desired that nobody has taken in."""
-        return [
-            self.jobs[name] for name in sorted(self.jobs) if self.jobs[name].desired_rev != self.jobs[name].observed_rev
-        ]
+        changed = (name for name in sorted(self.jobs) if self.jobs[name].desired_rev != self.jobs[name].observed_rev)
+        return [self.complete(self.jobs[name]) for name in changed]
 
     def read_failed(self, job_id: str, after: int | None, limit: int) -> tuple[list[PutTask], int | None]:
         """One page of the failed tasks that were ever launched."""

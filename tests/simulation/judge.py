@@ -27,6 +27,7 @@ from swath.domain.states import (
 from swath.domain.wishes import FrameworkDesire
 from swath.wire.calls import Message
 from tests.simulation.liveness import Liveness
+from tests.simulation.order import JobOrder
 from tests.simulation.runs import Run, find_shared_ports
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Judge:
         self._begun: set[str] = set()  # attempts that ever ran
         self._published: dict[str, str] = {}
         self._tasks: dict[tuple[str, int], PutTask] = {}
-        self._job_states: dict[str, tuple[JobState, int]] = {}
+        self._job_states: dict[str, tuple[JobState, int, bool]] = {}
         self._used_offers: dict[str, str] = {}
         self._updates: dict[str, Message] = {}  # uuid -> status, as the scheduler was told
         self._told_ended: set[str] = set()  # attempts that Mesos has called ended
@@ -63,6 +64,7 @@ class Judge:
         self._books: dict[str, tuple[Bundle, ...]] = {}  # by agent: what the master had of it when it was looked at
         self._bundles: dict[str, tuple[Any, Bundle]] = {}  # by task or container: its resources, and their sum
         self._liveness = Liveness(world)
+        self._order = JobOrder(world.database)
         self.jumped_s = 0.0  # by how much clocks were set, all in all
         self.returned = 0  # times that an attempt which had lost came back
         self.replaced = 0  # attempts given up because nobody had heard of them for long
@@ -100,6 +102,8 @@ class Judge:
                     jobs[self._world.database.attempts[change.attempt_id].job_id] = None
         for job_id in jobs:
             self._check_counts(job_id)
+        for problem in self._order.on_commit(changes):
+            self._fail(problem)
         self._liveness.on_commit(changes)
 
     def _check_cause(self, change: ChangeAttempt) -> None:
@@ -153,24 +157,27 @@ class Judge:
 
     def _check_job_state(self, job: ChangeJob) -> None:
         record = self._world.database.jobs[job.job_id]
-        before, rev = self._job_states.get(job.job_id, (JobState.PENDING, 0))
-        self._job_states[job.job_id] = (job.state, job.retry_rev_done)  # wishes may come before they are heard of
+        before, rev, dropped = self._job_states.get(job.job_id, (JobState.PENDING, 0, False))
+        # Wishes may come before they are heard of.
+        self._job_states[job.job_id] = (job.state, job.retry_rev_done, bool(job.dropped))
         if before in ENDED_JOB and before is not job.state:
-            self._check(record.retry_rev > rev, f"job {job.job_id} was {before} and is {job.state}")
+            woken = dropped and not job.dropped  # by a retry of the job before it
+            self._check(record.retry_rev > rev or woken, f"job {job.job_id} was {before} and is {job.state}")
 
     def _check_counts(self, job_id: str) -> None:
         """Tasks without a row wait, or have ended all together."""
         database = self._world.database
         job, rows = database.jobs[job_id], database.rows[job_id]
         states = [task.state for task in rows.values()]
-        counts, rowless = job.counts, job.size - len(rows)
+        counts, rowless, dropped = job.counts, job.size - len(rows), job.dropped.count
         told = (counts.pending, counts.failed, counts.cancelled)
         there = map(states.count, (TaskState.PENDING, TaskState.FAILED, TaskState.CANCELLED))
         extra = tuple(said - found for said, found in zip(told, there, strict=True))
         self._check(counts.total == job.size == sum((*told, counts.active, counts.succeeded)), f"{job_id} lost tasks")
         self._check(job.pending.count == rowless, f"job {job_id}: {job.pending.count} pending, {rowless} without a row")
         same = (counts.active, counts.succeeded) == (states.count(TaskState.ACTIVE), states.count(TaskState.SUCCEEDED))
-        if not same or extra not in ((rowless, 0, 0), (0, rowless, 0), (0, 0, rowless)):
+        left = rowless - dropped
+        if not same or extra not in ((left, dropped, 0), (0, rowless, 0), (0, dropped, left)):
             self._fail(f"job {job_id} counts {counts} where its rows are {Counter(states)} and {rowless} have none")
         live = database.live.get(job_id, ())
         if len(live) != counts.active:

@@ -14,6 +14,7 @@ from swath.domain.retries import SAYS_NOTHING_OF_AGENT, Cause
 from swath.domain.states import ENDED_JOB, Desired, TaskState, is_terminal
 from swath.domain.wishes import AgentMode, FrameworkDesire
 from swath.store.rows import JobRecord
+from tests.simulation.order import divide
 
 if TYPE_CHECKING:
     from tests.simulation.driver import Connection
@@ -112,7 +113,8 @@ class Liveness:
             return
         if (job.spec.not_before or now) > now or (job.spec.deadline is not None and job.spec.deadline <= now):
             return
-        if job.pending.count:
+        never_ran, started = job.pending.minus(job.dropped), job.started_at is not None
+        if divide(self._world.database, job, never_ran, started=started).ready:
             yield job.resources + executor
         for task in self._world.database.rows[job.id].values():
             if task.state is TaskState.PENDING and (task.retry_at or now) <= now:

@@ -16,6 +16,7 @@ from scheduler.shell import Shell
 from scheduler.to_mesos import Items, Writer
 from swath.domain.changes import Change, ChangeAttempt
 from swath.domain.errors import StoreUnavailableError
+from swath.domain.ranges import Ranges
 from swath.domain.states import AttemptState, Observation
 from swath.store.rows import Snapshot
 from swath.wire.calls import Message
@@ -205,6 +206,17 @@ class StaysOutside(_Meddled):
         return Faults(self, (Faults.framework_removed,) * 3)
 
 
+class ForgetsWhatIsWaitedFor(World):
+    """After a failover, lets jobs start that wait for others."""
+
+    def load_core(self, snapshot: Snapshot, **more: Any) -> Core:
+        core = super().load_core(snapshot, **more)
+        for job in core.state.jobs.values():
+            job.pending, job.blocked = job.pending.union(job.blocked), Ranges()
+        core.state.unsettled.clear()
+        return core
+
+
 SABOTAGES: dict[str, type[World]] = {
     "": World,
     **{
@@ -223,6 +235,7 @@ SABOTAGES: dict[str, type[World]] = {
             TakesRefusalsForDrains,
             StaysOutside,
             KeepsPortsToItself,
+            ForgetsWhatIsWaitedFor,
         )
     },
 }

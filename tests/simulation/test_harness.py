@@ -36,6 +36,7 @@ WORDS = {  # of what the judge says
     "TakesRefusalsForDrains": "is to be drained since",
     "StaysOutside": "at the end",
     "KeepsPortsToItself": "and holds",
+    "ForgetsWhatIsWaitedFor": "starts before what it waits for",
 }
 ROOT = Path(__file__).parents[2]
 

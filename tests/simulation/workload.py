@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from swath.domain.ids import make_ulid
+from swath.domain.jobs import JobSpec
 from swath.domain.states import ENDED_JOB
 from swath.store.rows import ImageRow, JobRecord
 from tests.scheduler.world import IMAGE, MANIFEST, a_job
@@ -74,6 +76,29 @@ def with_more(record: JobRecord, random: Random) -> JobRecord:
     return replace(record, resources=replace(record.resources, ports=random.choice((0, 0, 0, 1, 2)), custom=custom))
 
 
+def after_others(record: JobRecord, known: Mapping[str, JobRecord], random: Random) -> JobRecord:
+    """Some jobs wait for one or two that were submitted before, task by task where those have as many.
+
+    No more than three in a row, of which the later ones are tried once and not for long: all of them are to end in time.
+    """
+    others = [other for other in known.values() if not any(known[entry.job].spec.after for entry in other.spec.after)]
+    if not others or random.random() > 0.3:
+        return record
+    alike = [other for other in others if other.size == record.size] or others
+    chosen = dict.fromkeys(random.choice(some).id for some in (alike, others)[: random.choice((1, 1, 2))])
+    after = [
+        {
+            "job": job_id,
+            "condition": random.choice(("succeeded", "ended")),
+            "elementwise": known[job_id].size == record.size and random.random() < 0.7,
+        }
+        for job_id in chosen
+    ]
+    said = record.spec.to_document()
+    short = {"timeout_s": 120, "retry": {**said["retry"], "max_attempts": 1}}
+    return replace(record, spec=JobSpec.from_document({**said, **short, "after": after}))
+
+
 class Users:
     """What is wanted, and when."""
 
@@ -95,6 +120,8 @@ class Users:
 
     def _submit(self, record: JobRecord) -> None:
         world, random = self._world, self._random
+        if world.timeline.now < LAST_SUBMISSION_S:
+            record = after_others(record, world.database.jobs, world.random("jobs after others"))
         world.database.submit(record)
         self.accepted += record.size
         world.notify()
