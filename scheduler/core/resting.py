@@ -87,7 +87,7 @@ def _may_cordon(turn: Turn, agent: Agent, trouble: Trouble) -> bool:
     state = turn.state
     # A success here would have ended the trouble: whatever has succeeded since did so elsewhere.
     elsewhere = state.succeeded_at is not None and state.succeeded_at >= trouble.since
-    ours = sum(wish.is_our_own for wish in state.agent_wishes.values())
+    ours = sum(wish.is_our_own for agent_id, wish in state.agent_wishes.items() if agent_id in state.agents)
     few = ours < max(1, int(MOST_CORDONED * len(state.agents)))
     wanted = agent.info.agent_id in state.agent_wishes  # by an operator: no task came here of late in any case
     return elsewhere and few and not wanted and _is_bad(turn, agent, trouble, ALL_BUT_CERTAIN)

@@ -231,6 +231,19 @@ def test_where_everything_fails_everywhere_nobody_is_cordoned():
     assert world.store.agent_wishes == {}
 
 
+def test_an_agent_that_does_hardly_worse_than_others_only_rests():
+    """Every other attempt fails elsewhere as well: ten in a row are no proof, however long it rests."""
+    world = World().subscribe().list_agents("a1", "a2")
+    for _ in range(60):
+        image = 1 + len(world.launched()) % 3
+        an_attempt(world, "a1", Cause.AGENT, image)
+        an_attempt(world, "a2", Cause.AGENT, image)
+        an_attempt(world, "a2", None, image)
+        world.advance(60)
+    assert world.core.state.agents["a1"].rests > resting.RESTS
+    assert world.store.agent_wishes == {}
+
+
 def test_the_only_agent_is_never_cordoned():
     """There is nothing to compare it with."""
     world = World().subscribe().list_agents("a1")
@@ -247,3 +260,6 @@ def test_no_more_than_a_tenth_of_the_agents_are_cordoned():
         keep_failing(world, Cause.APP, agent)
     assert [is_cordoned(world, agent) for agent in ("a1", "a2", "a3")] == [True, False, False]
     assert world.core.state.agents["a3"].rests > resting.RESTS
+    world.list_agents(*(f"a{number}" for number in range(2, 11)))
+    keep_failing(world, Cause.APP, "a3", hours=1)
+    assert is_cordoned(world, "a3"), "one that is gone counts no more"
