@@ -11,7 +11,7 @@ from local.master import Master
 from local.messages import OpenStream, Respond
 from local.resources import EMPTY, Bundle, from_wire
 from local.statuses import is_terminal as is_terminal_text
-from swath.domain.changes import Change, ChangeAttempt, ChangeJob, PutTask
+from swath.domain.changes import Change, ChangeAttempt, ChangeJob, CordonAgent, PutTask
 from swath.domain.retries import Cause
 from swath.domain.states import (
     ENDED_JOB,
@@ -95,6 +95,9 @@ class Judge:
                 case ChangeJob():
                     self._check_job_state(change)
                     jobs[change.job_id] = None
+                case CordonAgent():
+                    # Whatever goes wrong in this hour, no agent fails everything for long.
+                    self._fail(f"{change.agent_id} is cordoned: {change.message}")
                 case ChangeAttempt() if is_terminal(change.state):
                     self._check_end(change)
                     self._check_cause(change)
