@@ -94,11 +94,11 @@ class _Run:
         while self._events and self._events[0][0] <= self.now:
             _, what, number = heappop(self._events)
             live = self._books.live.get(number)
-            if live is None:
+            if live is None:  # it ended before, by preemption
                 continue
             if what == STARTED:
                 self._books.start(live)
-            elif live.stops_s <= self.now:
+            else:
                 self._end(live)
             self._plan_soon()
 

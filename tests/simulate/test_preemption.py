@@ -6,11 +6,13 @@ import pytest
 
 from swath.matching.model import Policy
 from swath.matching.policies import PRESETS
+from swath.simulation.books import Books, JobBook
 from swath.simulation.engine import simulate
 from swath.simulation.figures import make_figures
 from swath.simulation.history import End, History
 from swath.simulation.model import Cluster, Timing, Trace, TraceJob
 from swath.simulation.planning import make_planner
+from swath.simulation.waits import make_waits
 from tests.simulate.build import a_job, agents, ends, schedule
 
 GRACE = Timing(cycle_s=0.0, grace_s=5.0)
@@ -71,6 +73,33 @@ def test_a_project_without_anything_gets_its_share() -> None:
     starts = [launched for job, _, launched, _ in schedule(run(agents(4), hog, late)) if job == "late"]
     assert len(starts) == 2
     assert max(starts) < 200
+
+
+def test_shares_are_taken_back_once_in_a_while() -> None:
+    """Every time costs work that was done: the next project's turn is ten seconds after the last one's."""
+    books, decide = Books(agents(6), GRACE), make_planner()
+    hog = JobBook(0, a_job("hog", 0, *[1000] * 6, project="p"))
+    for job in (hog, JobBook(1, a_job("q", 10, 500, project="q")), JobBook(2, a_job("r", 16, 500, project="r"))):
+        books.submit(job)
+    for agent in books.agents.values():
+        books.start(books.launch(hog, agent, 0.0))
+    preempted = {}
+    for now in (72.0, 78.0, 83.0):
+        found = decide(books, now).preemptions
+        preempted[now] = [preemption.demand.job for preemption in found]
+        for preemption in found:
+            books.live[int(preemption.attempt)].ask(now, 100.0)
+    assert preempted == {72.0: ["q"], 78.0: [], 83.0: ["r"]}
+
+
+def test_a_preempted_task_waits_from_its_end_to_its_next_launch() -> None:
+    """Beside the wait for its first launch."""
+    history = run(agents(1), BATCH, SCREEN)
+    waits = make_waits(history)
+    again = ~waits.first
+    assert again.tolist().count(True) == 1
+    first, _, second = schedule(history)
+    assert (waits.begun[again], waits.ended[again]) == (first[3], second[2])
 
 
 def test_a_large_task_is_not_starved_by_small_ones() -> None:
