@@ -165,6 +165,7 @@ def _is_drained(live: LiveAttempt, update: Update) -> bool:
 def _forget(turn: Turn, live: LiveAttempt) -> None:
     """The attempt's resources are free: with work waiting that is a reason to ask for offers (M28)."""
     state, attempt = turn.state, live.attempt
+    state.uses[attempt.agent_id].freed_at = turn.now
     state.remove_attempt(attempt)
     for kind in (Kind.LAUNCH, Kind.OVERDUE, Kind.KILL, Kind.DOUBT):
         state.timers.clear(kind, (attempt.id, 0))

@@ -11,7 +11,7 @@ from scheduler.core.state import Agent, Job, LiveAttempt, Size, State
 from swath.domain.constraints import SPREADING
 from swath.domain.resources import Resources
 from swath.domain.states import AttemptState
-from swath.matching.model import AgentView, Demand, Running, Tenants, Work
+from swath.matching.model import OFFER_S, AgentView, Demand, Running, Tenants, Work
 from swath.matching.reasons import Shut
 
 _NOTHING = Resources()
@@ -74,13 +74,18 @@ def _is_preemptible(job: Job) -> bool:
 def _view(state: State, agent: Agent, now: datetime) -> AgentView:
     """Made anew only when something of it has changed: thousands of agents are looked at in every turn."""
     shut, closes_in_s = _find_shut(state, agent), maintenance.closes_in_s(agent.info, now)
-    made_of = (agent.info, agent.use.resources, agent.use.starting, tuple(agent.offers), shut, closes_in_s)
+    freed_at = agent.use.freed_at
+    freed_lately = freed_at is not None and (now - freed_at).total_seconds() < OFFER_S
+    use = agent.use
+    made_of = (agent.info, use.resources, use.starting, freed_lately, tuple(agent.offers), shut, closes_in_s)
     if agent.view is None or agent.view[0] != made_of:
-        agent.view = made_of, _make_view(state, agent, shut, closes_in_s)
+        agent.view = made_of, _make_view(state, agent, shut, closes_in_s, freed_lately=freed_lately)
     return agent.view[1]
 
 
-def _make_view(state: State, agent: Agent, shut: Shut | None, closes_in_s: float | None) -> AgentView:
+def _make_view(
+    state: State, agent: Agent, shut: Shut | None, closes_in_s: float | None, *, freed_lately: bool
+) -> AgentView:
     executor = state.settings.executor_resources
     # "Offers list executor_ids" (transcript 02): the first task on an agent brings its executor along, whose resources
     # the same offers have to cover.
@@ -94,6 +99,7 @@ def _make_view(state: State, agent: Agent, shut: Shut | None, closes_in_s: float
         reserved=executor,
         attributes=agent.attributes,
         starting=agent.use.starting,
+        freed_lately=freed_lately,
         offered=offered,
         shut=shut,
         closes_in_s=closes_in_s,
@@ -124,7 +130,7 @@ def demands_of(state: State, job: Job, now: datetime) -> list[Demand]:
         user=record.user,
         priority=record.priority,
         since=record.submitted_at,
-        waited_s=(now - max(record.submitted_at, job.served_at or record.submitted_at)).total_seconds(),
+        waited_s=_waited_s(state, job, now),
         interactive=job.is_interactive,
         constraints=spec.constraints,
         prefer=spec.prefer,
@@ -135,6 +141,12 @@ def demands_of(state: State, job: Job, now: datetime) -> list[Demand]:
         running_on=_count_running(state, job) if any(rule.operator in SPREADING for rule in spec.constraints) else {},
     )
     return [_resized(state, job, like, size, indices) for size, indices in due.items()]
+
+
+def _waited_s(state: State, job: Job, now: datetime) -> float:
+    """Without a subscription nothing is offered: nobody is to blame for what could not start."""
+    known = (job.record.submitted_at, job.served_at, state.connected_at)
+    return (now - max(at for at in known if at is not None)).total_seconds()
 
 
 def _resized(state: State, job: Job, like: Demand, size: Size, due: list[int]) -> Demand:

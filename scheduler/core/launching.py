@@ -33,7 +33,7 @@ def place(turn: Turn) -> None:
     offering = state.agents_with_offers()
     if not offering:
         state.held_since = None
-    if not offering and not state.look:
+    if not state.connected or (not offering and not state.look):
         return
     state.look = False
     result = plan(

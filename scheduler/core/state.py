@@ -184,6 +184,7 @@ class Use:
     attempts: dict[str, None] = field(default_factory=dict)  # their ids
     ports: set[int] = field(default_factory=set)  # that they have
     last_port: int = 0  # that was given out
+    freed_at: datetime | None = None  # when one of them ended last
     starting: int = 0  # attempts among them that have not come to run: their images and inputs are on the way
 
 
@@ -270,6 +271,7 @@ class State:
     framework_id: str | None = None
     status_at: datetime | None = None  # when the scheduler's own status was written
     connected: bool = False
+    connected_at: datetime | None = None  # when the present subscription began
     master: str | None = None
     gone: bool = False  # Mesos has nothing of this framework any more, and its attempts are being ended
     outside: str | None = None  # why the framework is not in Mesos, and is not to be for now

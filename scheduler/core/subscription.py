@@ -19,7 +19,7 @@ def on_subscribed(turn: Turn, event: Subscribed) -> None:
         state.framework_id = event.framework_id
         turn.write(SetFrameworkId(framework_id=event.framework_id))
     offers.forget_all(turn)
-    state.connected, state.master = True, event.master
+    state.connected, state.connected_at, state.master = True, turn.now, event.master
     # The master may or may not have taken the subscription as suppressed: the next settlement says what holds.
     state.suppressed, state.wants_offers = False, bool(state.waiting)
     state.minimums = ()  # a SUBSCRIBE names none

@@ -15,6 +15,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
+from swath.domain.constraints import SPREADING
 from swath.domain.resources import Resources
 from swath.matching.attributes import Attributes
 from swath.matching.model import AgentView, Demand
@@ -96,6 +97,25 @@ class Cluster:
             known[self.rows_of(demand.avoid)] = False
             self._masks[key] = known
         return known
+
+    def suited(self, demand: Demand, need: Need) -> Bools:
+        """The agents that a task of the demand could start on once there is room: large enough, open to it, in time, and
+        none on which the job's other tasks stand in its way.
+        """
+        rows = self.admitted(demand) & (self.closes_in_s > demand.expected_s)
+        for column, amount in need:
+            rows &= self.usable[column] >= amount
+        for rule in demand.constraints:
+            if rule.hard and rule.operator in SPREADING:
+                rows &= ~self.attributes.full(demand, rule, rows)
+        return rows
+
+    def lacking(self, need: Need) -> Floats:
+        """The part of what one task needs that is not free on each agent, of what is shortest there."""
+        lack = np.zeros(len(self.agents))
+        for column, amount in need:
+            lack = np.maximum(lack, (amount - self.available[column]) / amount)
+        return lack
 
     def open_to(self, demand: Demand) -> Bools:
         """The agents that take tasks of this kind for now."""

@@ -33,6 +33,7 @@ class Keeper:
         self._largest: list[float] = self._cluster.usable.max(axis=1, initial=0.0).tolist()
         self._claimed: set[int] = set()  # rows
         self._earlier: dict[int, None] = {}  # rows that were claimed in the last cycle
+        self._standing: list[Claim] = []  # of the last cycle, as far as they hold
         self._most = min(policy.most_kept, max(1, int(policy.kept_share * len(self._cluster.agents))))
 
     def recall(self, claims: Iterable[Claim], demands: Sequence[Demand]) -> None:
@@ -44,12 +45,17 @@ class Keeper:
         standing = {
             agent: claim for agent, claim in earlier.items() if claim.job in (waiting if claim.urgent else entitled)
         }
+        self._standing = list(standing.values())
         running = self._work(standing.keys()) if standing else {}
         for claim in standing.values():
             row = self._cluster.row_of[claim.agent]
             self._earlier[row] = None
             rank = Rank.URGENT if claim.urgent else Rank.ENTITLED
             self._keep(row, claim.job, rank, to_need(claim.resources), running.get(claim.agent, ()))
+
+    def hold_on(self) -> None:
+        """The cycle ends before everybody has had a turn: what was kept stays so."""
+        self.claims += [claim for claim in self._standing if self._cluster.row_of[claim.agent] not in self._claimed]
 
     def rank_of(self, demand: Demand, need: Need) -> Rank:
         """Whether agents are kept for the demand's tasks: those that might never find room, or whose projects are outrun."""
@@ -81,10 +87,6 @@ class Keeper:
         self.claims.append(Claim(agent=agent, job=demand.job, resources=demand.resources, urgent=urgent))
         self._keep(row, demand.job, rank, need, running)
 
-    def is_claimed(self, row: int) -> bool:
-        """True for an agent that is kept in this cycle already."""
-        return row in self._claimed
-
     def _keep(self, row: int, job: str, rank: Rank, need: Need, running: Sequence[Running]) -> None:
         start_s, spare = self._look_ahead(row, need, running)
         self._room.keep(row, job, rank, start_s, spare)
@@ -92,14 +94,10 @@ class Keeper:
     def _find_able(self, demand: Demand, need: Need, count: int) -> list[int]:
         """The agents that are large enough and open to the demand, those first that lack the least."""
         cluster = self._cluster
-        able = cluster.admitted(demand) & (cluster.closes_in_s > demand.expected_s)
-        lack = np.zeros(len(cluster.agents))
-        for column, amount in need:
-            able &= cluster.usable[column] >= amount
-            lack = np.maximum(lack, (amount - cluster.available[column]) / amount)
+        able = cluster.suited(demand, need)
         able[list(self._claimed)] = False
         rows = np.flatnonzero(able)
-        near = rows[np.argsort(lack[rows], kind="stable")[: _LOOKED_AT * count]].tolist()
+        near = rows[np.argsort(cluster.lacking(need)[rows], kind="stable")[: _LOOKED_AT * count]].tolist()
         return [*(row for row in self._earlier if able[row]), *(row for row in near if row not in self._earlier)]
 
     def _look_ahead(self, row: int, need: Need, running: Sequence[Running]) -> tuple[float, list[float]]:

@@ -15,6 +15,8 @@ from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.matching.reasons import Reason, Shut
 
+OFFER_S = 3.0  # what is free and not offered yet is, by then
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentView:
@@ -32,6 +34,7 @@ class AgentView:
     shut: Shut | None = None  # why it takes no tasks for now, whatever is free
     closes_in_s: float | None = None  # until its maintenance window begins, 0 within it; None where none is known
     starting: int = 0  # attempts on it that have not begun to run
+    freed_lately: bool = False  # an attempt of ours ended there not OFFER_S ago: what it held is about to be offered
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

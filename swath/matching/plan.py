@@ -20,6 +20,7 @@ from swath.matching.fairness import Tree
 from swath.matching.keeping import Keeper
 from swath.matching.limits import Limits
 from swath.matching.model import (
+    OFFER_S,
     AgentView,
     Assignment,
     Claim,
@@ -39,7 +40,6 @@ from swath.matching.room import Rank, Room
 _STEP = 0.7  # of its part of what fits somebody gets in one turn: the next turns go to whoever is behind by then
 _GRAIN = 0.004  # of its part of the cluster, at least: what shares may differ by in the end, and no more turns than that needs
 _HELPED = 16  # demands in a cycle that resources are taken back for: each looks at what runs on many agents
-_OFFER_S = 3.0  # what is free and not offered yet is, by then
 
 
 def plan(
@@ -129,6 +129,8 @@ class _Cycle:
     def make_plan(self) -> Plan:
         """What has come of it."""
         self._room.settle()
+        if self._cut:
+            self._keeper.hold_on()
         return Plan(
             assignments=tuple(self._assignments),
             leftovers=tuple(self._explain()),
@@ -209,7 +211,7 @@ class _Cycle:
         if not self._preemptor.may_take(demand):
             return
         left = self._policy.most_preemptions - len(self._preemptor.chosen)
-        if demand.waited_s < _OFFER_S:  # what nobody uses will be offered, and need not be taken from anybody
+        if demand.waited_s < OFFER_S:  # what nobody uses will be offered, and need not be taken from anybody
             count -= int(self._count_idle(demand, need))
         self._preemptor.take_back(demand, need, count, left)
 

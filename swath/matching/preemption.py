@@ -6,17 +6,20 @@ costs least.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from swath.matching.cluster import Need
+from swath.domain.constraints import SPREADING
+from swath.matching.cluster import Need, mask_key
 from swath.matching.fairness import Tree
 from swath.matching.keeping import Keeper
 from swath.matching.model import Claim, Demand, Policy, Preemption, Running, Work
 from swath.matching.room import Rank, Room
 
-_LOOKED_AT = 256  # agents: what runs there has to be asked for
+_LOOKED_AT = 256  # agents at a time: what runs there has to be asked for
+_MOST_LOOKED_AT = 10_000  # in one cycle; after that each demand has one look
 _ROUNDS = 8  # in each of which an agent makes room for one task
 
 Permit = Callable[[Running], bool]
@@ -38,6 +41,8 @@ class Preemptor:
         self._earlier = [claim for claim in earlier if claim.agent in self._cluster.row_of]
         self._soon: dict[int, list[float]] = {}  # row -> what is free there once everything that is ending has ended
         self._doomed: set[str] = set()
+        self._looks = _MOST_LOOKED_AT
+        self._in_vain: dict[object, list[Need]] = {}  # needs for which nobody could be found, by who may use what
 
     def take_back(self, demand: Demand, need: Need, count: int, most: int) -> None:
         """Make room for `count` tasks that found none, by at most `most` victims."""
@@ -48,15 +53,29 @@ class Preemptor:
         for _ in range(_ROUNDS):
             if count <= 0 or most <= 0 or not self.may_take(demand):
                 return
-            chosen = self._choose(demand, need, permit, count)
+            chosen = [] if self._is_in_vain(demand, need) else self._choose(demand, need, permit, count)
             for row, victims in chosen:
                 if len(victims) > most or not all(permit(victim) for victim in victims) or not self.may_take(demand):
+                    continue
+                if self._is_in_the_way(demand, need, row):
                     continue
                 most -= len(victims)
                 count -= 1
                 self._end(demand, need, row, victims)
             if not chosen:
+                self._in_vain.setdefault((demand.interactive, mask_key(demand)), []).append(need)
                 return
+
+    def _is_in_vain(self, demand: Demand, need: Need) -> bool:
+        """True where one that needs no more has found nobody already."""
+        amounts = dict(need)
+        known = self._in_vain.get((demand.interactive, mask_key(demand)), ())
+        return any(all(amounts.get(column, 0) >= least for column, least in one) for one in known)
+
+    def _is_in_the_way(self, demand: Demand, need: Need, row: int) -> bool:
+        """True where a task of the same job that was chosen just now keeps this one from the agent."""
+        counts = any(rule.operator in SPREADING for rule in demand.constraints)
+        return counts and not self._cluster.suited(demand, need)[row]
 
     def may_take(self, demand: Demand) -> bool:
         """True for a demand that somebody's resources may be taken back for."""
@@ -89,8 +108,10 @@ class Preemptor:
             row = self._cluster.row_of[agent]
             attempts = running.get(agent, ())
             soon = self._free_soon(row, attempts)
-            while promised < count and _covers(soon, need) and any(entry.ending for entry in attempts):
+            coming = self._cluster.agents[row].freed_lately or any(entry.ending for entry in attempts)
+            while coming and promised < count and _covers(soon, need):
                 self._keeper.keep_for(demand, need, row, attempts, Rank.URGENT)
+                self._note(demand, row)
                 self._tree.hold(demand.project, self._cluster.columns.to_tuple(demand.resources))
                 _take(soon, need)
                 promised += 1
@@ -109,26 +130,30 @@ class Preemptor:
     def _choose(self, demand: Demand, need: Need, permit: Permit, count: int) -> list[tuple[int, list[Running]]]:
         """(row, victims) of the cheapest agents, one task on each."""
         rows = self._find_able(demand, need)
-        running = self._work([self._cluster.agents[row].id for row in rows]) if rows else {}
-        found = []
-        for row in rows:
-            attempts = running.get(self._cluster.agents[row].id, ())
-            victims = self._find_victims(row, need, attempts, permit)
-            if victims:
-                found.append((_cost(victims), row, victims))
+        found: list[tuple[tuple[int, float], int, list[Running]]] = []
+        for first in range(0, len(rows), _LOOKED_AT):
+            found += self._look_at(rows[first : first + _LOOKED_AT], need, permit)
+            self._looks -= _LOOKED_AT
+            if len(found) >= count or self._looks <= 0:
+                break
         found.sort(key=lambda entry: (entry[0], entry[1]))
         return [(row, victims) for _, row, victims in found[:count]]
 
+    def _look_at(
+        self, rows: Sequence[int], need: Need, permit: Permit
+    ) -> Iterator[tuple[tuple[int, float], int, list[Running]]]:
+        """(cost, row, victims) of those of the agents on which one task can have room made for it."""
+        running = self._work([self._cluster.agents[row].id for row in rows])
+        for row in rows:
+            victims = self._find_victims(row, need, running.get(self._cluster.agents[row].id, ()), permit)
+            if victims:
+                yield _cost(victims), row, victims
+
     def _find_able(self, demand: Demand, need: Need) -> list[int]:
-        """The agents that are large enough and open to the demand, those first with most room."""
-        cluster = self._cluster
-        able = cluster.admitted(demand) & (cluster.closes_in_s > demand.expected_s)
-        lack = np.zeros(len(cluster.agents))
-        for column, amount in need:
-            able &= cluster.usable[column] >= amount
-            lack = np.maximum(lack, (amount - cluster.available[column]) / amount)
-        rows = np.flatnonzero(able)
-        return [int(row) for row in rows[np.argsort(lack[rows], kind="stable")[:_LOOKED_AT]]]
+        """The agents that suit the demand, those first with most room."""
+        rows = np.flatnonzero(self._cluster.suited(demand, need))
+        in_order = rows[np.argsort(self._cluster.lacking(need)[rows], kind="stable")]
+        return [int(row) for row in in_order]
 
     def _find_victims(self, row: int, need: Need, attempts: Sequence[Running], permit: Permit) -> list[Running]:
         """As few attempts as make room for one task; none where there are not enough."""
@@ -162,7 +187,17 @@ class Preemptor:
             )
         _take(soon, need)
         self._tree.hold(demand.project, self._cluster.columns.to_tuple(demand.resources))
-        self._keeper.keep_for(demand, need, row, (), Rank.URGENT)
+        self._keeper.keep_for(demand, need, row, self._running_soon(agent), Rank.URGENT)
+        self._note(demand, row)
+
+    def _running_soon(self, agent: str) -> list[Running]:
+        """What runs on the agent, where those that are to go count as gone."""
+        attempts = self._work([agent]).get(agent, ())
+        return [replace(one, ends_in_s=0.0) if one.attempt in self._doomed else one for one in attempts]
+
+    def _note(self, demand: Demand, row: int) -> None:
+        """A task of the demand is to come to the agent: of constraints that count the job's tasks it is one."""
+        self._cluster.attributes.note(demand, np.ones(1), np.array([row]))
 
 
 def _may_be_ended(victim: Running) -> bool:

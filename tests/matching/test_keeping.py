@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swath.domain.constraints import Constraint
 from swath.domain.resources import Resources
 from swath.matching.model import AgentView, Claim, Policy, Preemption
 from swath.matching.plan import plan
@@ -202,3 +204,74 @@ def test_victims_make_room_for_what_they_were_ended_for(rows: list[list[tuple[in
         freed[entry.agent] = freed.get(entry.agent, 0) + victim.resources.cpus
     assert all(amount >= cpus for amount in freed.values())
     assert len({entry.attempt for entry in result.preemptions}) == len(result.preemptions)
+
+
+SPREAD = Constraint(attribute="hostname", operator="unique")
+
+
+def test_nothing_is_taken_back_where_the_jobs_own_tasks_are_in_the_way():
+    """Each agent has a task of the job already, which wants no second one there; nor is an agent kept for it."""
+    agents = [replace(a_busy(name), attributes={"hostname": name}) for name in ("a", "b")]
+    work = works(**{name: [a_running(f"{name}{n}") for n in range(4)] for name in ("a", "b")})
+    demand = a_demand("notebook", 3, interactive=True, constraints=(SPREAD,), running_on={"a": 1, "b": 1})
+    result = plan(agents, [demand], work=work)
+    assert (result.preemptions, result.claims) == ((), ())
+
+
+def test_as_much_is_taken_back_as_tasks_can_start_beside_each_other():
+    """Two of the three agents are in one rack, of which the job wants one task."""
+    agents = [replace(a_busy(name), attributes={"rack": rack}) for name, rack in (("a", "1"), ("b", "1"), ("c", "2"))]
+    work = works(**{name: [a_running(f"{name}{n}") for n in range(4)] for name in ("a", "b", "c")})
+    apart = Constraint(attribute="rack", operator="unique")
+    result = plan(agents, [a_demand("notebook", 3, interactive=True, constraints=(apart,))], work=work)
+    assert {entry.agent for entry in result.preemptions} == {"a", "c"}
+    assert len(result.preemptions) == 2
+
+
+def test_agents_without_victims_do_not_hide_those_with_some():
+    """A thousand agents have more room, but nothing on them may be ended."""
+    half = Resources(cpus_m=2000, mem=1000, disk=1000)
+    shy = [replace(a_busy(f"n{n}", half), offered=False) for n in range(1000)]
+    work = works(
+        z=[a_running(f"z{n}") for n in range(4)],
+        **{f"n{n}": [a_running(f"n{n}", cpus=2, preemptible=False)] for n in range(1000)},
+    )
+    result = plan([*shy, a_busy("z")], [a_demand("notebook", cpus=4, interactive=True)], work=work)
+    assert len(victims(result.preemptions)) == 4
+
+
+def test_what_the_victims_have_left_is_awaited_until_it_is_offered():
+    """They have ended a moment ago: their agent is free, and nobody else is ended meanwhile."""
+    freed = replace(a_busy("a", ONE), offered=False, freed_lately=True)
+    work = works(b=[a_running(f"b{n}") for n in range(4)])
+    demand = a_demand("notebook", interactive=True, waited_s=30)
+    claim = Claim(agent="a", job="notebook", resources=demand.resources, urgent=True)
+    result = plan([freed, a_busy("b")], [demand], work=work, claims=[claim])
+    assert (result.preemptions, result.claims) == ((), (claim,))
+    late = replace(freed, freed_lately=False)  # somebody else has it
+    assert plan([late, a_busy("b")], [demand], work=work, claims=[claim]).preemptions != ()
+
+
+def test_what_is_free_beside_the_victims_is_kept_from_the_first_moment():
+    """One of four cpus is free, and needed beside the one that is taken back: the batch job behind it does not get it."""
+    work = works(a=[a_running(f"a{n}", ends_in_s=1e6) for n in range(3)])
+    demands = [a_demand("notebook", cpus=2, interactive=True), a_demand("batch", 9, expected_s=60)]
+    result = plan([a_busy("a", ONE)], demands, work=work)
+    assert len(result.preemptions) == 1
+    assert placed(result) == {}
+
+
+def test_a_cycle_that_is_cut_short_forgets_no_claims():
+    """The large job has had no turn in it: its agent stays kept."""
+    large = a_demand("large", cpus=4)
+    claim = Claim(agent="b", job="large", resources=large.resources)
+    work = works(b=[a_running(f"b{n}", ends_in_s=1e6) for n in range(3)])
+    result = plan(
+        [an_agent("a"), a_busy("b", ONE)],
+        [a_demand("urgent", 9, priority=99), large],
+        work=work,
+        claims=[claim],
+        most=2,
+    )
+    assert result.cut
+    assert result.claims == (claim,)

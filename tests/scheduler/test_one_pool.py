@@ -157,3 +157,25 @@ def test_a_quota_holds_tasks_back_and_says_so():
     assert len(world.launched()) == 2
     world.advance(5)
     assert world.job().wait_reason == "project default is at 100 % of its quota of 2 cpus"
+
+
+def test_nothing_is_taken_back_while_nothing_can_be_offered():
+    """The master is away, or the subscription new: the idle agent will be offered, however long the notebook has waited."""
+    world = a_full_world().happen(listed("a1", "a2"))
+    world.happen(ev.Disconnected(reason="cut"))
+    world.submit(a_notebook()).advance(60)
+    assert kills(world) == []
+    world.subscribe().happen()
+    world.offer("a2", cpus=4.1, mem=8320)
+    assert [attempt.job_id for attempt in world.launched()[4:]].count("notebook") == 1
+    assert kills(world) == []
+
+
+def test_nobody_else_is_ended_between_the_victims_end_and_the_offer_of_what_it_held():
+    """A look falls into the master's allocation tick."""
+    world = a_full_world(16).happen(listed("a1", "a2")).offer("a2", cpus=4.1, mem=8320)
+    assert len(world.launched()) == 8
+    world.submit(a_notebook()).advance(10)
+    (victim,) = set(kills(world))
+    world.say(victim, "KILLED").advance(2 * LOOK_S)
+    assert set(kills(world)) == {victim}
