@@ -54,14 +54,10 @@ def measure(
 
 def describe_run(ran: Ran) -> dict[str, object]:
     """The rate; and where not all have ended, how long all would have taken at that rate."""
-    figures: dict[str, object] = {
-        "tasks": ran.ended,
-        "seconds": round(ran.seconds, 2),
-        "tasks_per_s": round(ran.per_s, 1),
-    }
-    if ran.ended < ran.tasks and ran.ended:
-        figures["extrapolated_seconds"] = round(ran.tasks / ran.per_s)
-        figures["extrapolated_from"] = f"{ran.ended} of {ran.tasks} tasks, the time being up"
+    figures: dict[str, object] = {"tasks": ran.tasks, "ended": ran.ended, "seconds": round(ran.seconds, 2)}
+    figures["tasks_per_s"] = round(ran.per_s, 1)
+    if 0 < ran.ended < ran.tasks:
+        figures["seconds_extrapolated"] = round(ran.tasks / ran.per_s)
     return figures
 
 
