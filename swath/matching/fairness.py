@@ -52,7 +52,7 @@ class Tree:
         for (project, _), held in tenants.held.items():
             self.hold(project, to_amounts(held.resources))
         self._due = self._share_out({self.leaf(demand.project).name for demand in demands})
-        above = (name for name, due in self._due.items() if name != ROOT and self.share(self._nodes[name]) > due)
+        above = (name for name, due in self._due.items() if name != ROOT and self.standing(self._nodes[name]) > due)
         self._is_any_above = any(above)
 
     def enqueue(self, demands: Iterable[Demand]) -> None:
@@ -93,14 +93,22 @@ class Tree:
         """The node's dominant share, 0 to 1."""
         return self.share_of(node.held)
 
+    def standing(self, node: Node, without: Sequence[float] | None = None) -> float:
+        """The share with its part of the past, as the order counts it, on the scale of shares: all of them add up to what is
+        held. `without` is what the node is to give back.
+        """
+        share = self.share(node) - (0.0 if without is None else self.share_of(without))
+        weight, whole = self._policy.past_weight, self.share(self.root)
+        counted = whole + weight * self.root.past
+        return (share + weight * node.past) * whole / counted if counted > 0 else share
+
     def share_of(self, amounts: Sequence[float]) -> float:
         """The largest part that the amounts are of any resource of the cluster."""
         return max((held / all_ for held, all_ in zip(amounts, self._total, strict=True) if all_ > 0), default=0.0)
 
     def is_behind(self, project: str, margin: float) -> bool:
         """True for a project that lacks more than `margin` of its fair share."""
-        node = self.leaf(project)
-        return self.share(node) < self.due(project) * (1 - margin)
+        return self.standing(self.leaf(project)) < self.due(project) * (1 - margin)
 
     def is_wronged(self, project: str, margin: float) -> bool:
         """True for a project that is behind while another one holds more than its share."""

@@ -88,13 +88,14 @@ class _Cycle:
         most: int | None,
     ) -> None:
         columns = Columns(demand.resources for demand in demands)
+        self._limits = Limits(tenants)
+        startable = [demand for demand in demands if self._limits.allowed(demand, demand.count)]
         self._cluster = Cluster(
-            sorted(keep_for_gpus(agents, demands), key=lambda agent: agent.id), columns, policy.most_starting
+            sorted(keep_for_gpus(agents, startable), key=lambda agent: agent.id), columns, policy.most_starting
         )
         self._room = Room(self._cluster)
         total = self._cluster.total.sum(axis=1).tolist()
         self._tree = Tree(tenants, total, columns.to_tuple, demands, policy)
-        self._limits = Limits(tenants)
         self._chooser = Chooser(self._room, policy, _sum(columns, demands, most))
         work = _asked_once(work)
         self._keeper = Keeper(self._room, self._tree, work, policy)

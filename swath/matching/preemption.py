@@ -95,9 +95,9 @@ class Preemptor:
 
     def _is_above_share_without(self, victim: Running) -> bool:
         """True when the victim's project keeps its fair share all the same, but for the margin that is nobody's wrong."""
-        node = self._tree.leaf(victim.project)
-        lost = self._tree.share_of(self._cluster.columns.to_tuple(victim.resources))
-        return self._tree.share(node) - lost >= self._tree.due(victim.project) * (1 - self._policy.share_margin)
+        lost = self._cluster.columns.to_tuple(victim.resources)
+        left = self._tree.standing(self._tree.leaf(victim.project), without=lost)
+        return left >= self._tree.due(victim.project) * (1 - self._policy.share_margin)
 
     def _count_promised(self, demand: Demand, need: Need, count: int) -> int:
         """How many of the tasks get what earlier victims are about to leave, on agents that are kept for their job."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from swath.domain.constraints import Constraint
 from swath.domain.resources import Resources
-from swath.matching.model import AgentView, Claim, Policy, Preemption
+from swath.matching.model import AgentView, Claim, Policy, Preemption, Tenants
 from swath.matching.plan import plan
 from tests.matching.build import NOON, a_demand, a_running, an_agent, holding, placed, started, works
 
@@ -164,6 +164,17 @@ def test_a_starved_project_takes_back_what_others_hold_above_their_share():
     assert plan(agents, [patient], work=work, tenants=holding(rich=16)).preemptions == ()
     off = Policy(preempt_for_share=False)
     assert plan(agents, [demand], work=work, tenants=holding(rich=16), policy=off).preemptions == ()
+
+
+def test_who_has_had_the_cluster_of_late_takes_nothing_back_from_who_has_not():
+    """The order gives the newcomer what is free; what it got so must not be taken back in turn."""
+    agents = [a_busy(f"a{n}") for n in range(5)]
+    work = works(
+        **{f"a{n}": [a_running(f"{n}{k}", project="new" if n < 3 else "old") for k in range(4)] for n in range(5)}
+    )
+    tenants = Tenants(held=holding(old=8, new=12).held, past={"old": 1.0})
+    demands = [a_demand(name, 100, cpus=0.5, project=name, waited_s=1000) for name in ("old", "new")]
+    assert plan(agents, demands, work=work, tenants=tenants).preemptions == ()
 
 
 def test_a_project_at_its_share_takes_nothing_back():

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.matching.explain import explain_one as explain
-from swath.matching.model import AgentView, Demand
+from swath.matching.model import AgentView, Demand, Tenants
 from swath.matching.plan import keep_for_gpus, plan
 from swath.matching.reasons import AgentsShut, ImageCools, Shut, WaitingForOffers, WindowNear, to_span
 from tests.matching.build import a_demand, an_agent, placed
@@ -84,3 +85,11 @@ def test_m32_within_a_window_nothing_is_placed():
 def test_spans_are_said_in_sensible_units():
     """Seconds, minutes, hours."""
     assert [to_span(seconds) for seconds in (5, 119, 600, 86_400)] == ["5 s", "119 s", "10 min", "24 h"]
+
+
+def test_m33_gpus_are_not_kept_for_whom_a_quota_holds_back():
+    """Its tasks could not use them; the CPU-only task may."""
+    projects = {"neural": Project(name="neural", max_running=0)}
+    demands = [a_demand("plain"), on_gpus(a_demand("neural", project="neural"))]
+    result = plan([with_gpus(an_agent("gpu"))], demands, tenants=Tenants(projects=projects))
+    assert placed(result) == {("plain", "gpu"): 1}
