@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from swath.cli.console import err, say
 from swath.cli.options import AsJson
+from swath.domain.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from swath.cli.simulation_report import Outcome
@@ -113,6 +115,7 @@ def simulate(
       swath trace export > mine.jsonl; swath simulate mine.jsonl --cluster current --plot mine.html
       swath simulate CTC-SP2.swf.gz --policy fair --policy fair,preempt_for_share=no
     """
+    _check_numpy()
     from swath.cli import simulation_inputs as inputs
     from swath.cli import simulation_report as report
 
@@ -131,6 +134,12 @@ def simulate(
         report.write_csv(outcomes, csv)
     if plot is not None:
         _draw(outcomes, plot)
+
+
+def _check_numpy() -> None:
+    """Commands do without it but for this one."""
+    if importlib.util.find_spec("numpy") is None:
+        raise InvalidInputError.at("simulate", "needs numpy: pip install 'swath[matching]'")
 
 
 def _check_plots(path: Path) -> None:

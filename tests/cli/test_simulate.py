@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
+import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,3 +181,20 @@ def test_the_present_cluster_is_simulated_with_its_own_jobs(api: StandIn, swath:
     figures = json.loads(result.stdout)["policies"][0]
     assert figures["finished"] == 2
     assert figures["projects"][0]["weight"] == 3.0
+
+
+@pytest.mark.parametrize(("package", "words"), [("numpy", ()), ("matplotlib", ("--plot", "x.png"))])
+def test_what_is_not_installed_is_said(
+    swath: Swath, monkeypatch: pytest.MonkeyPatch, package: str, words: tuple[str, ...]
+) -> None:
+    """With what to install."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else object())
+    result = swath("simulate", *words)
+    assert result.exit_code == 4
+    assert f"needs {package}: pip install 'swath[" in result.stderr
+
+
+def test_the_command_line_loads_neither_numpy_nor_matplotlib() -> None:
+    """Only who simulates waits for them."""
+    code = "import sys, swath.cli.main; sys.exit('numpy' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
