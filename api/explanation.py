@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from api.views import to_time
 from swath.matching.cluster import Cluster, Columns
 from swath.matching.explain import break_down, explain
 from swath.matching.fairness import Tree
-from swath.matching.forecast import Start, forecast
+from swath.matching.forecast import Start
 from swath.matching.limits import Limits
 from swath.matching.model import Demand, Policy
 
@@ -27,14 +28,13 @@ class Explanation:
     document: Document
 
 
-def explain_demand(picture: Picture, demand: Demand | None) -> Explanation:
+def explain_demand(picture: Picture, demand: Demand | None, starts: Mapping[str, Start]) -> Explanation:
     """Why `demand` waits in the picture, in which it stands among the others; None for a job of which nothing could start."""
     if demand is None:
         document: Document = {"blockers": [], "limits": [], "project": None, "position": None, "estimate": None}
         return Explanation(reason=None, document={"waiting": 0, **document})
     cluster = Cluster(picture.agents, Columns(other.resources for other in picture.waiting))
     limits = Limits(picture.tenants)
-    starts = forecast(picture.agents, picture.waiting, tenants=picture.tenants, work=picture.work)
     return Explanation(
         reason=str(limits.reason(demand) or explain(cluster, demand)),
         document={
@@ -60,7 +60,7 @@ def _to_project(picture: Picture, cluster: Cluster, demand: Demand) -> Document:
     }
 
 
-def _to_position(picture: Picture, demand: Demand, starts: dict[str, Start]) -> Document:
+def _to_position(picture: Picture, demand: Demand, starts: Mapping[str, Start]) -> Document:
     """The job's place among those that wait, by when the first task of each is expected to start."""
     others = {other.job for other in picture.waiting}
     mine = starts.get(demand.job)

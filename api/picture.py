@@ -17,6 +17,7 @@ from swath.domain.jobs import INTERACTIVE, JobSpec
 from swath.domain.resources import Resources
 from swath.domain.states import AttemptState, Desired, TaskState
 from swath.domain.wishes import AgentMode
+from swath.matching.forecast import Start, forecast
 from swath.matching.model import AgentView, Demand, Running, Tenants
 from swath.matching.plan import keep_for_gpus
 from swath.matching.reasons import Shut
@@ -67,6 +68,8 @@ class Pictures:
         self._store = store
         self._lock = Lock()
         self._last: Picture | None = None
+        self._looking = Lock()
+        self._starts: tuple[Picture, Mapping[str, Start]] | None = None
 
     def take(self, now: datetime, executor: Resources) -> Picture:
         """A picture that is at most FRESH_S old; `executor` is what an executor takes of every agent."""
@@ -74,6 +77,20 @@ class Pictures:
             if self._last is None or not timedelta() <= now - self._last.at < timedelta(seconds=FRESH_S):
                 self._last = make_picture(self._store.load(), now, executor)
             return self._last
+
+    def look_ahead(self, picture: Picture) -> Mapping[str, Start]:
+        """When the jobs of a picture may start; worked out once for all who ask about the same one: it takes seconds for
+        hundreds of jobs on a thousand agents.
+        """
+        with self._looking:
+            if self._starts is None or self._starts[0] is not picture:
+                self._starts = picture, find_starts(picture)
+            return self._starts[1]
+
+
+def find_starts(picture: Picture) -> Mapping[str, Start]:
+    """When the jobs of a picture may start."""
+    return forecast(picture.agents, picture.waiting, tenants=picture.tenants, work=picture.work)
 
 
 def make_picture(snapshot: Snapshot, now: datetime, executor: Resources) -> Picture:

@@ -14,7 +14,7 @@ from api.explanation import explain_demand
 from api.openapi import PROBLEMS, body_of
 from api.pages import Cursor, Filter, JobId, Limit, check_job_id, from_cursor, to_cursor
 from api.parsing import parse
-from api.picture import make_demand
+from api.picture import find_starts, make_demand
 from api.schemas import JobDocument
 from api.service import Body, Injected, Service
 from api.submission import admit, executor_of
@@ -84,7 +84,8 @@ def explain(service: Injected, job_id: JobId) -> Any:
     """
     job = service.store.get_job(check_job_id(job_id))
     picture = service.pictures.take(service.now(), executor_of(service.store))
-    found = explain_demand(picture, next(iter(picture.demands.get(job.id, ())), None))
+    demand = next(iter(picture.demands.get(job.id, ())), None)
+    found = explain_demand(picture, demand, {} if demand is None else service.pictures.look_ahead(picture))
     return {"job": job.id, "state": job.state, "why": to_job(job)["why"] or found.reason, **found.document}
 
 
@@ -143,7 +144,8 @@ def _try_out(service: Service, body: bytes) -> dict[str, Any]:
         since=now,
         count=spec.size,
     )
-    found = explain_demand(service.pictures.take(now, executor_of(service.store)).beside(demand), demand)
+    picture = service.pictures.take(now, executor_of(service.store)).beside(demand)
+    found = explain_demand(picture, demand, find_starts(picture))
     starts_now = (found.document["estimate"] or {}).get("first_start_s") == 0
     return {"job": None, "state": None, "why": None if starts_now else found.reason, **found.document}
 
