@@ -34,11 +34,13 @@ class Keeper:
         self._claimed: set[int] = set()  # rows
         self._earlier: dict[int, None] = {}  # rows that were claimed in the last cycle
         self._standing: list[Claim] = []  # of the last cycle, as far as they hold
+        self._urgent: dict[int, str] = {}  # of these, those on which others may have been ended, and for which job
         self._most = min(policy.most_kept, max(1, int(policy.kept_share * len(self._cluster.agents))))
 
     def recall(self, claims: Iterable[Claim], demands: Sequence[Demand]) -> None:
         """The last cycle's claims hold from the beginning of this one, where their jobs still wait and are entitled to them."""
-        earlier = {claim.agent: claim for claim in claims if claim.agent in self._cluster.row_of}
+        there = [claim for claim in claims if claim.agent in self._cluster.row_of]
+        earlier = {claim.agent: claim for claim in sorted(there, key=lambda claim: claim.urgent)}
         to_need = self._cluster.columns.to_need
         waiting = {demand.job for demand in demands}
         entitled = {d.job for d in demands if self.rank_of(d, to_need(d.resources)) > Rank.ANY} if earlier else set()
@@ -50,6 +52,8 @@ class Keeper:
         for claim in standing.values():
             row = self._cluster.row_of[claim.agent]
             self._earlier[row] = None
+            if claim.urgent:
+                self._urgent[row] = claim.job
             rank = Rank.URGENT if claim.urgent else Rank.ENTITLED
             self._keep(row, claim.job, rank, to_need(claim.resources), running.get(claim.agent, ()))
 
@@ -81,8 +85,9 @@ class Keeper:
             self.keep_for(demand, need, row, running.get(self._cluster.agents[row].id, ()), self.rank_of(demand, need))
 
     def keep_for(self, demand: Demand, need: Need, row: int, running: Sequence[Running], rank: Rank) -> None:
-        """Keep one agent for the demand."""
+        """Keep one agent for the demand; once it is kept urgently for a job, it is so until the job has got it."""
         self._claimed.add(row)
+        rank = Rank.URGENT if self._urgent.get(row) == demand.job else rank
         agent, urgent = self._cluster.agents[row].id, rank is Rank.URGENT
         self.claims.append(Claim(agent=agent, job=demand.job, resources=demand.resources, urgent=urgent))
         self._keep(row, demand.job, rank, need, running)
@@ -96,6 +101,7 @@ class Keeper:
         cluster = self._cluster
         able = cluster.suited(demand, need)
         able[list(self._claimed)] = False
+        able[[row for row, job in self._urgent.items() if job != demand.job]] = False
         rows = np.flatnonzero(able)
         near = rows[np.argsort(cluster.lacking(need)[rows], kind="stable")[: _LOOKED_AT * count]].tolist()
         return [*(row for row in self._earlier if able[row]), *(row for row in near if row not in self._earlier)]

@@ -209,6 +209,7 @@ class _Cycle:
             self._keeper.claim(demand, need)
 
     def _take_back(self, demand: Demand, need: Need, count: int) -> None:
+        count -= self._preemptor.count_promised(demand, need, count)
         if not self._preemptor.may_take(demand):
             return
         left = self._policy.most_preemptions - len(self._preemptor.chosen)

@@ -38,7 +38,10 @@ class Preemptor:
         self._keeper = keeper
         self._work = work
         self._policy = policy
-        self._earlier = [claim for claim in earlier if claim.agent in self._cluster.row_of]
+        self._promised: dict[str, list[str]] = {}  # job -> agents that are kept for it, whatever was ended there
+        for claim in earlier:
+            if claim.urgent and claim.agent in self._cluster.row_of:
+                self._promised.setdefault(claim.job, []).append(claim.agent)
         self._soon: dict[int, list[float]] = {}  # row -> what is free there once everything that is ending has ended
         self._doomed: set[str] = set()
         self._looks = _MOST_LOOKED_AT
@@ -49,7 +52,6 @@ class Preemptor:
         permit = self._find_permit(demand)
         if permit is None or not need:
             return
-        count -= self._count_promised(demand, need, count)
         for _ in range(_ROUNDS):
             if count <= 0 or most <= 0 or not self.may_take(demand):
                 return
@@ -99,17 +101,22 @@ class Preemptor:
         left = self._tree.standing(self._tree.leaf(victim.project), without=lost)
         return left >= self._tree.due(victim.project) * (1 - self._policy.share_margin)
 
-    def _count_promised(self, demand: Demand, need: Need, count: int) -> int:
-        """How many of the tasks get what earlier victims are about to leave, on agents that are kept for their job."""
-        mine = [claim.agent for claim in self._earlier if claim.job == demand.job]
+    def count_promised(self, demand: Demand, need: Need, count: int) -> int:
+        """How many of the tasks get what earlier victims are about to leave, or have left, on agents kept for their job.
+
+        That holds until it is offered, and in cycles in which nothing more may be taken back: else those that were ended
+        would begin anew there first, to be ended again.
+        """
+        mine = self._promised.get(demand.job, ())
         running = self._work(mine) if mine else {}
+        admitted = self._cluster.admitted(demand) if mine else ()
         promised = 0
         for agent in mine:
             row = self._cluster.row_of[agent]
             attempts = running.get(agent, ())
             soon = self._free_soon(row, attempts)
             coming = self._cluster.agents[row].freed_lately or any(entry.ending for entry in attempts)
-            while coming and promised < count and _covers(soon, need):
+            while coming and admitted[row] and promised < count and _covers(soon, need):
                 self._keeper.keep_for(demand, need, row, attempts, Rank.URGENT)
                 self._note(demand, row)
                 self._tree.hold(demand.project, self._cluster.columns.to_tuple(demand.resources))

@@ -139,6 +139,37 @@ def test_nothing_more_is_taken_back_while_the_first_victims_end():
     assert started(result) == {}
 
 
+STARVED = a_demand("poor", cpus=3, project="poor", waited_s=100)
+PROMISED = Claim(agent="a", job="poor", resources=STARVED.resources, urgent=True)
+
+
+def test_what_is_taken_back_for_a_share_stays_promised_in_the_cycles_in_which_nothing_may_be_taken_back():
+    """The victims' own tasks wait again at once, and would begin where they were ended, to be ended again."""
+    running = [a_running("v", 2, "rich", ending=True), a_running("r", 1, "rich")]
+    again = a_demand("rich", 9, cpus=1, project="rich")
+    between = Policy(preempt_for_share=False)
+    agents = [a_busy("a", ONE)]
+    for claims in (
+        (PROMISED,),
+        (PROMISED, replace(PROMISED, urgent=False)),
+        (replace(PROMISED, urgent=False), PROMISED),
+    ):
+        result = plan(
+            agents, [STARVED, again], work=works(a=running), tenants=holding(rich=3), policy=between, claims=claims
+        )
+        assert started(result) == {}
+        assert PROMISED in result.claims
+
+
+def test_what_is_taken_back_for_a_share_stays_promised_until_it_is_offered():
+    """Between the victims' end and the offer nothing is ending and nothing can start."""
+    agent = replace(a_busy("a", Resources(cpus_m=3000, mem=8192, disk=10_000)), offered=False, freed_lately=True)
+    work, between = works(a=[a_running("r", 1, "rich")]), Policy(preempt_for_share=False)
+    result = plan([agent], [STARVED], work=work, tenants=holding(rich=1), policy=between, claims=(PROMISED,))
+    assert PROMISED in result.claims
+    assert result.preemptions == ()
+
+
 def test_batch_takes_nothing_back_and_nobody_takes_where_room_is_about_to_be_offered():
     """An agent that is idle and not offered yet will be."""
     work = works(a=[a_running("r", 4)])
