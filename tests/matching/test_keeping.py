@@ -139,6 +139,15 @@ def test_nothing_more_is_taken_back_while_the_first_victims_end():
     assert started(result) == {}
 
 
+def test_what_is_free_beside_the_victims_is_kept_in_the_very_cycle_that_ends_them():
+    """One cpu is free and one is taken back: the batch that waits would fill the first, and the promise could not be kept."""
+    running = [a_running("v", 1, priority=1), a_running("fixed", 2, preemptible=False)]
+    demands = [a_demand("notebook", cpus=2, interactive=True), a_demand("batch", 9, cpus=0.5)]
+    result = plan([a_busy("a", ONE)], demands, work=works(a=running))
+    assert victims(result.preemptions) == {"v"}
+    assert started(result) == {}
+
+
 STARVED = a_demand("poor", cpus=3, project="poor", waited_s=100)
 PROMISED = Claim(agent="a", job="poor", resources=STARVED.resources, urgent=True)
 
