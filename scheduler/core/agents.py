@@ -37,7 +37,7 @@ def on_listed(turn: Turn, event: AgentsListed) -> None:
             continue
         if agent is None:
             agent = state.add_agent(info)
-        agent.listed = True
+        state.note_listed(agent)
         info = _with_window(info, agent.info)  # the list does not tell of it
         if agent.info != info:
             reconsider(turn)

@@ -293,6 +293,7 @@ class State:
     slots: dict[str, str] = field(default_factory=dict)  # Mesos task id -> the attempt that runs in it
     agents: dict[str, Agent] = field(default_factory=dict)
     uses: dict[str, Use] = field(default_factory=dict)  # of the agents that are known or have live attempts
+    largest: dict[object, int | None] = field(default_factory=dict)  # see scheduler.core.largest
     agents_changed: bool = False  # in this turn: they have come, gone, grown or shrunk
     lessons: dict[tuple[int, str], Lesson] = field(default_factory=dict)  # by image version and request
     image_ends: dict[int, tuple[datetime, int, int]] = field(default_factory=dict)  # see cooling.find_chance
@@ -384,6 +385,7 @@ class State:
     def add_agent(self, info: PutAgent) -> Agent:
         """Take an agent in; it may come back with attempts of ours on it."""
         known = self.agents.get(info.agent_id)
+        self.largest.clear()
         self.total += info.total if known is None else info.total - known.info.total
         agent = self.agents[info.agent_id] = Agent(info=info, use=self.uses.setdefault(info.agent_id, Use()))
         return agent
@@ -392,11 +394,20 @@ class State:
         """The agent is known to be otherwise than before; the only way to say so."""
         if agent.info.total != info.total:
             self.total += info.total - agent.info.total
+        if agent.info != info:
+            self.largest.clear()
         agent.info = info
+
+    def note_listed(self, agent: Agent) -> None:
+        """The master has said what the agent has in total."""
+        if not agent.listed:
+            agent.listed = True
+            self.largest.clear()
 
     def remove_agent(self, agent_id: str) -> Agent | None:
         """Let go of an agent, if there is such a one; its attempts stay."""
         agent = self.agents.pop(agent_id, None)
+        self.largest.clear()
         if agent is not None:
             self.total -= agent.info.total
         for image in () if agent is None else agent.records:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from swath.domain.attempts import AttemptReport
@@ -136,3 +138,24 @@ def test_every_end_has_its_cause_in_the_attempt_the_task_and_the_history(told, c
         assert world.details(attempt_id)["cause"] is cause
         assert world.task().cause is cause
         assert [event.data["cause"] for event in world.store.events if "cause" in event.data] == [cause]
+
+
+def test_a_larger_agent_that_has_come_counts_at_once():
+    """What the largest agent has is remembered only until agents come, go, grow or are listed for the first time."""
+    world = World().subscribe().list_agents().submit(a_job(mem=6000, retry={"backoff_s": 1, "max_attempts": 9})).offer()
+    world.say(world.launched()[-1].id, "FAILED", AttemptReport(cause=Cause.OOM))
+    assert world.task().mem == 8192 - 128
+    known = world.core.state.agents["a1"].info
+    world.list_agents_as(known, total=replace(known.total, mem=16_384)).advance(SOON)
+    world.offer(mem=16_384)
+    world.say(world.launched()[-1].id, "FAILED", AttemptReport(cause=Cause.OOM))
+    assert world.task().mem == round(1.5 * (8192 - 128))
+
+
+def test_the_agents_are_looked_at_once_for_a_whole_array_that_runs_out_of_memory():
+    """Thousands of tasks may, in one turn; ten thousand agents for each would take longer than the lease."""
+    world = World().subscribe().list_agents().submit(a_job(size=4, mem=100, retry={"backoff_s": 1})).offer(cpus=4.1)
+    ended = [world.an_update(entry.id, "FAILED", AttemptReport(cause=Cause.OOM)) for entry in world.launched()]
+    assert len(ended) == 4
+    world.happen(*ended)
+    assert len(world.core.state.largest) == 1
