@@ -10,9 +10,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from benchmarks.metrics import find_port
 from benchmarks.systems.port import AbsentError, Ran, watch
@@ -77,6 +79,11 @@ class Slurm:
             self.ask("scancel", "--state=PENDING", "--user=root")
         return ran
 
+    def empty(self) -> None:
+        """Cancel everything, and wait a while until it is gone: steps outlive the daemons that they cannot report to."""
+        self.ask("scancel", "--user=root")
+        watch(1, self._count_left, 20.0, 0.5, time.perf_counter())
+
     def _count_left(self) -> int:
         return len(self.ask("squeue", "--noheader", "--array", "--format=%t").split())
 
@@ -103,10 +110,14 @@ def start(slots: int) -> Iterator[Slurm]:
     with tempfile.TemporaryDirectory(prefix="swath-slurm-") as scratch, ExitStack() as daemons:
         slurm = Slurm(Path(scratch))
         _write(slurm.directory, slots)
+        daemons.callback(_end_steps, slurm.directory)  # once the daemons have ended
         for command in _list_daemons(slurm.directory):
             daemons.enter_context(_running(slurm.directory, command))
         _wait(slurm)
-        yield slurm
+        try:
+            yield slurm
+        finally:
+            slurm.empty()
 
 
 def _write(directory: Path, slots: int) -> None:
@@ -149,6 +160,16 @@ def _running(directory: Path, command: Sequence[str]) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _end_steps(directory: Path) -> None:
+    """Kill the steps that are still there, known by the log that they have inherited."""
+    for process in psutil.process_iter(["name"]):
+        with suppress(psutil.Error):
+            if process.info["name"].startswith("slurmstepd") and any(
+                Path(file.path).is_relative_to(directory) for file in process.open_files()
+            ):
+                process.kill()
 
 
 def _wait(slurm: Slurm) -> None:
