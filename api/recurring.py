@@ -80,14 +80,28 @@ class Recurring:
 
     def fire_due(self) -> float:
         """Deal with every fire time that has come; returns the seconds until there may be more."""
+        failed = 0
         for schedule in self._store.list_due(self._now()):
             if self._stopped:
                 break
-            self._fire(schedule)
+            failed += not self._tried(schedule)
+        if failed:
+            return FAILED_S
         next_at = self._store.find_next_at()
         if next_at is None:
             return POLL_S
         return min(POLL_S, max(0.0, (next_at - self._now()).total_seconds()))
+
+    def _tried(self, schedule: ScheduleRow) -> bool:
+        """False where something went wrong that nobody foresaw: the schedules behind this one fire all the same."""
+        try:
+            self._fire(schedule)
+        except StoreUnavailableError:
+            raise
+        except Exception as error:
+            log.error("schedule_failed", schedule=schedule.name, exc_info=error)
+            return False
+        return True
 
     def _fire(self, schedule: ScheduleRow) -> None:
         assert schedule.next_at is not None  # noqa: S101 (for the type checker: else it were not due)

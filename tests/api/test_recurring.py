@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from api.recurring import Recurring
+from api.recurring import FAILED_S, Recurring
 from swath.domain.errors import StoreUnavailableError
 from swath.domain.ranges import Ranges
 from swath.domain.schedules import CatchUp, Outcome, Overlap
@@ -225,6 +225,18 @@ def test_a_job_that_cannot_run_is_told_and_the_next_one_tried(
     assert "there is no image 'gone'" in both_scene.api.list_runs(bad.id)[0].message
     assert [outcome for _, outcome in runs(both_scene, long)] == [Outcome.REFUSED] * 2
     assert runs(both_scene, good)[0] == (NINE + HOUR, Outcome.SUBMITTED)
+
+
+def test_a_schedule_that_nobody_can_read_keeps_no_other_from_firing(
+    both_scene: Scene, recurring: Recurring, clock: Clock
+) -> None:
+    """Its time zone is one that this machine does not know: the one behind it fires, and it is looked at again later."""
+    odd = add(both_scene, name="a", timezone="Mars/Olympus")
+    good = add(both_scene, name="b")
+    clock.now += HOUR
+    assert recurring.fire_due() == FAILED_S
+    assert runs(both_scene, good) == [(NINE + HOUR, Outcome.SUBMITTED)]
+    assert runs(both_scene, odd) == []
 
 
 @pytest.mark.parametrize(
