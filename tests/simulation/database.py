@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swath.domain.changes import AddAttempt, Change, ChangeAttempt, PutTask
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
+from swath.domain.projects import Project
 from swath.domain.states import ENDED_JOB, Desired, TaskState, is_terminal
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkDesire, FrameworkWish, Wishes
 from swath.store.leadership import Term
@@ -109,6 +110,10 @@ class SimDatabase(MemoryStore):
     def _desire(self, job: JobRecord, **wishes: Any) -> None:
         self.jobs[job.id] = replace(job, desired_rev=job.desired_rev + 1, **wishes)
 
+    def declare(self, projects: Mapping[str, Project]) -> None:
+        """Projects as somebody has set them."""
+        self.projects = replace(self.projects, projects=projects, rev=self.projects.rev + 1)
+
     def want_agent(self, agent_id: str, mode: AgentMode, *, mark_gone: bool = False) -> bool:
         """An operator wants something of an agent; False where there is no such agent."""
         if agent_id not in self.agents:
@@ -132,6 +137,7 @@ class SimDatabase(MemoryStore):
         wish = self.framework_wish
         framework = wish if wish is not None and wish.rev != wish.observed_rev else None
         return Wishes(
+            projects=self.projects if self.projects.rev != self.projects.observed_rev else None,
             framework=framework,
             agents=tuple(wish for wish in self.agent_wishes.values() if wish.rev != wish.observed_rev),
         )

@@ -270,12 +270,15 @@ class Faults:
         self._later(seconds, f"cut of {host.agent_id}", host.heal)
 
     def agent_gone(self) -> None:
-        """The machine burns; another one is bought."""
-        self._agent().power_off()
-        self._replace_agent()
+        """The machine burns; another one of its kind is bought."""
+        host = self._agent()
+        host.power_off()
+        self._replace_agent(host)
 
-    def _replace_agent(self) -> None:
-        self._later(self._random.uniform(0.0, 120.0), "a new machine", self._world.add_agent)
+    def _replace_agent(self, host: AgentHost) -> None:
+        """What fits on the old one, after having run out of memory perhaps, has to find room again."""
+        seconds = self._random.uniform(0.0, 120.0)
+        self._later(seconds, "a new machine", lambda: self._world.add_agent(host.total))
 
     def _operate(self, kind: str, **body: Any) -> bool:
         """A call of the operator API, by hand."""
@@ -287,7 +290,7 @@ class Faults:
         host.part()
         if self._operate("MARK_AGENT_GONE", agent_id={"value": host.agent_id}):
             self._later(400.0, f"{host.agent_id} is scrapped", host.power_off)
-            self._replace_agent()
+            self._replace_agent(host)
 
     def agent_maintained(self) -> None:
         """A window is planned; when it begins the machine is taken down, and comes back without its tasks."""
@@ -322,7 +325,7 @@ class Faults:
         if gone:
             host.part()
             self._later(400.0, f"{host.agent_id} is scrapped", host.power_off)
-            self._replace_agent()
+            self._replace_agent(host)
         else:
             seconds = random.uniform(5.0, 400.0)
             self._later(seconds, f"{mode} of {host.agent_id}", lambda: self._want(host, AgentMode.ACTIVE))

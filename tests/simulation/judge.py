@@ -29,6 +29,7 @@ from swath.wire.calls import Message
 from tests.simulation.liveness import Liveness
 from tests.simulation.order import JobOrder
 from tests.simulation.runs import Run, find_shared_ports
+from tests.simulation.sharing import Sharing
 
 if TYPE_CHECKING:
     from tests.simulation.agents import AgentHost
@@ -55,7 +56,7 @@ class Judge:
         self._begun: set[str] = set()  # attempts that ever ran
         self._published: dict[str, str] = {}
         self._tasks: dict[tuple[str, int], PutTask] = {}
-        self._job_states: dict[str, tuple[JobState, int, bool]] = {}
+        self._job_states: dict[str, tuple[JobState, int, int]] = {}
         self._used_offers: dict[str, str] = {}
         self._updates: dict[str, Message] = {}  # uuid -> status, as the scheduler was told
         self._told_ended: set[str] = set()  # attempts that Mesos has called ended
@@ -63,7 +64,8 @@ class Judge:
         self._doubted_at: dict[str, float] = {}  # attempt -> since when a scheduler has known that it may not run
         self._books: dict[str, tuple[Bundle, ...]] = {}  # by agent: what the master had of it when it was looked at
         self._bundles: dict[str, tuple[Any, Bundle]] = {}  # by task or container: its resources, and their sum
-        self._liveness = Liveness(world)
+        self.sharing = Sharing(world, self._fail)
+        self._liveness = Liveness(world, self.sharing)
         self._order = JobOrder(world.database)
         self.jumped_s = 0.0  # by how much clocks were set, all in all
         self.returned = 0  # times that an attempt which had lost came back
@@ -107,6 +109,7 @@ class Judge:
             self._check_counts(job_id)
         for problem in self._order.on_commit(changes):
             self._fail(problem)
+        self.sharing.on_commit(changes)
         self._liveness.on_commit(changes)
 
     def _check_cause(self, change: ChangeAttempt) -> None:
@@ -160,11 +163,11 @@ class Judge:
 
     def _check_job_state(self, job: ChangeJob) -> None:
         record = self._world.database.jobs[job.job_id]
-        before, rev, dropped = self._job_states.get(job.job_id, (JobState.PENDING, 0, False))
+        before, rev, dropped = self._job_states.get(job.job_id, (JobState.PENDING, 0, 0))
         # Wishes may come before they are heard of.
-        self._job_states[job.job_id] = (job.state, job.retry_rev_done, bool(job.dropped))
+        self._job_states[job.job_id] = (job.state, job.retry_rev_done, job.dropped.count)
         if before in ENDED_JOB and before is not job.state:
-            woken = dropped and not job.dropped  # by a retry of the job before it
+            woken = job.dropped.count < dropped  # by a retry of the job before it, or of one of its tasks
             self._check(record.retry_rev > rev or woken, f"job {job.job_id} was {before} and is {job.state}")
 
     def _check_counts(self, job_id: str) -> None:

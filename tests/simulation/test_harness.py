@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
+from collections import Counter
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
 import pytest
+import structlog
 
 from local.master_state import Agent
 from local.resources import Bundle
@@ -58,6 +61,20 @@ def test_a_look_at_the_lead_is_the_same_on_whichever_thread(monkeypatch: pytest.
     digest = run_seed(3).digest
     monkeypatch.setattr(SchedulerProcess, "_looks_in_vain", lambda self: False)
     assert run_seed(3).digest == digest
+
+
+@pytest.mark.timeout(600)
+def test_what_is_judged_between_users_comes_up():
+    """Launches under quotas, and attempts ended for others: each in one of a few seeds."""
+    seen: Counter[str] = Counter()
+    logs = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    for seed in (1001, 1005):
+        world = World(seed)
+        world.run()
+        seen += world.judge.sharing.seen
+    structlog.configure(**logs)
+    assert seen.keys() >= {"launched under a quota", "preempted"}
 
 
 def test_an_agent_is_seen_to_be_overcommitted_whenever_its_books_change():

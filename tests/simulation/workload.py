@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swath.domain.ids import make_ulid
 from swath.domain.jobs import JobSpec
+from swath.domain.projects import Project
 from swath.domain.states import ENDED_JOB
 from swath.store.rows import ImageRow, JobRecord
 from tests.scheduler.world import IMAGE, MANIFEST, a_job
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 LAST_SUBMISSION_S = 2400.0
 LEAST_TASKS = 300
 CALM_S = (3350.0, 3500.0)  # when all faults are over
+PROJECTS = ("default", "forest", "forest", "city", "sea")
+USERS = ("ada", "ben")
+LARGE = (3.5, 4096)  # cpus and mem of a task that takes nearly all of the smallest agent
 
 _INTERFACE = {
     "command": "true",
@@ -49,7 +53,10 @@ def draw_sizes(random: Random) -> list[int]:
 def draw_job(random: Random, size: int, at_s: float, image: ImageRow) -> JobRecord:
     """A job submitted at `at_s`."""
     submitted = START + timedelta(seconds=at_s)
+    job_class = "interactive" if size <= 5 and random.random() < 0.4 else "batch"
     spec: dict[str, Any] = {
+        "class": job_class,
+        "preemptible": random.random() < (0.9 if job_class == "batch" else 0.1),
         "priority": random.choice((10, 50, 50, 90)),
         "timeout_s": random.choice((120, 300, 900)),
         "retry": {
@@ -60,13 +67,28 @@ def draw_job(random: Random, size: int, at_s: float, image: ImageRow) -> JobReco
     }
     if random.random() < 0.3:
         spec["max_running"] = random.randint(1, 8)
+    if random.random() < 0.3:
+        spec["expected_s"] = random.choice((10, 60, 600))
     if random.random() < 0.15:
         spec["not_before"] = (submitted + timedelta(seconds=random.uniform(10, 600))).isoformat()
     if random.random() < 0.15:
         spec["deadline"] = (submitted + timedelta(seconds=random.uniform(120, 2400))).isoformat()
     job_id = make_ulid(submitted, random.randbytes(10))
-    cpus, mem = random.choice((0.1, 0.5, 1, 2)), random.choice((64, 256, 1024, 2048))
-    return replace(a_job(job_id, size, cpus=cpus, mem=mem, **spec), image=image, submitted_at=submitted)
+    large = size <= 2 and random.random() < 0.3
+    cpus, mem = LARGE if large else (random.choice((0.1, 0.5, 1, 2)), random.choice((64, 256, 1024, 2048)))
+    record = replace(a_job(job_id, size, cpus=cpus, mem=mem, **spec), image=image, submitted_at=submitted)
+    return replace(record, project=random.choice(PROJECTS), user=random.choice(USERS))
+
+
+def draw_projects(random: Random) -> dict[str, Project]:
+    """A tree in which most of them are limited somehow; whatever fits on an agent may run alone."""
+    most = {"cpus": random.choice((4000, 6000, 12000)), "mem": random.choice((8192, 12288))}
+    return {
+        "land": Project(name="land", weight=2.0, quota=most),
+        "forest": Project(name="forest", parent="land", user_max_running=random.choice((4, 10))),
+        "city": Project(name="city", parent="land", max_running=random.choice((2, 8))),
+        "sea": Project(name="sea", weight=random.choice((0.5, 4.0)), user_quota={"cpus": random.choice((4000, 8000))}),
+    }
 
 
 def with_more(record: JobRecord, random: Random) -> JobRecord:
@@ -107,6 +129,8 @@ class Users:
         self._random = world.random("users")
         images = make_images()
         self.accepted = 0
+        for at_s in (0.5, *sorted(self._random.uniform(0.0, LAST_SUBMISSION_S) for _ in range(2))):
+            world.timeline.after(at_s, "projects are declared", self._declare)
         more = world.random("ports and licences of jobs")
         for size in draw_sizes(self._random):
             at_s = self._random.uniform(0.0, LAST_SUBMISSION_S) if self._random.random() < 0.7 else 1.0
@@ -117,6 +141,10 @@ class Users:
             at_s = self._random.uniform(*CALM_S)
             record = draw_job(self._random, self._random.randint(1, 3), at_s, images[0])
             world.timeline.after(at_s, f"submission of {record.id}", lambda record=record: self._submit(record))
+
+    def _declare(self) -> None:
+        self._world.database.declare(draw_projects(self._random))
+        self._world.notify()
 
     def _submit(self, record: JobRecord) -> None:
         world, random = self._world, self._random

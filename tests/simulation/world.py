@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, TextIO
 
 from executor.events import Moment
+from local.resources import Bundle, count_of
 from scheduler.core.reactor import Core
 from scheduler.core.state import CoreSettings
 from scheduler.shell import Shell
@@ -138,19 +139,17 @@ class World:
 
     # What happens
 
-    def add_agent(self) -> AgentHost:
+    def add_agent(self, like: Bundle | None = None) -> AgentHost:
         """Another machine joins."""
         agent_id = f"S{len(self.agents)}"
         random = self.random("cluster")
         more = self.random("ports and licences")
-        host = AgentHost(
-            self,
-            agent_id,
-            cpus=random.choice((4.0, 6.0, 8.0)),
-            mem=random.choice((6144.0, 8192.0)),
-            ports=more.randint(2, 6),
-            licences=more.choice((1.0, 2.5)),
-        )
+        cpus, mem = random.choice((4.0, 6.0, 8.0)), random.choice((6144.0, 8192.0))
+        ports, licences = more.randint(2, 6), more.choice((1.0, 2.5))
+        if like is not None:
+            cpus, mem, licences = like.amount("cpus"), like.amount("mem"), like.amount("licences")
+            ports = count_of(like.ranges["ports"])
+        host = AgentHost(self, agent_id, cpus=cpus, mem=mem, ports=ports, licences=licences)
         self.agents[agent_id] = host
         host.start()
         return host
