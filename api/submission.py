@@ -14,7 +14,7 @@ from api.errors import MOST_ERRORS
 from api.inputs import FileCheck
 from api.quotas import check_quotas
 from api.schemas import JobDocument
-from swath.domain.constraints import with_own
+from swath.domain.constraints import Constraint, with_own
 from swath.domain.dependencies import Upstream
 from swath.domain.errors import CannotRunError, InvalidInputError, Problem
 from swath.domain.jobs import JobSpec, bind_item, item_at, total_request
@@ -26,6 +26,7 @@ from swath.store.rows import AgentRow, ImageRow
 
 SEEN_WITHIN = timedelta(hours=24)
 MIB = 1024 * 1024
+_SHOWN = 10  # values of an attribute
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,9 +191,7 @@ def _check_size(spec: JobSpec, request: Resources, agents: Sequence[AgentRow], e
         return []
     admitting = [agent for agent in agents if _admits(spec, agent)]
     if not admitting:
-        return [
-            Problem("/constraints", "no agent seen in the last 24 hours meets them; may_wait accepts the job anyway")
-        ]
+        return [Problem("/constraints", f"{_unmet(spec, agents)}; may_wait accepts the job anyway")]
     rooms = [(agent.total - executor).clipped() for agent in admitting]
     if any(request.fits_in(room) for room in rooms):
         return []
@@ -204,7 +203,29 @@ def _check_size(spec: JobSpec, request: Resources, agents: Sequence[AgentRow], e
     ]
 
 
+def _unmet(spec: JobSpec, agents: Sequence[AgentRow]) -> str:
+    """Which constraints no agent meets, with the values that there are; or that none meets all of them together."""
+    seen = list(map(_attributes_of, agents))
+    unmet = [rule for rule in spec.constraints if not any(map(rule.admits, seen))]
+    if not unmet:
+        return "no agent seen in the last 24 hours meets all of them together"
+    return "; ".join(f"no agent seen in the last 24 hours meets {rule}: {_tell_values(rule, seen)}" for rule in unmet)
+
+
+def _tell_values(rule: Constraint, seen: Iterable[Mapping[str, str]]) -> str:
+    """The values of the constraint's attribute that there are."""
+    values = sorted({attributes[rule.attribute] for attributes in seen if rule.attribute in attributes})
+    if not values:
+        return f"none has an attribute {rule.attribute}"
+    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+    return f"of {rule.attribute} there is {', '.join(values[:_SHOWN])}{more}"
+
+
+def _attributes_of(agent: AgentRow) -> Mapping[str, str]:
+    return with_own(agent.attributes, hostname=agent.hostname, region=agent.region, zone=agent.zone)
+
+
 def _admits(spec: JobSpec, agent: AgentRow) -> bool:
     """True when the agent meets the job's hard constraints."""
-    attributes = with_own(agent.attributes, hostname=agent.hostname, region=agent.region, zone=agent.zone)
+    attributes = _attributes_of(agent)
     return all(entry.admits(attributes) for entry in spec.constraints)

@@ -157,6 +157,8 @@ def _tell(client: Client, project: Project, as_json: bool) -> None:
         print_json(project)
         return
     limits = _limits(project["quota"], project["max_running"]) or "no limits"
+    if each := _limits(project["user_quota"], project["user_max_running"]):
+        limits += f"; each of its users: {each}"
     say(f"project {project['name']} has weight {project['weight']:g} below {project['parent'] or 'the root'}, {limits}")
     if project["pending"]:
         remark_on_health(client)

@@ -152,10 +152,15 @@ def submit(
         given = image, words or [], over, range_, array
         options |= _options(after=to_after(client, after, after_end, after_each))
         document = _from_words(client, *given) if file is None else _from_file(file, *given)
+        batch = find_batch(document)
         if dry_run:
+            if batch is not None:
+                raise InvalidInputError.at(
+                    "/jobs", "several jobs cannot be tried out together: try one document at a time"
+                )
             _try_out(client, {**document, **options}, as_json)
             return
-        if (batch := find_batch(document)) is not None:
+        if batch is not None:
             submit_batch(client, batch, options, key, wait_too=wait_too, timeout_s=timeout, as_json=as_json)
             return
         _submit(client, {**document, **options}, key, wait_too=wait_too, timeout_s=timeout, as_json=as_json)
@@ -173,8 +178,6 @@ def _reactions(words: list[str] | None) -> dict[str, str]:
 
 
 def _try_out(client: Client, document: dict[str, Any], as_json: bool) -> None:
-    if find_batch(document) is not None:
-        raise InvalidInputError.at("/jobs", "several jobs cannot be tried out together: try one document at a time")
     found = client.try_out(document)
     if as_json:
         print_json(found)

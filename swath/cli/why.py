@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from swath.cli.console import duration, print_json, when
+from swath.cli.console import duration, print_json
 from swath.cli.options import AsJson, JobId, open_client, resolve_job
 from swath.documents import Explanation
 
@@ -76,4 +77,8 @@ def _tell_start(found: Explanation) -> str:
 
 
 def _tell_time(seconds: float, at: str) -> str:
-    return "now" if seconds < 1 else f"in {duration(seconds)} ({when(at)})"
+    if seconds < 1:
+        return "now"
+    there = datetime.fromisoformat(at).astimezone()
+    day = "" if there.date() == datetime.now(UTC).astimezone().date() else f"{there:%d %b} "
+    return f"in {duration(seconds)}, at {day}{there:%H:%M}"

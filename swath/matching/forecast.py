@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from swath.domain.constraints import SPREADING
 from swath.domain.resources import Resources
 from swath.matching.model import (
     AgentView,
@@ -23,6 +24,7 @@ from swath.matching.model import (
 from swath.matching.plan import plan
 
 STEPS = 60  # plans at most
+GRACE_S = 10.0  # that an attempt has whose resources are taken back
 _GROWTH = 1.1  # of the time looked ahead from one step to the next, at least: what lies far ahead is known less well
 _FIRST_S = 1.0
 
@@ -66,9 +68,9 @@ def forecast(
 ) -> dict[str, Start]:
     """By job, when its first and its last waiting task start; jobs for which no start is in sight are left out.
 
-    Every agent is taken to be offered as soon as something is free on it, an attempt to end when it is expected to, and
-    nothing to be submitted, to fail or to be taken back meanwhile. At most `steps` plans are made: what ends close together
-    is taken together, the closer the nearer it is.
+    Every agent is taken to be offered as soon as something is free on it, an attempt to end when it is expected to, or within
+    its grace where its resources are taken back now, and nothing to be submitted, to fail or to be taken back later. At most
+    `steps` plans are made: what ends close together is taken together, the closer the nearer it is.
     """
     return _Forecast(agents, demands, tenants or Tenants(), work, policy or Policy()).run(steps)
 
@@ -84,8 +86,22 @@ class _Forecast:
         self._tenants = tenants
         self._held: dict[tuple[str, str], Holding] = dict(tenants.held)
         self._policy = replace(policy, preempt=False, preempt_for_share=False)
+        self._running_on = {
+            demand.job: dict(demand.running_on)
+            for demand in demands
+            if any(rule.operator in SPREADING for rule in demand.constraints)
+        }
+        victims = self._find_victims(agents, work, policy)
         self._ends = [
-            _End(one.ends_in_s, 0, agent, one.job, (one.project, one.user), one.resources, 1)
+            _End(
+                min(GRACE_S, one.ends_in_s) if one.attempt in victims else one.ends_in_s,
+                0,
+                agent,
+                one.job,
+                (one.project, one.user),
+                one.resources,
+                1,
+            )
             for agent, attempts in work(self._views.keys()).items()
             for one in attempts
         ]
@@ -97,6 +113,15 @@ class _Forecast:
         self._freed_s: dict[str, float] = {}  # agent -> since when what it has free in this step is so
         self._first: dict[str, float] = {}
         self._last: dict[str, float] = {}
+
+    def _find_victims(self, agents: Sequence[AgentView], work: Work, policy: Policy) -> set[str]:
+        """The attempts that are ended for interactive work that waits now."""
+        if not any(demand.interactive for demand in self._left):
+            return set()
+        views = [replace(agent, offered=True) for agent in agents]
+        urgent = [demand for demand in self._left if demand.interactive]
+        now = plan(views, urgent, tenants=self._tenants, work=work, policy=replace(policy, preempt_for_share=False))
+        return {preemption.attempt for preemption in now.preemptions}
 
     def run(self, steps: int) -> dict[str, Start]:
         now = 0.0
@@ -113,7 +138,14 @@ class _Forecast:
         }
 
     def _place(self, now: float) -> None:
-        demands = [replace(demand, limit=self._room.get(demand.job)) for demand in self._left]
+        demands = [
+            replace(
+                demand,
+                limit=self._room.get(demand.job),
+                running_on=dict(self._running_on.get(demand.job, demand.running_on)),
+            )
+            for demand in self._left
+        ]
         tenants = replace(self._tenants, held=self._held)
         found = plan(
             list(self._views.values()),
@@ -158,7 +190,7 @@ class _Forecast:
         resources, view = demand.resources.scaled(count), self._views[agent]
         self._views[agent] = replace(view, free=view.free - view.overhead - resources, overhead=Resources())
         owner = (demand.project, demand.user)
-        self._hold(owner, demand.job, resources, count)
+        self._hold(owner, demand.job, resources, count, agent)
         self._numbers += 1
         end = _End(last_s + demand.expected_s, self._numbers, agent, demand.job, owner, resources, count)
         heapq.heappush(self._ends, end)
@@ -170,16 +202,19 @@ class _Forecast:
             end = heapq.heappop(self._ends)
             view = self._views[end.agent]
             self._views[end.agent] = replace(view, free=view.free + end.resources)
-            self._hold(end.owner, end.job, end.resources.scaled(-1), -end.tasks)
+            self._hold(end.owner, end.job, end.resources.scaled(-1), -end.tasks, end.agent)
             ends.setdefault(end.agent, []).append(end.at_s)
         self._freed_s = {agent: sum(times) / len(times) for agent, times in ends.items()}
 
-    def _hold(self, owner: tuple[str, str], job: str, resources: Resources, tasks: int) -> None:
+    def _hold(self, owner: tuple[str, str], job: str, resources: Resources, tasks: int, agent: str) -> None:
         before = self._held.get(owner)
         held = Resources() if before is None else before.resources
         self._held[owner] = _Held(resources=held + resources, tasks=(before.tasks if before else 0) + tasks)
         if job in self._room:
             self._room[job] -= tasks
+        if job in self._running_on:
+            here = self._running_on[job]
+            here[agent] = here.get(agent, 0) + tasks
 
 
 def _to_running(end: _End, now: float) -> Running:

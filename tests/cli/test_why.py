@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,8 @@ def test_why_shows_what_keeps_a_job_and_when_it_may_start(api: StandIn, swath: S
     assert lines[3] == "  project forest is at 98 % of its quota of 100 cpus"
     assert lines[4] == "  project forest holds 25.1 % of the cluster; 50 % are its fair share"
     assert lines[5] == "  place 3 of 12 jobs that wait"
-    assert lines[6].startswith("  1,200 tasks waiting: the first may start in 10 min")
+    first = r"the first may start in 10 min, at \d\d \w{3} \d\d:\d\d"
+    assert re.fullmatch(rf"  1,200 tasks waiting: {first}, the last later than can be told", lines[6])
 
 
 def test_why_of_a_job_that_does_not_wait_and_of_one_task(api: StandIn, swath: Swath) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from swath.domain.constraints import Constraint
 from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.matching.forecast import Start, forecast
@@ -62,3 +63,21 @@ def test_a_start_that_is_not_in_sight_is_not_made_up():
     assert forecast([an_agent()], [a_demand(cpus=64)]) == {}
     long = forecast([an_agent(cpus=1)], [a_demand(count=10_000, expected_s=10)], steps=5)
     assert long == {"j1": Start(first_s=0, last_s=None)}
+
+
+def test_interactive_work_starts_within_the_grace_of_whom_it_takes_the_place():
+    """Though batch holds everything for an hour."""
+    work = works(a=[a_running(f"r{n}", 1, ends_in_s=3600) for n in range(4)])
+    notebook = a_demand("notebook", interactive=True, expected_s=9000)
+    starts = forecast([a_full()], [notebook, a_demand("batch")], work=work)
+    assert starts["notebook"].first_s == 10
+    assert starts["batch"].first_s == 3600
+
+
+def test_tasks_that_are_spread_follow_the_ends_of_their_own():
+    """One at a time on the only host: the second when the one that runs ends, the third after it."""
+    rule = Constraint(attribute="hostname", operator="unique")
+    work = works(a1=[a_running("r", 1, ends_in_s=8, job="j1")])
+    agent = an_agent(cpus=3, attributes={"hostname": "h"})
+    demand = a_demand(count=2, constraints=(rule,), running_on={"a1": 1}, expected_s=20)
+    assert forecast([agent], [demand], work=work) == {"j1": Start(first_s=8, last_s=28)}
