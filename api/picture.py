@@ -17,7 +17,7 @@ from swath.domain.jobs import INTERACTIVE, JobSpec
 from swath.domain.resources import Resources
 from swath.domain.states import AttemptState, Desired, TaskState
 from swath.domain.wishes import AgentMode
-from swath.matching.forecast import Start, forecast
+from swath.matching.forecast import STEPS, Start, forecast
 from swath.matching.model import AgentView, Demand, Running, Tenants
 from swath.matching.plan import keep_for_gpus
 from swath.matching.reasons import Shut
@@ -25,6 +25,9 @@ from swath.store.rows import ImageRow, JobRecord, Snapshot
 from swath.store.scheduling import SchedulerStore
 
 Entry = TypeVar("Entry", PutTask, Attempt)
+
+_LEAST_STEPS = 8
+_WORK = 15_000_000  # agents x jobs x steps that one estimate may cost: some two seconds
 
 FRESH_S = 2.0  # a picture serves all who ask within so long: taking one reads everything that is open
 
@@ -79,8 +82,8 @@ class Pictures:
             return self._last
 
     def look_ahead(self, picture: Picture) -> Mapping[str, Start]:
-        """When the jobs of a picture may start; worked out once for all who ask about the same one: it takes seconds for
-        hundreds of jobs on a thousand agents.
+        """When the jobs of a picture may start; worked out once for all who ask about the same one, and one at a time: it
+        takes seconds for hundreds of jobs on a thousand agents.
         """
         with self._looking:
             if self._starts is None or self._starts[0] is not picture:
@@ -89,8 +92,9 @@ class Pictures:
 
 
 def find_starts(picture: Picture) -> Mapping[str, Start]:
-    """When the jobs of a picture may start."""
-    return forecast(picture.agents, picture.waiting, tenants=picture.tenants, work=picture.work)
+    """When the jobs of a picture may start; looked at less often where each look takes longer."""
+    steps = max(_LEAST_STEPS, min(STEPS, _WORK // (1 + len(picture.agents) * len(picture.waiting))))
+    return forecast(picture.agents, picture.waiting, tenants=picture.tenants, work=picture.work, steps=steps)
 
 
 def make_picture(snapshot: Snapshot, now: datetime, executor: Resources) -> Picture:

@@ -27,13 +27,12 @@ from swath.domain.errors import (
 )
 from swath.domain.ids import make_ulid
 from swath.domain.jobs import JobSpec
-from swath.domain.schedules import Firing, Outcome, Overlap, fill_in
+from swath.domain.schedules import SCHEDULE_LABEL, Firing, Outcome, Overlap, fill_in
 from swath.store.api_store import ApiStore
 from swath.store.rows import Previous, RunRow, ScheduleRow, Submission
 
 POLL_S = 5.0  # another service may have taken a schedule in
 FAILED_S = 10.0  # after a failure
-LABEL = "schedule"  # of each job, with the schedule's name
 MOST_TOLD = 3  # of what is wrong with a job, in its run's message
 
 log = structlog.get_logger()
@@ -170,7 +169,7 @@ def check_recurring(document: JobDocument, store: ApiStore, cron: Cron, now: dat
 
 def _to_document(document: Mapping[str, Any], schedule: str) -> JobDocument:
     """The filled-in document, held against the schema again; its jobs are found by the schedule's name."""
-    labels = {LABEL: schedule} | dict(document.get("labels") or {})
+    labels = {SCHEDULE_LABEL: schedule} | dict(document.get("labels") or {})
     try:
         return JobDocument.model_validate_json(json.dumps({**document, "labels": labels}))
     except ValidationError as error:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from swath.documents import Project, Usage
+from swath.domain.errors import InvalidInputError
 
 Dimensions = tuple[str, ...]
 
@@ -69,6 +70,8 @@ class Tenants:
             partial.replace(target)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
+        except OSError as error:
+            raise InvalidInputError.at(str(target), f"cannot be written: {error.strerror}") from error
         finally:
             partial.unlink(missing_ok=True)
         return target

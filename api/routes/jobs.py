@@ -14,7 +14,7 @@ from api.explanation import explain_demand
 from api.openapi import PROBLEMS, body_of
 from api.pages import Cursor, Filter, JobId, Limit, check_job_id, from_cursor, to_cursor
 from api.parsing import parse
-from api.picture import find_starts, make_demand
+from api.picture import make_demand
 from api.schemas import JobDocument
 from api.service import Body, Injected, Service
 from api.submission import admit, executor_of
@@ -145,7 +145,7 @@ def _try_out(service: Service, body: bytes) -> dict[str, Any]:
         count=spec.size,
     )
     picture = service.pictures.take(now, executor_of(service.store)).beside(demand)
-    found = explain_demand(picture, demand, find_starts(picture))
+    found = explain_demand(picture, demand, service.pictures.look_ahead(picture))
     starts_now = (found.document["estimate"] or {}).get("first_start_s") == 0
     return {"job": None, "state": None, "why": None if starts_now else found.reason, **found.document}
 

@@ -11,6 +11,9 @@ import typer
 from swath.cli.var import Var
 from swath.client import Client
 from swath.domain.errors import InternalError, InvalidInputError, NotFoundError
+from swath.domain.schedules import SCHEDULE_LABEL
+
+_NEWEST = 50  # jobs among which `last` looks for one of a person
 
 
 def _or_above(ctx: typer.Context, wanted: bool) -> bool:
@@ -22,7 +25,9 @@ def _or_above(ctx: typer.Context, wanted: bool) -> bool:
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.", callback=_or_above)
 ]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or `last` for the newest job.")]
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB", help="The job's id, or `last` for the newest that no schedule made.")
+]
 Index = Annotated[int, typer.Argument(metavar="[INDEX]", help="Index of the task in the job's array.", min=0)]
 Limit = Annotated[int, typer.Option("--limit", "-n", help="Show at most so many.", min=1)]
 Timeout = Annotated[
@@ -55,13 +60,13 @@ def _check_runs(var: Var) -> None:
 
 
 def resolve_job(client: Client, job_id: str) -> str:
-    """The id that is meant: `last` is the newest job."""
+    """The id that is meant: `last` is the newest job that no schedule has submitted, if there is one among the newest."""
     if job_id != "last":
         return job_id
-    newest = client.jobs(limit=1)
+    newest = client.jobs(limit=_NEWEST)
     if not newest:
         raise NotFoundError("there is no job yet; `swath submit` makes one")
-    return newest[0]["id"]
+    return next((job for job in newest if SCHEDULE_LABEL not in job["labels"]), newest[0])["id"]
 
 
 def parse_duration(text: str, option: str) -> float:

@@ -45,6 +45,7 @@ class Firing:
     next_at: datetime | None  # the fire time to look at next
 
 
+SCHEDULE_LABEL = "schedule"  # of each job that a schedule submits, with the schedule's name
 _SUBSTITUTED = ("name", "inputs", "parameters", "labels")
 
 

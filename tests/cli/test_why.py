@@ -68,3 +68,14 @@ def test_a_dry_run_submits_nothing_and_prints_the_same(api: StandIn, swath: Swat
     assert result.stdout.splitlines()[-1] == "  it may start now"
     method, path, _ = api.asked[-1]
     assert (method, path) == ("POST", "/v1/jobs?dry_run=true")
+
+
+def test_last_is_the_newest_job_of_a_person(api: StandIn, swath: Swath) -> None:
+    """What a schedule has submitted meanwhile does not come between; with nothing else it is the newest there is."""
+    fired = a_job(id="01JD0000000000000000000009", labels={"schedule": "nightly"})
+    api.answer("GET", "/v1/jobs", {"items": [fired, a_job()], "next": None})
+    api.answer("GET", f"/v1/jobs/{JOB_ID}/explain", FOUND)
+    assert swath("why", "last").stdout.startswith(str(FOUND["why"]))
+    api.answer("GET", "/v1/jobs", {"items": [fired], "next": None})
+    api.answer("GET", f"/v1/jobs/{fired['id']}/explain", FOUND)
+    assert swath("why", "last").stdout.startswith(str(FOUND["why"]))
