@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 
@@ -121,9 +121,16 @@ class _Cycle:
                 self._tree.drop(node)
 
     def take_back_shares(self) -> None:
-        """Help those up who are below their fair share: with what those hold who are above theirs."""
-        starved = (demand for demand, limit in self._blocked if limit is None and not demand.interactive)
-        for demand in islice(filter(self._preemptor.may_take, starved), 0 if self._cut else _HELPED):
+        """Help those up who are below their fair share: with what those hold who are above theirs.
+
+        In cycles in which nothing may be taken back, what earlier victims leave is kept all the same.
+        """
+        if self._cut:
+            return
+        starved = [demand for demand, limit in self._blocked if limit is None and not demand.interactive]
+        promised = [demand for demand in starved if self._preemptor.is_promised(demand.job)]
+        others = (demand for demand in starved if not self._preemptor.is_promised(demand.job))
+        for demand in chain(promised, islice(filter(self._preemptor.may_take, others), _HELPED)):
             allowed = self._limits.allowed(demand, self._left[id(demand)])
             self._take_back(demand, self._cluster.columns.to_need(demand.resources), allowed)
 

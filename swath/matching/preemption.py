@@ -22,7 +22,7 @@ _LOOKED_AT = 256  # agents at a time: what runs there has to be asked for
 _MOST_LOOKED_AT = 10_000  # in one cycle; after that each demand has one look
 _ROUNDS = 8  # in each of which an agent makes room for one task
 
-Permit = Callable[[Running], bool]
+Permit = Callable[[Running, Sequence[Running]], bool]  # whether an attempt may be ended beside others
 
 
 class Preemptor:
@@ -57,7 +57,8 @@ class Preemptor:
                 return
             chosen = [] if self._is_in_vain(demand, need) else self._choose(demand, need, permit, count)
             for row, victims in chosen:
-                if len(victims) > most or not all(permit(victim) for victim in victims) or not self.may_take(demand):
+                permitted = all(permit(victim, victims[:place]) for place, victim in enumerate(victims))
+                if len(victims) > most or not permitted or not self.may_take(demand):
                     continue
                 if self._is_in_the_way(demand, need, row):
                     continue
@@ -87,19 +88,27 @@ class Preemptor:
         """Which attempts may be ended for the demand; None when it may take nothing back."""
         policy = self._policy
         if demand.interactive:
-            return _may_be_ended if policy.preempt else None
+            return (lambda victim, others: _may_be_ended(victim)) if policy.preempt else None
         starved = demand.waited_s >= policy.share_patience_s and self._tree.is_behind(
             demand.project, policy.share_margin
         )
         if not (policy.preempt_for_share and policy.fair and starved):
             return None
-        return lambda victim: _may_be_ended(victim) and self._is_above_share_without(victim)
+        return lambda victim, others: _may_be_ended(victim) and self._is_above_share_without(victim, others)
 
-    def _is_above_share_without(self, victim: Running) -> bool:
-        """True when the victim's project keeps its fair share all the same, but for the margin that is nobody's wrong."""
-        lost = self._cluster.columns.to_tuple(victim.resources)
+    def _is_above_share_without(self, victim: Running, others: Sequence[Running]) -> bool:
+        """True when the victim's project keeps its fair share though it loses `others` of its own as well, but for the margin
+        that is nobody's wrong.
+        """
+        to_tuple = self._cluster.columns.to_tuple
+        amounts = [to_tuple(one.resources) for one in (victim, *others) if one.project == victim.project]
+        lost = [sum(column) for column in zip(*amounts, strict=True)]
         left = self._tree.standing(self._tree.leaf(victim.project), without=lost)
         return left >= self._tree.due(victim.project) * (1 - self._policy.share_margin)
+
+    def is_promised(self, job: str) -> bool:
+        """True for a job for which others were ended in earlier cycles."""
+        return job in self._promised
 
     def count_promised(self, demand: Demand, need: Need, count: int) -> int:
         """How many of the tasks get what earlier victims are about to leave, or have left, on agents kept for their job.
@@ -169,7 +178,7 @@ class Preemptor:
         for attempt in sorted(attempts, key=_worth):
             if _covers(free, need):
                 break
-            if attempt.attempt not in self._doomed and permit(attempt):
+            if attempt.attempt not in self._doomed and permit(attempt, victims):
                 victims.append(attempt)
                 _give(free, self._cluster.columns.to_tuple(attempt.resources))
         if not _covers(free, need):

@@ -326,3 +326,27 @@ def test_a_cycle_that_is_cut_short_forgets_no_claims():
     )
     assert result.cut
     assert result.claims == (claim,)
+
+
+def test_all_that_one_task_takes_back_leaves_its_owner_a_fair_share():
+    """Each of the four alone could be spared, but not all of them: whoever lost everything would be the next to take."""
+    work = works(a=[a_running(f"a{n}", project="rich") for n in range(4)])
+    large = a_demand("large", cpus=4, project="poor", waited_s=100)
+    assert plan([a_busy("a")], [large], work=work, tenants=holding(rich=4)).preemptions == ()
+    half = a_demand("half", cpus=2, project="poor", waited_s=100)
+    assert len(plan([a_busy("a")], [half], work=work, tenants=holding(rich=4)).preemptions) == 2
+
+
+def test_what_was_taken_back_is_kept_in_cycles_that_take_nothing_back():
+    """Though only one agent may be kept by itself, and another one is: else those that were ended began anew in its place."""
+    work = works(
+        a=[a_running(f"a{n}", project="rich") for n in range(4)],
+        b=[a_running(f"b{n}", project="rich", ending=True) for n in range(4)],
+    )
+    large = a_demand("large", 2, cpus=4, project="poor", waited_s=100)
+    claims = [Claim(agent=name, job="large", resources=large.resources, urgent=name == "b") for name in ("a", "b")]
+    resting = Policy(preempt_for_share=False)
+    result = plan(
+        [a_busy("a"), a_busy("b")], [large], work=work, tenants=holding(rich=8), claims=claims, policy=resting
+    )
+    assert claims[1] in result.claims
