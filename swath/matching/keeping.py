@@ -93,8 +93,24 @@ class Keeper:
         self._keep(row, demand.job, rank, need, running)
 
     def _keep(self, row: int, job: str, rank: Rank, need: Need, running: Sequence[Running]) -> None:
-        start_s, spare = self._look_ahead(row, need, running)
+        if rank is Rank.URGENT:
+            start_s, spare = 0.0, self._find_spare(row, need, running)
+        else:
+            start_s, spare = self._look_ahead(row, need, running)
         self._room.keep(row, job, rank, start_s, spare)
+
+    def _find_spare(self, row: int, need: Need, running: Sequence[Running]) -> list[float]:
+        """What is left beside `need` of what is free and of what is ending for certain. What is only expected to end is not
+        counted on: whoever began there in its place would be the next victim.
+        """
+        free = self._room.free_at(row)
+        for entry in running:
+            if entry.ending:
+                for column, amount in self._cluster.columns.to_need(entry.resources):
+                    free[column] += amount
+        for column, amount in need:
+            free[column] -= amount
+        return free if min(free, default=0.0) >= 0 else [0.0] * len(free)
 
     def _find_able(self, demand: Demand, need: Need, count: int) -> list[int]:
         """The agents that are large enough and open to the demand, those first that lack the least."""

@@ -179,6 +179,16 @@ def test_what_is_taken_back_for_a_share_stays_promised_until_it_is_offered():
     assert result.preemptions == ()
 
 
+def test_what_is_overdue_is_not_counted_on_for_whom_others_are_ended():
+    """Of four cpus one is free, one is being freed and two are overdue: a batch task of one may not begin in between."""
+    running = [a_running("late", 2, ends_in_s=0, preemptible=False), a_running("victim", 1, ending=True)]
+    demand = a_demand("notebook", cpus=2, interactive=True)
+    claims = (Claim(agent="a", job="notebook", resources=demand.resources, urgent=True),)
+    batch = a_demand("batch", 9, expected_s=0.1)
+    result = plan([a_busy("a", ONE)], [demand, batch], work=works(a=running), claims=claims)
+    assert (started(result), result.preemptions) == ({}, ())
+
+
 def test_batch_takes_nothing_back_and_nobody_takes_where_room_is_about_to_be_offered():
     """An agent that is idle and not offered yet will be."""
     work = works(a=[a_running("r", 4)])
