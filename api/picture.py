@@ -17,7 +17,7 @@ from swath.domain.jobs import INTERACTIVE, JobSpec
 from swath.domain.resources import Resources
 from swath.domain.states import AttemptState, Desired, TaskState
 from swath.domain.wishes import AgentMode
-from swath.matching.forecast import STEPS, Start, forecast
+from swath.matching.forecast import GRACE_S, STEPS, Start, forecast
 from swath.matching.model import AgentView, Demand, Running, Tenants
 from swath.matching.plan import keep_for_gpus
 from swath.matching.reasons import Shut
@@ -74,11 +74,16 @@ class Pictures:
         self._looking = Lock()
         self._starts: tuple[Picture, Mapping[str, Start]] | None = None
 
-    def take(self, now: datetime, executor: Resources) -> Picture:
-        """A picture that is at most FRESH_S old; `executor` is what an executor takes of every agent."""
+    def take(self, now: datetime, executor: Resources, job_id: str | None = None) -> Picture:
+        """A picture that is at most FRESH_S old and has the open job `job_id` on it; `executor` is what an executor takes of
+        every agent.
+        """
         with self._lock:
-            if self._last is None or not timedelta() <= now - self._last.at < timedelta(seconds=FRESH_S):
+            last = self._last
+            fresh = last is not None and timedelta() <= now - last.at < timedelta(seconds=FRESH_S)
+            if last is None or not fresh or (job_id is not None and job_id not in last.demands):
                 self._last = make_picture(self._store.load(), now, executor)
+            assert self._last is not None  # noqa: S101 (for the type checker)
             return self._last
 
     def look_ahead(self, picture: Picture) -> Mapping[str, Start]:
@@ -217,7 +222,7 @@ def _to_running(attempt: Attempt, jobs: Mapping[str, JobRecord], snapshot: Snaps
         resources=attempt.resources,
         priority=job.priority if job else 0,
         age_s=age_s,
-        ends_in_s=0.0 if ending else max(0.0, expected - age_s),
+        ends_in_s=GRACE_S if ending else max(0.0, expected - age_s),
         ending=ending,
     )
 

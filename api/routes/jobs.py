@@ -21,7 +21,7 @@ from api.submission import admit, executor_of
 from api.views import to_job, to_links
 from swath.domain.errors import InvalidInputError
 from swath.domain.ids import is_ulid, make_ulid
-from swath.domain.states import JobState
+from swath.domain.states import ENDED_JOB, JobState
 from swath.store.rows import JobFilters, JobRow
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
@@ -83,7 +83,8 @@ def explain(service: Injected, job_id: JobId) -> Any:
     start by a forward simulation.
     """
     job = service.store.get_job(check_job_id(job_id))
-    picture = service.pictures.take(service.now(), executor_of(service.store))
+    is_open = job.state not in ENDED_JOB
+    picture = service.pictures.take(service.now(), executor_of(service.store), job.id if is_open else None)
     demand = next(iter(picture.demands.get(job.id, ())), None)
     found = explain_demand(picture, demand, {} if demand is None else service.pictures.look_ahead(picture))
     return {"job": job.id, "state": job.state, "why": to_job(job)["why"] or found.reason, **found.document}

@@ -130,9 +130,14 @@ class _Cycle:
         starved = [demand for demand, limit in self._blocked if limit is None and not demand.interactive]
         promised = [demand for demand in starved if self._preemptor.is_promised(demand.job)]
         others = (demand for demand in starved if not self._preemptor.is_promised(demand.job))
-        for demand in chain(promised, islice(filter(self._preemptor.may_take, others), _HELPED)):
+        for demand in chain(promised, islice(filter(self._can_be_helped, others), _HELPED)):
             allowed = self._limits.allowed(demand, self._left[id(demand)])
             self._take_back(demand, self._cluster.columns.to_need(demand.resources), allowed)
+
+    def _can_be_helped(self, demand: Demand) -> bool:
+        """True where resources may be taken back for a demand that some agent could hold."""
+        suited = self._cluster.suited(demand, self._cluster.columns.to_need(demand.resources))
+        return self._preemptor.may_take(demand) and bool(suited.any())
 
     def make_plan(self) -> Plan:
         """What has come of it."""

@@ -108,6 +108,13 @@ def test_a_task_that_no_agent_could_ever_hold_has_no_start_in_sight(both_api: Ap
     assert "largest" in found["blockers"][0]["why"]
 
 
+def test_a_job_is_explained_the_moment_it_is_there(both_api: Api, both_scene: Scene) -> None:
+    """Though the picture of a moment ago does not have it yet."""
+    both_scene.apply(an_agent(total=SOME))
+    assert explain(both_api, both_scene.submit())["waiting"] == 1
+    assert explain(both_api, both_scene.submit(array={"over": "STEP", "range": [0, 3]}))["waiting"] == 3
+
+
 def test_an_unknown_job_is_not_explained(shared_api: Api) -> None:
     """404, as everywhere."""
     assert shared_api.get("/v1/jobs/01JD0000000000000000000000/explain").status_code == 404

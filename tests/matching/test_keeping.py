@@ -216,6 +216,17 @@ def test_a_starved_project_takes_back_what_others_hold_above_their_share():
     assert plan(agents, [demand], work=work, tenants=holding(rich=16), policy=off).preemptions == ()
 
 
+def test_whom_nothing_can_help_does_not_stand_before_others():
+    """Twenty demands of a starved project are larger than any agent; its last one gets its share all the same."""
+    agents = [a_busy(f"a{n}") for n in range(4)]
+    work = works(**{f"a{n}": [a_running(f"{n}{k}", project="rich") for k in range(4)] for n in range(4)})
+    vain = [a_demand(f"vain{n:02}", cpus=64, project="poor", waited_s=100, priority=90) for n in range(20)]
+    result = plan(
+        agents, [*vain, a_demand("poor", 9, project="poor", waited_s=100)], work=work, tenants=holding(rich=16)
+    )
+    assert {entry.demand.job for entry in result.preemptions} == {"poor"}
+
+
 def test_who_has_had_the_cluster_of_late_takes_nothing_back_from_who_has_not():
     """The order gives the newcomer what is free; what it got so must not be taken back in turn."""
     agents = [a_busy(f"a{n}") for n in range(5)]
