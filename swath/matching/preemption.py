@@ -209,7 +209,7 @@ class Preemptor:
     def _running_soon(self, agent: str) -> list[Running]:
         """What runs on the agent, where those that are to go count as gone."""
         attempts = self._work([agent]).get(agent, ())
-        return [replace(one, ends_in_s=0.0) if one.attempt in self._doomed else one for one in attempts]
+        return [replace(one, ends_in_s=0.0, ending=True) if one.attempt in self._doomed else one for one in attempts]
 
     def _note(self, demand: Demand, row: int) -> None:
         """A task of the demand is to come to the agent: of constraints that count the job's tasks it is one."""

@@ -371,3 +371,13 @@ def test_what_was_taken_back_is_kept_in_cycles_that_take_nothing_back():
         [a_busy("a"), a_busy("b")], [large], work=work, tenants=holding(rich=8), claims=claims, policy=resting
     )
     assert claims[1] in result.claims
+
+
+def test_what_is_overdue_does_not_count_as_free_beside_the_victims():
+    """It may run on for long: the batch job gets nothing of what is free and needed together with what the victim leaves."""
+    overdue = a_running("overdue", cpus=2, ends_in_s=0, preemptible=False)
+    work = works(a=[overdue, a_running("batch", ends_in_s=1e6)])
+    demands = [a_demand("notebook", cpus=2, interactive=True), a_demand("batch", 9, expected_s=60)]
+    result = plan([a_busy("a", ONE)], demands, work=work)
+    assert victims(result.preemptions) == {"batch"}
+    assert placed(result) == {}
