@@ -79,11 +79,11 @@ class Attributes:
         quotas = _quotas(rule, column, self._count(demand, rule.attribute), room, len(column.values))
         return np.asarray(quotas[column.codes] <= 0, dtype=np.bool_)
 
-    def note(self, demand: Demand, taken: Floats, rows: Codes) -> None:
-        """Tasks of the demand have found their places."""
+    def note(self, demand: Demand, counts: Codes, rows: Codes) -> None:
+        """`counts[i]` tasks of the demand have found their places on the agent `rows[i]`."""
         for attribute in {rule.attribute for rule in demand.constraints if rule.operator in SPREADING}:
             column = self.column(attribute)
-            self._count(demand, attribute)[:] += np.bincount(column.codes[rows], taken, len(column.values))
+            self._count(demand, attribute)[:] += np.bincount(column.codes[rows], counts, len(column.values))
 
     def _count(self, demand: Demand, attribute: str) -> Floats:
         """How many of the job's tasks are on agents of each value."""

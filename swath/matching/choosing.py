@@ -34,6 +34,8 @@ class Chooser:
 
     def choose(self, demand: Demand, capacity: Floats, count: int) -> Floats:
         """`count` tasks (no more than `capacity` holds) divided over the agents."""
+        if self._first is None and len(self._score(demand)[1]) == 1:
+            return spread(capacity, count)  # all are in one group
         taken = np.zeros_like(capacity)
         left = count
         for rows, evenly in self._groups(demand, capacity):

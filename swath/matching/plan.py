@@ -37,8 +37,8 @@ from swath.matching.preemption import Preemptor
 from swath.matching.reasons import LimitReached, QuotaReached, Shut
 from swath.matching.room import Rank, Room
 
-_STEP = 0.7  # of its part of what fits somebody gets in one turn: the next turns go to whoever is behind by then
-_GRAIN = 0.004  # of its part of the cluster, at least: what shares may differ by in the end, and no more turns than that needs
+_STEP = 0.85  # of its part of what fits somebody gets in one turn: the next turns go to whoever is behind by then
+_GRAIN = 0.01  # of its part of the cluster, at least: what shares may differ by in the end, and no more turns than that needs
 _HELPED = 16  # demands in a cycle that resources are taken back for: each looks at what runs on many agents
 
 
@@ -203,7 +203,7 @@ class _Cycle:
         places = np.flatnonzero(taken)
         counts = taken[places].astype(np.int64)
         count = int(counts.sum())
-        self._room.take(demand, need, taken, rank)
+        self._room.take(demand, need, places, counts, rank)
         self._limits.take(demand, count)
         amounts = self._cluster.columns.to_tuple(demand.resources)
         self._tree.hold(demand.project, [amount * count for amount in amounts])

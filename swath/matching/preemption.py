@@ -213,7 +213,7 @@ class Preemptor:
 
     def _note(self, demand: Demand, row: int) -> None:
         """A task of the demand is to come to the agent: of constraints that count the job's tasks it is one."""
-        self._cluster.attributes.note(demand, np.ones(1), np.array([row]))
+        self._cluster.attributes.note(demand, np.ones(1, dtype=np.int64), np.array([row]))
 
 
 def _may_be_ended(victim: Running) -> bool:

@@ -84,20 +84,24 @@ class Room:
         """`capacity` cut down to what the constraints allow that count the job's tasks, these `count` among them."""
         return self.cluster.attributes.limit(demand, capacity, self.rows, count)
 
-    def take(self, demand: Demand, need: Need, taken: Floats, rank: Rank) -> None:
-        """`taken` tasks that need `need` each have found their places; of what can be spared only those of lower rank take."""
+    def take(self, demand: Demand, need: Need, places: Ints, counts: Ints, rank: Rank) -> None:
+        """`counts[i]` tasks have found their places on the agent `places[i]`; of what can be spared only lower ranks take."""
         for column, amount in need:
-            self.available[column] -= taken * amount
+            self.available[column, places] -= counts * amount
         if self._spare is not None:
             lower = self._kept_rank > rank
             lower[self._owners.get(demand.job, [])] = False
             for column, amount in need:
-                self._spare[column] -= np.where(lower, taken * amount, 0.0)
-        for row, loans in self._lent.items():
-            if count := taken[self._local[row]]:
+                self._spare[column, places] -= np.where(lower[places], counts * amount, 0)
+        self._lend(demand, need, places, counts)
+        self._starts[places] -= counts
+        self.cluster.attributes.note(demand, counts, self.rows[places])
+
+    def _lend(self, demand: Demand, need: Need, places: Ints, counts: Ints) -> None:
+        """Remember what is taken of kept agents."""
+        for place, count in zip(places.tolist(), counts.tolist(), strict=True) if self._lent else ():
+            if (loans := self._lent.get(int(self.rows[place]))) is not None:
                 loans.append((demand.expected_s, [(column, amount * count) for column, amount in need]))
-        self._starts -= taken
-        self.cluster.attributes.note(demand, taken, self.rows)
 
     def settle(self) -> None:
         """Tell the cluster what is left."""
