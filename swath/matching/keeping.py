@@ -92,6 +92,10 @@ class Keeper:
         self.claims.append(Claim(agent=agent, job=demand.job, resources=demand.resources, urgent=urgent))
         self._keep(row, demand.job, rank, need, running)
 
+    def is_for_another(self, row: int, job: str) -> bool:
+        """True for an agent that is kept urgently for another job."""
+        return self._urgent.get(row, job) != job
+
     def _keep(self, row: int, job: str, rank: Rank, need: Need, running: Sequence[Running]) -> None:
         if rank is Rank.URGENT:
             start_s, spare = 0.0, self._find_spare(row, need, running)

@@ -148,7 +148,7 @@ class Preemptor:
         rows = self._find_able(demand, need)
         found: list[tuple[tuple[int, float], int, list[Running]]] = []
         for first in range(0, len(rows), _LOOKED_AT):
-            found += self._look_at(rows[first : first + _LOOKED_AT], need, permit)
+            found += self._look_at(rows[first : first + _LOOKED_AT], demand, need, permit)
             self._looks -= _LOOKED_AT
             if len(found) >= count or self._looks <= 0:
                 break
@@ -156,13 +156,18 @@ class Preemptor:
         return [(row, victims) for _, row, victims in found[:count]]
 
     def _look_at(
-        self, rows: Sequence[int], need: Need, permit: Permit
+        self, rows: Sequence[int], demand: Demand, need: Need, permit: Permit
     ) -> Iterator[tuple[tuple[int, float], int, list[Running]]]:
-        """(cost, row, victims) of those of the agents on which one task can have room made for it."""
+        """(cost, row, victims) of those of the agents on which one task can have room made for it.
+
+        Where enough is ending already nobody need be ended: a new leader does not know for whom the one before it has asked.
+        """
         running = self._work([self._cluster.agents[row].id for row in rows])
         for row in rows:
-            victims = self._find_victims(row, need, running.get(self._cluster.agents[row].id, ()), permit)
-            if victims:
+            attempts = running.get(self._cluster.agents[row].id, ())
+            victims = self._find_victims(row, need, attempts, permit)
+            comes = any(entry.ending for entry in attempts) and not self._keeper.is_for_another(row, demand.job)
+            if victims or (victims is not None and comes):
                 yield _cost(victims), row, victims
 
     def _find_able(self, demand: Demand, need: Need) -> list[int]:
@@ -171,8 +176,8 @@ class Preemptor:
         in_order = rows[np.argsort(self._cluster.lacking(need)[rows], kind="stable")]
         return [int(row) for row in in_order]
 
-    def _find_victims(self, row: int, need: Need, attempts: Sequence[Running], permit: Permit) -> list[Running]:
-        """As few attempts as make room for one task; none where there are not enough."""
+    def _find_victims(self, row: int, need: Need, attempts: Sequence[Running], permit: Permit) -> list[Running] | None:
+        """As few attempts as make room for one task; None where there are not enough."""
         free = list(self._free_soon(row, attempts))
         victims: list[Running] = []
         for attempt in sorted(attempts, key=_worth):
@@ -182,7 +187,7 @@ class Preemptor:
                 victims.append(attempt)
                 _give(free, self._cluster.columns.to_tuple(attempt.resources))
         if not _covers(free, need):
-            return []
+            return None
         for attempt in list(victims):  # the least important ones may turn out not to be needed beside a larger one
             amounts = self._cluster.columns.to_tuple(attempt.resources)
             if all(free[column] - amounts[column] >= amount for column, amount in need):
@@ -227,7 +232,9 @@ def _worth(attempt: Running) -> tuple[int, float, str]:
 
 def _cost(victims: Sequence[Running]) -> tuple[int, float]:
     """What is lost: importance first, then the work done so far in cpu-seconds."""
-    return max(victim.priority for victim in victims), sum(victim.age_s * victim.resources.cpus for victim in victims)
+    return max((victim.priority for victim in victims), default=-1), sum(
+        victim.age_s * victim.resources.cpus for victim in victims
+    )
 
 
 def _covers(free: Sequence[float], need: Need) -> bool:

@@ -109,11 +109,12 @@ def test_the_preempted_task_says_so_in_its_history():
 
 
 def test_a_killed_scheduler_does_not_forget_why_the_victims_end():
-    """The next leader counts the end as one that costs nothing."""
+    """The next leader counts the end as one that costs nothing, and ends nobody else in its stead."""
     world = a_full_world()
     world.submit(a_notebook()).happen()
     (victim,) = kills(world)
-    world.restart().subscribe()
+    world.restart().subscribe().advance(3 * LOOK_S)
+    assert set(kills(world)) == {victim}
     world.say(victim, "KILLED")
     assert world.task(world.attempt(victim).task_index, "batch").failures == 0
     assert world.task(world.attempt(victim).task_index, "batch").state is TaskState.PENDING
