@@ -100,9 +100,6 @@ class Keeper:
         if rank is Rank.URGENT:
             start_s, spare = 0.0, self._find_spare(row, need, running)
         else:
-            """By what is about to end, where that is enough: of what is overdue nobody knows when it will."""
-        start_s, spare = self._look_ahead(row, need, [entry for entry in running if entry.ending])
-        if math.isinf(start_s):
             start_s, spare = self._look_ahead(row, need, running)
         self._room.keep(row, job, rank, start_s, spare)
 
