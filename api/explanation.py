@@ -38,7 +38,7 @@ def explain_demand(picture: Picture, demand: Demand | None, starts: Mapping[str,
     return Explanation(
         reason=str(limits.reason(demand) or explain(cluster, demand)),
         document={
-            "waiting": demand.count,
+            "waiting": sum(one.count for one in picture.demands.get(demand.job, (demand,))),
             "blockers": [{"agents": one.agents, "why": one.words} for one in break_down(cluster, demand)],
             "limits": [str(standing) for standing in limits.standings(demand)],
             "project": _to_project(picture, cluster, demand),

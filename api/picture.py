@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from swath.domain.resources import Resources
 from swath.domain.states import AttemptState, Desired, TaskState
 from swath.domain.wishes import AgentMode
 from swath.matching.forecast import GRACE_S, STEPS, Start, forecast
+from swath.matching.limits import Limits
 from swath.matching.model import AgentView, Demand, Running, Tenants
 from swath.matching.plan import keep_for_gpus
 from swath.matching.reasons import Shut
@@ -109,16 +111,17 @@ def make_picture(snapshot: Snapshot, now: datetime, executor: Resources) -> Pict
     demands = {
         job.id: tuple(_find_demands(job, tasks.get(job.id, []), attempts.get(job.id, []), now)) for job in snapshot.jobs
     }
-    views = keep_for_gpus(list(_make_views(snapshot, now, executor)), [d for found in demands.values() for d in found])
     running: dict[str, list[Running]] = {}
     for attempt in snapshot.attempts:
         running.setdefault(attempt.agent_id, []).append(_to_running(attempt, jobs, snapshot, now))
     past = {project: past.value_at(now) for project, past in snapshot.pasts.items()}
+    tenants = Tenants(projects=snapshot.projects, held=_sum_held(running), past=past)
+    waiting = [demand for found in demands.values() for demand in found]
     return Picture(
         at=now,
-        agents=tuple(views),
+        agents=tuple(keep_for_gpus(list(_make_views(snapshot, now, executor)), waiting, Limits(tenants))),
         demands=demands,
-        tenants=Tenants(projects=snapshot.projects, held=_sum_held(running), past=past),
+        tenants=tenants,
         running={agent: tuple(found) for agent, found in running.items()},
     )
 
@@ -159,24 +162,31 @@ def _find_demands(
     if job.desired is Desired.CANCELLED or held or not job.counts.pending:
         return
     rows = [task for task in tasks if task.state is TaskState.PENDING]
-    due = sum(task.retry_at is None or task.retry_at <= now for task in rows)
+    due = [task for task in rows if task.retry_at is None or task.retry_at <= now]
     fresh = job.counts.pending - len(rows)
     if job.spec.after and fresh:
         upstream = {other.id: other for other in job.upstream}
         never_ran = job.pending.minus(job.dropped)
         fresh = split(job.spec.after, upstream, never_ran, started=job.started_at is not None).ready.count
-    if due + fresh <= 0:
-        return
-    demand = make_demand(
-        job.spec, job.image, job.resources, job=job.id, user=job.user, since=job.submitted_at, count=due + fresh
-    )
     limit = None if job.spec.max_running is None else max(0, job.spec.max_running - job.counts.active)
-    yield replace(
-        demand,
-        limit=limit,
-        expected_s=expected_s(job.spec, job.image.manifest, job.longest_run_s),
-        running_on=_count_running(job, attempts),
-    )
+    for resources, count in _count_sizes(job, due, fresh).items():
+        demand = make_demand(
+            job.spec, job.image, resources, job=job.id, user=job.user, since=job.submitted_at, count=count
+        )
+        yield replace(
+            demand,
+            limit=limit,
+            expected_s=expected_s(job.spec, job.image.manifest, job.longest_run_s),
+            running_on=_count_running(job, attempts),
+        )
+
+
+def _count_sizes(job: JobRecord, due: Iterable[PutTask], fresh: int) -> dict[Resources, int]:
+    """How many tasks ask for how much: as was said or learned, or for what has grown for them where that is more."""
+    mem, disk = job.asks_mem or job.resources.mem, job.asks_disk or job.resources.disk
+    sizes = Counter({(mem, disk): fresh} if fresh > 0 else {})
+    sizes.update((max(mem, task.mem or 0), max(disk, task.disk or 0)) for task in due)
+    return {replace(job.resources, mem=size[0], disk=size[1]): count for size, count in sizes.items()}
 
 
 def _count_running(job: JobRecord, attempts: Collection[Attempt]) -> dict[str, int]:
@@ -223,6 +233,7 @@ def _to_running(attempt: Attempt, jobs: Mapping[str, JobRecord], snapshot: Snaps
         priority=job.priority if job else 0,
         age_s=age_s,
         ends_in_s=GRACE_S if ending else max(0.0, expected - age_s),
+        preemptible=job is not None and job.spec.preemptible and job.spec.job_class != INTERACTIVE,
         ending=ending,
     )
 

@@ -44,9 +44,9 @@ def refresh(turn: Turn) -> None:
     if not state.waiting:
         return
     waiting = demands.make_demands(state, turn.now)
-    views = keep_for_gpus(demands.make_views(state, turn.now), waiting)
-    cluster = Cluster(views, Columns(demand.resources for demand in waiting))
     limits = Limits(demands.make_tenants(state, turn.now))
+    views = keep_for_gpus(demands.make_views(state, turn.now), waiting, limits)
+    cluster = Cluster(views, Columns(demand.resources for demand in waiting))
     for job_id in state.waiting:
         job = state.jobs[job_id]
         if job.waiting:  # it may have been cancelled, or started, in this very turn

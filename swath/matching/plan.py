@@ -65,9 +65,12 @@ def plan(
     return cycle.make_plan()
 
 
-def keep_for_gpus(agents: Sequence[AgentView], demands: Sequence[Demand]) -> Sequence[AgentView]:
-    """The agents as they are; "no CPU-only task on GPU agents while GPU demand exists" (MESOS.md, M33)."""
-    if not any(demand.resources.gpus for demand in demands):
+def keep_for_gpus(agents: Sequence[AgentView], demands: Sequence[Demand], limits: Limits) -> Sequence[AgentView]:
+    """The agents as they are; "no CPU-only task on GPU agents while GPU demand exists" (MESOS.md, M33).
+
+    Demand that a quota or a limit holds back is none.
+    """
+    if not any(demand.resources.gpus and limits.allowed(demand, demand.count) for demand in demands):
         return agents
     return [
         agent if agent.shut or not agent.total.gpus else replace(agent, shut=Shut.KEPT_FOR_GPUS) for agent in agents
@@ -89,9 +92,10 @@ class _Cycle:
     ) -> None:
         columns = Columns(demand.resources for demand in demands)
         self._limits = Limits(tenants)
-        startable = [demand for demand in demands if self._limits.allowed(demand, demand.count)]
         self._cluster = Cluster(
-            sorted(keep_for_gpus(agents, startable), key=lambda agent: agent.id), columns, policy.most_starting
+            sorted(keep_for_gpus(agents, demands, self._limits), key=lambda agent: agent.id),
+            columns,
+            policy.most_starting,
         )
         self._room = Room(self._cluster)
         total = self._cluster.total.sum(axis=1).tolist()

@@ -332,6 +332,8 @@ class JobRecord:
     message: str | None = None  # why tasks of it have ended that never ran
     upstream: tuple[Upstream, ...] = ()  # the jobs that its spec's `after` names
     longest_run_s: float | None = None  # of its attempts that succeeded
+    asks_mem: int | None = None  # MiB that tasks never launched ask for, where more was learned than the user said
+    asks_disk: int | None = None  # MiB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -158,3 +158,26 @@ def test_a_dry_run_is_refused_as_the_job_itself_would_be(shared_api: Api) -> Non
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["path"] == "/priority"
     assert shared_api.post("/v1/jobs", params={"dry_run": "perhaps"}, json={"image": "ndvi"}).status_code == 422
+
+
+def test_tasks_are_explained_by_what_they_ask_for_by_now(both_api: Api, both_scene: Scene) -> None:
+    """The user said 1 GiB, which would fit; others of the image turned out to need more than is free."""
+    both_scene.apply(an_agent(total=SOME))
+    first = both_scene.submit(array={"over": "STEP", "range": [0, 8]}, expected_s=600)
+    run(both_scene, first, 4)
+    second = both_scene.submit(array={"over": "STEP", "range": [0, 5]})
+    both_scene.apply(figures(second, JobState.PENDING, asks_mem=40_000))
+    found = explain(both_api, second)
+    assert found["waiting"] == 5
+    (blocker,) = found["blockers"]
+    assert blocker["why"].startswith("too small (largest has")
+    assert found["estimate"] is None
+
+
+def test_an_estimate_of_interactive_work_ends_nobody_who_may_not_be_ended(both_api: Api, both_scene: Scene) -> None:
+    """The agent is busy until the running job ends, for that is not preemptible."""
+    both_scene.apply(an_agent(total=SOME))
+    first = both_scene.submit(array={"over": "STEP", "range": [0, 8]}, expected_s=600, preemptible=False)
+    run(both_scene, first, 8, begun_s=100)
+    notebook = both_scene.submit(**{"class": "interactive"})
+    assert explain(both_api, notebook)["estimate"]["first_start_s"] == pytest.approx(500, abs=30)

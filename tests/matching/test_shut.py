@@ -9,6 +9,7 @@ import pytest
 from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.matching.explain import explain_one as explain
+from swath.matching.limits import Limits
 from swath.matching.model import AgentView, Demand, Tenants
 from swath.matching.plan import keep_for_gpus, plan
 from swath.matching.reasons import AgentsShut, ImageCools, Shut, WaitingForOffers, WindowNear, to_span
@@ -52,7 +53,7 @@ def test_m33_no_task_without_gpus_goes_to_an_agent_with_gpus_while_somebody_want
     assert placed(result) == {("plain", "cpu"): 1, ("neural", "gpu"): 1}
     (left,) = result.leftovers
     assert left.reason != WaitingForOffers(agents=1)
-    alone = keep_for_gpus([with_gpus(an_agent("gpu"))], demands)
+    alone = keep_for_gpus([with_gpus(an_agent("gpu"))], demands, Limits(Tenants()))
     assert explain(alone, a_demand()) == AgentsShut(agents=1, why=Shut.KEPT_FOR_GPUS)
     assert explain(alone, on_gpus(a_demand())) == WaitingForOffers(agents=1)
 
