@@ -171,8 +171,8 @@ class Preemptor:
                 yield _cost(victims), row, victims
 
     def _find_able(self, demand: Demand, need: Need) -> list[int]:
-        """The agents that suit the demand, those first with most room."""
-        rows = np.flatnonzero(self._cluster.suited(demand, need))
+        """The agents that suit the demand and may start something now, those first with most room."""
+        rows = np.flatnonzero(self._cluster.suited(demand, need) & (self._cluster.starts > 0))
         in_order = rows[np.argsort(self._cluster.lacking(need)[rows], kind="stable")]
         return [int(row) for row in in_order]
 

@@ -381,3 +381,12 @@ def test_what_is_overdue_does_not_count_as_free_beside_the_victims():
     result = plan([a_busy("a", ONE)], demands, work=work)
     assert victims(result.preemptions) == {"batch"}
     assert placed(result) == {}
+
+
+def test_nothing_is_taken_back_where_nothing_may_start_yet():
+    """The agent is busy starting as many tasks as it may at once: what victims left there would lie idle."""
+    work = works(a=[a_running(f"a{n}") for n in range(4)], b=[a_running(f"b{n}", priority=99) for n in range(4)])
+    demand = a_demand("notebook", interactive=True)
+    busy = replace(a_busy("a"), starting=2)
+    result = plan([busy, a_busy("b")], [demand], work=work, policy=Policy(most_starting=2))
+    assert {entry.agent for entry in result.preemptions} == {"b"}
