@@ -8,7 +8,7 @@ agents are kept at once: which of them is empty first cannot be known, only that
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -67,22 +67,54 @@ class Keeper:
             return Rank.URGENT
         if self._tree.is_wronged(demand.project, self._policy.behind):
             return Rank.ENTITLED
-        part = max(
+        return Rank.ENTITLED if self._part_of(need) >= self._policy.large else Rank.ANY
+
+    def level_of(self, rank: Rank, need: Need) -> float:
+        """Whom the task goes before: those of lower rank, and within its own rank those that need less. What is kept for a
+        whole agent's task is not for one of a quarter, though agents are kept for both.
+        """
+        return rank + min(1.0, self._part_of(need)) / 2
+
+    def _part_of(self, need: Need) -> float:
+        """What part of the largest agent a task takes of its scarcest resource."""
+        return max(
             (amount / self._largest[column] for column, amount in need if self._largest[column] > 0), default=0.0
         )
-        return Rank.ENTITLED if part >= self._policy.large else Rank.ANY
 
     def claim(self, demand: Demand, need: Need) -> None:
-        """Keep agents for a demand that found no room: those kept before, else those that will have room first."""
-        left = self._most - len(self._claimed)
+        """Keep agents for a demand that found no room: those kept before, else those that will have room first.
+
+        Of what may be kept the larger tasks have first call, whoever was looked at before: small ones find room more easily.
+        """
+        rank = self.rank_of(demand, need)
+        yielding = self._find_yielding(demand.job, self.level_of(rank, need))
+        left = self._most - len(self._claimed) + len(yielding)
         if left <= 0:
             return
-        rows = self._find_able(demand, need, left)
+        rows = self._find_able(demand, need, left, yielding)
         running = self._work([self._cluster.agents[row].id for row in rows]) if rows else {}
         starts = {row: self._look_ahead(row, need, running.get(self._cluster.agents[row].id, ()))[0] for row in rows}
         able = [row for row in rows if math.isfinite(starts[row])]
         for row in sorted(able, key=lambda row: (row not in self._earlier, starts[row], row))[:left]:
-            self.keep_for(demand, need, row, running.get(self._cluster.agents[row].id, ()), self.rank_of(demand, need))
+            self._give_up(row, yielding)
+            self.keep_for(demand, need, row, running.get(self._cluster.agents[row].id, ()), rank)
+
+    def _find_yielding(self, job: str, level: float) -> dict[int, Claim]:
+        """The claims of this cycle, by row, that go back before one on `level`."""
+        to_need = self._cluster.columns.to_need
+        return {
+            self._cluster.row_of[claim.agent]: claim
+            for claim in self.claims
+            if not claim.urgent and claim.job != job and self.level_of(Rank.ENTITLED, to_need(claim.resources)) < level
+        }
+
+    def _give_up(self, row: int, yielding: dict[int, Claim]) -> None:
+        """Let go of the claim on the agent, else where as many are kept as may be, of one that yields."""
+        if row not in yielding and len(self._claimed) < self._most:
+            return
+        given_up = row if row in yielding else next(iter(yielding))
+        self.claims.remove(yielding.pop(given_up))
+        self._claimed.discard(given_up)
 
     def keep_for(self, demand: Demand, need: Need, row: int, running: Sequence[Running], rank: Rank) -> None:
         """Keep one agent for the demand; once it is kept urgently for a job, it is so until the job has got it."""
@@ -101,7 +133,7 @@ class Keeper:
             start_s, spare = 0.0, self._find_spare(row, need, running)
         else:
             start_s, spare = self._look_ahead(row, need, running)
-        self._room.keep(row, job, rank, start_s, spare)
+        self._room.keep(row, job, self.level_of(rank, need), start_s, spare)
 
     def _find_spare(self, row: int, need: Need, running: Sequence[Running]) -> list[float]:
         """What is left beside `need` of what is free and of what is ending for certain. What is only expected to end is not
@@ -116,15 +148,25 @@ class Keeper:
             free[column] -= amount
         return free if min(free, default=0.0) >= 0 else [0.0] * len(free)
 
-    def _find_able(self, demand: Demand, need: Need, count: int) -> list[int]:
+    def _find_able(self, demand: Demand, need: Need, count: int, yielding: Collection[int]) -> list[int]:
         """The agents that are large enough and open to the demand, those first that lack the least."""
         cluster = self._cluster
         able = cluster.suited(demand, need)
-        able[list(self._claimed)] = False
+        able[[row for row in self._claimed if row not in yielding]] = False
+        able[self._find_kept_above(demand, need)] = False
         able[[row for row, job in self._urgent.items() if job != demand.job]] = False
         rows = np.flatnonzero(able)
         near = rows[np.argsort(cluster.lacking(need)[rows], kind="stable")[: _LOOKED_AT * count]].tolist()
         return [*(row for row in self._earlier if able[row]), *(row for row in near if row not in self._earlier)]
+
+    def _find_kept_above(self, demand: Demand, need: Need) -> list[int]:
+        """The agents that were kept for larger tasks of others, which may still come to claim them."""
+        level, to_need = self.level_of(self.rank_of(demand, need), need), self._cluster.columns.to_need
+        return [
+            self._cluster.row_of[claim.agent]
+            for claim in self._standing
+            if claim.job != demand.job and self.level_of(Rank.ENTITLED, to_need(claim.resources)) > level
+        ]
 
     def _look_ahead(self, row: int, need: Need, running: Sequence[Running]) -> tuple[float, list[float]]:
         """In how many seconds `need` will be free, infinite where it never will be, and what is free beside it by then."""

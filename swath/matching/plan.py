@@ -164,7 +164,8 @@ class _Cycle:
             return False
         need = self._cluster.columns.to_need(demand.resources)
         rank = self._keeper.rank_of(demand, need)
-        capacity = self._find_capacity(demand, need, rank)
+        level = self._keeper.level_of(rank, need)
+        capacity = self._find_capacity(demand, need, level)
         within = self._spread_out(demand, capacity, allowed)
         count = min(allowed, self._portion(demand, int(within.sum()), part))
         if count < allowed:
@@ -172,7 +173,7 @@ class _Cycle:
         if not within.any():
             self._block(demand, need, allowed, rank)
             return False
-        self._place(demand, need, self._chooser.choose(demand, within, count), rank)
+        self._place(demand, need, self._chooser.choose(demand, within, count), level)
         return self._left[id(demand)] > 0
 
     def _spread_out(self, demand: Demand, capacity: Floats, count: int) -> Floats:
@@ -191,23 +192,23 @@ class _Cycle:
             count = min(fitting, max(math.ceil(fitting * part * _STEP), grain))
         return count if self._most is None else min(count, math.ceil(self._most * part))
 
-    def _find_capacity(self, demand: Demand, need: Need, rank: Rank) -> Floats:
+    def _find_capacity(self, demand: Demand, need: Need, level: float) -> Floats:
         """How many tasks each agent could take; without a look where one that needs no more has found nothing already."""
-        key = self._room.key(demand, rank)
+        key = self._room.key(demand, level)
         amounts = self._cluster.columns.to_tuple(demand.resources)
         known = self._hopeless.setdefault(key, [])
         if any(all(map(_at_least, amounts, least)) for least in known):
             return np.zeros(len(self._room.rows))
-        capacity = self._room.capacity(demand, need, rank)
+        capacity = self._room.capacity(demand, need, level)
         if not capacity.any():
             known.append(amounts)
         return capacity
 
-    def _place(self, demand: Demand, need: Need, taken: Floats, rank: Rank) -> None:
+    def _place(self, demand: Demand, need: Need, taken: Floats, level: float) -> None:
         places = np.flatnonzero(taken)
         counts = taken[places].astype(np.int64)
         count = int(counts.sum())
-        self._room.take(demand, need, places, counts, rank)
+        self._room.take(demand, need, places, counts, level)
         self._limits.take(demand, count)
         amounts = self._cluster.columns.to_tuple(demand.resources)
         self._tree.hold(demand.project, [amount * count for amount in amounts])

@@ -15,7 +15,7 @@ Loan = tuple[float, Sequence[tuple[int, float]]]  # (seconds until it is given b
 
 
 class Rank(IntEnum):
-    """Whom agents are kept for: a demand looks at what is kept for its own rank and for lower ones."""
+    """Whom agents are kept for. Within a rank the larger task goes before: see `Keeper.level_of`."""
 
     ANY = 0
     ENTITLED = 1  # large, or of a project that others have outrun
@@ -38,13 +38,13 @@ class Room:
         self._local = {int(row): place for place, row in enumerate(self.rows)}
         # Of the agents that are kept for somebody: until when, for whom, and what can be spared all the while.
         self._kept_for_s = np.full(len(self.rows), math.inf)
-        self._kept_rank = np.zeros(len(self.rows))
+        self._kept_level = np.zeros(len(self.rows))
         self._spare: Floats | None = None
         self._lent: dict[int, list[Loan]] = {}  # row of a kept agent -> what others take of it meanwhile
         self._owners: dict[str, list[int]] = {}  # job -> the agents kept for it
 
-    def keep(self, row: int, job: str, rank: Rank, for_s: float, spare: Sequence[float]) -> None:
-        """The cluster's agent `row` is kept for a job: those of lower rank get what ends within `for_s`, or what can be
+    def keep(self, row: int, job: str, level: float, for_s: float, spare: Sequence[float]) -> None:
+        """The cluster's agent `row` is kept for a job: those on a lower level get what ends within `for_s`, or what can be
         spared.
         """
         if row in self._local:
@@ -52,7 +52,7 @@ class Room:
                 self._spare = np.full_like(self.available, math.inf)
             place = self._local[row]
             self._kept_for_s[place] = for_s
-            self._kept_rank[place] = rank
+            self._kept_level[place] = level
             self._spare[:, place] = spare
             self._lent.setdefault(row, [])
             self._owners.setdefault(job, []).append(place)
@@ -67,14 +67,14 @@ class Room:
         """What others have taken of a kept agent in this cycle."""
         return self._lent.get(row, ())
 
-    def capacity(self, demand: Demand, need: Need, rank: Rank) -> Floats:
-        """How many of the demand's tasks each agent could take; what is kept for a higher rank only as far as it is spared."""
+    def capacity(self, demand: Demand, need: Need, level: float) -> Floats:
+        """How many of the demand's tasks each agent could take; what is kept for a higher level only where it is spared."""
         allowed = self._mask(demand)
         if self._closes:
             allowed = allowed & (self._closes_in_s > demand.expected_s)
         available = self.available
         if self._spare is not None:
-            free = (self._kept_rank <= rank) | (self._kept_for_s > demand.expected_s)
+            free = (self._kept_level <= level) | (self._kept_for_s > demand.expected_s)
             free[self._owners.get(demand.job, [])] = True
             available = np.where(free, available, np.minimum(available, self._spare))
         count = np.minimum(count_fitting(available, need, demand.count), self._starts)
@@ -84,12 +84,12 @@ class Room:
         """`capacity` cut down to what the constraints allow that count the job's tasks, these `count` among them."""
         return self.cluster.attributes.limit(demand, capacity, self.rows, count)
 
-    def take(self, demand: Demand, need: Need, places: Ints, counts: Ints, rank: Rank) -> None:
-        """`counts[i]` tasks have found their places on the agent `places[i]`; of what can be spared only lower ranks take."""
+    def take(self, demand: Demand, need: Need, places: Ints, counts: Ints, level: float) -> None:
+        """`counts[i]` tasks have found their places on the agent `places[i]`; of what can be spared only lower levels take."""
         for column, amount in need:
             self.available[column, places] -= counts * amount
         if self._spare is not None:
-            lower = self._kept_rank > rank
+            lower = self._kept_level > level
             lower[self._owners.get(demand.job, [])] = False
             for column, amount in need:
                 self._spare[column, places] -= np.where(lower[places], counts * amount, 0)
@@ -108,10 +108,11 @@ class Room:
         self.cluster.available[:, self.rows] = self.available
         self.cluster.starts[self.rows] = self._starts
 
-    def key(self, demand: Demand, rank: Rank) -> object:
+    def key(self, demand: Demand, level: float) -> object:
         """Of two demands with the same key the one that needs more has no chance where the other has none."""
         timely = demand.expected_s if self._closes or self._spare is not None else 0.0
-        return mask_key(demand), rank, timely, demand.job if demand.job in self._owners else None
+        level = level if self._spare is not None else 0.0  # where nothing is kept it makes no difference
+        return mask_key(demand), level, timely, demand.job if demand.job in self._owners else None
 
     def _mask(self, demand: Demand) -> np.ndarray:
         key = mask_key(demand)

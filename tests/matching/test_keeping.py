@@ -38,6 +38,20 @@ def test_a_large_task_has_an_agent_kept_and_small_ones_go_elsewhere():
     assert placed(result) == {("small", "b"): 2}
 
 
+def test_what_is_kept_for_a_whole_agent_is_not_for_tasks_of_a_quarter():
+    """Agents are kept for both kinds; the smaller ones, though they are older here, go elsewhere."""
+    work = works(**{name: [a_running(f"{name}{n}", ends_in_s=9) for n in range(3)] for name in ("a", "b")})
+    whole = a_demand("whole", cpus=4, since=NOON + timedelta(hours=1))
+    claims = (Claim(agent="a", job="whole", resources=whole.resources),)
+    quarter = a_demand("quarter", 9, cpus=1, expected_s=60)
+    result = plan([a_busy("a", ONE), a_busy("b", ONE)], [whole, quarter], work=work, claims=claims)
+    assert placed(result) == {("quarter", "b"): 1}
+    assert {claim.job for claim in result.claims} == {"whole"}
+    full = works(**{name: [a_running(f"{name}{n}", ends_in_s=9) for n in range(4)] for name in ("a", "b")})
+    first = plan([a_busy("a"), a_busy("b")], [whole, quarter], work=full)
+    assert [claim.job for claim in first.claims] == ["whole"]
+
+
 def test_what_ends_before_there_is_room_runs_on_a_kept_agent_meanwhile():
     """Backfill: five seconds are over before the ten that the large task has to wait."""
     work = works(a=[a_running(f"a{n}", ends_in_s=10) for n in range(3)])

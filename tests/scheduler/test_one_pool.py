@@ -134,6 +134,21 @@ def test_a_large_task_gets_its_agent_under_a_stream_of_small_ones():
     assert [attempt.job_id for attempt in world.launched()[4:]] == ["large"]
 
 
+def test_a_whole_agents_task_is_not_starved_by_tasks_of_a_quarter():
+    """On a laptop every task is large: a stream of one cpu each, of an older job, leaves the agent to the one of four."""
+    world = a_full_world(400, expected_s=10)
+    world.submit(a_job("whole", cpus=4))
+    for _ in range(12):
+        live = sorted(world.core.state.attempts)[0]
+        world.advance(2).say(live, "FINISHED")
+        free = 4 - sum(one.attempt.resources.cpus for one in world.core.state.attempts.values())
+        world.offer(cpus=free, mem=8320, executor_ids=HERE)
+        if any(attempt.job_id == "whole" for attempt in world.launched()):
+            break
+    assert [attempt.job_id for attempt in world.launched()][4:][-1] == "whole"
+    assert len(world.launched()) <= 8
+
+
 def test_a_starved_project_gets_its_share_back_a_little_at_a_time():
     """Two of the four cpus, within its patience and no faster than the limit of the rate."""
     world = a_full_world(100)
