@@ -17,7 +17,7 @@ from api.logs import SandboxReader
 from api.observation import Metrics, Observation
 from api.observe import Observer
 from api.openapi import describe
-from api.picture import Pictures
+from api.outlook import Outlook
 from api.recurring import Recurring
 from api.routes import (
     batch,
@@ -101,7 +101,7 @@ def _make_service(settings: Settings) -> Service:
         observer=Observer(store, lambda: Listener(database, Channel.OBSERVED)),
         sandboxes=SandboxReader(settings.agent_credential),
         metrics=Metrics(store.cluster_status),
-        pictures=Pictures(SchedulerStore(database)),
+        outlook=Outlook(store, SchedulerStore(database)),
         now=_now,
     )
 

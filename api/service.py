@@ -13,7 +13,7 @@ from api.inputs import FileCheck
 from api.logs import SandboxReader
 from api.observation import Metrics
 from api.observe import Observer
-from api.picture import Pictures
+from api.outlook import Outlook
 from api.recurring import Recurring
 from api.settings import Settings
 from swath.store.api_store import ApiStore
@@ -31,7 +31,7 @@ class Service:
     recurring: Recurring
     sandboxes: SandboxReader
     metrics: Metrics
-    pictures: Pictures
+    outlook: Outlook
     now: Callable[[], datetime]  # aware, UTC
 
     def make_file_check(self) -> FileCheck | None:

@@ -10,18 +10,16 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from api.answers import ExplainAnswer, JobAnswer, JobPage
-from api.explanation import explain_demand
 from api.openapi import PROBLEMS, body_of
 from api.pages import Cursor, Filter, JobId, Limit, check_job_id, from_cursor, to_cursor
 from api.parsing import parse
-from api.picture import make_demand
 from api.schemas import JobDocument
 from api.service import Body, Injected, Service
-from api.submission import admit, executor_of
+from api.submission import admit
 from api.views import to_job, to_links
 from swath.domain.errors import InvalidInputError
 from swath.domain.ids import is_ulid, make_ulid
-from swath.domain.states import ENDED_JOB, JobState
+from swath.domain.states import JobState
 from swath.store.rows import JobFilters, JobRow
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=PROBLEMS)
@@ -82,12 +80,7 @@ def explain(service: Injected, job_id: JobId) -> Any:
     """Why tasks of the job wait: what keeps them from each agent, the quotas, its place among the others, and when they may
     start by a forward simulation.
     """
-    job = service.store.get_job(check_job_id(job_id))
-    is_open = job.state not in ENDED_JOB
-    picture = service.pictures.take(service.now(), executor_of(service.store), job.id if is_open else None)
-    demand = next(iter(picture.demands.get(job.id, ())), None)
-    found = explain_demand(picture, demand, {} if demand is None else service.pictures.look_ahead(picture))
-    return {"job": job.id, "state": job.state, "why": to_job(job)["why"] or found.reason, **found.document}
+    return service.outlook.explain(service.store.get_job(check_job_id(job_id)), service.now())
 
 
 @router.get("", response_model=JobPage)
@@ -132,23 +125,9 @@ def retry(service: Injected, job_id: JobId) -> Any:
 
 
 def _try_out(service: Service, body: bytes) -> dict[str, Any]:
-    """What would become of a job, in the form of an explanation."""
     now = service.now()
     admitted = admit(parse(JobDocument, body), service.store, service.make_file_check(), now)
-    spec, job_id = admitted.spec, make_ulid(now, os.urandom(10))
-    demand = make_demand(
-        spec,
-        admitted.image,
-        admitted.resources,
-        job=job_id,
-        user=service.settings.token_user,
-        since=now,
-        count=spec.size,
-    )
-    picture = service.pictures.take(now, executor_of(service.store)).beside(demand)
-    found = explain_demand(picture, demand, service.pictures.look_ahead(picture))
-    starts_now = (found.document["estimate"] or {}).get("first_start_s") == 0
-    return {"job": None, "state": None, "why": None if starts_now else found.reason, **found.document}
+    return service.outlook.try_out(admitted, make_ulid(now, os.urandom(10)), service.settings.token_user, now)
 
 
 def _with_links(service: Service, job: JobRow) -> Any:
