@@ -14,7 +14,7 @@ from swath.matching.explain import break_down, explain
 from swath.matching.fairness import Tree
 from swath.matching.forecast import Start
 from swath.matching.limits import Limits
-from swath.matching.model import Demand, Policy
+from swath.matching.model import Demand
 
 Document = dict[str, Any]
 _DIGITS = 4  # of a share
@@ -51,7 +51,7 @@ def explain_demand(picture: Picture, demand: Demand | None, starts: Mapping[str,
 def _to_project(picture: Picture, cluster: Cluster, demand: Demand) -> Document:
     """What the demand's project holds beside what it is due."""
     total = cluster.total.sum(axis=1).tolist()
-    tree = Tree(picture.tenants, total, cluster.columns.to_tuple, picture.waiting, Policy())
+    tree = Tree(picture.tenants, total, cluster.columns.to_tuple, picture.waiting, picture.told.policy)
     share = tree.share(tree.leaf(demand.project))
     return {
         "name": demand.project,

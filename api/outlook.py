@@ -18,7 +18,7 @@ from swath.store.rows import JobRow
 from swath.store.scheduling import SchedulerStore
 
 if TYPE_CHECKING:
-    from api.picture import Pictures
+    from api.picture import Pictures, Told
 
 Document = dict[str, Any]
 
@@ -37,7 +37,7 @@ class Outlook:
         from api.explanation import explain_demand
 
         pictures = self._load()
-        picture = pictures.take(now, executor_of(self._store), None if job.state in ENDED_JOB else job.id)
+        picture = pictures.take(now, self._ask(), None if job.state in ENDED_JOB else job.id)
         demand = next(iter(picture.demands.get(job.id, ())), None)
         found = explain_demand(picture, demand, {} if demand is None else pictures.look_ahead(picture))
         return {"job": job.id, "state": job.state, "why": to_job(job)["why"] or found.reason, **found.document}
@@ -51,10 +51,16 @@ class Outlook:
         demand = make_demand(
             spec, admitted.image, admitted.resources, job=job_id, user=user, since=now, count=spec.size
         )
-        picture = pictures.take(now, executor_of(self._store)).beside(demand)
+        picture = pictures.take(now, self._ask()).beside(demand)
         found = explain_demand(picture, demand, pictures.look_ahead(picture))
         starts_now = (found.document["estimate"] or {}).get("first_start_s") == 0
         return {"job": None, "state": None, "why": None if starts_now else found.reason, **found.document}
+
+    def _ask(self) -> Told:
+        """What the scheduler says of itself."""
+        from api.picture import Told
+
+        return Told.from_status(executor_of(self._store), self._store.cluster_status().data)
 
     def _load(self) -> Pictures:
         from api.picture import Pictures

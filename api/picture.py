@@ -7,21 +7,23 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from swath.domain.attempts import Attempt
-from swath.domain.changes import PutTask
+from swath.domain.changes import PutAgent, PutTask
 from swath.domain.constraints import SPREADING, with_own
 from swath.domain.dependencies import split
 from swath.domain.duration import expected_s
+from swath.domain.errors import InvalidInputError
 from swath.domain.jobs import INTERACTIVE, JobSpec
 from swath.domain.resources import Resources
 from swath.domain.states import AttemptState, Desired, TaskState
 from swath.domain.wishes import AgentMode
 from swath.matching.forecast import GRACE_S, STEPS, Start, forecast
 from swath.matching.limits import Limits
-from swath.matching.model import AgentView, Demand, Running, Tenants
+from swath.matching.model import AgentView, Demand, Policy, Running, Tenants
 from swath.matching.plan import keep_for_gpus
+from swath.matching.policies import change
 from swath.matching.reasons import Shut
 from swath.store.rows import ImageRow, JobRecord, Snapshot
 from swath.store.scheduling import SchedulerStore
@@ -43,10 +45,34 @@ class _Held:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What the scheduler says of itself that stands in no row."""
+
+    executor: Resources  # what an executor takes of every agent
+    policy: Policy = field(default_factory=Policy)
+    resting: frozenset[str] = frozenset()  # agents that get no tasks for a while
+    cooling: Mapping[int, frozenset[str]] = field(default_factory=dict)  # image -> agents where it keeps failing
+
+    @classmethod
+    def from_status(cls, executor: Resources, data: Mapping[str, Any]) -> Told:
+        """As the scheduler wrote it; what another version of it wrote otherwise is left out."""
+        try:
+            return cls(
+                executor=executor,
+                policy=change(Policy(), data.get("policy") or {}),
+                resting=frozenset(data.get("resting") or ()),
+                cooling={int(image): frozenset(agents) for image, agents in (data.get("cooling") or {}).items()},
+            )
+        except (InvalidInputError, ValueError, TypeError, AttributeError):
+            return cls(executor=executor)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
     """Everything that decides when a task starts, as of one moment."""
 
     at: datetime
+    told: Told
     agents: tuple[AgentView, ...]
     demands: Mapping[str, tuple[Demand, ...]]  # job -> what of it could start now, resources and limits aside
     tenants: Tenants
@@ -76,15 +102,13 @@ class Pictures:
         self._looking = Lock()
         self._starts: tuple[Picture, Mapping[str, Start]] | None = None
 
-    def take(self, now: datetime, executor: Resources, job_id: str | None = None) -> Picture:
-        """A picture that is at most FRESH_S old and has the open job `job_id` on it; `executor` is what an executor takes of
-        every agent.
-        """
+    def take(self, now: datetime, told: Told, job_id: str | None = None) -> Picture:
+        """A picture that is at most FRESH_S old and has the open job `job_id` on it."""
         with self._lock:
             last = self._last
             fresh = last is not None and timedelta() <= now - last.at < timedelta(seconds=FRESH_S)
             if last is None or not fresh or (job_id is not None and job_id not in last.demands):
-                self._last = make_picture(self._store.load(), now, executor)
+                self._last = make_picture(self._store.load(), now, told)
             assert self._last is not None  # noqa: S101 (for the type checker)
             return self._last
 
@@ -101,15 +125,26 @@ class Pictures:
 def find_starts(picture: Picture) -> Mapping[str, Start]:
     """When the jobs of a picture may start; looked at less often where each look takes longer."""
     steps = max(_LEAST_STEPS, min(STEPS, _WORK // (1 + len(picture.agents) * len(picture.waiting))))
-    return forecast(picture.agents, picture.waiting, tenants=picture.tenants, work=picture.work, steps=steps)
+    return forecast(
+        picture.agents,
+        picture.waiting,
+        tenants=picture.tenants,
+        work=picture.work,
+        policy=picture.told.policy,
+        steps=steps,
+    )
 
 
-def make_picture(snapshot: Snapshot, now: datetime, executor: Resources) -> Picture:
+def make_picture(snapshot: Snapshot, now: datetime, told: Told) -> Picture:
     """The picture of what is open."""
     jobs = {job.id: job for job in snapshot.jobs}
     tasks, attempts = _by_job(snapshot.tasks), _by_job(snapshot.attempts)
     demands = {
-        job.id: tuple(_find_demands(job, tasks.get(job.id, []), attempts.get(job.id, []), now)) for job in snapshot.jobs
+        job.id: tuple(
+            replace(demand, avoid=told.cooling.get(job.image.id, demand.avoid))
+            for demand in _find_demands(job, tasks.get(job.id, []), attempts.get(job.id, []), now)
+        )
+        for job in snapshot.jobs
     }
     running: dict[str, list[Running]] = {}
     for attempt in snapshot.attempts:
@@ -119,7 +154,8 @@ def make_picture(snapshot: Snapshot, now: datetime, executor: Resources) -> Pict
     waiting = [demand for found in demands.values() for demand in found]
     return Picture(
         at=now,
-        agents=tuple(keep_for_gpus(list(_make_views(snapshot, now, executor)), waiting, Limits(tenants))),
+        told=told,
+        agents=tuple(keep_for_gpus(list(_make_views(snapshot, now, told)), waiting, Limits(tenants))),
         demands=demands,
         tenants=tenants,
         running={agent: tuple(found) for agent, found in running.items()},
@@ -199,7 +235,7 @@ def _count_running(job: JobRecord, attempts: Collection[Attempt]) -> dict[str, i
     return count
 
 
-def _make_views(snapshot: Snapshot, now: datetime, executor: Resources) -> Iterator[AgentView]:
+def _make_views(snapshot: Snapshot, now: datetime, told: Told) -> Iterator[AgentView]:
     """The agents with what is free on them, as far as Swath alone uses them."""
     used: dict[str, Resources] = {}
     for attempt in snapshot.attempts:
@@ -210,13 +246,19 @@ def _make_views(snapshot: Snapshot, now: datetime, executor: Resources) -> Itera
         closes = begins is not None and (ends is None or ends > now)
         yield AgentView(
             id=agent.agent_id,
-            free=agent.total - used.get(agent.agent_id, Resources()) - executor,
+            free=agent.total - used.get(agent.agent_id, Resources()) - told.executor,
             total=agent.total,
-            reserved=executor,
+            reserved=told.executor,
             attributes=with_own(agent.attributes, hostname=agent.hostname, region=agent.region, zone=agent.zone),
-            shut=Shut.CORDONED if agent.deactivated or agent.agent_id in shut else None,
+            shut=_find_shut(agent, shut, told),
             closes_in_s=max(0.0, (begins - now).total_seconds()) if closes and begins is not None else None,
         )
+
+
+def _find_shut(agent: PutAgent, cordoned: Collection[str], told: Told) -> Shut | None:
+    if agent.deactivated or agent.agent_id in cordoned:
+        return Shut.CORDONED
+    return Shut.RESTING if agent.agent_id in told.resting else None
 
 
 def _to_running(attempt: Attempt, jobs: Mapping[str, JobRecord], snapshot: Snapshot, now: datetime) -> Running:

@@ -8,8 +8,11 @@ from scheduler.core.events import Disconnected, Heartbeat, MasterError, Subscrib
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.changes import PutSchedulerStatus, SetFrameworkId
+from swath.matching.policies import differences
 
 STATUS_S = 10.0  # the heartbeat is written at most so often
+
+_MOST_TOLD = 1000  # agents in the scheduler's status
 
 
 def on_subscribed(turn: Turn, event: Subscribed) -> None:
@@ -82,6 +85,10 @@ def _write_status(turn: Turn) -> None:
                 "outside": state.outside,
                 # What no task can have of an agent: submissions are compared with the rest.
                 "executor": state.settings.executor_resources.to_document(),
+                # What explanations have to know besides the rows.
+                "policy": differences(state.settings.policy),
+                "resting": [name for name, agent in state.agents.items() if agent.rests_until is not None][:_MOST_TOLD],
+                "cooling": {str(image): sorted(agents)[:_MOST_TOLD] for image, agents in state.cooling.items()},
             },
         )
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from swath.domain.changes import AddAttempt, ChangeJob
+from swath.domain.changes import AddAttempt, ChangeJob, PutSchedulerStatus
 from swath.domain.projects import Project
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
@@ -106,6 +106,22 @@ def test_a_task_that_no_agent_could_ever_hold_has_no_start_in_sight(both_api: Ap
     found = explain(both_api, both_scene.submit())
     assert found["estimate"] is None
     assert "largest" in found["blockers"][0]["why"]
+
+
+def test_what_the_scheduler_alone_knows_is_counted_too(both_api: Api, both_scene: Scene) -> None:
+    """One agent rests, on another the image cools down; a status of another version is no reason to fail."""
+    names = ("agent-1", "agent-2", "agent-3")
+    both_scene.apply(*(an_agent(name, total=SOME) for name in names))
+    job = both_scene.submit()
+    told = {"resting": ["agent-1"], "cooling": {str(both_scene.image.id): ["agent-2"]}, "policy": {"fair": False}}
+    both_scene.apply(PutSchedulerStatus(connected=True, data=told))
+    assert {entry["why"]: entry["agents"] for entry in explain(both_api, job)["blockers"]} == {
+        "not used for now because attempts kept failing there": 1,
+        "cooling down: this image keeps failing there": 1,
+        "have room": 1,
+    }
+    both_scene.apply(PutSchedulerStatus(connected=True, data={"resting": 7, "cooling": [1], "policy": {"no": "such"}}))
+    assert explain(both_api, both_scene.submit())["waiting"] == 1
 
 
 def test_a_job_is_explained_the_moment_it_is_there(both_api: Api, both_scene: Scene) -> None:
