@@ -53,7 +53,10 @@ def exit_for(error: Exception) -> Exit:
         return Exit.REFUSED
     if isinstance(error, errors.InternalError):
         return Exit.UNREACHABLE
-    return Exit.TIMED_OUT if isinstance(error, TimeoutError) else Exit.FAULT
+    if isinstance(error, TimeoutError):
+        return Exit.TIMED_OUT
+    # A file of the user's: there is no such directory, or it may not be written.
+    return Exit.NOT_FOUND if isinstance(error, OSError) and error.filename else Exit.FAULT
 
 
 def table() -> str:

@@ -69,6 +69,9 @@ def report(error: Exception) -> int:
     elif code is Exit.FAULT:
         err().print("[red]error:[/] ", end="")
         say(f"{type(error).__name__}: {error} (a fault in swath; SWATH_DEBUG=1 shows where)")
+    elif isinstance(error, OSError) and error.filename:
+        err().print("[red]error:[/] ", end="")
+        say(f"{error.filename}: {(error.strerror or str(error)).lower()}")
     else:
         err().print("[red]error:[/] ", end="")
         say(str(error))

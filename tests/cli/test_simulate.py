@@ -198,3 +198,11 @@ def test_the_command_line_loads_neither_numpy_nor_matplotlib() -> None:
     """Only who simulates waits for them."""
     code = "import sys, swath.cli.main; sys.exit('numpy' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_directory_that_cannot_be_made_is_no_fault_of_swath(swath: Swath, tmp_path: Path) -> None:
+    """The path and what is wrong with it, and the exit code for files that are not there."""
+    (tmp_path / "file").write_text("")
+    result = swath("simulate", "--synthetic", "jobs=3", "--csv", str(tmp_path / "file" / "below"))
+    assert result.exit_code == 3
+    assert "not a directory" in result.stderr
