@@ -24,7 +24,7 @@ from tests.simulation.sabotage import SABOTAGES
 from tests.simulation.timeline import Timeline
 from tests.simulation.world import World
 
-SEEDS_TO_CATCH = 12  # a slip that one seed in three shows is missed by so many once in a hundred times
+SEEDS_TO_CATCH = 60  # a slip that one seed in twelve shows is missed by so many once in two hundred times
 WORDS = {  # of what the judge says
     "AcknowledgesFirst": "is acknowledged, which is written as",
     "LaunchesFirst": "is launched before it is written",
