@@ -6,19 +6,12 @@ from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import quote
 
-import httpx
-
+from swath.asking import Asking
 from swath.documents import Schedule, with_hrefs
 
 
-class ScheduleCalls:
+class ScheduleCalls(Asking):
     """What `swath.client.Client` says of recurring jobs."""
-
-    def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        raise NotImplementedError
 
     def add_schedule(self, name: str, cron: str, job: Mapping[str, Any], **options: Any) -> Schedule:
         """Submit `job` at the times of the cron expression; options are timezone, overlap, catch_up and paused."""

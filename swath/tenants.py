@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
 
+from swath.asking import Asking
 from swath.documents import Project, Usage
 from swath.domain.errors import InvalidInputError
 
 Dimensions = tuple[str, ...]
 
 
-class Tenants:
+class Tenants(Asking):
     """Projects and usage, for `swath.client.Client`, which knows how to ask."""
 
     def projects(self) -> list[Project]:
@@ -75,23 +75,6 @@ class Tenants:
         finally:
             partial.unlink(missing_ok=True)
         return target
-
-    # How the client asks
-
-    def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        raise NotImplementedError
-
-    def _pages(self, path: str, filters: Mapping[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
-        raise NotImplementedError
-
-    def _stream(self, path: str, **arguments: Any) -> AbstractContextManager[httpx.Response]:
-        raise NotImplementedError
-
-    def _unreachable(self, error: Exception) -> Exception:
-        raise NotImplementedError
 
 
 def _path(name: str) -> str:

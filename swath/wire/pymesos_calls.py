@@ -6,6 +6,7 @@ Mesos' messages here (`{"value": ...}`), as in pymesos' interface.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,12 @@ from swath.wire.channel import CallResult
 Id = Mapping[str, str]
 
 
-class PymesosCalls:
+class PymesosCalls(ABC):
     """The interface of `pymesos.SchedulerDriver` over one method, `call`."""
 
+    @abstractmethod
     def call(self, message: Message) -> CallResult:
         """Send one call."""
-        raise NotImplementedError
 
     def acceptOffers(
         self, offer_ids: Id | Sequence[Id], operations: Sequence[Message], filters: Message | None = None
