@@ -32,7 +32,7 @@ _ON_THE_WIRE = ("event", "call", "answer", "refused")  # mishaps after which it 
 _ON_THE_WAY_TO_AGENTS = ("kill", "status", "operator", "acknowledgement")
 Key = TypeVar("Key")
 Agents = Mapping[str, Bundle]  # what is free on each
-Waiting = tuple[JobRecord, list[Resources]]  # a job, and what its tasks need
+Waiting = tuple[JobRecord, list[Resources]]  # a job, and what its tasks need, the executor's share included
 
 
 class Liveness:
@@ -113,9 +113,10 @@ class Liveness:
         if wish is not None and wish.desire is FrameworkDesire.TEARDOWN:
             return
         for job in self._world.database.jobs.values():
-            needs = list(self._find_needs(job))
-            if needs and self._sharing.may_start(job):
-                yield job, needs
+            needs = [need for need in self._find_needs(job) if self._sharing.may_start(job, need)]
+            if needs:
+                executor = self._world.make_settings().executor_resources
+                yield job, [need + executor for need in needs]
 
     def _find_fitting(self, free: Agents, waiting: Iterable[Waiting]) -> list[tuple[str, str]]:
         """Jobs, and agents on which a task of theirs fits; none while an agent may be kept for a task that fits nowhere."""
@@ -162,8 +163,8 @@ class Liveness:
         return total
 
     def _find_needs(self, job: JobRecord) -> Iterator[Resources]:
-        """What tasks need that may start now; the executor's share included."""
-        now, executor = self._world.timeline.moment(), self._world.make_settings().executor_resources
+        """What tasks need that may start now."""
+        now = self._world.timeline.moment()
         if (
             job.state in ENDED_JOB
             or job.desired is not Desired.RUN
@@ -174,10 +175,10 @@ class Liveness:
             return
         never_ran, started = job.pending.minus(job.dropped), job.started_at is not None
         if divide(self._world.database, job, never_ran, started=started).ready:
-            yield replace(job.resources, mem=self._find_learned(job)) + executor
+            yield replace(job.resources, mem=self._find_learned(job))
         for task in self._world.database.rows[job.id].values():
             if task.state is TaskState.PENDING and (task.retry_at or now) <= now:
-                yield replace(job.resources, mem=task.mem or job.resources.mem) + executor
+                yield replace(job.resources, mem=task.mem or job.resources.mem)
 
     def _find_learned(self, job: JobRecord) -> int:
         """The memory that tasks of the job ask for which were never launched, perhaps."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from swath.domain.attempts import Attempt
 from swath.domain.changes import AddAttempt, Change, ChangeAttempt, PutTask
 from swath.domain.projects import Project, walk_up
+from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.states import is_terminal
 from swath.store.rows import JobRecord
@@ -120,12 +121,12 @@ class Sharing:
 
     # For those who look whether anything waits for too long
 
-    def may_start(self, job: JobRecord) -> bool:
-        """False where a quota may be what the job waits for."""
+    def may_start(self, job: JobRecord, need: Resources) -> bool:
+        """False where a quota may be what a task of the job waits for that asks for `need`: its request may have grown."""
         projects = self._world.database.projects
         if projects.rev != projects.observed_rev:
             return False
-        need = job.resources.amounts()
+        amounts = need.amounts()
         for above in walk_up(projects.projects, job.project):
             for quota, most, user in (
                 (above.quota, above.max_running, None),
@@ -134,7 +135,7 @@ class Sharing:
                 if not quota and most is None:
                     continue
                 held, tasks = self._count_held(above, user)
-                if any(held[name] + need.get(name, 0) > limit for name, limit in quota.items()):
+                if any(held[name] + amounts.get(name, 0) > limit for name, limit in quota.items()):
                     return False
                 if most is not None and tasks >= most:
                     return False
