@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from swath.domain.errors import Problem
 from swath.domain.jobs import JobSpec
 from swath.domain.projects import Project, show_amount, walk_up
-from swath.domain.resources import Resources
+from swath.domain.resources import Resources, to_digits
 
 _UNITS = {"mem": "MiB memory", "disk": "MiB disk"}
 _ANYWAY = "may_wait accepts the job anyway"
@@ -32,5 +32,6 @@ def _check(project: Project, needs: Mapping[str, int]) -> Iterator[Problem]:
                 need, limit = show_amount(name, needs[name]), show_amount(name, most)
                 unit = _UNITS.get(name, name)
                 yield Problem(
-                    "/resources", f"need {need:g} {unit}, and {whose} may hold {limit:g} at a time; {_ANYWAY}"
+                    "/resources",
+                    f"need {to_digits(need)} {unit}, and {whose} may hold {to_digits(limit)} at a time; {_ANYWAY}",
                 )

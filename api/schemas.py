@@ -21,7 +21,7 @@ from pydantic import (
 from swath.domain.constraints import LARGEST_WEIGHT, OPERATORS
 from swath.domain.dependencies import MOST_DEPENDENCIES
 from swath.domain.jobs import DEFAULT_PRIORITY, LARGEST_ARRAY
-from swath.domain.resources import MOST_CUSTOM
+from swath.domain.resources import MOST, MOST_CUSTOM, find_complaint
 from swath.domain.wishes import AgentMode
 
 LONGEST_TIMEOUT_S = 30 * 24 * 3600
@@ -59,6 +59,17 @@ def _to_utc(value: datetime) -> datetime:
 
 
 Time = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+
+
+def _amount_of(resource: str) -> AfterValidator:
+    """What the domain takes for an amount, in its words."""
+
+    def check(value: float) -> float:
+        if complaint := find_complaint(resource, value):
+            raise ValueError(complaint)
+        return value
+
+    return AfterValidator(check)
 
 
 class Sent(BaseModel):
@@ -107,14 +118,14 @@ class InputDocument(Sent):
 class ResourcesDocument(Sent):
     """What one task needs; memory and disk in MiB. What is not given, the image's manifest says."""
 
-    cpus: float | None = Field(default=None, ge=0, le=100_000, allow_inf_nan=False)
-    mem: float | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
-    disk: float | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
-    gpus: int | None = Field(default=None, ge=0, le=1000)
+    cpus: Annotated[float, _amount_of("cpus")] | None = None
+    mem: Annotated[float, _amount_of("mem")] | None = None
+    disk: Annotated[float, _amount_of("disk")] | None = None
+    gpus: Annotated[int, _amount_of("gpus")] | None = None
     ports: int | None = Field(
         default=None, ge=0, le=1000, description="of the agent; which ones is told in SWATH_PORTS"
     )
-    custom: dict[Key, Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]] | None = Field(
+    custom: dict[Key, Annotated[float, _amount_of("custom")]] | None = Field(
         default=None, max_length=MOST_CUSTOM, description='other scalars that agents were given, like {"licences": 1}'
     )
 
@@ -144,9 +155,9 @@ class ReactionDocument(Sent):
     """What the next attempt asks for; what is not said grows by one half after OOM and DISK, and after nothing else."""
 
     grow_mem: float | None = Field(default=None, ge=1, le=16, allow_inf_nan=False, description="factor")
-    cap: int | None = Field(default=None, ge=1, le=1_000_000, description="MiB; the memory grows no further")
+    cap: int | None = Field(default=None, ge=1, le=MOST["mem"], description="MiB; the memory grows no further")
     grow_disk: float | None = Field(default=None, ge=1, le=16, allow_inf_nan=False, description="factor")
-    cap_disk: int | None = Field(default=None, ge=1, le=1_000_000, description="MiB; the disk grows no further")
+    cap_disk: int | None = Field(default=None, ge=1, le=MOST["disk"], description="MiB; the disk grows no further")
 
 
 class RetryDocument(Sent):

@@ -47,6 +47,7 @@ from executor.images import Images
 from executor.orders import to_order
 from swath.domain.attempts import AttemptReport, AttemptSpec
 from swath.domain.errors import InvalidInputError
+from swath.domain.resources import to_digits
 from swath.domain.retries import Cause
 
 TICK_S = 0.2  # how exactly time-outs and graces are kept
@@ -242,7 +243,9 @@ class Core:
         # that was killed, nothing is wrong.
         if event.oom:
             mem = run.spec.resources.get("mem", 0)
-            return self._fail(run, Cause.OOM, f"the engine ended it: more than {mem:g} MiB memory was needed", now)
+            return self._fail(
+                run, Cause.OOM, f"the engine ended it: more than {to_digits(mem)} MiB memory was needed", now
+            )
         return self._fail_by_exit_code(run, event.exit_code, now)
 
     def on_measured(self, run: Run, event: Measured, now: Moment) -> list[Effect]:
@@ -251,7 +254,7 @@ class Core:
         limit = run.spec.resources.get("disk", 0)
         if run.phase is not Phase.RUNNING or run.stop is not None or not 0 < limit < event.disk:
             return []
-        message = f"wrote {event.disk:.0f} MiB where {limit:g} MiB disk were asked for"
+        message = f"wrote {event.disk:.0f} MiB where {to_digits(limit)} MiB disk were asked for"
         return self._stop(run, Cause.DISK, message, 0.0, now)
 
     def on_published(self, run: Run, event: Published, now: Moment) -> list[Effect]:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from swath.domain.resources import to_digits
+
 COLOURS = {
     "SUCCEEDED": "green",
     "RUNNING": "cyan",
@@ -129,8 +131,8 @@ def size(count: float) -> str:
 def amounts(resources: dict[str, Any]) -> str:
     """Resources in one line: "2 cpus, 2048 MiB memory, 4 licences"."""
     units = {"cpus": "cpus", "mem": "MiB memory", "disk": "MiB disk", "gpus": "gpus", "ports": "ports"}
-    known = [f"{resources[name]:g} {unit}" for name, unit in units.items() if resources.get(name)]
-    others = [f"{amount:g} {name}" for name, amount in (resources.get("custom") or {}).items()]
+    known = [f"{to_digits(resources[name])} {unit}" for name, unit in units.items() if resources.get(name)]
+    others = [f"{to_digits(amount)} {name}" for name, amount in (resources.get("custom") or {}).items()]
     return ", ".join(known + others) or "nothing"
 
 
@@ -138,4 +140,5 @@ def instead(needed: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
     """What is asked for beyond what the user said: "3072 MiB memory instead of 2048"; None where nothing is."""
     units = {"mem": "MiB memory", "disk": "MiB disk"}
     more = [name for name in units if (needed.get(name) or 0) > (asked.get(name) or 0)]
-    return ", ".join(f"{needed[name]:g} {units[name]} instead of {asked.get(name) or 0:g}" for name in more) or None
+    words = (f"{to_digits(needed[name])} {units[name]} instead of {to_digits(asked.get(name) or 0)}" for name in more)
+    return ", ".join(words) or None

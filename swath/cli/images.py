@@ -11,6 +11,7 @@ from swath.cli.console import print_fields, print_json, print_table, say
 from swath.cli.jobdoc import parse_json, read_text
 from swath.cli.options import AsJson, open_client
 from swath.domain.errors import InvalidInputError
+from swath.domain.resources import to_digits
 
 Reference = Annotated[str, typer.Argument(metavar="IMAGE", help="`ndvi` (newest version) or `ndvi:1.0.0`.")]
 MANIFEST, OTHER_MANIFEST = "seed.manifest.json", "swath.manifest.json"
@@ -57,7 +58,7 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
         print_json(image)
         return
     job = _job(image)
-    interface = job.get("interface", {})
+    interface, amounts = job.get("interface", {}), job.get("resources", {}).get("scalar", [])
     print_fields(
         [
             ("image", f"{image['name']}:{image['version']}"),
@@ -65,7 +66,7 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
             ("description", job.get("description")),
             ("runs from", _where(image)),
             ("command", interface.get("command")),
-            ("resources", ", ".join(f"{r['name']} {r['value']:g}" for r in job.get("resources", {}).get("scalar", []))),
+            ("resources", ", ".join(f"{entry['name']} {to_digits(entry['value'])}" for entry in amounts)),
             ("time-out", f"{job['timeout']} s" if job.get("timeout") else None),
         ]
     )

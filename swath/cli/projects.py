@@ -16,6 +16,7 @@ from swath.client import Client
 from swath.documents import Project
 from swath.domain.errors import InvalidInputError, NotFoundError
 from swath.domain.projects import PLAIN
+from swath.domain.resources import to_digits
 
 Name = Annotated[str, typer.Argument(metavar="PROJECT", help="The project's name.")]
 _SIZES = ("mem", "disk")
@@ -111,8 +112,8 @@ def _fields(project: Project) -> Iterable[tuple[str, Any]]:
 
 
 def _limits(quota: dict[str, Any], max_running: int | None) -> str:
-    said = [f"{name} {quota[name]:g}" for name in PLAIN if name in quota]
-    said += [f"{name} {value:g}" for name, value in (quota.get("custom") or {}).items()]
+    said = [f"{name} {to_digits(quota[name])}" for name in PLAIN if name in quota]
+    said += [f"{name} {to_digits(value)}" for name, value in (quota.get("custom") or {}).items()]
     return ", ".join([*said, *([] if max_running is None else [f"{max_running} tasks"])])
 
 

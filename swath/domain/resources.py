@@ -6,12 +6,24 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from swath.domain.errors import InvalidInputError, Problem
 
 # Thousandths of a CPU, or MiB: more is a mistake, and sums of these stay exact in every database and matrix.
 LARGEST = 1_000_000_000
+# The same for what one task may ask for, or one agent have, as people write it.
+MOST = MappingProxyType(
+    {
+        "cpus": LARGEST // 1000,
+        "mem": LARGEST,
+        "disk": LARGEST,
+        "gpus": 10_000,
+        "ports": 65_535,
+        "custom": LARGEST // 1000,
+    }
+)
 
 # What every agent has in some amount, and the unit in which it is written.
 _UNITS = {"cpus": "cpus", "mem": "MiB memory", "disk": "MiB disk", "gpus": "gpus", "ports": "ports"}
@@ -95,7 +107,7 @@ class Resources:
         """What `available` lacks, in words with numbers: "needs 64000 MiB memory, there is 48000"; None when it fits."""
         wanted, present = self.amounts(), available.amounts()
         lacking = [
-            f"needs {_shown(name, need):g} {_UNITS.get(name, name)}, there is {_shown(name, present.get(name, 0)):g}"
+            f"needs {_shown(name, need)} {_UNITS.get(name, name)}, there is {_shown(name, present.get(name, 0))}"
             for name, need in wanted.items()
             if need > present.get(name, 0)
         ]
@@ -129,7 +141,7 @@ class Resources:
         problems += [
             Problem(f"{path}/{name}", complaint)
             for name in _UNITS
-            if name in document and (complaint := _complaint(name, document[name]))
+            if name in document and (complaint := find_complaint(name, document[name]))
         ]
         problems += _custom_problems(custom, f"{path}/custom")
         if problems:
@@ -174,9 +186,14 @@ def _covers(available: Custom, needed: Custom) -> bool:
     return all(need.get(name, 0) <= have.get(name, 0) for name in (*need, *have))
 
 
-def _shown(name: str, value: int) -> float:
+def to_digits(amount: float) -> str:
+    """An amount in digits, all of them: neither "1.04858e+06" nor "2.0"."""
+    return f"{amount:.15g}"
+
+
+def _shown(name: str, value: int) -> str:
     """An amount as people write it."""
-    return value if name in _UNITS and name != "cpus" else value / 1000
+    return to_digits(value if name in _UNITS and name != "cpus" else value / 1000)
 
 
 def _custom_problems(custom: object, path: str) -> list[Problem]:
@@ -187,7 +204,7 @@ def _custom_problems(custom: object, path: str) -> list[Problem]:
         return [Problem(path, f"has {len(custom)} names, at most {MOST_CUSTOM} are taken")]
     problems = []
     for name, value in custom.items():
-        complaint = _complaint("custom", value)
+        complaint = find_complaint("custom", value)
         if not is_custom_name(name):
             complaint = "cannot be the name of a custom resource"
         if complaint:
@@ -195,14 +212,14 @@ def _custom_problems(custom: object, path: str) -> list[Problem]:
     return problems
 
 
-def _complaint(name: str, value: object) -> str | None:
-    """Why `value` cannot be an amount of `name`; None when it can."""
+def find_complaint(name: str, value: object) -> str | None:
+    """Why `value` cannot be an amount of `name`, one of `MOST`; None when it can."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return "must be a number"
     if value < 0:
         return "must not be negative"
-    if value > LARGEST / 1000:
-        return f"is absurdly large, at most {LARGEST // 1000:,} is taken"
+    if value > MOST[name]:
+        return f"is absurdly large: at most {MOST[name]:,}{' MiB' if name in ('mem', 'disk') else ''}"
     if name in _WHOLE and value != int(value):
         return "must be whole" + (": GPUs are not shared" if name == "gpus" else "")
     if name in ("cpus", "custom") and 0 < value < 0.001:

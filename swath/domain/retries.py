@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from swath.domain.backoff import back_off_s
-from swath.domain.resources import Resources
+from swath.domain.resources import LARGEST, Resources
 
 
 class Cause(StrEnum):
@@ -51,7 +51,6 @@ _POINTLESS = frozenset({Cause.DATA, Cause.OUTPUT, Cause.INPUT, Cause.SPEC, Cause
 
 LONGEST_BACKOFF_S = 3600.0
 JITTER = 0.25  # a wait is longer by at most this share, so that what failed together does not come back together
-LARGEST_AMOUNT = 2**40  # MiB; whatever factor a job names, the product stays a number
 DEFAULT_GROWTH = 1.5
 
 
@@ -116,7 +115,7 @@ _GROWTH = ("grow_mem", "cap", "grow_disk", "cap_disk")
 
 
 def _grown(asked: int, factor: float, cap: int | None) -> int:
-    return max(asked, round(min(asked * factor, cap or LARGEST_AMOUNT, LARGEST_AMOUNT)))
+    return max(asked, round(min(asked * factor, cap or LARGEST, LARGEST)))
 
 
 # What a task that ran out of something needs is more of it; everything else is tried again as it was, or not at all.

@@ -12,7 +12,7 @@ from typing import Any
 from swath.domain.attempts import OutputFile
 from swath.domain.errors import InvalidInputError
 from swath.domain.manifest import OUTPUT_DIR, Manifest, is_of_type, to_text, to_variable
-from swath.domain.resources import Resources
+from swath.domain.resources import Resources, to_digits
 from swath.domain.strict_json import read_strictly
 
 JSON_OUTPUTS = "seed.outputs.json"
@@ -41,7 +41,9 @@ def environment(
     given |= {to_variable(name): path for name, path in files.items()}
     given |= {to_variable(name): to_text(value) for name, value in parameters.items() if value is not None}
     given |= {to_variable(name): value for name, value in settings.items()}
-    given |= {f"ALLOCATED_{to_variable(name)}": f"{value:g}" for name, value in _allocated(manifest, resources).items()}
+    given |= {
+        f"ALLOCATED_{to_variable(name)}": to_digits(value) for name, value in _allocated(manifest, resources).items()
+    }
     own = {"SWATH_PORTS": ",".join(map(str, ports))} if ports else {}
     return given | own | {OUTPUT_DIR: output_dir}
 

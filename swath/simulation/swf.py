@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from swath.domain.errors import InvalidInputError
-from swath.domain.resources import LARGEST, Resources
+from swath.domain.resources import MOST, Resources
 from swath.simulation.model import MOST_TASKS, Cluster, Trace, TraceAgent, TraceJob
 
 FIELDS = 18
@@ -132,7 +132,7 @@ def _to_job(values: list[float], options: SwfOptions, number: int) -> TraceJob |
         return "they never ran, or nobody knows for how long or on how many processors"
     if submitted_s < 0:
         raise _at(number, "the time of the submission is below 0")
-    if max(submitted_s, run_s) > LONGEST_S or processors > LARGEST / 1000:
+    if max(submitted_s, run_s) > LONGEST_S or processors > MOST["cpus"]:
         raise _at(number, "a time of more than ten years, or an absurd number of processors")
     asked_s = values[Field.ASKED_SECONDS]
     return TraceJob(
@@ -160,7 +160,7 @@ def _to_resources(values: list[float], processors: float, options: SwfOptions, n
     cpus = processors / _count_tasks(processors, options.most_cpus)
     known = _first_known(values[Field.ASKED_MEMORY], values[Field.MEMORY])
     mem = round(cpus * (options.memory if known is None else known / 1024))
-    if mem > LARGEST / 1000:
+    if mem > MOST["mem"]:
         raise _at(number, f"{mem / 1024:,.0f} GiB memory in one task")
     return Resources(cpus_m=round(cpus * 1000), mem=mem)
 
@@ -182,10 +182,10 @@ def _sorted(jobs: list[TraceJob]) -> list[TraceJob]:
 def _to_cluster(header: dict[str, str]) -> Cluster | None:
     """As many agents as the header has nodes; None where it does not tell."""
     nodes, processors = (_leading_number(header.get(name, "")) for name in ("MaxNodes", "MaxProcs"))
-    if not nodes or not processors or nodes > processors or nodes > 100_000 or processors > LARGEST / 1000:
+    if not nodes or not processors or nodes > processors or nodes > 100_000 or processors > MOST["cpus"]:
         return None
     memory = _leading_number(header.get("MaxMemory", ""), digits=15) // 1024  # "in kilobytes"
-    mem = min(memory or LARGEST // 1000, LARGEST // 1000)  # not a limit where the log does not tell
+    mem = min(memory or MOST["mem"], MOST["mem"])  # not a limit where the log does not tell
     each = Resources(cpus_m=round(processors / nodes * 1000), mem=mem)
     agents = tuple(TraceAgent(id=f"node-{index}", total=each) for index in range(nodes))
     return Cluster(name=f"{header.get('Computer', 'log')}: {nodes} x {processors / nodes:g} cpus", agents=agents)

@@ -125,6 +125,15 @@ def test_a_job_larger_than_every_agent_is_refused_with_numbers(api: Api, scene: 
     api.submit(**{**document, "resources": {"cpus": 8, "mem": 16384}})
 
 
+def test_a_task_may_ask_for_terabytes(api: Api, scene: Scene, scene_file: str) -> None:
+    """As much as the largest machine has, and learn how much that is."""
+    scene.apply(an_agent("a", total=Resources(cpus_m=8000, mem=2_097_152, disk=50_000_000)))
+    document = {"image": "ndvi", "inputs": {"SCENE": {"href": scene_file}}, "resources": {"mem": 2_000_000}}
+    assert api.submit(**document)["resources"]["mem"] == 2_000_000
+    message = api.refusal({**document, "resources": {"mem": 3_145_728}})["/resources"]
+    assert "needs 3145728 MiB memory, there is 2097152" in message
+
+
 def test_what_the_executor_takes_is_not_there_for_tasks(api: Api, scene: Scene, scene_file: str) -> None:
     """A job exactly as large as an agent would wait for ever; the message names what a task can have."""
     scene.apply(an_agent("a", total=Resources(cpus_m=8000, mem=16384, disk=50000)))

@@ -42,6 +42,16 @@ def test_what_is_no_amount_is_refused_with_its_path(document, path, message):
     assert message in caught.value.problems[0].message
 
 
+def test_terabytes_are_taken_and_told_in_whole_figures():
+    """1.5 TiB is an amount; what is beyond the bound is refused with it, and large figures are written out."""
+    large = Resources.from_document({"mem": 1_572_864, "disk": 1_000_000_000})
+    assert large.shortfall(Resources(mem=1_048_576, disk=1_000_000_000)) == (
+        "needs 1572864 MiB memory, there is 1048576"
+    )
+    with pytest.raises(InvalidInputError, match="at most 1,000,000,000 MiB"):
+        Resources.from_document({"disk": 1_000_000_001})
+
+
 def test_memory_is_rounded_up_and_documents_come_back():
     """A part of a MiB costs a whole one; what is whole survives the round trip."""
     assert Resources.from_document({"mem": 10.2}).mem == 11

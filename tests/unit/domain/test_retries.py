@@ -5,13 +5,12 @@ import pytest
 from swath.domain.backoff import back_off_s
 from swath.domain.errors import InvalidInputError
 from swath.domain.jobs import JobSpec
-from swath.domain.resources import Resources
+from swath.domain.resources import LARGEST, Resources
 from swath.domain.retries import (
     EXIT_CODES,
     FREE,
     FREE_LIMIT,
     JITTER,
-    LARGEST_AMOUNT,
     OUR_DOING,
     Cause,
     End,
@@ -135,7 +134,7 @@ def test_what_grows_grows_no_further_than_the_largest_agent(cause, resource, wor
 def test_memory_stays_a_number_by_whatever_factor_it_grows():
     """1e308 times anything is infinite, and no integer."""
     policy = RetryPolicy(on={Cause.OOM: Reaction(grow_mem=1e308)})
-    assert decided(Cause.OOM, policy=policy).resources.mem == LARGEST_AMOUNT
+    assert decided(Cause.OOM, policy=policy).resources.mem == LARGEST
 
 
 def test_the_job_may_forbid_a_retry():

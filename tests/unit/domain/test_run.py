@@ -46,9 +46,9 @@ def test_absurd_nesting_is_a_problem_of_the_run():
     assert "levels" in problems[0]
 
 
-def variables(ports=(), custom=(), parameters=None):
+def variables(ports=(), custom=(), parameters=None, mem=0):
     given = {"files": {}, "settings": {}, "output_dir": "/out", "parameters": parameters or {}}
-    return environment(MANIFEST, **given, resources=Resources(custom=custom), ports=ports)
+    return environment(MANIFEST, **given, resources=Resources(mem=mem, custom=custom), ports=ports)
 
 
 def test_a_run_sees_its_ports():
@@ -72,3 +72,8 @@ def test_a_run_sees_what_it_was_given_of_custom_scalars():
     """ "ALLOCATED_<RESOURCE> for each scalar"."""
     seen = variables(custom=(("tape-drives", 1500), ("x.y", 1000)))
     assert (seen["ALLOCATED_TAPE_DRIVES"], seen["ALLOCATED_X_Y"]) == ("1.5", "1")
+
+
+def test_a_run_reads_terabytes_as_a_whole_number():
+    """Not as 1.04858e+06, which few programs take for one."""
+    assert variables(mem=1_048_576)["ALLOCATED_MEM"] == "1048576"
