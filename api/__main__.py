@@ -17,6 +17,7 @@ from api.app import create_app  # noqa: E402
 from api.log_lines import configure  # noqa: E402
 from api.server import Server  # noqa: E402
 from api.settings import Settings  # noqa: E402
+from swath.domain.complaints import to_settings  # noqa: E402
 from swath.domain.errors import SwathError  # noqa: E402
 
 log = structlog.get_logger("api")
@@ -29,9 +30,7 @@ def main() -> int:
         configure(settings.log_format, secret=settings.read_token())
         app = create_app(settings)
     except ValidationError as error:
-        for entry in error.errors():
-            name = f"SWATH_{'_'.join(map(str, entry['loc'])).upper()}" if entry["loc"] else "api"
-            print(f"{name}: {entry['msg']}", file=sys.stderr)  # noqa: T201
+        print("\n".join(to_settings(error.errors(), "api")), file=sys.stderr)  # noqa: T201
         return USAGE_ERROR
     except (ValueError, SwathError) as error:
         print(f"api: {error}", file=sys.stderr)  # noqa: T201

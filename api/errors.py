@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from swath.domain import errors
+from swath.domain.complaints import to_complaint
 from swath.domain.errors import Problem
 
 PROBLEM_TYPE = "urn:swath:problem:"
@@ -122,7 +123,7 @@ def to_problems(error: ValidationError, document: Any) -> list[Problem]:
     """pydantic's complaints about `document`, one a place, with JSON pointers."""
     found: dict[str, list[str]] = {}
     for entry in error.errors():
-        found.setdefault(to_pointer(_find_place(entry, document)), []).append(_to_message(entry))
+        found.setdefault(to_pointer(_find_place(entry, document)), []).append(to_complaint(entry))
     return [Problem(path, " or ".join(messages)) for path, messages in found.items()]
 
 
@@ -145,7 +146,7 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    problems = [Problem(_to_place(entry["loc"]), _to_message(entry)) for entry in error.errors()]
+    problems = [Problem(_to_place(entry["loc"]), to_complaint(entry)) for entry in error.errors()]
     return to_response(errors.InvalidInputError(problems), request.scope)
 
 
@@ -182,12 +183,3 @@ def _find_place(entry: Mapping[str, Any], document: Any) -> Iterator[Any]:
 def _to_place(location: tuple[Any, ...]) -> str:
     """`query:name`, `header:name` or `path:name` of a parameter."""
     return f"{location[0]}:{'.'.join(map(str, location[1:]))}"
-
-
-def _to_message(entry: Mapping[str, Any]) -> str:
-    if entry["type"] == "extra_forbidden":
-        return "is not a known field"
-    if entry["type"] == "missing":
-        return "is required"
-    message = str(entry["msg"]).removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]

@@ -14,6 +14,7 @@ from scheduler.http import make_app, serve
 from scheduler.metrics import Metrics
 from scheduler.program import Scheduler
 from scheduler.settings import Settings
+from swath.domain.complaints import to_settings
 
 EXIT_USAGE = 2
 
@@ -23,7 +24,7 @@ def main() -> int:
     try:
         settings = Settings()  # type: ignore[call-arg]  # the environment gives the arguments
     except ValidationError as error:
-        sys.stderr.write(f"scheduler: {error}\n")
+        sys.stderr.write("\n".join(to_settings(error.errors(), "scheduler")) + "\n")
         return EXIT_USAGE
     logs.configure(settings.log_format)
     collector.relax()

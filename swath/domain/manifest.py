@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from swath.domain.complaints import to_complaint
 from swath.domain.errors import InvalidInputError, Problem
 from swath.domain.resources import Resources, is_custom_name
 from swath.domain.strict_json import read_strictly
@@ -331,9 +331,6 @@ def _validated(model: type[T], source: str | bytes | Mapping[str, Any]) -> T:
 
 
 def _to_problem(entry: Any) -> Problem:
-    message = re.sub(r"^Value error, ", "", entry["msg"])
-    if entry["type"] == "extra_forbidden":
-        message = "is not part of the Seed 1.0.0 manifest"
-    if entry["type"] == "missing":
-        message = "is required"
+    foreign = entry["type"] == "extra_forbidden"
+    message = "is not part of the Seed 1.0.0 manifest" if foreign else to_complaint(entry)
     return Problem("".join(f"/{part}" for part in entry["loc"]), message)
