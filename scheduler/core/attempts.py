@@ -9,7 +9,8 @@ from typing import Any
 
 from scheduler.core import accounting, cooling, jobs, learned, maintenance, resting, retrying
 from scheduler.core.events import Update
-from scheduler.core.state import Job, LiveAttempt
+from scheduler.core.open_jobs import Job
+from scheduler.core.state import LiveAttempt
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.attempts import AttemptReport

@@ -13,7 +13,8 @@ from datetime import datetime
 from itertools import islice
 
 from scheduler.core.health import Record
-from scheduler.core.state import Agent, Job, LiveAttempt, State
+from scheduler.core.open_jobs import Job
+from scheduler.core.state import Agent, LiveAttempt, State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.backoff import back_off_s

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from scheduler.core import cooling, images_held, maintenance, usage
-from scheduler.core.state import Agent, Job, LiveAttempt, Size, State
+from scheduler.core.open_jobs import Job, Size
+from scheduler.core.state import Agent, LiveAttempt, State
 from swath.domain.constraints import SPREADING
 from swath.domain.resources import Resources
 from swath.domain.states import AttemptState

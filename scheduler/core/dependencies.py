@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scheduler.core.state import Followed, Job, State
+from scheduler.core.open_jobs import Followed, Job
+from scheduler.core.state import State
 from scheduler.core.turn import Turn
 from swath.domain.changes import PutTask
 from swath.domain.dependencies import Split, Upstream, split, why_dropped

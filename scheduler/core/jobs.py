@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from scheduler.core import dependencies, kills, learned, why
 from scheduler.core.events import JobSeen
-from scheduler.core.state import Job
+from scheduler.core.open_jobs import Job
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.changes import ChangeJob, PutTask

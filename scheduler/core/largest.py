@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scheduler.core.state import Agent, Job, State
+from scheduler.core.open_jobs import Job
+from scheduler.core.state import Agent, State
 from swath.domain.constraints import with_own
 from swath.domain.resources import Resources
 from swath.domain.retries import Largest

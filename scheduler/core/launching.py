@@ -8,7 +8,8 @@ from itertools import groupby
 
 from scheduler.core import cooling, demands, jobs, kills, offers, ports, why
 from scheduler.core.effects import Accept, Decline, Launch
-from scheduler.core.state import Agent, Job
+from scheduler.core.open_jobs import Job
+from scheduler.core.state import Agent
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.attempts import Attempt

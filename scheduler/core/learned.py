@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from scheduler.core.health import Lesson
 from scheduler.core.largest import fits_somewhere, largest_for
-from scheduler.core.state import Job, LiveAttempt, Size, State
+from scheduler.core.open_jobs import Job, Size
+from scheduler.core.state import LiveAttempt, State
 from scheduler.core.turn import Turn
 from swath.domain.changes import PutLearned
 from swath.domain.resources import Resources

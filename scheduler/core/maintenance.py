@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from scheduler.core import agents
 from scheduler.core.effects import AnswerInverse
 from scheduler.core.events import InverseOffered
-from scheduler.core.state import Job, LiveAttempt, State
+from scheduler.core.open_jobs import Job
+from scheduler.core.state import LiveAttempt, State
 from scheduler.core.turn import Turn
 from swath.domain import duration
 from swath.domain.changes import PutAgent

@@ -19,7 +19,8 @@ from datetime import datetime, timedelta
 
 from scheduler.core import cooling, images_held, maintenance
 from scheduler.core.effects import Message
-from scheduler.core.state import Agent, Job, LiveAttempt, State
+from scheduler.core.open_jobs import Job
+from scheduler.core.state import Agent, LiveAttempt, State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.images import PrefetchOrder

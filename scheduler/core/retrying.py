@@ -8,7 +8,8 @@ from typing import Any
 
 from scheduler.core import jobs
 from scheduler.core.largest import largest_for
-from scheduler.core.state import Job, LiveAttempt
+from scheduler.core.open_jobs import Job
+from scheduler.core.state import LiveAttempt
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.changes import PutTask

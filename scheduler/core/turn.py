@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from scheduler.core.effects import Call, Effects, Note
-from scheduler.core.state import Job, State
+from scheduler.core.open_jobs import Job
+from scheduler.core.state import State
 from scheduler.core.timers import NO_KEY, Key, Kind
 from swath.domain.attempts import Attempt
 from swath.domain.changes import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scheduler.core import demands, dependencies
-from scheduler.core.state import Job, State
+from scheduler.core.open_jobs import Job
+from scheduler.core.state import State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.states import TaskState
