@@ -29,7 +29,8 @@ from swath.domain.ids import make_ulid
 from swath.domain.jobs import JobSpec
 from swath.domain.schedules import SCHEDULE_LABEL, Firing, Outcome, Overlap, fill_in
 from swath.store.api_store import ApiStore
-from swath.store.rows import Previous, RunRow, ScheduleRow, Submission
+from swath.store.recurring_rows import Previous, RunRow, ScheduleRow
+from swath.store.rows import Submission
 
 POLL_S = 5.0  # another service may have taken a schedule in
 FAILED_S = 10.0  # after a failure

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from swath.domain.retries import RetryPolicy
 from swath.domain.states import JobCounts, TaskState
+from swath.store.recurring_rows import RunRow, ScheduleRow
 from swath.store.rows import (
     AgentRow,
     AttemptRow,
@@ -20,8 +21,6 @@ from swath.store.rows import (
     Links,
     OutputRow,
     Running,
-    RunRow,
-    ScheduleRow,
     TaskRow,
 )
 

@@ -19,7 +19,7 @@ from api.views import to_run, to_schedule
 from swath.domain.errors import InvalidInputError
 from swath.domain.ids import make_ulid
 from swath.domain.schedules import CatchUp, Overlap
-from swath.store.rows import ScheduleRow
+from swath.store.recurring_rows import ScheduleRow
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"], responses=PROBLEMS)
 

@@ -27,6 +27,7 @@ from swath.store import (
     wishes,
 )
 from swath.store.database import Channel, Database
+from swath.store.recurring_rows import Previous, RunRow, ScheduleRow
 from swath.store.rows import (
     AgentRow,
     AttemptRow,
@@ -38,10 +39,7 @@ from swath.store.rows import (
     Links,
     OutputRow,
     Page,
-    Previous,
     Running,
-    RunRow,
-    ScheduleRow,
     Submission,
     TaskRow,
     TenantsRow,

@@ -15,7 +15,6 @@ from swath.domain.projects import Project
 from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
-from swath.domain.schedules import CatchUp, Outcome, Overlap
 from swath.domain.shares import Past
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState, TaskState
 from swath.domain.usage import Amounts
@@ -264,43 +263,6 @@ class Running:
     attempts: int
     jobs: int  # those of the attempts
     agents: int  # those that the attempts are on
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScheduleRow:
-    """A job that recurs."""
-
-    id: str
-    name: str
-    user: str
-    cron: str
-    timezone: str
-    overlap: Overlap
-    catch_up: CatchUp
-    paused: bool
-    document: Mapping[str, Any]  # of the job, as it was sent
-    created_at: datetime
-    next_at: datetime | None  # the first fire time that nobody has dealt with
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunRow:
-    """A fire time of a schedule, and what became of it."""
-
-    at: datetime
-    outcome: Outcome
-    done_at: datetime
-    job_id: str | None = None
-    message: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Previous:
-    """The last job that a schedule has submitted."""
-
-    at: datetime  # its fire time
-    job_id: str
-    ended: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

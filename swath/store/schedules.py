@@ -13,7 +13,8 @@ from swath.domain.errors import ConflictError, NotFoundError
 from swath.domain.states import ENDED_JOB
 from swath.store import jobs
 from swath.store.models import Job, Schedule, ScheduleRun
-from swath.store.rows import Previous, RunRow, ScheduleRow, Submission
+from swath.store.recurring_rows import Previous, RunRow, ScheduleRow
+from swath.store.rows import Submission
 
 _SCHEDULE = tuple(ScheduleRow.__slots__)
 

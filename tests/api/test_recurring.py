@@ -16,7 +16,7 @@ from swath.domain.schedules import CatchUp, Outcome, Overlap
 from swath.domain.states import Desired, JobState
 from swath.store.api_store import ApiStore
 from swath.store.database import Database
-from swath.store.rows import ScheduleRow
+from swath.store.recurring_rows import ScheduleRow
 from tests.store.build import Scene, an_id, figures
 
 NINE = datetime(2026, 6, 1, 9, tzinfo=UTC)
