@@ -27,15 +27,14 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from swath.answers import ERRORS, PROBLEM_TYPE, parse_messages, to_error
+from swath.client_operators import OperatorCalls
 from swath.client_schedules import ScheduleCalls
 from swath.documents import (
-    Agent,
     Attempt,
     Event,
     Explanation,
     Job,
     Output,
-    Scheduler,
     Task,
     has_text_items,
     with_hrefs,
@@ -56,7 +55,7 @@ _POLL_S = 1.0
 _PATIENCE_S = 120.0  # how long `wait` bears a service that does not answer
 
 
-class Client(Tenants, ScheduleCalls):
+class Client(Tenants, ScheduleCalls, OperatorCalls):
     """A connection to one Swath cluster; usable as a context manager, by one thread at a time."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = 30.0) -> None:
@@ -211,7 +210,7 @@ class Client(Tenants, ScheduleCalls):
             partial.unlink(missing_ok=True)
         return target
 
-    # Events, images, cluster
+    # Events, images
 
     def events(
         self, job_id: str | None = None, *, task: int | None = None, after: int | None = None, follow: bool = True
@@ -248,39 +247,6 @@ class Client(Tenants, ScheduleCalls):
     def register_image(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Add an image version: its manifest and where it is found (reference, image_id, context)."""
         return dict(self._ask("POST", "/v1/images", json=dict(document)))
-
-    def cluster(self) -> dict[str, Any]:
-        """What the cluster has, uses and runs."""
-        return dict(self._ask("GET", "/v1/cluster"))
-
-    # Operators
-
-    def agents(self) -> list[Agent]:
-        """The agents that were ever seen, by host name."""
-        return cast(list[Agent], self._ask("GET", "/v1/agents")["items"])
-
-    def agent(self, name: str) -> Agent:
-        """One agent, by its id or by a host name that it alone has."""
-        return cast(Agent, self._ask("GET", f"/v1/agents/{quote(name, safe='')}"))
-
-    def set_agent_mode(
-        self, name: str, mode: str, *, max_grace_s: float | None = None, mark_gone: bool = False
-    ) -> Agent:
-        """Say that an agent is to be ACTIVE, CORDONED or DRAINED; it is `mode_pending` until the scheduler has acted."""
-        document = {"mode": mode, "max_grace_s": max_grace_s, "mark_gone": mark_gone}
-        return cast(Agent, self._ask("PUT", f"/v1/agents/{quote(name, safe='')}/mode", json=document))
-
-    def scheduler(self) -> Scheduler:
-        """Who leads, how it stands with Mesos, and what an end of the framework would kill."""
-        return cast(Scheduler, self._ask("GET", "/v1/scheduler"))
-
-    def tear_down(self, framework_id: str | None) -> dict[str, Any]:
-        """Have the framework, which must be the present one, leave Mesos: every attempt is killed."""
-        return self._ask("POST", "/v1/scheduler/teardown", json={"framework_id": framework_id})
-
-    def reset_framework(self, framework_id: str | None) -> dict[str, Any]:
-        """Begin anew in place of the framework, which must be the present one: what it runs is killed and tried again."""
-        return self._ask("POST", "/v1/scheduler/reset-framework", json={"framework_id": framework_id})
 
     # The wire
 
