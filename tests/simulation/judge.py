@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from executor.events import Order
 from local.master import Master
 from local.messages import OpenStream, Respond
-from local.resources import EMPTY, Bundle, from_wire
 from local.statuses import is_terminal as is_terminal_text
 from swath.domain.changes import Change, ChangeAttempt, ChangeJob, CordonAgent, PutTask
 from swath.domain.retries import Cause
@@ -26,6 +25,7 @@ from swath.domain.states import (
 )
 from swath.domain.wishes import FrameworkDesire
 from swath.wire.calls import Message
+from tests.simulation.books import Books
 from tests.simulation.liveness import Liveness
 from tests.simulation.order import JobOrder
 from tests.simulation.runs import Run, find_shared_ports
@@ -62,8 +62,7 @@ class Judge:
         self._told_ended: set[str] = set()  # attempts that Mesos has called ended
         self._returned: set[str] = set()  # ended attempts that a scheduler was told to be alive, and has not killed
         self._doubted_at: dict[str, float] = {}  # attempt -> since when a scheduler has known that it may not run
-        self._books: dict[str, tuple[Bundle, ...]] = {}  # by agent: what the master had of it when it was looked at
-        self._bundles: dict[str, tuple[Any, Bundle]] = {}  # by task or container: its resources, and their sum
+        self._books = Books()
         self.sharing = Sharing(world, self._fail)
         self._liveness = Liveness(world, self.sharing)
         self._order = JobOrder(world.database)
@@ -309,35 +308,13 @@ class Judge:
 
     def on_master(self, master: Master) -> None:
         """No agent is promised or used beyond what it has."""
-        for agent in master.state.agents.values():
-            books = (agent.total, agent.used, agent.offered)
-            if self._books.get(agent.agent_id) != books:  # bundles never change: what is the same has been looked at
-                self._books[agent.agent_id] = books
-                held = agent.used + agent.offered
-                if not agent.total.contains(held):
-                    self._fail(f"the master has overcommitted {agent.agent_id}: {held}")
+        for problem in self._books.find_promised(master):
+            self._fail(problem)
 
     def on_agent(self, host: AgentHost) -> None:
         """What runs on an agent fits on it."""
-        if host.machine is None:
-            return
-        state, total = host.machine.state, EMPTY
-        for executor in state.executors.values():
-            if executor.framework_id not in state.removed:  # else it is on its way out, and the master has forgotten it
-                total = total + self._bundle(executor.container_id, executor.info)
-        for task in state.tasks.values():
-            if not is_terminal_text(task.state):
-                total = total + self._bundle(task.task_id, task.info)
-        if not host.total.contains(total):
-            self._fail(f"{host.agent_id} is overcommitted: {total}")
-
-    def _bundle(self, name: str, info: Message) -> Bundle:
-        resources = info["resources"]
-        known, bundle = self._bundles.get(name, (None, EMPTY))
-        if known != resources:
-            bundle = from_wire(resources)
-            self._bundles[name] = (resources, bundle)
-        return bundle
+        for problem in self._books.find_used(host):
+            self._fail(problem)
 
     # The executors
 
