@@ -66,10 +66,20 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     errors.StoreUnavailableError: Answer(
         status=503, kind="store-unavailable", title="The database does not answer", shown=False
     ),
+    errors.NotInRegistryError: Answer(status=404, kind="not-in-registry", title="Not in the registry"),
+    errors.RegistryRateLimitedError: Answer(
+        status=503, kind="registry-unavailable", title="The registry wants us to wait"
+    ),
+    errors.RegistryUnreachableError: Answer(
+        status=503, kind="registry-unavailable", title="The registry does not answer"
+    ),
+    errors.RegistryError: Answer(status=502, kind="registry-refused", title="The registry refuses"),
     errors.AgentUnreachableError: Answer(status=503, kind="agent-unreachable", title="The agent does not answer"),
     Exception: INTERNAL,
 }
-_KINDS = {answer.status: answer.kind for answer in ANSWERS.values() if answer.status != 422}
+_KINDS = {
+    answer.status: answer.kind for answer in reversed(list(ANSWERS.values())) if answer.status != 422
+}  # the first wins
 
 
 def to_answer(error: Exception) -> Answer:

@@ -9,6 +9,16 @@ SwathError
 │   ├── TooLargeError
 │   ├── UnauthorizedError
 │   └── ForbiddenError
+├── RegistryError              a registry of images refuses, or cannot be understood; `passing`: later it may be otherwise
+│   ├── NotInRegistryError     the image is not there; a NotFoundError too
+│   ├── RegistryUnauthorizedError  our credentials are missing or wrong
+│   ├── RegistryForbiddenError they are right, and do not reach so far
+│   ├── RegistryRateLimitedError
+│   ├── RegistryUnreachableError   it does not answer in time, or says itself that it cannot
+│   ├── RegistryMalformedError its answer is none that the protocol knows, or larger than anything useful
+│   ├── WrongDigestError       the bytes are others than were asked for
+│   ├── TruncatedError         the connection ended before the bytes did
+│   └── WrongPlatformError     the image is there, for other machines
 └── InternalError              ours: a fault of Swath, its machines or the network between them
     ├── IllegalTransitionError a state machine was asked for a pair that is not in its table
     ├── LeadershipLostError    another scheduler leads; nothing was written
@@ -84,6 +94,58 @@ class UnauthorizedError(UserError):
 
 class ForbiddenError(UserError):
     """The caller is known and may not do this."""
+
+
+class RegistryError(SwathError):
+    """What went wrong between us and a registry of images; the message says what to do about it."""
+
+    passing = False  # True where the same request may do later
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s  # when the registry will answer again, where it says so
+
+
+class NotInRegistryError(RegistryError, NotFoundError):
+    """The registry has no such image, tag, digest or repository, or does not show it."""
+
+
+class RegistryUnauthorizedError(RegistryError):
+    """The registry takes no credentials of ours, or wants some and has none."""
+
+
+class RegistryForbiddenError(RegistryError):
+    """The registry knows us and refuses; or it sends us where we do not go."""
+
+
+class RegistryRateLimitedError(RegistryError):
+    """The registry wants fewer requests."""
+
+    passing = True
+
+
+class RegistryUnreachableError(RegistryError):
+    """The registry does not answer, not in time, or with a fault of its own."""
+
+    passing = True
+
+
+class RegistryMalformedError(RegistryError):
+    """An answer that the protocol does not know, or that is larger than anything useful."""
+
+
+class WrongDigestError(RegistryError):
+    """The bytes have another digest than they were asked for by."""
+
+
+class TruncatedError(RegistryError):
+    """The connection ended before the answer did."""
+
+    passing = True
+
+
+class WrongPlatformError(RegistryError):
+    """The image runs on other platforms only."""
 
 
 class IllegalTransitionError(InternalError):

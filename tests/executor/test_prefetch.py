@@ -20,7 +20,7 @@ from tests.executor.agent import Agent, wait_until
 from tests.executor.build import a_manifest, a_spec
 from tests.executor.registry import SlowRegistry
 from tests.executor.test_docker_runtime import PROGRAMS, docker, make_image
-from tests.executor.test_registry import push_new, registry  # noqa: F401 - a fixture
+from tests.executor.test_registry import push_new
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
@@ -137,7 +137,7 @@ def test_of_an_engine_that_is_sick_for_a_while_nothing_is_told(tmp_path: Path) -
         engine.close()
 
 
-def test_an_image_that_is_asked_for_is_pulled_and_told(registry: str, own_agent: Agent, tmp_path: Path) -> None:  # noqa: F811
+def test_an_image_that_is_asked_for_is_pulled_and_told(registry: str, own_agent: Agent, tmp_path: Path) -> None:
     """By the name that it is asked for with; the attempt that comes then waits for nothing, and later executors know it."""
     reference = push_new(f"{registry}/ahead")
     own_agent.prefetch(reference)
@@ -155,7 +155,7 @@ def test_an_image_that_is_asked_for_is_pulled_and_told(registry: str, own_agent:
         docker("rmi", "--force", reference)
 
 
-def test_nothing_is_pulled_ahead_onto_a_full_disk(registry: str, tmp_path: Path) -> None:  # noqa: F811
+def test_nothing_is_pulled_ahead_onto_a_full_disk(registry: str, tmp_path: Path) -> None:
     """The log says how much is free; an attempt still gets its image."""
     reference = push_new(f"{registry}/unwanted")
     agent = Agent(tmp_path, SWATH_DOCKER="auto", SWATH_PREFETCH_FREE_MIB=str(2**40)).start()

@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from swath.domain.attempts import ImageSource
 from swath.domain.retries import Cause
-from tests.executor.agent import Agent, wait_until
+from tests.executor.agent import Agent
 from tests.executor.build import a_manifest, a_spec
 from tests.executor.test_docker_runtime import PROGRAMS, docker, make_image
-from tests.fixtures.machine import skip_or_fail
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An empty registry; "host:port"."""
-    program = shutil.which("docker-registry") or "/usr/bin/docker-registry"
-    if not Path(program).exists():
-        skip_or_fail("docker-registry is not installed")
-    directory = tmp_path_factory.mktemp("registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    config = directory / "config.yml"
-    config.write_text(
-        f"version: 0.1\nlog: {{level: warn}}\nhttp: {{addr: {address}}}\n"
-        f"storage: {{filesystem: {{rootdirectory: {directory / 'blobs'}}}}}\n"
-    )
-    with (directory / "log").open("w") as log:
-        process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
-    try:
-        wait_until(lambda: answers(address), "the registry serves")
-        yield address
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +21,6 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     agent = Agent(tmp_path_factory.mktemp("agent"), SWATH_DOCKER="auto", SWATH_PROCESS_RUNTIME="0").start()
     yield agent
     agent.stop()
-
-
-def answers(address: str) -> bool:
-    """True when the registry speaks its protocol."""
-    try:
-        with urllib.request.urlopen(f"http://{address}/v2/", timeout=1) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def push_new(name: str) -> str:

@@ -12,7 +12,7 @@ from swath.domain.states import JobState
 from swath.store.rows import AgentRow, ImageRow
 from tests.executor.build import a_manifest
 from tests.executor.test_docker_runtime import docker
-from tests.executor.test_registry import push_new, registry  # noqa: F401 - a fixture
+from tests.executor.test_registry import push_new
 from tests.scheduler.cluster import HERE, Cluster
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
@@ -52,7 +52,7 @@ def images_of(cluster: Cluster, agent: AgentRow) -> tuple[str, ...]:
     return cluster.store.get_agent(agent.id).images or ()
 
 
-def test_an_image_is_pulled_ahead_where_the_next_tasks_will_start(tmp_path: Path, registry: str) -> None:  # noqa: F811
+def test_an_image_is_pulled_ahead_where_the_next_tasks_will_start(tmp_path: Path, registry: str) -> None:
     """The job fills one agent; the other, full of something else, has the image by the time that its turn comes.
 
     Both agents share this machine's engine, so the second finds there what the first has pulled; but it looks only every five
