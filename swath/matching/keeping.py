@@ -34,32 +34,38 @@ class Keeper:
         self._claimed: set[int] = set()  # rows
         self._earlier: dict[int, None] = {}  # rows that were claimed in the last cycle
         self._standing: list[Claim] = []  # of the last cycle, as far as they hold
-        self._urgent: dict[int, str] = {}  # of these, those on which others may have been ended, and for which job
+        self._urgent: dict[
+            int, set[str]
+        ] = {}  # of these, those on which others may have been ended, and for which jobs
+        self._told: set[tuple[int, str]] = set()  # rows and jobs for which they are kept urgently by this cycle's word
         self._most = min(policy.most_kept, max(1, int(policy.kept_share * len(self._cluster.agents))))
 
     def recall(self, claims: Iterable[Claim], demands: Sequence[Demand]) -> None:
         """The last cycle's claims hold from the beginning of this one, where their jobs still wait and are entitled to them."""
-        there = [claim for claim in claims if claim.agent in self._cluster.row_of]
-        earlier = {claim.agent: claim for claim in sorted(there, key=lambda claim: claim.urgent)}
-        to_need = self._cluster.columns.to_need
         waiting = {demand.job for demand in demands}
-        entitled = {d.job for d in demands if self.rank_of(d, to_need(d.resources)) > Rank.ANY} if earlier else set()
-        standing = {
-            agent: claim for agent, claim in earlier.items() if claim.job in (waiting if claim.urgent else entitled)
-        }
-        self._standing = list(standing.values())
-        running = self._work(standing.keys()) if standing else {}
-        for claim in standing.values():
+        to_need = self._cluster.columns.to_need
+        there = [claim for claim in claims if claim.agent in self._cluster.row_of]
+        entitled = {d.job for d in demands if self.rank_of(d, to_need(d.resources)) > Rank.ANY} if there else set()
+        urgent = [claim for claim in there if claim.urgent and claim.job in waiting]
+        promised = {claim.agent for claim in urgent}
+        others = {claim.agent: claim for claim in there if not claim.urgent and claim.job in entitled}
+        self._standing = [*urgent, *(claim for agent, claim in others.items() if agent not in promised)]
+        running = self._work({claim.agent for claim in self._standing}) if self._standing else {}
+        for claim in self._standing:
             row = self._cluster.row_of[claim.agent]
             self._earlier[row] = None
             if claim.urgent:
-                self._urgent[row] = claim.job
+                self._urgent.setdefault(row, set()).add(claim.job)
             rank = Rank.URGENT if claim.urgent else Rank.ENTITLED
-            self._keep(row, claim.job, rank, to_need(claim.resources), running.get(claim.agent, ()))
+            self._keep(row, claim.job, rank, to_need(claim.resources), running.get(claim.agent, ()), anew=False)
 
     def hold_on(self) -> None:
         """The cycle ends before everybody has had a turn: what was kept stays so."""
-        self.claims += [claim for claim in self._standing if self._cluster.row_of[claim.agent] not in self._claimed]
+        told = {(claim.agent, claim.job) for claim in self.claims}
+        kept_anew = {claim.agent for claim in self.claims if not claim.urgent}
+        self.claims += [
+            claim for claim in self._standing if (claim.agent, claim.job) not in told and claim.agent not in kept_anew
+        ]
 
     def rank_of(self, demand: Demand, need: Need) -> Rank:
         """Whether agents are kept for the demand's tasks: those that might never find room, or whose projects are outrun."""
@@ -119,34 +125,34 @@ class Keeper:
     def keep_for(self, demand: Demand, need: Need, row: int, running: Sequence[Running], rank: Rank) -> None:
         """Keep one agent for the demand; once it is kept urgently for a job, it is so until the job has got it."""
         self._claimed.add(row)
-        rank = Rank.URGENT if self._urgent.get(row) == demand.job else rank
+        rank = Rank.URGENT if demand.job in self._urgent.get(row, ()) else rank
         agent, urgent = self._cluster.agents[row].id, rank is Rank.URGENT
         self.claims.append(Claim(agent=agent, job=demand.job, resources=demand.resources, urgent=urgent))
-        self._keep(row, demand.job, rank, need, running)
+        self._keep(row, demand.job, rank, need, running, anew=(row, demand.job) not in self._told)
+        self._told.add((row, demand.job))
 
     def is_for_another(self, row: int, job: str) -> bool:
         """True for an agent that is kept urgently for another job."""
-        return self._urgent.get(row, job) != job
+        return bool(self._urgent.get(row, set()) - {job})
 
-    def _keep(self, row: int, job: str, rank: Rank, need: Need, running: Sequence[Running]) -> None:
+    def _keep(self, row: int, job: str, rank: Rank, need: Need, running: Sequence[Running], *, anew: bool) -> None:
         if rank is Rank.URGENT:
-            start_s, spare = 0.0, self._find_spare(row, need, running)
+            start_s, there = 0.0, self._find_coming(row, running)
         else:
-            start_s, spare = self._look_ahead(row, need, running)
-        self._room.keep(row, job, self.level_of(rank, need), start_s, spare)
+            start_s, there = self._look_ahead(row, need, running)
+        level = self.level_of(rank, need)
+        self._room.keep(row, job, need, level=level, for_s=start_s, there=there, anew=anew)
 
-    def _find_spare(self, row: int, need: Need, running: Sequence[Running]) -> list[float]:
-        """What is left beside `need` of what is free and of what is ending for certain. What is only expected to end is not
-        counted on: whoever began there in its place would be the next victim.
+    def _find_coming(self, row: int, running: Sequence[Running]) -> list[float]:
+        """What is free and what is ending for certain. What is only expected to end is not counted on: whoever began there in
+        its place would be the next victim.
         """
         free = self._room.free_at(row)
         for entry in running:
             if entry.ending:
                 for column, amount in self._cluster.columns.to_need(entry.resources):
                     free[column] += amount
-        for column, amount in need:
-            free[column] -= amount
-        return free if min(free, default=0.0) >= 0 else [0.0] * len(free)
+        return free
 
     def _find_able(self, demand: Demand, need: Need, count: int, yielding: Collection[int]) -> list[int]:
         """The agents that are large enough and open to the demand, those first that lack the least."""
@@ -154,7 +160,7 @@ class Keeper:
         able = cluster.suited(demand, need)
         able[[row for row in self._claimed if row not in yielding]] = False
         able[self._find_kept_above(demand, need)] = False
-        able[[row for row, job in self._urgent.items() if job != demand.job]] = False
+        able[[row for row in self._urgent if self.is_for_another(row, demand.job)]] = False
         rows = np.flatnonzero(able)
         near = rows[np.argsort(cluster.lacking(need)[rows], kind="stable")[: _LOOKED_AT * count]].tolist()
         return [*(row for row in self._earlier if able[row]), *(row for row in near if row not in self._earlier)]
@@ -169,7 +175,7 @@ class Keeper:
         ]
 
     def _look_ahead(self, row: int, need: Need, running: Sequence[Running]) -> tuple[float, list[float]]:
-        """In how many seconds `need` will be free, infinite where it never will be, and what is free beside it by then."""
+        """In how many seconds `need` will be free, infinite where it never will be, and all that is free by then."""
         free, at_s = self._room.free_at(row), 0.0
         to_need = self._cluster.columns.to_need
         ends: list[Loan] = [
@@ -182,11 +188,7 @@ class Keeper:
             at_s = ends_in_s
             for column, amount in amounts:
                 free[column] += amount
-        if not _covers(free, need):
-            return math.inf, free
-        for column, amount in need:
-            free[column] -= amount
-        return at_s, free
+        return at_s if _covers(free, need) else math.inf, free
 
 
 def _covers(free: Sequence[float], need: Need) -> bool:

@@ -6,6 +6,7 @@ costs least.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -38,10 +39,10 @@ class Preemptor:
         self._keeper = keeper
         self._work = work
         self._policy = policy
-        self._promised: dict[str, list[str]] = {}  # job -> agents that are kept for it, whatever was ended there
+        self._promised: dict[str, Counter[str]] = {}  # job -> agents that are kept for so many of its tasks
         for claim in earlier:
             if claim.urgent and claim.agent in self._cluster.row_of:
-                self._promised.setdefault(claim.job, []).append(claim.agent)
+                self._promised.setdefault(claim.job, Counter())[claim.agent] += 1
         self._soon: dict[int, list[float]] = {}  # row -> what is free there once everything that is ending has ended
         self._doomed: set[str] = set()
         self._looks = _MOST_LOOKED_AT
@@ -116,20 +117,21 @@ class Preemptor:
         That holds until it is offered, and in cycles in which nothing more may be taken back: else those that were ended
         would begin anew there first, to be ended again.
         """
-        mine = self._promised.get(demand.job, ())
-        running = self._work(mine) if mine else {}
+        mine = self._promised.get(demand.job, Counter())
+        running = self._work(mine.keys()) if mine else {}
         admitted = self._cluster.admitted(demand) if mine else ()
         promised = 0
-        for agent in mine:
+        for agent in list(mine):
             row = self._cluster.row_of[agent]
             attempts = running.get(agent, ())
             soon = self._free_soon(row, attempts)
             coming = self._cluster.agents[row].freed_lately or any(entry.ending for entry in attempts)
-            while coming and admitted[row] and promised < count and _covers(soon, need):
+            while coming and admitted[row] and mine[agent] and promised < count and _covers(soon, need):
                 self._keeper.keep_for(demand, need, row, attempts, Rank.URGENT)
                 self._note(demand, row)
                 self._tree.hold(demand.project, self._cluster.columns.to_tuple(demand.resources))
                 _take(soon, need)
+                mine[agent] -= 1
                 promised += 1
         return promised
 

@@ -39,23 +39,43 @@ class Room:
         # Of the agents that are kept for somebody: until when, for whom, and what can be spared all the while.
         self._kept_for_s = np.full(len(self.rows), math.inf)
         self._kept_level = np.zeros(len(self.rows))
+        self._kept: dict[int, dict[str, Floats]] = {}  # place -> job -> what it is to get there
+        self._owners: dict[str, set[int]] = {}  # job -> places
         self._spare: Floats | None = None
         self._lent: dict[int, list[Loan]] = {}  # row of a kept agent -> what others take of it meanwhile
-        self._owners: dict[str, list[int]] = {}  # job -> the agents kept for it
 
-    def keep(self, row: int, job: str, level: float, for_s: float, spare: Sequence[float]) -> None:
-        """The cluster's agent `row` is kept for a job: those on a lower level get what ends within `for_s`, or what can be
-        spared.
+    def keep(
+        self, row: int, job: str, need: Need, *, level: float, for_s: float, there: Sequence[float], anew: bool
+    ) -> None:
+        """`need` of the cluster's agent `row` is kept for a job: those on a lower level get what ends within `for_s`, or what
+        will be to spare of all that is `there` by then.
+
+        What is kept urgently is so for several tasks, and jobs, side by side; `anew` forgets what was kept there for this one.
         """
-        if row in self._local:
-            if self._spare is None:
-                self._spare = np.full_like(self.available, math.inf)
-            place = self._local[row]
-            self._kept_for_s[place] = for_s
-            self._kept_level[place] = level
-            self._spare[:, place] = spare
-            self._lent.setdefault(row, [])
-            self._owners.setdefault(job, []).append(place)
+        place = self._local.get(row)
+        if place is None:
+            return
+        if self._spare is None:
+            self._spare = np.full_like(self.available, math.inf)
+        if min(level, self._kept_level[place]) < Rank.URGENT:
+            self._release(place)
+        kept = self._kept.setdefault(place, {})
+        if anew or job not in kept:
+            kept[job] = np.zeros(len(there))
+        for column, amount in need:
+            kept[job][column] += amount
+        spare = np.array(there) - sum(kept.values())
+        self._spare[:, place] = spare if spare.min() >= 0 else 0.0
+        self._kept_for_s[place] = for_s
+        self._kept_level[place] = max(level, self._kept_level[place])
+        self._lent.setdefault(row, [])
+        self._owners.setdefault(job, set()).add(place)
+
+    def _release(self, place: int) -> None:
+        """It is kept for nobody any more."""
+        for job in self._kept.pop(place, ()):
+            self._owners[job].discard(place)
+        self._kept_level[place] = 0.0
 
     def free_at(self, row: int) -> list[float]:
         """What is free on the cluster's agent `row` by now, offered or not."""
@@ -75,10 +95,19 @@ class Room:
         available = self.available
         if self._spare is not None:
             free = (self._kept_level <= level) | (self._kept_for_s > demand.expected_s)
-            free[self._owners.get(demand.job, [])] = True
-            available = np.where(free, available, np.minimum(available, self._spare))
+            available = np.where(free, available, np.minimum(available, self._beside_others(demand.job, self._spare)))
         count = np.minimum(count_fitting(available, need, demand.count), self._starts)
         return np.where(allowed, np.maximum(count, 0.0), 0.0)
+
+    def _beside_others(self, job: str, spare: Floats) -> Floats:
+        """What the job may take of each kept agent: what can be spared, and what is kept for it."""
+        owned = self._owners.get(job)
+        if not owned:
+            return spare
+        allowed = spare.copy()
+        for place in owned:
+            allowed[:, place] += self._kept[place][job]
+        return allowed
 
     def limited(self, demand: Demand, capacity: Floats, count: int) -> Floats:
         """`capacity` cut down to what the constraints allow that count the job's tasks, these `count` among them."""
@@ -90,12 +119,23 @@ class Room:
             self.available[column, places] -= counts * amount
         if self._spare is not None:
             lower = self._kept_level > level
-            lower[self._owners.get(demand.job, [])] = False
             for column, amount in need:
                 self._spare[column, places] -= np.where(lower[places], counts * amount, 0)
+            self._use_up(demand.job, need, places, counts, lower, self._spare)
         self._lend(demand, need, places, counts)
         self._starts[places] -= counts
         self.cluster.attributes.note(demand, counts, self.rows[places])
+
+    def _use_up(self, job: str, need: Need, places: Ints, counts: Ints, lower: np.ndarray, spare: Floats) -> None:
+        """What was kept for the job's tasks they take first, and of what can be spared only what is left."""
+        owned = self._owners.get(job)
+        for place, count in zip(places.tolist(), counts.tolist(), strict=True) if owned else ():
+            if place in self._owners[job]:
+                kept = self._kept[place][job]
+                for column, amount in need:
+                    used = min(kept[column], amount * count)
+                    kept[column] -= used
+                    spare[column, place] += used if lower[place] else 0.0
 
     def _lend(self, demand: Demand, need: Need, places: Ints, counts: Ints) -> None:
         """Remember what is taken of kept agents."""
@@ -112,7 +152,7 @@ class Room:
         """Of two demands with the same key the one that needs more has no chance where the other has none."""
         timely = demand.expected_s if self._closes or self._spare is not None else 0.0
         level = level if self._spare is not None else 0.0  # where nothing is kept it makes no difference
-        return mask_key(demand), level, timely, demand.job if demand.job in self._owners else None
+        return mask_key(demand), level, timely, demand.job if self._owners.get(demand.job) else None
 
     def _mask(self, demand: Demand) -> np.ndarray:
         key = mask_key(demand)

@@ -11,6 +11,8 @@ from swath.matching.model import AgentView, Demand, Plan, Running, Tenants, Work
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 EXECUTOR = Resources(cpus_m=100, mem=128)
+ONE = Resources(cpus_m=1000, mem=1000, disk=1000)
+FULL = Resources()
 
 
 def an_agent(name: str = "a1", cpus: float = 4, mem: int = 8192, *, cold: bool = False, **more: object) -> AgentView:
@@ -19,6 +21,11 @@ def an_agent(name: str = "a1", cpus: float = 4, mem: int = 8192, *, cold: bool =
     overhead = EXECUTOR if cold else Resources()
     more = {"free": size, **more}
     return AgentView(id=name, total=size, overhead=overhead, **more)
+
+
+def a_busy(name: str, free: Resources = FULL) -> AgentView:
+    """An agent of four cpus, of which `free` is offered."""
+    return an_agent(name, cpus=4, free=free, offered=free != FULL)
 
 
 def a_demand(job: str = "j1", count: int = 1, cpus: float = 1, mem: int = 100, **more: object) -> Demand:
