@@ -45,6 +45,7 @@ Key = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^
 Selector = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[A-Za-z0-9_:-]+$")]
 Label = Annotated[str, StringConstraints(max_length=255), Shown]
 Href = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Checksum = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 ImageReference = Annotated[
     str, StringConstraints(max_length=300, pattern=r"^[a-zA-Z0-9-]+(:[0-9A-Za-z.+-]+)?(@sha256:[0-9a-f]{64})?$")
 ]
@@ -101,17 +102,29 @@ class ArrayDocument(Sent):
         return self
 
 
+class FileDocument(Sent):
+    """A file, and what its bytes hash to."""
+
+    href: Href
+    checksum: Checksum | None = Field(default=None, alias="file:checksum")
+
+
 class InputDocument(Sent):
     """One file input: a file, several files, or the array's item."""
 
     href: Href | None = None
-    hrefs: list[Href] | None = Field(default=None, min_length=1, max_length=10_000)
+    checksum: Checksum | None = Field(
+        default=None, alias="file:checksum", description="of the href: a multihash, or sha256:..."
+    )
+    hrefs: list[Href | FileDocument] | None = Field(default=None, min_length=1, max_length=10_000)
     item: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _is_one_of_three(self) -> InputDocument:
         if sum(value is not None for value in (self.href, self.hrefs, self.item)) != 1:
             raise ValueError('needs exactly one of "href", "hrefs" and "item": true')
+        if self.checksum is not None and self.href is None:
+            raise ValueError('has a "file:checksum" and no "href" that it could be of')
         return self
 
 

@@ -41,7 +41,7 @@ class Service:
 
 def make_file_check(settings: Settings) -> FileCheck | None:
     """A check of input files; None where the service does not see them."""
-    return FileCheck(settings.input_roots) if settings.check_inputs else None
+    return FileCheck(settings.input_roots, settings.input_schemes) if settings.check_inputs else None
 
 
 async def _get_service(request: Request) -> Service:

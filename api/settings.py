@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     public_url: str | None = None  # how users reach the service, where that is not host and port
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # names in Host beside loopback's and the public URL's
     input_roots: Annotated[tuple[Path, ...], NoDecode] = (Path("/"),)  # file:// inputs lie below one of these
+    input_schemes: Annotated[tuple[str, ...], NoDecode] = ("file", "https", "s3")  # as the executors have them
     check_inputs: bool = True  # False where the api does not see the agents' file system
     max_body: int = Field(default=5 * 1024 * 1024, ge=1024)  # bytes
     token_user: str = Field(default_factory=_owner)  # whose jobs they are
@@ -43,7 +44,7 @@ class Settings(BaseSettings):
     scheduler_stale_s: float = Field(default=30.0, gt=0)  # after so long without a sign of it, /readyz says no
     log_format: Literal["json", "console"] = "console"
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "input_schemes", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

@@ -12,6 +12,7 @@ from typing import Any
 
 from executor.events import Order
 from swath.domain.attempts import AttemptSpec
+from swath.domain.checksums import read_checksum
 from swath.domain.errors import InvalidInputError, Problem
 from swath.domain.ids import is_ulid
 from swath.domain.manifest import Manifest, SwathManifest
@@ -87,10 +88,22 @@ def _shape_problems(spec: AttemptSpec) -> Iterator[Problem]:
     for name, hrefs in spec.files.items():
         if not hrefs or not isinstance(hrefs, list) or not all(isinstance(href, str) for href in hrefs):
             yield Problem(f"/files/{name}", "is no list of hrefs")
+    yield from _checksum_problems(spec.checksums)
     settings: dict[str, Any] = dict(spec.settings)
     for name, text in settings.items():
         if not isinstance(text, str):
             yield Problem(f"/settings/{name}", "is no text")
+
+
+def _checksum_problems(checksums: Any) -> Iterator[Problem]:
+    if not isinstance(checksums, dict):
+        yield Problem("/checksums", "is no object")
+        return
+    for href, text in checksums.items():
+        try:
+            read_checksum(text)
+        except ValueError as error:
+            yield Problem(f"/checksums/{href}", str(error))
 
 
 def _port_problems(ports: Any) -> Iterator[Problem]:

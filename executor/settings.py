@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
 from executor.bounds import Bounds, find_closed, resolve
+from executor.fetching.limits import Fetching
 
 _DURATION = re.compile(r"(?P<number>[0-9.]+)\s*(?P<unit>ns|us|ms|secs|mins|hrs|days|weeks)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "secs": 1.0, "mins": 60.0, "hrs": 3600.0, "days": 86400.0}
@@ -40,6 +41,7 @@ class Settings:
     prefetch_free_mib: float = 10 * 1024  # of disk that images which are pulled ahead leave alone
     ports_address: str = "127.0.0.1"  # of the machine, on which containers' ports are published
     python_path: str | None = None
+    fetching: Fetching = field(default_factory=Fetching)  # of inputs from other machines
 
     @property
     def run(self) -> str:
@@ -52,7 +54,7 @@ class Settings:
         sandbox = _directory(environ, "MESOS_SANDBOX", environ.get("MESOS_DIRECTORY", ""))
         host_sandbox = _directory(environ, "MESOS_DIRECTORY", str(sandbox))
         identity = [environ.get(name, "") for name in ("MESOS_FRAMEWORK_ID", "MESOS_SLAVE_ID", "MESOS_EXECUTOR_ID")]
-        docker = environ.get("SWATH_DOCKER", "auto")
+        docker, fetching = environ.get("SWATH_DOCKER", "auto"), Fetching.from_environ(environ)
         if docker not in ("auto", "off"):
             raise ValueError(f"SWATH_DOCKER is {docker!r}; it may be 'auto' or 'off'")
         return cls(
@@ -63,7 +65,7 @@ class Settings:
             shutdown_grace_s=to_seconds(environ.get("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "5secs")),
             process_runtime=environ.get("SWATH_PROCESS_RUNTIME", "0") == "1",
             docker="off" if docker == "off" else "auto",
-            bounds=_bounds(environ, docker, (sandbox, host_sandbox)),
+            bounds=_bounds(environ, docker, (*find_closed(environ, (sandbox, host_sandbox)), *fetching.closed)),
             idle_s=_number(environ, "SWATH_EXECUTOR_IDLE_S", 600),
             staging_s=_number(environ, "SWATH_STAGING_S", 1800),
             publishing_s=_number(environ, "SWATH_PUBLISHING_S", 1800),
@@ -74,17 +76,18 @@ class Settings:
             prefetch_free_mib=_number(environ, "SWATH_PREFETCH_FREE_MIB", 10 * 1024),
             ports_address=environ.get("SWATH_PORTS_ADDRESS", "127.0.0.1"),
             python_path=environ.get("PYTHONPATH"),
+            fetching=fetching,
         )
 
 
-def _bounds(environ: Mapping[str, str], docker: str, sandboxes: tuple[Path, ...]) -> Bounds:
+def _bounds(environ: Mapping[str, str], docker: str, closed: tuple[Path, ...]) -> Bounds:
     """A command that is a process may read what it likes; containers see what they are given, so somebody has to say what."""
     roots = environ.get("SWATH_INPUT_ROOTS")
     if not roots and docker == "auto" and environ.get("SWATH_PROCESS_RUNTIME") != "1":
         raise ValueError("SWATH_INPUT_ROOTS names no directory; containers are given inputs from below these only")
     return Bounds(
         roots=tuple(resolve(Path(root)) for root in (roots or "/").split(":") if root),
-        closed=tuple(dict.fromkeys(resolve(path) for path in find_closed(environ, sandboxes))),
+        closed=tuple(dict.fromkeys(map(resolve, closed))),
     )
 
 

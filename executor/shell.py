@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
@@ -30,7 +31,9 @@ from executor.events import (
     Send,
     Signal,
     Tell,
+    Waiting,
 )
+from executor.inputs import Inputs
 from executor.journal import Entry, Journal
 from executor.kept import KeptLogs
 from executor.logs import trim
@@ -42,7 +45,7 @@ from executor.runtimes.choice import Runtimes
 from executor.runtimes.engine import EngineError
 from executor.runtimes.port import Assignment, Runtime
 from executor.settings import Settings
-from executor.staging import StartError, resolve_inputs
+from executor.staging import StartError
 from executor.trees import remove_tree
 from executor.usage import disk_mib
 from executor.workers import Workers
@@ -64,6 +67,7 @@ class _Held:
     cancelled: bool = False  # was to end before it had started
     busy: bool = False  # a thread stages or publishes it
     measured: bool = False  # a thread looks at its disk
+    inputs: ExitStack = field(default_factory=ExitStack)  # copies that stay while it needs them
     ended: Clean | None = None
 
 
@@ -87,6 +91,7 @@ class Shell:
         self._runtimes = runtimes
         self._held: dict[str, _Held] = {}
         self._kept = KeptLogs(most=settings.kept_attempts, most_bytes=settings.kept_bytes)
+        self._inputs = Inputs(settings)
         self._publish_outputs = publish
         self._workers = Workers()
 
@@ -194,9 +199,15 @@ class Shell:
             Path(
                 context
             ).exists()  # where its file system hangs, this thread shall, and not the one that starts commands
-        inputs = resolve_inputs(order.spec.files, self._settings.bounds, order.spec.outputs_root)
+        attempt = order.spec.attempt
+        staged = self._inputs.stage(
+            order.spec,
+            cancelled=lambda: held.cancelled,
+            tell=lambda message: self._inbox.post(Waiting(attempt=attempt, message=message)),
+        )
+        held.inputs = staged.held
         places.make()
-        return Assignment(order=order, places=places, inputs=inputs)
+        return Assignment(order=order, places=places, inputs=staged.paths)
 
     def _start(self, held: _Held, assignment: Assignment) -> None:
         """On the loop's thread: the process runtime's children are children of that."""
@@ -280,6 +291,7 @@ class Shell:
             self._workers.submit(lambda: _remove_all(gone))
 
     def _tidy(self, held: _Held, effect: Clean) -> None:
+        held.inputs.close()
         if held.places.is_clean():
             self._journal.end(effect.attempt)
         else:

@@ -1,14 +1,16 @@
-"""An attempt's inputs: from hrefs to paths that its command may read."""
+"""An attempt's inputs on this machine: from hrefs to paths that its command may read."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from executor.bounds import Bounds, resolve
+from executor.bounds import Bounds
+from swath.domain.checksums import Checksum
 from swath.domain.retries import Cause
 
 
@@ -20,13 +22,13 @@ class StartError(Exception):
         super().__init__(message)
 
 
-def resolve_inputs(files: Mapping[str, Iterable[str]], bounds: Bounds, outputs_root: str) -> dict[str, list[Path]]:
-    """Every input's real paths; raises StartError (INPUT) for one that is missing, unreadable or out of bounds."""
-    outputs = resolve(Path(outputs_root)) if files else Path(outputs_root)
-    return {name: [_resolve(name, href, bounds, outputs) for href in hrefs] for name, hrefs in files.items()}
+def is_local(href: str) -> bool:
+    """Whether a href names something that this machine sees; other schemes are fetched."""
+    return href.partition(":")[0] not in ("http", "https", "s3")
 
 
-def _resolve(name: str, href: str, bounds: Bounds, outputs_root: Path) -> Path:
+def resolve_input(name: str, href: str, bounds: Bounds, outputs_root: Path) -> Path:
+    """The real path of a file of this machine; raises StartError (INPUT) where it is missing, unreadable or out of bounds."""
     path = to_path(name, href)
     try:
         real = Path(os.path.realpath(path, strict=True))
@@ -43,6 +45,13 @@ def _resolve(name: str, href: str, bounds: Bounds, outputs_root: Path) -> Path:
     return real
 
 
+def find_difference(path: Path, declared: Checksum) -> str | None:
+    """What a file hashes to, where that is not what was declared."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, declared.algorithm).hexdigest()
+    return None if digest == declared.digest else f"{declared.algorithm}:{digest}"
+
+
 def to_path(name: str, href: str) -> Path:
     """The local path that an href names; raises StartError (INPUT) where it names none."""
     try:
@@ -50,7 +59,10 @@ def to_path(name: str, href: str) -> Path:
     except ValueError as error:
         raise StartError(Cause.INPUT, f"input {name}: {href!r} is no href: {error}") from error
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise StartError(Cause.INPUT, f"input {name}: {href!r} names no file of this machine (file:///...)")
+        raise StartError(
+            Cause.INPUT,
+            f"input {name}: {href!r} names no file of this machine (file:///...), nor is it https, http or s3",
+        )
     path = unquote(parts.path)
     if not path.startswith("/") or "\0" in path:
         raise StartError(Cause.INPUT, f"input {name}: {href!r} names no absolute path")

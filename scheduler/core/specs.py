@@ -36,6 +36,7 @@ def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_ro
         manifest=job.image.manifest,
         swath_manifest=job.image.swath_manifest,
         files={name: list(hrefs) for name, hrefs in binding.files.items()},
+        checksums=binding.checksums,
         parameters=binding.parameters,
         settings=job.spec.settings,
         resources=attempt.resources.to_document(),

@@ -21,6 +21,14 @@ API_PORT, MASTER_PORT, AGENT_PORT = 8642, 5050, 5051
 # What an executor holds on each agent beside its tasks. The agents are given this much more, so that a machine with two
 # processors runs two tasks of one.
 EXECUTOR_CPUS, EXECUTOR_MEM = 0.1, 128
+# From where inputs may come (docs/data.md): the laptop's executors take it from whoever starts the cluster.
+REMOTE_INPUTS = (
+    "SWATH_INPUT_SCHEMES",
+    "SWATH_INPUT_HOSTS",
+    "SWATH_INPUT_PRIVATE",
+    "SWATH_S3_FILE",
+    "SWATH_INPUT_CACHE_MIB",
+)
 # The command line may not import the store, which the light installation does not have; a process of the cluster may.
 COMPARE = """
 import os
@@ -153,6 +161,8 @@ def _common_environment(var: Var, root: Path, wishes: Wishes, ports: Ports) -> d
         "SWATH_PROCESS_RUNTIME": "1",
         "SWATH_DOCKER": "auto" if wishes.docker else "off",
         "SWATH_INPUT_ROOTS": input_roots,
+        "SWATH_INPUT_CACHE": str(var.root / "input-cache"),
+        **{name: os.environ[name] for name in REMOTE_INPUTS if name in os.environ},
     }
     if wishes.docker and os.environ.get("DOCKER_HOST"):
         executor["DOCKER_HOST"] = os.environ["DOCKER_HOST"]
@@ -171,5 +181,6 @@ def _common_environment(var: Var, root: Path, wishes: Wishes, ports: Ports) -> d
         "SWATH_PUBLIC_URL": f"http://{HOST}:{ports.api}",
         "SWATH_TOKEN_FILE": str(var.token_file),
         "SWATH_INPUT_ROOTS": input_roots,
+        **({"SWATH_INPUT_SCHEMES": executor["SWATH_INPUT_SCHEMES"]} if "SWATH_INPUT_SCHEMES" in executor else {}),
         "SWATH_DOCKER": executor["SWATH_DOCKER"],
     }

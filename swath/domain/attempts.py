@@ -60,6 +60,7 @@ class AttemptSpec(Document):
     manifest: Mapping[str, Any]  # Seed manifest
     swath_manifest: Mapping[str, Any] | None = None
     files: Mapping[str, list[str]] = field(default_factory=dict)  # file input -> hrefs
+    checksums: Mapping[str, str] = field(default_factory=dict)  # href -> what was declared of its bytes
     parameters: Mapping[str, Any] = field(default_factory=dict)  # JSON input -> value
     settings: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)  # cpus, mem MiB, disk MiB, gpus, ports, custom scalars

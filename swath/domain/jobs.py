@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from swath.domain.checksums import read_checksum
 from swath.domain.constraints import Constraint as Constraint
 from swath.domain.constraints import Preference, to_constraints, to_preferences
 from swath.domain.dependencies import Dependency
@@ -18,6 +19,7 @@ from swath.domain.retries import Reaction, RetryPolicy, find_complaint
 DEFAULT_PRIORITY = 50
 LARGEST_ARRAY = 10_000_000
 BATCH, INTERACTIVE = "batch", "interactive"
+CHECKSUM = "file:checksum"  # as STAC's file extension calls it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +112,7 @@ class Binding:
     """What one task gets: its files and its parameters."""
 
     files: Mapping[str, tuple[str, ...]]  # file input -> hrefs
+    checksums: Mapping[str, str]  # href -> what is declared of its bytes
     parameters: Mapping[str, Any]  # JSON input -> value
 
 
@@ -118,24 +121,27 @@ def bind_item(spec: JobSpec, file_inputs: frozenset[str], item: Any) -> Binding:
 
     `file_inputs` are the names that the manifest declares as files. An item for files is {"href": ...}, {"hrefs": [...]}, or
     {INPUT: {"href": ...}, ...} for several inputs at once; an input {"item": true} takes it, and so does the input that the
-    array is over. Raises InvalidInputError for an item of another form.
+    array is over. Wherever a href stands, its "file:checksum" may stand beside it. Raises InvalidInputError for an item of
+    another form.
     """
-    files = {name: _to_hrefs(value, f"/inputs/{name}") for name, value in spec.inputs.items() if not _takes_item(value)}
+    sums: dict[str, str] = {}
+    given = spec.inputs.items()
+    files = {name: _to_hrefs(value, f"/inputs/{name}", sums) for name, value in given if not _takes_item(value)}
     parameters = dict(spec.parameters)
     if spec.array is None:
-        return Binding(files=files, parameters=parameters)
+        return Binding(files=files, checksums=sums, parameters=parameters)
     if spec.array.over not in file_inputs:
         parameters[spec.array.over] = item
     takers = {name for name, value in spec.inputs.items() if _takes_item(value)} | ({spec.array.over} & file_inputs)
     for name in sorted(takers):
         if isinstance(item, Mapping) and name in item:
-            files[name] = _to_hrefs(item[name], f"/array/items/{name}")
+            files[name] = _to_hrefs(item[name], f"/array/items/{name}", sums)
         elif name == spec.array.over or not isinstance(item, Mapping) or "href" in item or "hrefs" in item:
-            files[name] = _to_hrefs(item, "/array/items")
+            files[name] = _to_hrefs(item, "/array/items", sums)
     if isinstance(item, Mapping):
         others = [name for name in item if name in file_inputs and name not in takers]
-        files |= {name: _to_hrefs(item[name], f"/array/items/{name}") for name in others}
-    return Binding(files=files, parameters=parameters)
+        files |= {name: _to_hrefs(item[name], f"/array/items/{name}", sums) for name in others}
+    return Binding(files=files, checksums=sums, parameters=parameters)
 
 
 def item_at(spec: JobSpec, index: int, item: Any = None) -> Any:
@@ -149,12 +155,27 @@ def _takes_item(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value.get("item"))
 
 
-def _to_hrefs(value: Any, path: str) -> tuple[str, ...]:
+def _to_hrefs(value: Any, path: str, sums: dict[str, str]) -> tuple[str, ...]:
+    """The hrefs of an input; checksums that stand beside them are added to `sums`."""
     if isinstance(value, Mapping):
-        found = value.get("hrefs") or ([value["href"]] if value.get("href") else None)
-        if isinstance(found, list | tuple) and all(isinstance(href, str) for href in found):
-            return tuple(found)
+        found = value.get("hrefs") or ([value] if value.get("href") else None)
+        files = [entry if isinstance(entry, Mapping) else {"href": entry} for entry in _to_list(found)]
+        if files and all(isinstance(file.get("href"), str) for file in files):
+            told = (file for file in files if file.get(CHECKSUM) is not None)
+            sums |= {file["href"]: _to_checksum(file[CHECKSUM], f"{path}/{CHECKSUM}") for file in told}
+            return tuple(file["href"] for file in files)
     raise InvalidInputError.at(path, 'must be {"href": "file:///..."} or {"hrefs": ["file:///...", ...]}')
+
+
+def _to_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _to_checksum(said: Any, path: str) -> str:
+    try:
+        return str(read_checksum(said))
+    except ValueError as error:
+        raise InvalidInputError.at(path, str(error)) from error
 
 
 def _to_array(document: Mapping[str, Any]) -> ArraySpec:

@@ -22,7 +22,8 @@ class Cause(StrEnum):
     OOM = "OOM"  # the engine says that memory ran out
     DISK = "DISK"  # more written than was asked for
     TIMEOUT = "TIMEOUT"
-    INPUT = "INPUT"  # an input is missing on the agent, or lies outside of what may be read
+    INPUT = "INPUT"  # an input is missing, is not what was declared, or lies outside of what may be read
+    TRANSFER = "TRANSFER"  # where an input comes from, or what lies between, does not work for now
     IMAGE = "IMAGE"  # the image cannot be had or started
     SPEC = "SPEC"  # Mesos or the executor refuses the task as it is
     KILLED = "KILLED"  # by request
@@ -36,7 +37,7 @@ class Cause(StrEnum):
 
 # "DROPPED and REASON_INVALID_OFFERS: never started, retry for free" (MESOS.md, M19); what the platform did to a task is not
 # the task's failure either. A limit stands against a task that kills every executor which it meets.
-FREE = frozenset({Cause.LOST, Cause.AGENT, Cause.DROPPED, Cause.DRAINED, Cause.PREEMPTED})
+FREE = frozenset({Cause.LOST, Cause.AGENT, Cause.TRANSFER, Cause.DROPPED, Cause.DRAINED, Cause.PREEMPTED})
 FREE_LIMIT = 10  # in a row
 # What we have decided to do to a task says nothing of it: it may happen any number of times, and there is nothing to wait for.
 OUR_DOING = frozenset({Cause.DRAINED, Cause.PREEMPTED})
@@ -44,7 +45,7 @@ FIRST_FREE_DELAY_S = 1.0
 LONGEST_FREE_DELAY_S = 60.0
 
 # How an attempt may end without a word about the agent that it ran on.
-SAYS_NOTHING_OF_AGENT = OUR_DOING | {Cause.KILLED, Cause.SPEC}
+SAYS_NOTHING_OF_AGENT = OUR_DOING | {Cause.KILLED, Cause.SPEC, Cause.TRANSFER}
 
 # Another run would end the same way.
 _POINTLESS = frozenset({Cause.DATA, Cause.OUTPUT, Cause.INPUT, Cause.SPEC, Cause.KILLED})

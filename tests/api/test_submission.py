@@ -60,8 +60,12 @@ def test_a_missing_input_is_refused_where_it_stands(shared_api: Api, scene_file:
 @pytest.mark.parametrize(
     ("href", "words"),
     [
-        ("s3://bucket/scene.tif", "s3:// is not supported yet: copy the data"),
-        ("https://example.org/scene.tif", "https:// is not supported yet"),
+        ("ftp://example.org/scene.tif", "ftp:// is not known: give file:///path, https://host/path or s3://bucket/key"),
+        ("http://example.org/scene.tif", "http:// is not allowed here: inputs may come by file, https, s3"),
+        ("https://me:secret@example.org/scene.tif", "credentials belong into the site's settings"),
+        ("https:///scene.tif", "must be https://host/path or s3://bucket/key"),
+        ("s3://bucket", "must be https://host/path or s3://bucket/key"),
+        ("s3://bucket/scene.tif?versionId=1", "without '?' and '#'"),
         ("/eos/scene.tif", "without a scheme"),
         ("scene.tif", "without a scheme"),
         ("file://host/eos/scene.tif", "without a host"),

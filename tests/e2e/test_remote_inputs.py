@@ -1,0 +1,50 @@
+"""Scenes that lie on other machines, end to end: the job names addresses, the maps are those of the same scenes at home."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.jobs import all_scenes, bolzano, direct_mean_ndvi, ended
+from tests.executor.web_server import serving
+from tests.fixtures.laptop import running
+
+pytestmark = pytest.mark.data
+
+
+@pytest.fixture
+def remote_laptop(tmp_path, s3, monkeypatch):
+    """A cluster that may reach servers on the loopback."""
+    monkeypatch.setenv("SWATH_INPUT_SCHEMES", "file,http,s3")
+    monkeypatch.setenv("SWATH_INPUT_PRIVATE", "127.0.0.0/8")
+    monkeypatch.setenv("SWATH_S3_FILE", str(s3.write_stores(tmp_path / "s3.toml")))
+    yield from running(tmp_path / "var", "--no-docker")
+
+
+def test_scenes_of_a_web_server_and_a_store_become_the_maps_of_those_at_home(remote_laptop, s3, data_folder):
+    """A file by http with its checksum, a directory by s3; a wrong checksum and a missing object fail as INPUT, at once."""
+    home, directory = bolzano(data_folder), all_scenes(data_folder)[0]
+    bucket = s3.make_bucket("scenes")
+    for path in directory.rglob("*"):
+        if path.is_file():
+            bucket.put(f"l2a/{directory.name}/{path.relative_to(directory)}", path.read_bytes())
+    digest = hashlib.sha256(home.read_bytes()).hexdigest()
+    with serving() as site:
+        site.files["/scene.tif"] = home.read_bytes()
+        items = [
+            {"href": site.url + "/scene.tif", "file:checksum": "1220" + digest},
+            {"href": f"s3://scenes/l2a/{directory.name}/"},
+            {"href": site.url + "/scene.tif", "file:checksum": "1220" + "0" * 64},
+            {"href": "s3://scenes/none.tif"},
+        ]
+        job = remote_laptop.client.submit({"image": "ndvi", "array": {"over": "SCENE", "items": items}})
+        job = ended(remote_laptop, job["id"])
+    assert (job["counts"]["succeeded"], job["counts"]["failed"]) == (2, 2), job
+    for index, scene in enumerate((home, directory)):
+        (statistics,) = (out for out in remote_laptop.client.outputs(job["id"], index) if out["path"].endswith(".json"))
+        mean = json.loads(Path(statistics["file"]).read_text())["mean"]
+        assert mean == pytest.approx(direct_mean_ndvi(scene), abs=1e-6)
+    for index, words in ((2, digest), (3, "is not there")):
+        (attempt,) = remote_laptop.client.attempts(job["id"], index)
+        assert (attempt["cause"], words in attempt["message"]) == ("INPUT", True), attempt
