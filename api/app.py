@@ -36,6 +36,8 @@ from api.routes import (
 )
 from api.service import Service, make_file_check
 from api.settings import Settings
+from swath.registry.client import RegistryClient
+from swath.registry.settings import read_registries
 from swath.store.api_store import ApiStore
 from swath.store.database import Channel, Database
 from swath.store.notification import Listener
@@ -51,7 +53,11 @@ Every request but those to `/healthz` and `/readyz` carries `Authorization: Bear
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application of `settings`. Raises ValueError when the token file is missing, open to others or no secret."""
+    """The application of `settings`.
+
+    Raises ValueError when the token file is missing, open to others or no secret, InvalidInputError for a file of registries
+    that cannot be read.
+    """
     token = settings.read_token()
     AppStatus.enable_automatic_graceful_drain = False  # it would cut streams off that the observer ends properly
     service = _make_service(settings)
@@ -102,6 +108,7 @@ def _make_service(settings: Settings) -> Service:
         sandboxes=SandboxReader(settings.agent_credential),
         metrics=Metrics(store.cluster_status),
         outlook=Outlook(store, SchedulerStore(database)),
+        registries=RegistryClient(read_registries(settings.registries)),
         now=_now,
     )
 

@@ -16,6 +16,7 @@ from api.observe import Observer
 from api.outlook import Outlook
 from api.recurring import Recurring
 from api.settings import Settings
+from swath.registry.client import RegistryClient
 from swath.store.api_store import ApiStore
 from swath.store.database import Database
 
@@ -32,6 +33,7 @@ class Service:
     sandboxes: SandboxReader
     metrics: Metrics
     outlook: Outlook
+    registries: RegistryClient
     now: Callable[[], datetime]  # aware, UTC
 
     def make_file_check(self) -> FileCheck | None:

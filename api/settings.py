@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     token_user: str = Field(default_factory=_owner)  # whose jobs they are
     agent_principal: str | None = None  # whom the agents know the service as, where they ask for authentication
     agent_secret: SecretStr | None = None
+    registries: Path | None = None  # TOML file with what registries need: swath/registry/settings.py
     heartbeat_s: float = Field(default=15.0, gt=0)  # between comments on a quiet stream of events
     scheduler_stale_s: float = Field(default=30.0, gt=0)  # after so long without a sign of it, /readyz says no
     log_format: Literal["json", "console"] = "console"

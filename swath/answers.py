@@ -22,6 +22,9 @@ ERRORS: Mapping[str, type[errors.SwathError]] = MappingProxyType(
         "too-large": errors.TooLargeError,
         "unauthorized": errors.UnauthorizedError,
         "forbidden": errors.ForbiddenError,
+        "not-in-registry": errors.NotInRegistryError,
+        "registry-refused": errors.RegistryError,
+        "registry-unavailable": errors.RegistryUnreachableError,
         "store-unavailable": errors.StoreUnavailableError,
         "agent-unreachable": errors.AgentUnreachableError,
     }

@@ -51,6 +51,8 @@ def exit_for(error: Exception) -> Exit:
         return Exit.NOT_FOUND
     if isinstance(error, errors.UserError):
         return Exit.REFUSED
+    if isinstance(error, errors.RegistryError):
+        return Exit.UNREACHABLE if error.passing else Exit.REFUSED
     if isinstance(error, errors.InternalError):
         return Exit.UNREACHABLE
     if isinstance(error, TimeoutError):

@@ -76,16 +76,18 @@ class RegistryClient:
         self._wait = wait
         self._authority = Authority()
 
-    def resolve(self, reference: Reference) -> Descriptor:
+    def resolve(self, reference: Reference, *, deadline_s: float | None = None) -> Descriptor:
         """The digest that a tag means now, or that a digest is there, by a request without a body."""
-        with self._talk() as talk:
+        with self._talk(deadline_s) as talk:
             question = replace(_manifest_question(reference), method="HEAD", taken=_HEAD_TAKEN)
             found = _ask(talk, reference, question, lambda answer: _read_head(answer, reference))
             return found or _read_manifest(talk, reference)[0]
 
-    def inspect(self, reference: Reference, platform: str = PLATFORM) -> RegistryImage:
+    def inspect(
+        self, reference: Reference, platform: str = PLATFORM, *, deadline_s: float | None = None
+    ) -> RegistryImage:
         """What an image says of itself; of one for several platforms, that one."""
-        with self._talk() as talk:
+        with self._talk(deadline_s) as talk:
             top, document = _read_manifest(talk, reference)
             found, entries = top, list[Entry]()
             for _ in range(DEEPEST + 1):
@@ -150,8 +152,9 @@ class RegistryClient:
             return list_pages(talk, host, listing)
 
     @contextmanager
-    def _talk(self) -> Iterator[Talk]:
-        with Exchange(find_context, self._patience) as exchange:
+    def _talk(self, deadline_s: float | None = None) -> Iterator[Talk]:
+        patience = self._patience if deadline_s is None else replace(self._patience, deadline_s=deadline_s)
+        with Exchange(find_context, patience) as exchange:
             yield Talk(exchange=exchange, authority=self._authority, registries=self._registries, wait=self._wait)
 
 
