@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -25,7 +25,7 @@ UNLIKELY = 1e-3  # of a healthy agent: beyond this it is not trusted for a while
 FIRST_REST_S = 30.0
 LONGEST_REST_S = 3600.0
 MOST_AGENTS = 8  # on which a task is remembered to have failed
-_SAMPLE = 1000  # of tasks that are alike: as many may wait to be tried again as a job has
+SAMPLE = 1000  # of tasks that are alike: as many may wait to be tried again as a job has
 MOST_IMAGES = 32  # of which an agent's record is kept
 
 # The attempt never came as far as its command: with these three in a row there is nothing to compare.
@@ -67,17 +67,17 @@ def avoided(state: State, job: Job) -> frozenset[str]:
     return state.cooling.get(job.record.image.id, frozenset())
 
 
-def shunned(state: State, job: Job, indices: Collection[int], fresh: int = 0) -> frozenset[str]:
-    """The agents to use last for these tasks and `fresh` others: those where more than half of them have failed.
+def shunned(job: Job, indices: Iterable[int], count: int, fresh: int) -> frozenset[str]:
+    """The agents to use last for these `count` tasks and `fresh` others: those where more than half of them have failed.
 
     Which of several tasks goes to which agent is settled at the launch: one that failed elsewhere comes before.
     """
-    if not job.failed_on or fresh >= len(indices):
+    if not job.failed_on or fresh >= count:
         return frozenset()
-    looked_at = list(islice(indices, _SAMPLE))
-    count = Counter(agent_id for index in looked_at for agent_id in job.failed_on.get(index, ()))
-    half = len(looked_at) * (1 + fresh / len(indices)) / 2
-    return frozenset(agent_id for agent_id, times in count.items() if times > half)
+    looked_at = list(islice(indices, SAMPLE))
+    times = Counter(agent_id for index in looked_at for agent_id in job.failed_on.get(index, ()))
+    half = len(looked_at) * (1 + fresh / count) / 2
+    return frozenset(agent_id for agent_id, failed in times.items() if failed > half)
 
 
 def has_failed_on(job: Job, index: int, agent_id: str) -> bool:

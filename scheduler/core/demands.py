@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 
 from scheduler.core import cooling, images_held, maintenance, usage
 from scheduler.core.open_jobs import Job, Size
@@ -118,9 +119,8 @@ def demands_of(state: State, job: Job, now: datetime) -> list[Demand]:
     """Tasks to be tried again may have grown; those that have not go together with the ones that never ran."""
     if not job.waiting or job.room == 0:
         return []
-    due: dict[Size, list[int]] = {job.fresh_size: []} if job.fresh else {}
-    for index in job.due:
-        due.setdefault(job.size_of(index), []).append(index)
+    due = job.find_due()
+    sizes = dict.fromkeys(([job.fresh_size] if job.fresh else []) + list(due))
     record, spec = job.record, job.record.spec
     like = Demand(
         job=job.id,
@@ -141,7 +141,7 @@ def demands_of(state: State, job: Job, now: datetime) -> list[Demand]:
         image_at=images_held.shares_of(state, record.image),
         running_on=_count_running(state, job) if any(rule.operator in SPREADING for rule in spec.constraints) else {},
     )
-    return [_resized(state, job, like, size, indices) for size, indices in due.items()]
+    return [_resized(state, job, like, size, due.get(size, [])) for size in sizes]
 
 
 def _waited_s(state: State, job: Job, now: datetime) -> float:
@@ -150,11 +150,12 @@ def _waited_s(state: State, job: Job, now: datetime) -> float:
     return (now - max(at for at in known if at is not None)).total_seconds()
 
 
-def _resized(state: State, job: Job, like: Demand, size: Size, due: list[int]) -> Demand:
+def _resized(state: State, job: Job, like: Demand, size: Size, queues: Sequence[Mapping[int, datetime]]) -> Demand:
     """The demand of the tasks that ask for `size`: those that are due again, and the fresh ones where it is theirs."""
     fresh = job.fresh if size == job.fresh_size else 0
-    shun = cooling.shunned(state, job, due, fresh)
-    return replace(like, resources=job.request_of(size), count=len(due) + fresh, shun=shun)
+    due = sum(map(len, queues))
+    shun = cooling.shunned(job, chain(*queues), due, fresh)
+    return replace(like, resources=job.request_of(size), count=due + fresh, shun=shun)
 
 
 def _count_running(state: State, job: Job) -> dict[str, int]:

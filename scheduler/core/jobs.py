@@ -95,7 +95,7 @@ def on_retry_due(turn: Turn, job_id: str, index: int) -> None:
     """A task has waited long enough to be tried again."""
     job = turn.state.jobs.get(job_id)
     if job is not None and index in job.tasks and job.tasks[index].state is TaskState.PENDING:
-        job.due[index] = None
+        job.due.add(job.tasks[index], turn.now)
         turn.touch(job)
 
 
@@ -145,7 +145,7 @@ def put_task(turn: Turn, job: Job, task: PutTask, before: TaskState) -> None:
         job.tasks[task.index] = task
     else:
         job.tasks.pop(task.index, None)
-        job.due.pop(task.index, None)
+        job.due.discard(task.index)
         job.failed_on.pop(task.index, None)
     dependencies.note_task(turn.state, task, before)
     turn.write(task)
@@ -176,7 +176,7 @@ def _retry(turn: Turn, job: Job, failed: Iterable[PutTask]) -> None:
     for task in failed:
         again = replace(task, state=TaskState.PENDING, failures=0, free_retries=0, retry_at=turn.now, ended_at=None)
         put_task(turn, job, again, task.state)
-        job.due[task.index] = None
+        job.due.add(again, turn.now)
         turn.tell(job.id, "task.state", task=task.index, state=again.state)
     job.ended_at = job.message = None
     set_timers(turn, job)

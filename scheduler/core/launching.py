@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby, islice
 
 from scheduler.core import cooling, demands, jobs, kills, offers, ports, why
 from scheduler.core.effects import Accept, Decline, Launch
@@ -176,21 +176,23 @@ def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: 
 
 
 def _take(job: Job, resources: Resources, count: int, agent_id: str) -> list[int]:
-    """At most `count` indices whose next attempt asks for `resources`: those that were tried before, others, failed here."""
+    """At most `count` indices whose next attempt asks for `resources`: those that were tried before, others, failed here.
+
+    Of very many that have failed here not all are looked at: what comes behind them gets its turn elsewhere.
+    """
     size = (resources.mem, resources.disk)
     again: list[int] = []
     last: list[int] = []
-    for index in job.due:
+    for index in islice(chain(*job.find_due().get(size, ())), count + cooling.SAMPLE):
         if len(again) == count:
             break
-        if job.size_of(index) == size:
-            (last if cooling.has_failed_on(job, index, agent_id) else again).append(index)
+        (last if cooling.has_failed_on(job, index, agent_id) else again).append(index)
     fresh: list[int] = []
     if size == job.fresh_size and job.fresh:
         fresh, job.pending = job.pending.take(count - len(again))
     last = last[: count - len(again) - len(fresh)]
     for index in (*again, *last):
-        del job.due[index]
+        job.due.discard(index)
     return again + fresh + last
 
 

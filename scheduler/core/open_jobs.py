@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -14,6 +15,34 @@ from swath.domain.states import Desired, JobCounts, JobState
 from swath.store.rows import JobRecord
 
 Size = tuple[int, int]  # MiB memory and disk of an attempt: what grows when a task runs out of it
+
+
+@dataclass(slots=True)
+class Due:
+    """Tasks with a row that could start now. Those for which the same has grown stand in one queue, each with its time:
+    a turn looks at as many as it launches, not at all that wait.
+    """
+
+    queues: dict[Size, dict[int, datetime]] = field(
+        default_factory=dict
+    )  # what has grown, else 0 -> task -> since when
+    _grown: dict[int, Size] = field(default_factory=dict)  # in whose queue a task stands
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._grown)
+
+    def add(self, task: PutTask, now: datetime) -> None:
+        """The task may start from `now` on; where it could already, it keeps its place."""
+        grown = self._grown.setdefault(task.index, (task.mem or 0, task.disk or 0))
+        self.queues.setdefault(grown, {}).setdefault(task.index, now)
+
+    def discard(self, index: int) -> None:
+        """The task waits no more, if it did."""
+        if (grown := self._grown.pop(index, None)) is not None:
+            del self.queues[grown][index]
+            if not self.queues[grown]:
+                del self.queues[grown]
 
 
 @dataclass(slots=True)
@@ -35,7 +64,7 @@ class Job:
     message: str | None = None  # why tasks of it have ended that never ran
     tasks: dict[int, PutTask] = field(default_factory=dict)  # those with a row that have not ended
     running: dict[int, str] = field(default_factory=dict)  # ACTIVE tasks and their live attempts
-    due: dict[int, None] = field(default_factory=dict)  # PENDING tasks with a row that could start now, in order
+    due: Due = field(default_factory=Due)
     held_until: datetime | None = None  # not_before, while it lies ahead
     asks: Size | None = None  # of tasks never launched, where more was learned to be needed than the user said
     failed_on: dict[int, tuple[str, ...]] = field(default_factory=dict)  # task -> agents where it has failed
@@ -82,12 +111,17 @@ class Job:
         limit = self.record.spec.max_running
         return None if limit is None else max(0, limit - self.counts.active)
 
-    def size_of(self, index: int) -> Size:
-        """What the task's next attempt asks for: as all others do, or what has grown for it where that is more."""
-        task, (mem, disk) = self.tasks.get(index), self.fresh_size
-        if task is None:
-            return mem, disk
-        return max(mem, task.mem or 0), max(disk, task.disk or 0)
+    def size_of(self, grown: Size) -> Size:
+        """What a task asks for: as all others do, or what has grown for it where that is more."""
+        mem, disk = self.fresh_size
+        return max(mem, grown[0]), max(disk, grown[1])
+
+    def find_due(self) -> dict[Size, list[Mapping[int, datetime]]]:
+        """The queues of the tasks with a row that could start now, by what these ask for."""
+        found: dict[Size, list[Mapping[int, datetime]]] = {}
+        for grown, queue in self.due.queues.items():
+            found.setdefault(self.size_of(grown), []).append(queue)
+        return found
 
     @property
     def fresh_size(self) -> Size:

@@ -145,7 +145,7 @@ def _load_tasks(turn: Turn, snapshot: Snapshot) -> None:
         job.tasks[task.index] = task
         if task.state is TaskState.PENDING:
             if task.retry_at is None or task.retry_at <= turn.now:
-                job.due[task.index] = None
+                job.due.add(task, task.retry_at or turn.now)
             else:
                 turn.state.timers.set(Kind.RETRY, task.retry_at, (job.id, task.index))
     for job_id, index, agent_id in snapshot.failed_on:

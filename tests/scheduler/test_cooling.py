@@ -155,7 +155,7 @@ def test_an_agent_that_is_gone_is_forgotten():
 
 def shunned(world: World, *indices: int, fresh: int = 0) -> frozenset[str]:
     """The agents that come last for these tasks."""
-    return cooling.shunned(world.core.state, world.core.state.jobs["j1"], indices, fresh)
+    return cooling.shunned(world.core.state.jobs["j1"], indices, len(indices), fresh)
 
 
 def test_the_agents_where_a_task_has_failed_come_last_for_it():

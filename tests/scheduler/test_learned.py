@@ -204,6 +204,6 @@ def test_a_task_that_has_grown_further_keeps_what_it_has():
     cautious = a_hungry_job("j2", size=9)
     world.submit(cautious)
     world.core.state.jobs["j1"].asks = (1500, 2000)
-    assert world.core.state.jobs["j1"].size_of(0) == (4000, 2000)
+    assert world.core.state.jobs["j1"].size_of((4000, 0)) == (4000, 2000)
     world.core.state.jobs["j1"].asks = (5000, 2000)
-    assert world.core.state.jobs["j1"].size_of(0) == (5000, 2000)
+    assert world.core.state.jobs["j1"].size_of((4000, 0)) == (5000, 2000)
