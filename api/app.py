@@ -13,6 +13,7 @@ from sse_starlette.sse import AppStatus
 from api.auth import Gate
 from api.body import BodyLimit
 from api.errors import add_handlers
+from api.keys import Keys
 from api.logs import SandboxReader
 from api.observation import Metrics, Observation
 from api.observe import Observer
@@ -32,6 +33,7 @@ from api.routes import (
     scheduler,
     schedules,
     tasks,
+    tokens,
     usage,
 )
 from api.service import Service, make_file_check
@@ -42,6 +44,7 @@ from swath.store.api_store import ApiStore
 from swath.store.database import Channel, Database
 from swath.store.notification import Listener
 from swath.store.scheduling import SchedulerStore
+from swath.store.token_store import TokenStore
 
 VERSION = "0.1.0"
 THREADS = 16
@@ -83,6 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
         projects,
         usage,
         scheduler,
+        tokens,
         health,
     )
     for module in modules:
@@ -91,7 +95,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     # the last one added is the outermost
     app.add_middleware(BodyLimit, limit=settings.max_body)
-    app.add_middleware(Gate, token=token, hosts=settings.hosts)
+    keys = Keys(token, settings.token_user, service.tokens, service.now)
+    app.add_middleware(Gate, keys=keys, hosts=settings.hosts)
     app.add_middleware(Observation, metrics=service.metrics)
     return app
 
@@ -108,6 +113,7 @@ def _make_service(settings: Settings) -> Service:
         sandboxes=SandboxReader(settings.agent_credential),
         metrics=Metrics(store.cluster_status),
         outlook=Outlook(store, SchedulerStore(database)),
+        tokens=TokenStore(database),
         registries=RegistryClient(read_registries(settings.registries)),
         now=_now,
     )

@@ -1,4 +1,4 @@
-"""Who may speak to the service: the bearer token, the Host header and the Origin header, before anything else is looked at.
+"""Who may speak to the service: its token, the Host header and the Origin header, before anything else is looked at.
 
 The service listens on loopback, where every local page in a browser can reach it: a foreign name in Host is DNS rebinding, a
 foreign Origin another site's script. No answer carries an Access-Control header, so no other origin may read one either.
@@ -6,52 +6,50 @@ foreign Origin another site's script. No answer carries an Access-Control header
 
 from __future__ import annotations
 
-import hmac
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import to_response
-from swath.domain.errors import ForbiddenError, SwathError, UnauthorizedError
+from api.keys import Keys
+from swath.domain.errors import ForbiddenError, SwathError
 
+CALLER = "swath.caller"  # where the ASGI scope of a request has its swath.domain.rights.Caller
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})  # they say nothing about anybody's jobs
 
 
 class Gate:
-    """ASGI middleware that lets through what names this service and carries its token."""
+    """ASGI middleware that lets through what names this service and carries a token that reaches so far."""
 
-    def __init__(self, app: ASGIApp, *, token: str, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, keys: Keys, hosts: frozenset[str]) -> None:
         self._app = app
-        self._token = token.encode()
+        self._keys = keys
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (error := self._complaint(scope)) is not None:
-            await to_response(error, scope)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        if scope["type"] == "http":
+            try:
+                await self._let_in(scope)
+            except SwathError as error:
+                await to_response(error, scope)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
-    def _complaint(self, scope: Scope) -> SwathError | None:
+    async def _let_in(self, scope: Scope) -> None:
+        """Note who asks; raises ForbiddenError, UnauthorizedError or StoreUnavailableError."""
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or _name_of(hosts[0]) not in self._hosts:
-            return ForbiddenError(
+            raise ForbiddenError(
                 f"this service is not called {', '.join(hosts) or 'nothing'!r}: add the name to SWATH_ALLOWED_HOSTS"
             )
         if _is_foreign(headers, hosts[0]):
-            return ForbiddenError("requests from pages of other origins are refused")
-        if scope["path"] not in OPEN_PATHS and not self._is_token(headers.get("authorization", "")):
-            return UnauthorizedError(
-                "the bearer token is missing or wrong: send 'Authorization: Bearer TOKEN' with the text of the token file"
-            )
-        return None
-
-    def _is_token(self, authorization: str) -> bool:
-        scheme, _, given = authorization.partition(" ")
-        # "constant time": the comparison tells nothing of how many characters were right
-        same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token)
-        return same and scheme.lower() == "bearer"
+            raise ForbiddenError("requests from pages of other origins are refused")
+        if scope["path"] not in OPEN_PATHS:
+            caller = await self._keys.find(headers.get("authorization", ""))
+            caller.check(scope["method"], scope["path"])
+            scope[CALLER] = caller
 
 
 def _name_of(host: str) -> str | None:

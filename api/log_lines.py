@@ -9,18 +9,21 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from swath.domain.rights import TOKEN_TEXT
+
 HIDDEN = "[token]"
 
 
 class _Hider:
-    """The last step before a line is written: whatever an exception quotes, the token is not in it."""
+    """The last step before a line is written: whatever an exception quotes, no token is in it."""
 
     def __init__(self, render: Processor, secret: str) -> None:
         self._render = render
         self._secret = secret
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
-        return str(self._render(logger, method, event)).replace(self._secret, HIDDEN)
+        line = str(self._render(logger, method, event)).replace(self._secret, HIDDEN)
+        return TOKEN_TEXT.sub(HIDDEN, line)
 
 
 def configure(log_format: Literal["json", "console"], *, secret: str, stream: TextIO | None = None) -> None:

@@ -19,6 +19,7 @@ from api.schemas import (
     ScheduleChange,
     ScheduleDocument,
 )
+from api.token_documents import TokenDocument
 
 _REFERENCE = "#/components/schemas/{model}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(model="ProblemAnswer")}}}
@@ -26,7 +27,7 @@ _PROBLEM = {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(mo
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body is no JSON", "content": _PROBLEM},
     401: {"description": "The token is missing or wrong", "content": _PROBLEM},
-    403: {"description": "A foreign Host or Origin", "content": _PROBLEM},
+    403: {"description": "A foreign Host or Origin, or a token that does not reach so far", "content": _PROBLEM},
     404: {"description": "There is no such thing", "content": _PROBLEM},
     409: {"description": "It contradicts what is there", "content": _PROBLEM},
     413: {"description": "The body is too large", "content": _PROBLEM},
@@ -44,6 +45,7 @@ _MODELS = (
     ModeDocument,
     FrameworkDocument,
     ProjectDocument,
+    TokenDocument,
     ProblemAnswer,
 )
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.auth import CALLER
 from api.inputs import FileCheck
 from api.logs import SandboxReader
 from api.observation import Metrics
@@ -16,9 +17,11 @@ from api.observe import Observer
 from api.outlook import Outlook
 from api.recurring import Recurring
 from api.settings import Settings
+from swath.domain.rights import Caller
 from swath.registry.client import RegistryClient
 from swath.store.api_store import ApiStore
 from swath.store.database import Database
+from swath.store.token_store import TokenStore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +36,7 @@ class Service:
     sandboxes: SandboxReader
     metrics: Metrics
     outlook: Outlook
+    tokens: TokenStore
     registries: RegistryClient
     now: Callable[[], datetime]  # aware, UTC
 
@@ -51,10 +55,16 @@ async def _get_service(request: Request) -> Service:
     return service
 
 
+async def _get_caller(request: Request) -> Caller:
+    caller: Caller = request.scope[CALLER]
+    return caller
+
+
 async def _read_body(request: Request) -> bytes:
     """The raw body. It is parsed in the route's thread: a large job would hold up the event loop for everybody."""
     return await request.body()
 
 
+Known = Annotated[Caller, Depends(_get_caller)]
 Injected = Annotated[Service, Depends(_get_service)]
 Body = Annotated[bytes, Depends(_read_body)]

@@ -29,6 +29,7 @@ import httpx
 from swath.answers import ERRORS, PROBLEM_TYPE, parse_messages, to_error
 from swath.client_operators import OperatorCalls
 from swath.client_schedules import ScheduleCalls
+from swath.client_tokens import TokenCalls
 from swath.documents import (
     Attempt,
     Event,
@@ -55,7 +56,7 @@ _POLL_S = 1.0
 _PATIENCE_S = 120.0  # how long `wait` bears a service that does not answer
 
 
-class Client(Tenants, ScheduleCalls, OperatorCalls):
+class Client(Tenants, ScheduleCalls, OperatorCalls, TokenCalls):
     """A connection to one Swath cluster; usable as a context manager, by one thread at a time."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = 30.0) -> None:

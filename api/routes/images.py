@@ -13,7 +13,7 @@ from api.openapi import PROBLEMS, body_of
 from api.pages import Cursor, Filter, Limit, from_cursor, to_cursor
 from api.parsing import parse
 from api.schemas import ImageDocument
-from api.service import Body, Injected, Service
+from api.service import Body, Injected, Known, Service
 from api.views import to_image
 from swath.domain.errors import InvalidInputError, NotFoundError
 
@@ -24,9 +24,11 @@ Version = Annotated[str, Path(max_length=64, pattern=r"^[0-9A-Za-z.+-]+$", descr
 
 
 @router.post("", status_code=201, response_model=ImageAnswer, openapi_extra=body_of("ImageDocument"))
-def register(service: Injected, body: Body, response: Response) -> Any:
+def register(service: Injected, caller: Known, body: Body, response: Response) -> Any:
     """Register an image version. The same digest again brings it to the front; a new digest of a version serves from now on."""
     registration = to_registration(parse(ImageDocument, body))
+    in_registry = registration.reference is not None and not (registration.image_id or registration.context)
+    caller.check_registration(registration.name, in_registry=in_registry)
     row = service.store.register_image(**asdict(registration), now=service.now())
     response.headers["Location"] = f"/v1/images/{row.name}/{row.version}"
     return to_image(row)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from swath.domain.dependencies import Condition
 from swath.domain.retries import Cause
+from swath.domain.rights import TokenScope
 from swath.domain.schedules import CatchUp, Outcome, Overlap
 from swath.domain.states import AttemptState, Desired, JobState, TaskState
 from swath.domain.wishes import AgentMode, FrameworkDesire
@@ -49,5 +50,6 @@ class Base(DeclarativeBase):
         CatchUp: StateName(CatchUp),
         Outcome: StateName(Outcome),
         AgentMode: StateName(AgentMode),
+        TokenScope: StateName(TokenScope),
         FrameworkDesire: StateName(FrameworkDesire),
     }

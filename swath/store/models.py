@@ -31,6 +31,7 @@ from swath.store.base import Amount, LongId
 from swath.store.base import Base as Base
 from swath.store.recurring_models import Schedule as Schedule
 from swath.store.recurring_models import ScheduleRun as ScheduleRun
+from swath.store.token_models import Token as Token
 
 # What is open. Written out, not bound: a planner uses a partial index only where it can see that the query implies it.
 JOB_IS_OPEN = "jobs.state IN ('PENDING', 'RUNNING')"

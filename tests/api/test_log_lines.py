@@ -13,6 +13,7 @@ import structlog
 
 from api.log_lines import HIDDEN, configure
 from swath.domain.errors import StoreUnavailableError
+from swath.domain.rights import to_token
 from tests.api.serving import TOKEN, Api
 
 Begin = Callable[[Literal["json", "console"]], io.StringIO]
@@ -83,3 +84,12 @@ def test_a_start_is_logged(begin: Begin) -> None:
     stream = begin("json")
     structlog.get_logger("api").info("serving", port=1)
     assert json.loads(stream.getvalue())["event"] == "serving"
+
+
+def test_no_token_with_a_scope_stands_in_the_log(begin: Begin) -> None:
+    """Whoever quotes it: such tokens are known by their form."""
+    token = to_token("01JD0000000000000000000000", "s-e_c" * 8)
+    stream = begin("json")
+    structlog.get_logger("api").info("saw", header=f"Bearer {token}")
+    assert "s-e_c" not in stream.getvalue()
+    assert f"Bearer {HIDDEN}" in stream.getvalue()
