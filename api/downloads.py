@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import mimetypes
 import os
 import re
@@ -41,6 +42,7 @@ class Download:
     status: os.stat_result
     media_type: str
     etag: str  # what an attempt has published never changes
+    sha256: str | None
 
 
 def find_download(attempt: AttemptRow, path: str) -> Download:
@@ -61,11 +63,12 @@ def find_download(attempt: AttemptRow, path: str) -> Download:
         raise missing from None
     if not real.is_relative_to(root) or not stat.S_ISREG(status.st_mode):
         raise missing
-    listed = next((entry.get("media_type") for entry in attempt.outputs if entry.get("path") == path), None)
+    listed = next((entry for entry in attempt.outputs if entry.get("path") == path), {})
     return Download(
         path=real,
         status=status,
-        media_type=listed or guess_media_type(path),
+        media_type=listed.get("media_type") or guess_media_type(path),
+        sha256=listed.get("sha256"),
         etag=f'"{attempt.id}-{status.st_size:x}-{status.st_mtime_ns:x}"',
     )
 
@@ -84,6 +87,7 @@ def to_response(download: Download, headers: Headers) -> Response:
     if (asked := headers.get("range")) is not None:
         kind = FileResponse if _is_valid(asked) else _WholeFileResponse
         find_range(asked, download.status.st_size)
+    digest = base64.b64encode(bytes.fromhex(download.sha256 or "")).decode()
     name = download.path.name
     shown = download.media_type.partition(";")[0] in SHOWN
     return kind(
@@ -92,7 +96,14 @@ def to_response(download: Download, headers: Headers) -> Response:
         filename=name,
         content_disposition_type="inline" if shown else "attachment",
         stat_result=download.status,
-        headers={"ETag": download.etag, "Cache-Control": "private, no-cache", "Content-Security-Policy": "sandbox"},
+        headers={
+            "ETag": download.etag,
+            "Cache-Control": "private, no-cache",
+            "Content-Security-Policy": "sandbox",
+            **(
+                {"Repr-Digest": f"sha-256=:{digest}:"} if digest else {}
+            ),  # RFC 9530: of the whole file, whatever the range
+        },
     )
 
 

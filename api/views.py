@@ -166,6 +166,7 @@ def to_output(row: OutputRow, base_url: str) -> Document:
         "path": row.path,
         "size": row.size,
         "media_type": row.media_type,
+        "sha256": row.sha256,
         "href": f"{base_url}/v1/jobs/{row.job_id}/tasks/{row.task_index}/outputs/{quote(row.path)}",
         "file": f"{row.output_dir.rstrip('/')}/{row.path}",
     }

@@ -8,12 +8,13 @@ is copied, so that what is published can never change from outside.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import stat
 from collections.abc import Collection
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -91,7 +92,8 @@ def _publish(manifest: Manifest, scratch: Path, places: Places) -> Outputs:
         source = hold(_open_own(places.output_dir.name, ours))
         found = look(source)
         outputs = check(manifest, source, found)
-        _move(outputs, found, source, hold(_make_prepared(ours)))
+        sums = _move(outputs, found, source, hold(_make_prepared(ours)))
+        outputs = replace(outputs, files=tuple(replace(entry, sha256=sums[entry.path]) for entry in outputs.files))
         # The one step that makes outputs visible: whoever looks sees all of them or none.
         os.rename(_PREPARED, places.target.name, src_dir_fd=ours, dst_dir_fd=task)
         os.fsync(task)
@@ -189,8 +191,12 @@ def _is_deeper(value: object, levels: int) -> bool:
     return bool(inner) and (levels == 0 or any(_is_deeper(part, levels - 1) for part in inner))
 
 
-def _move(outputs: Outputs, found: Found, source: int, destination: int) -> None:
-    """Move the declared files, their side-cars and seed.outputs.json into an empty directory, all of it on disk."""
+def _move(outputs: Outputs, found: Found, source: int, destination: int) -> dict[str, str]:
+    """Move the declared files, their side-cars and seed.outputs.json into an empty directory, all of it on disk.
+
+    The SHA-256 of each, by its path.
+    """
+    sums: dict[str, str] = {}
     wanted = {path for entry in outputs.files for path in (entry.path, entry.path + SIDE_CAR)} | {JSON_OUTPUTS}
     paths = sorted(map(_split, wanted & found.sizes.keys()))
     directories = _with_parents({directory for directory, _ in paths})
@@ -201,11 +207,12 @@ def _move(outputs: Outputs, found: Found, source: int, destination: int) -> None
     for directory, group in groupby(paths, key=itemgetter(0)):
         with opened(directory, source) as old, opened(directory, destination) as new:
             for _, name in group:
-                _move_file(name, old, new)
+                sums[name if directory == "." else f"{directory}/{name}"] = _move_file(name, old, new)
     for directory in reversed(directories):
         with opened(directory, destination) as made:
             os.fchmod(made, 0o755)
             os.fsync(made)
+    return sums
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -224,30 +231,38 @@ def _with_parents(directories: set[str]) -> list[str]:
     return sorted(everything, key=lambda directory: (directory != ".", directory))
 
 
-def _move_file(name: str, source: int, target: int) -> None:
-    """Move a file from one directory to another."""
+def _move_file(name: str, source: int, target: int) -> str:
+    """Move a file from one directory to another; its SHA-256."""
     descriptor = os.open(name, _NO_FOLLOW, dir_fd=source)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise PublishError(Cause.OUTPUT, f"{name} is no file any more")
         if status.st_nlink > 1:
-            _copy(descriptor, name, target)
-            return
+            return _copy(descriptor, name, target)
+        digest = _hash(descriptor)
         os.fchmod(descriptor, 0o644)  # readable for whoever serves it
         os.fsync(descriptor)
         os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
         moved = os.stat(name, dir_fd=target, follow_symlinks=False)
         if (moved.st_dev, moved.st_ino) != (status.st_dev, status.st_ino):
             raise PublishError(Cause.OUTPUT, f"{name} changed while it was published")
+        return digest
     finally:
         os.close(descriptor)
 
 
-def _copy(descriptor: int, name: str, target: int) -> None:
-    new = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, dir_fd=target)
+def _hash(descriptor: int) -> str:
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copy(descriptor: int, name: str, target: int) -> str:
+    new = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, dir_fd=target)
     with os.fdopen(new, "wb") as copy, os.fdopen(os.dup(descriptor), "rb") as source:
         shutil.copyfileobj(source, copy, 2**20)
         copy.flush()
         os.fchmod(copy.fileno(), 0o644)
         os.fsync(copy.fileno())
+        return _hash(copy.fileno())

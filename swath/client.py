@@ -13,6 +13,7 @@ Documents are plain dictionaries, typed in `swath.documents`. Whatever the API r
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -194,16 +195,25 @@ class Client(Tenants, ScheduleCalls, OperatorCalls, TokenCalls):
         return cast(Iterator[Output], self._pages(f"{path}/outputs", {}, limit))
 
     def download(self, output: Output, to: str | os.PathLike[str]) -> Path:
-        """Fetch an output into the directory `to`, or into the file `to`; an interrupted download leaves no file there."""
+        """Fetch an output into the directory `to`, or into the file `to`; an interrupted download leaves no file there.
+
+        Raises InternalError for bytes that are not those which were published.
+        """
         target = Path(to)
         if target.is_dir() or str(to).endswith(("/", os.sep)):
             target = target / PurePosixPath(output["path"]).name
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+        digest, expected = hashlib.sha256(), output.get("sha256")
         try:
             with self._stream(urlsplit(output["href"]).path) as response, partial.open("wb") as file:
                 for chunk in response.iter_bytes():
+                    digest.update(chunk)
                     file.write(chunk)
+            if expected is not None and digest.hexdigest() != expected:
+                raise errors.InternalError(
+                    f"{output['path']} was published with the SHA-256 {expected}, not {digest.hexdigest()}"
+                )
             partial.replace(target)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error

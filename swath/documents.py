@@ -184,6 +184,7 @@ class Output(TypedDict):
     path: str
     size: int
     media_type: str | None
+    sha256: str | None  # of its bytes, in hex
     href: str  # where the API serves it
     file: str  # where it lies on the shared file system
 

@@ -13,6 +13,8 @@ from swath.client import Client
 from swath.documents import Output
 from swath.domain.errors import InternalError
 
+_DIGITS = 12  # of a checksum: enough to tell two files apart; --json has all of them
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add `outputs`."""
@@ -44,8 +46,17 @@ def outputs(
             documents = [{**output, "downloaded": str(path)} for output, path in zip(found, fetched, strict=True)]
         print_json(documents)
     elif fetched is None:
-        rows = ((output["task"], output["name"], size(output["size"]), output["file"]) for output in found)
-        print_table((">task", "output", ">size", "file"), rows, empty="nothing was published (yet)")
+        rows = (
+            (
+                output["task"],
+                output["name"],
+                size(output["size"]),
+                (output.get("sha256") or "")[:_DIGITS],
+                output["file"],
+            )
+            for output in found
+        )
+        print_table((">task", "output", ">size", "sha256", "file"), rows, empty="nothing was published (yet)")
     else:
         say(f"{len(fetched)} files in {download}")
 

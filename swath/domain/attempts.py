@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,6 +83,7 @@ class OutputFile:
     path: str  # below the attempt's output directory
     size: int  # bytes
     media_type: str | None = None
+    sha256: str | None = None  # hex; None from an executor that did not tell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +117,9 @@ class AttemptReport(Document):
         return {name: value for name, value in said.items() if name not in _TIMES or _is_time(value)}
 
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
@@ -140,12 +145,13 @@ def _is_time(text: str) -> bool:
 def _is_output(value: object) -> bool:
     if not isinstance(value, dict):
         return False
-    media_type = value.get("media_type")
+    media_type, sha256 = value.get("media_type"), value.get("sha256")
     return (
         _is_text(value.get("name"))
         and _is_text(value.get("path"))
         and _is_whole(value.get("size"), 0, 64)
         and (media_type is None or _is_text(media_type))
+        and (sha256 is None or (_is_text(sha256) and _SHA256.fullmatch(sha256) is not None))
     )
 
 

@@ -83,5 +83,6 @@ def _to_output(job_id: str, row: AnyRow, output: dict[str, Any]) -> OutputRow:
         path=output["path"],
         size=output["size"],
         media_type=output.get("media_type"),
+        sha256=output.get("sha256"),
         output_dir=row.output_dir,
     )

@@ -191,6 +191,7 @@ class OutputRow:
     path: str  # below `output_dir`
     size: int  # bytes
     media_type: str | None
+    sha256: str | None
     output_dir: str  # absolute, on the shared file system
 
 

@@ -180,6 +180,9 @@ def test_outputs_are_downloaded(client: Client, scene: Scene, tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["ndvi.tif"]
     with pytest.raises(errors.NotFoundError):
         client.download({**output, "href": output["href"] + "x"}, tmp_path / "none.tif")
+    Path(output["file"]).write_bytes(TIFF[::-1])
+    with pytest.raises(errors.InternalError, match=f"published with the SHA-256 {output['sha256']}"):
+        client.download(output, tmp_path / "none.tif")
     assert not (tmp_path / "none.tif").exists()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,7 +33,8 @@ def publish(scene: Scene, job: JobRow, directory: Path, files: dict[str, bytes],
         target = directory / attempt_id / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-        outputs.append({"name": "ndvi", "path": path, "size": len(content), "media_type": None})
+        digest = hashlib.sha256(content).hexdigest()
+        outputs.append({"name": "ndvi", "path": path, "size": len(content), "media_type": None, "sha256": digest})
     scene.apply(
         ChangeAttempt(
             attempt_id=attempt_id,
@@ -161,6 +164,8 @@ def test_outputs_are_listed_and_fetched(both_api: Api, both_scene: Scene, tmp_pa
     response = both_api.get(tiff["href"])
     assert response.content == TIFF
     assert response.headers["content-type"] == "image/tiff"
+    digest = base64.b64encode(hashlib.sha256(TIFF).digest()).decode()
+    assert response.headers["repr-digest"] == f"sha-256=:{digest}:"
     assert response.headers["content-disposition"] == 'attachment; filename="ndvi.tif"'
     shown = both_api.get(picture["href"])
     assert shown.headers["content-disposition"].startswith("inline")

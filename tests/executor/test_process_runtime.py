@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,9 @@ print("done", flush=True)
         "result.txt.metadata.json",
         "seed.outputs.json",
     ]
-    assert [(file.name, file.path, file.size, file.media_type) for file in report.outputs] == [
-        ("RESULT", "result.txt", 4, "text/plain")
+    digest = hashlib.sha256(b"fine").hexdigest()
+    assert [(file.name, file.path, file.size, file.media_type, file.sha256) for file in report.outputs] == [
+        ("RESULT", "result.txt", 4, "text/plain", digest)
     ]
     assert report.json_outputs == {"mean": 0.5}
     wait_until(lambda: not list(target.parent.glob(".*")), "the scratch directory goes")

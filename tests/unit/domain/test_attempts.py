@@ -19,7 +19,7 @@ REPORT = AttemptReport(
     error="NO_CRS",
     message="no CRS",
     output_dir="/outputs/x",
-    outputs=[OutputFile(name="ndvi", path="ndvi.tif", size=12, media_type="image/tiff")],
+    outputs=[OutputFile(name="ndvi", path="ndvi.tif", size=12, media_type="image/tiff", sha256="0" * 64)],
     json_outputs={"mean": 0.5, "cells": [1, None, "x"]},
     usage={"wall_s": 1.5, "max_mem": 12},
     started_at=datetime(2026, 1, 1, tzinfo=UTC).isoformat(),
@@ -58,7 +58,7 @@ def test_an_empty_report_says_nothing():
 
 def test_a_newer_executors_report_is_read():
     """Unknown fields are ignored at every level and an unknown cause is none: the outputs are not lost by an update."""
-    newer = {"cause": "COSMIC_RAY", "later": 1, "outputs": [{"name": "x", "path": "x.tif", "size": 1, "sha256": "0"}]}
+    newer = {"cause": "COSMIC_RAY", "later": 1, "outputs": [{"name": "x", "path": "x.tif", "size": 1, "blake3": "0"}]}
 
     report = AttemptReport.from_json(json.dumps(newer))
 
@@ -75,6 +75,7 @@ def test_a_newer_schedulers_order_is_read():
 @pytest.mark.parametrize(
     "said",
     [
+        '{"outputs": [{"name": "x", "path": "x.tif", "size": 1, "sha256": "0"}]}',
         '{"exit_code": 2147483648}',
         '{"exit_code": "1"}',
         '{"exit_code": true}',
