@@ -26,9 +26,10 @@ Version = Annotated[str, Path(max_length=64, pattern=r"^[0-9A-Za-z.+-]+$", descr
 @router.post("", status_code=201, response_model=ImageAnswer, openapi_extra=body_of("ImageDocument"))
 def register(service: Injected, caller: Known, body: Body, response: Response) -> Any:
     """Register an image version. The same digest again brings it to the front; a new digest of a version serves from now on."""
-    registration = to_registration(parse(ImageDocument, body))
-    in_registry = registration.reference is not None and not (registration.image_id or registration.context)
-    caller.check_registration(registration.name, in_registry=in_registry)
+    document = parse(ImageDocument, body)
+    caller.check_place(in_registry=document.reference is not None and not (document.image_id or document.context))
+    registration = to_registration(document)
+    caller.check_image(registration.name)
     row = service.store.register_image(**asdict(registration), now=service.now())
     response.headers["Location"] = f"/v1/images/{row.name}/{row.version}"
     return to_image(row)

@@ -64,12 +64,11 @@ class Caller:
             known = ", ".join(self.images) or "no image"
             raise ForbiddenError(f"this token is for {known}, not for {name}: `swath tokens create` makes others")
 
-    def check_registration(self, name: str, *, in_registry: bool) -> None:
-        """Return where the caller may register such a version of the image; raises ForbiddenError.
+    def check_place(self, *, in_registry: bool) -> None:
+        """Return where the caller may register a version that is found there; raises ForbiddenError.
 
         A token for push names a registry's images only: a build context is a path on the agents, and runs as a process there.
         """
-        self.check_image(name)
         if self.scope is not None and not in_registry:
             raise ForbiddenError("this token registers what a registry has (`reference`), no image_id and no context")
 
