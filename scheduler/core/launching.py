@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import chain, groupby, islice
+from heapq import merge
+from itertools import groupby, islice
+from operator import itemgetter
 
 from scheduler.core import cooling, demands, jobs, kills, offers, ports, why
 from scheduler.core.effects import Accept, Decline, Launch
@@ -22,6 +24,7 @@ from swath.matching.plan import plan
 LAUNCHES = (
     1000  # in one turn, or a few more: a bound on the size of its transaction, and on how long the lease has to wait
 )
+SPARED_S = 60.0  # for so long a task that may start is spared the agents where it has failed, while others want them
 LOOK_S = 1.0  # between two plans while somebody waits at a screen, whether anything is offered or not
 SHARES_S = 10.0  # between two in which resources are taken back for projects below their fair share
 KEPT_REFUSE_S = 1.0  # what is left of an agent that is kept for somebody: more of it may be free soon
@@ -159,7 +162,7 @@ def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: 
         job = turn.state.jobs[placement.demand.job]
         room = placement.count if job.room is None else min(placement.count, job.room)
         count = min(room, placement.demand.resources.count_in(left)) if Resources().fits_in(left) else 0
-        indices = _take(job, placement.demand.resources, count, agent.info.agent_id)
+        indices = _take(turn, job, placement.demand.resources, count, agent.info.agent_id)
         left -= placement.demand.resources.scaled(len(indices))
         launches += [_launch(turn, agent, job, index, placement.demand.resources) for index in indices]
     if launches:
@@ -175,18 +178,21 @@ def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: 
             offers.note_filter(turn, agent.info.agent_id, refuse_s)
 
 
-def _take(job: Job, resources: Resources, count: int, agent_id: str) -> list[int]:
+def _take(turn: Turn, job: Job, resources: Resources, count: int, agent_id: str) -> list[int]:
     """At most `count` indices whose next attempt asks for `resources`: those that were tried before, others, failed here.
 
+    Whoever has failed here and waits for long already counts no more as such: the same agent may be chosen again and again.
     Of very many that have failed here not all are looked at: what comes behind them gets its turn elsewhere.
     """
     size = (resources.mem, resources.disk)
     again: list[int] = []
     last: list[int] = []
-    for index in islice(chain(*job.find_due().get(size, ())), count + cooling.SAMPLE):
+    queues = [queue.items() for queue in job.find_due().get(size, ())]
+    for index, since in islice(merge(*queues, key=itemgetter(1)), count + cooling.SAMPLE):
         if len(again) == count:
             break
-        (last if cooling.has_failed_on(job, index, agent_id) else again).append(index)
+        spared = cooling.has_failed_on(job, index, agent_id) and (turn.now - since).total_seconds() < SPARED_S
+        (last if spared else again).append(index)
     fresh: list[int] = []
     if size == job.fresh_size and job.fresh:
         fresh, job.pending = job.pending.take(count - len(again))

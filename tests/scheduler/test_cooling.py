@@ -8,6 +8,7 @@ import pytest
 
 from scheduler.core import cooling
 from scheduler.core import events as ev
+from scheduler.core.launching import SPARED_S
 from swath.domain.attempts import AttemptReport
 from swath.domain.retries import JITTER, Cause
 from swath.domain.states import TaskState
@@ -200,6 +201,16 @@ def test_a_task_that_failed_here_lets_the_others_go_first():
     world = run(a_world(job), job, "a1", Cause.APP).advance(2)
     world.offer("a1", cpus=1.1).offer("a2", cpus=1.1)
     assert [attempt.task_index for attempt in world.launched()] == [0, 1, 0]
+
+
+def test_a_task_that_failed_here_is_not_passed_over_for_ever():
+    """One agent alone is chosen again and again: the retry lets others go first for a minute, and then takes its turn."""
+    job = a_job(size=200, retry=PATIENT)
+    world = run(run(a_world(job), job, "a1", Cause.APP), job, "a1", None, int(SPARED_S / 2))
+    assert [attempt.task_index for attempt in world.launched()].count(0) == 1
+    run(world, job, "a1", None, int(SPARED_S / 2))
+    assert [attempt.task_index for attempt in world.launched()].count(0) == 2
+    assert world.task(0).state is TaskState.SUCCEEDED
 
 
 def test_a_task_runs_where_it_failed_when_there_is_nothing_else():
