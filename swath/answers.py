@@ -57,8 +57,14 @@ def to_error(response: httpx.Response) -> errors.SwathError:
         text = str(problem.get("detail") or problem.get("title") or "")
     except (ValueError, AttributeError):
         problem, kind, text = {}, "", response.text[:200]
+    error = _make_error(kind, text if kind in ERRORS else f"the API answered {response.status_code}: {text}", problem)
+    error.document = problem if str(problem.get("type", "")).startswith(PROBLEM_TYPE) else None
+    return error
+
+
+def _make_error(kind: str, text: str, problem: Mapping[str, Any]) -> errors.SwathError:
     error = ERRORS.get(kind, errors.InternalError)
     if issubclass(error, errors.InvalidInputError):
         found = [errors.Problem(entry["path"], entry["message"]) for entry in problem.get("errors") or ()]
         return error(found or [errors.Problem("", text)])
-    return error(text if kind in ERRORS else f"the API answered {response.status_code}: {text}")
+    return error(text)

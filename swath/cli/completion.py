@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 from typer._completion_shared import get_completion_script
 
+from swath.cli.console import print_json
+from swath.cli.options import AsJson
+
 
 class Shell(StrEnum):
     """Shells that are known."""
@@ -23,10 +26,14 @@ def add_commands(app: typer.Typer) -> None:
     app.command(rich_help_panel="Other")(completion)
 
 
-def completion(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
+def completion(shell: Annotated[Shell, typer.Argument(help="The shell.")], as_json: AsJson = False) -> None:
     """Print the completion script of a shell; `swath --install-completion` installs it.
 
     \b
       swath completion bash > ~/.local/share/bash-completion/completions/swath
     """
-    typer.echo(get_completion_script(prog_name="swath", complete_var="_SWATH_COMPLETE", shell=shell.value))
+    script = get_completion_script(prog_name="swath", complete_var="_SWATH_COMPLETE", shell=shell.value)
+    if as_json:
+        print_json({"shell": shell.value, "script": script})
+    else:
+        typer.echo(script)

@@ -28,9 +28,9 @@ MEANINGS = MappingProxyType(
     {
         Exit.OK: "done; a job that was waited for has succeeded",
         Exit.JOB_FAILED: "the job that was waited for has failed",
-        Exit.USAGE: "the command line is wrong",
+        Exit.USAGE: "the command line, or a document that it names, is wrong; the cluster was not asked to do anything",
         Exit.NOT_FOUND: "no such job, task, image, agent, output or file",
-        Exit.REFUSED: "the request is invalid or refused, by the cluster or by you; saying it again changes nothing",
+        Exit.REFUSED: "the request was refused, by the cluster or by you; saying it again changes nothing",
         Exit.UNREACHABLE: "the cluster does not answer or cannot serve now; trying again may help",
         Exit.JOB_CANCELLED: "the job that was waited for was cancelled",
         Exit.SICK: "`swath doctor` found something sick, or `swath up` did not become ready",
@@ -45,14 +45,22 @@ JOB_EXITS = MappingProxyType(
 )
 
 
+class NotReadyError(errors.InternalError):
+    """A cluster that was started did not become ready."""
+
+
 def exit_for(error: Exception) -> Exit:
     """The exit code of an error that was expected; FAULT for any other."""
     if isinstance(error, errors.NotFoundError):
         return Exit.NOT_FOUND
+    if isinstance(error, errors.InvalidInputError) and error.document is None:  # nobody was asked
+        return Exit.USAGE
     if isinstance(error, errors.UserError):
         return Exit.REFUSED
     if isinstance(error, errors.RegistryError):
         return Exit.UNREACHABLE if error.passing else Exit.REFUSED
+    if isinstance(error, NotReadyError):
+        return Exit.SICK
     if isinstance(error, errors.InternalError):
         return Exit.UNREACHABLE
     if isinstance(error, TimeoutError):

@@ -10,7 +10,7 @@ import typer
 from swath.cli.console import print_fields, print_json, print_table, say
 from swath.cli.jobdoc import parse_json, read_text
 from swath.cli.options import AsJson, open_client
-from swath.domain.errors import InvalidInputError
+from swath.domain.errors import NotFoundError
 from swath.domain.resources import to_digits
 
 Reference = Annotated[str, typer.Argument(metavar="IMAGE", help="`ndvi` (newest version) or `ndvi:1.0.0`.")]
@@ -109,7 +109,7 @@ def register(
     if context is None and manifest is None:
         raise typer.BadParameter("name a build context, or a manifest with --manifest", param_hint="DIR")
     if context is not None and not context.is_dir():
-        raise InvalidInputError.at("/context", f"{context} is no directory")
+        raise NotFoundError(f"there is no directory {context}")
     source = manifest or str((context or Path()) / MANIFEST)
     other = Path(source).with_name(OTHER_MANIFEST)
     document = {

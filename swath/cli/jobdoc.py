@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.cli.options import parse_pair
-from swath.domain.errors import InvalidInputError
+from swath.domain.errors import InvalidInputError, NotFoundError
 
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 _SIZES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
@@ -108,7 +108,7 @@ def _matches(pattern: str) -> list[str]:
     wanted = glob.escape(expanded) + "/*" if pattern.endswith("/") else expanded
     found = sorted(glob.glob(wanted, recursive=True))  # noqa: PTH207 - an absolute pattern is no pattern for Path.glob
     if not found:
-        raise InvalidInputError.at("/array/items", f"nothing matches {pattern!r}")
+        raise NotFoundError(f"nothing matches {pattern!r}")
     return found
 
 
@@ -141,11 +141,11 @@ def parse_json(text: str, source: str, *kinds: type) -> Any:
 
 
 def read_text(path: str) -> str:
-    """A text file, or stdin for "-"; raises InvalidInputError where it cannot be read."""
+    """A text file, or stdin for "-"; raises OSError where there is none, InvalidInputError where it is no text."""
     try:
         return sys.stdin.read() if path == "-" else Path(path).expanduser().read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError.at("", f"{path} cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInputError.at("", f"{path} is no text: {error}") from None
 
 
 def parse_size(text: str) -> float:

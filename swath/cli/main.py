@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -31,52 +32,47 @@ from swath.cli import (
     up,
     usage,
 )
-from swath.cli.console import err, say
-from swath.cli.exits import Exit, exit_for, table
-from swath.domain.errors import InvalidInputError
+from swath.cli.exits import table
+from swath.cli.options import AsJson
+from swath.cli.refusals import is_usage_error, put_in_our_words, report
 
 EPILOG = f"\b\nExit codes:\n{table()}"
 
 
 class SwathGroup(TyperGroup):
-    """Commands whose errors are for people."""
+    """Commands whose errors are for people, or with --json for programs: never a traceback."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
+        """Read the words up to the command; whether --json is among all of them is kept for errors."""
+        as_json = "--json" in args[: args.index("--") if "--" in args else None]
+        with _reporting(as_json):
+            context = super().make_context(info_name, args, *rest, **extra)
+        context.meta[_AS_JSON] = as_json
+        return context
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an error becomes a message on stderr and an exit code, never a traceback."""
-        try:
+        """Run the command."""
+        with _reporting(ctx.meta[_AS_JSON], ctx):
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError, EOFError):
-            raise
-        except Exception as error:
-            if _is_usage_error(error):
+
+
+_AS_JSON = "swath.as_json"
+
+
+@contextmanager
+def _reporting(as_json: bool, ctx: Any = None) -> Iterator[None]:
+    """An error becomes a message or a document on stderr, and an exit code."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError, EOFError):
+        raise
+    except Exception as error:
+        if is_usage_error(error):
+            put_in_our_words(error)
+            if not as_json:
                 raise
-            raise typer.Exit(report(error)) from None
-
-
-def _is_usage_error(error: Exception) -> bool:
-    """True for what typer itself shows; its class has moved between versions, its attribute has not."""
-    return hasattr(error, "exit_code") and hasattr(error, "format_message")
-
-
-def report(error: Exception) -> int:
-    """Say what went wrong and return the exit code."""
-    code = exit_for(error)
-    if code is Exit.FAULT and os.environ.get("SWATH_DEBUG"):
-        raise error
-    if isinstance(error, InvalidInputError) and error.problems:
-        err().print("[red]error:[/] the request was refused")
-        for problem in error.problems:
-            say(f"  {problem.path or 'request'}: {problem.message}")
-    elif code is Exit.FAULT:
-        err().print("[red]error:[/] ", end="")
-        say(f"{type(error).__name__}: {error} (a fault in swath; SWATH_DEBUG=1 shows where)")
-    elif isinstance(error, OSError) and error.filename:
-        err().print("[red]error:[/] ", end="")
-        say(f"{error.filename}: {(error.strerror or str(error)).lower()}")
-    else:
-        err().print("[red]error:[/] ", end="")
-        say(str(error))
-    return int(code)
+        command = f"swath {(ctx and ctx.invoked_subcommand) or ''}".strip()
+        raise typer.Exit(report(error, as_json=as_json, instance=command)) from None
 
 
 app = typer.Typer(
@@ -124,6 +120,7 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Earth Observation processing on a cluster, or on this laptop: `swath demo` shows it."""
 

@@ -17,9 +17,11 @@ _NEWEST = 50  # jobs among which `last` looks for one of a person
 
 
 def _or_above(ctx: typer.Context, wanted: bool) -> bool:
-    """`swath agents --json list` means the same as `swath agents list --json`."""
+    """`swath --json agents list` and `swath agents --json list` mean the same as `swath agents list --json`."""
     above = ctx.parent
-    return wanted or (above is not None and above.params.get("as_json") is True)
+    while above is not None and not wanted:
+        wanted, above = above.params.get("as_json") is True, above.parent
+    return wanted
 
 
 AsJson = Annotated[

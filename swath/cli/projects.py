@@ -210,8 +210,11 @@ def _to_limit(key: str, text: str) -> int | None:
         raise InvalidInputError.at(option, f"must be a whole number or {_NONE}, is {text!r}") from None
 
 
-def remove(name: Name) -> None:
+def remove(name: Name, as_json: AsJson = False) -> None:
     """Forget what was declared of a project that has no open jobs and none below it."""
     with open_client() as client:
         client.remove_project(name)
-    say(f"project {name} is forgotten: jobs that name it would have the defaults")
+    if as_json:
+        print_json({"removed": name})
+    else:
+        say(f"project {name} is forgotten: jobs that name it would have the defaults")

@@ -111,11 +111,14 @@ def resume(name: Name, as_json: AsJson = False) -> None:
         _show(client.change_schedule(name, paused=False), as_json)
 
 
-def remove(name: Name) -> None:
+def remove(name: Name, as_json: AsJson = False) -> None:
     """Forget it; the jobs that it has submitted stay."""
     with open_client() as client:
         client.remove_schedule(name)
-    say(f"schedule {name} removed")
+    if as_json:
+        print_json({"removed": name})
+    else:
+        say(f"schedule {name} removed")
 
 
 def _show(schedule: Schedule, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from swath.cli.console import err, say
 from swath.cli.options import AsJson
-from swath.domain.errors import InvalidInputError
+from swath.domain.errors import ConflictError
 
 if TYPE_CHECKING:
     from swath.cli.simulation_report import Outcome
@@ -139,7 +139,7 @@ def simulate(
 def _check_numpy() -> None:
     """Commands do without it but for this one."""
     if importlib.util.find_spec("numpy") is None:
-        raise InvalidInputError.at("simulate", "needs numpy: pip install 'swath[matching]'")
+        raise ConflictError("simulating needs numpy: pip install 'swath[matching]'")
 
 
 def _check_plots(path: Path) -> None:

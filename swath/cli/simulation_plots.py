@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swath.cli.simulation_report import Outcome
-from swath.domain.errors import InvalidInputError
+from swath.domain.errors import ConflictError, InvalidInputError, NotFoundError
 from swath.simulation.history import Floats
 from swath.simulation.timeline import Timeline
 from swath.simulation.waits import first_waits
@@ -33,13 +33,13 @@ _UNITS = ((120, 1, "s"), (2 * 3600, 60, "min"), (4 * 86_400, 3600, "h"))
 
 
 def check(path: Path) -> None:
-    """Raise InvalidInputError where the picture could not be made."""
+    """Raise a UserError where the picture could not be made."""
     if path.suffix not in SUFFIXES:
         raise InvalidInputError.at("--plot", f"must end in one of {', '.join(SUFFIXES)}")
     if importlib.util.find_spec("matplotlib") is None:
-        raise InvalidInputError.at("--plot", "needs matplotlib: pip install 'swath[plots]'")
+        raise ConflictError("--plot needs matplotlib: pip install 'swath[plots]'")
     if not path.absolute().parent.is_dir():
-        raise InvalidInputError.at("--plot", f"there is no directory {path.parent}")
+        raise NotFoundError(f"there is no directory {path.parent}")
 
 
 def draw(outcomes: Sequence[Outcome], path: Path) -> None:

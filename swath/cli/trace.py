@@ -10,8 +10,8 @@ from typing import Annotated, TextIO
 
 import typer
 
-from swath.cli.console import between, say
-from swath.cli.options import Limit, open_client
+from swath.cli.console import between, print_json, say
+from swath.cli.options import AsJson, Limit, open_client
 from swath.client import Client
 from swath.documents import Job, Task
 
@@ -34,8 +34,11 @@ def export(
     file: Annotated[Path | None, typer.Argument(help="Write here (default: stdout).")] = None,
     limit: Limit = 1000,
     project: Annotated[str | None, typer.Option(help="Of one project only.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the newest jobs as a trace: when each was submitted, what it asked for, how long its tasks ran. No inputs.
+
+    On stdout it is a JSON document a line, with --json or without.
 
     \b
       swath trace export mine.jsonl --limit 500
@@ -47,7 +50,10 @@ def export(
             return
         with file.open("w", encoding="utf-8") as target:
             count = _write(client, target, limit, project)
-    say(f"{count:,} jobs written to {file}; `swath simulate {file}` simulates them")
+    if as_json:
+        print_json({"jobs": count, "file": str(file)})
+    else:
+        say(f"{count:,} jobs written to {file}; `swath simulate {file}` simulates them")
 
 
 def _write(client: Client, target: TextIO, limit: int, project: str | None) -> int:

@@ -15,7 +15,7 @@ import typer
 from swath.cli import machine
 from swath.cli.blueprint import Ports, Wishes, find_checkout, make_plan
 from swath.cli.console import print_json, say
-from swath.cli.exits import Exit
+from swath.cli.exits import NotReadyError
 from swath.cli.options import AsJson
 from swath.cli.ports import PortLocks
 from swath.cli.processes import end, send, wait_ended
@@ -69,6 +69,7 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when it is ready, and leave it running.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start the laptop cluster: database, Mesos stand-in, scheduler and API.
 
@@ -79,6 +80,8 @@ def up(
       swath up --detach --agents 3       three agents, in the background
       SWATH_VAR=/scratch/me swath up     its state elsewhere than in ./var
     """
+    if as_json and not detach:
+        raise typer.BadParameter("goes with --detach: in the foreground there is nothing to tell", param_hint="--json")
     wishes = Wishes(
         agents=agents,
         cpus=cpus,
@@ -101,7 +104,10 @@ def up(
             os.set_inheritable(descriptor, True)
         os.execve(sys.executable, command, _environment())  # noqa: S606 - there is no shell to want
     start_detached(var, locks)
-    say(f"ready at {var.read_cluster()['api_url']}; `swath down` ends it")
+    if as_json:
+        print_json(var.read_cluster())
+    else:
+        say(f"ready at {var.read_cluster()['api_url']}; `swath down` ends it")
 
 
 def _checked(text: str, option: str) -> str:
@@ -171,8 +177,7 @@ def _wait_ready(var: Var, process: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(_POLL_S)
     words = "\n  ".join(last_lines(var.logs / "supervisor.log", 5))
-    say(f"the cluster did not become ready:\n  {words}")
-    raise typer.Exit(Exit.SICK)
+    raise NotReadyError(f"the cluster did not become ready:\n  {words}")
 
 
 def await_ready(var: Var) -> None:

@@ -32,12 +32,15 @@ SwathError
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 class SwathError(Exception):
     """Whatever Swath raises on purpose."""
+
+    document: Mapping[str, Any] | None = None  # what the service has said, where it was another process that raised it
 
 
 class UserError(SwathError):

@@ -243,12 +243,20 @@ def test_the_mean_is_read_out_of_the_statistics(tmp_path: Path) -> None:
     assert find_mean(tmp_path / "statistics.json") is None
 
 
+def said_by_the_service(error: errors.SwathError) -> errors.SwathError:
+    """As the client raises it."""
+    error.document = {"type": "urn:swath:problem:invalid-input"}
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
         (errors.NotFoundError("x"), 3),
-        (errors.InvalidInputError.at("", "x"), 4),
-        (errors.CannotRunError.at("", "x"), 4),
+        (errors.InvalidInputError.at("", "x"), 2),
+        (said_by_the_service(errors.InvalidInputError.at("", "x")), 4),
+        (said_by_the_service(errors.CannotRunError.at("", "x")), 4),
+        (errors.ConflictError("x"), 4),
         (errors.UnauthorizedError("x"), 4),
         (errors.InternalError("x"), 5),
         (TimeoutError("x"), 9),

@@ -318,7 +318,7 @@ def test_registering_a_context_sends_its_manifests(api: StandIn, swath: Swath, t
         "image_id": None,
         "context": str(tmp_path),
     }
-    assert swath("images", "register", str(tmp_path / "nothing")).exit_code == 4
+    assert swath("images", "register", str(tmp_path / "nothing")).exit_code == 3
 
 
 def test_completion_is_printed_for_every_shell(swath: Swath) -> None:

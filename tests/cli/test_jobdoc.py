@@ -16,7 +16,7 @@ from swath.cli.jobdoc import (
     parse_size,
     parse_words,
 )
-from swath.domain.errors import InvalidInputError
+from swath.domain.errors import InvalidInputError, NotFoundError
 
 MANIFEST = {
     "job": {
@@ -83,7 +83,7 @@ def test_a_list_of_paths_can_stand_in_a_file(tmp_path: Path) -> None:
 
 def test_a_pattern_without_a_match_is_refused(tmp_path: Path) -> None:
     """An empty array is never meant."""
-    with pytest.raises(InvalidInputError, match="nothing matches"):
+    with pytest.raises(NotFoundError, match="nothing matches"):
         over_files([f"SCENE={tmp_path}/*.jp2"])
 
 

@@ -176,11 +176,11 @@ def test_a_second_up_is_refused(laptop: Laptop) -> None:
 
 
 def test_mistakes_end_with_their_exit_codes(laptop: Laptop) -> None:
-    """Unknown job 3; unknown parameter, missing input and absurd resources 4; nothing is submitted."""
+    """Unknown job 3; unknown parameter 2; missing input and absurd resources 4; nothing is submitted."""
     before = laptop.ok("jobs", "--json")
     assert laptop.swath("show", "01JD0000000000000000000000").returncode == 3
     assert laptop.swath("submit", "nothing").returncode == 3
-    assert laptop.swath("submit", "true", "COLOUR=red").returncode == 4
+    assert laptop.swath("submit", "true", "COLOUR=red").returncode == 2
     assert laptop.swath("submit", "true", "--cpus", "-1").returncode == 4
     missing = laptop.swath("submit", "ndvi", "SCENE=/no/such/scene.tif")
     assert missing.returncode == 4

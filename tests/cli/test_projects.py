@@ -185,10 +185,10 @@ def test_a_change_that_nobody_takes_in_now_is_said(api: StandIn, swath: Swath) -
 def test_options_that_make_no_sense_are_refused_by_name(
     api: StandIn, swath: Swath, words: tuple[str, ...], place: str
 ) -> None:
-    """Exit code 4, and nothing is sent."""
+    """Exit code 2, and nothing is sent."""
     result = swath("projects", "set", "land", *words)
 
-    assert (result.exit_code, place in result.stderr) == (4, True)
+    assert (result.exit_code, place in result.stderr) == (2, True)
     assert all(method == "GET" for method, _, _ in api.asked)
 
 

@@ -87,8 +87,8 @@ def test_submit_says_what_follows_which_end(api: StandIn, swath: Swath) -> None:
 def test_what_can_follow_no_end_is_refused_before_anything_is_asked(
     api: StandIn, swath: Swath, word: str, said: str
 ) -> None:
-    """Exit code 4, with the form that is wanted."""
+    """Exit code 2, with the form that is wanted."""
     done = swath("submit", "ndvi", "--retry-on", word)
-    assert done.exit_code == 4
+    assert done.exit_code == 2
     assert said in " ".join(done.stderr.replace("│", " ").split())
     assert api.asked == []
