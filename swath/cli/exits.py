@@ -63,6 +63,8 @@ def exit_for(error: Exception) -> Exit:
         return Exit.SICK
     if isinstance(error, errors.InternalError):
         return Exit.UNREACHABLE
+    if isinstance(error, UnicodeEncodeError):  # a word in bytes that are no UTF-8, which no document can hold
+        return Exit.USAGE
     if isinstance(error, TimeoutError):
         return Exit.TIMED_OUT
     # A file of the user's: there is no such directory, or it may not be written.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import math
 import re
 import sys
@@ -14,7 +13,9 @@ from typing import Any
 
 from swath.cli.options import parse_pair
 from swath.domain.errors import InvalidInputError, NotFoundError
+from swath.domain.strict_json import read_strictly
 
+_AMOUNT = re.compile(r"-?(\d{1,18}(\.\d{0,9})?|\.\d{1,9})", re.ASCII)
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 _SIZES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
 
@@ -80,7 +81,7 @@ def to_value(name: str, text: str, json_type: str) -> Any:
     if json_type == "string":
         return text
     try:
-        return json.loads(text)
+        return read_strictly(text)
     except ValueError:
         raise InvalidInputError.at(f"/parameters/{name}", f"must be of type {json_type}, is {text!r}") from None
 
@@ -131,7 +132,7 @@ def over_values(word: str) -> dict[str, Any]:
 def parse_json(text: str, source: str, *kinds: type) -> Any:
     """JSON of one of the kinds; raises InvalidInputError with the place of the mistake."""
     try:
-        document = json.loads(text)
+        document = read_strictly(text)
     except ValueError as error:
         raise InvalidInputError.at("", f"{source} is no JSON: {error}") from None
     if not isinstance(document, kinds):
@@ -153,22 +154,26 @@ def parse_size(text: str) -> float:
     number, unit = text.upper().removesuffix("IB").removesuffix("B"), "M"
     if number and number[-1] in _SIZES:
         number, unit = number[:-1], number[-1]
-    try:
-        return float(number) * _SIZES[unit]
-    except ValueError:
-        raise InvalidInputError.at("/resources", f"must look like 2048, 512M or 2G, is {text!r}") from None
+    if not _AMOUNT.fullmatch(number):
+        raise InvalidInputError.at("/resources", f"must look like 2048, 512M or 2G, is {text!r}")
+    return float(number) * _SIZES[unit]
 
 
 def parse_amount(word: str) -> tuple[str, float]:
     """NAME=AMOUNT as two; raises InvalidInputError where the amount is no number."""
     name, value = parse_pair(word, "/resources/custom")
     try:
-        amount = float(value)
+        return name, to_number(value)
     except ValueError:
-        amount = math.nan
-    if not math.isfinite(amount):
-        raise InvalidInputError.at(f"/resources/custom/{name}", f"must be a number, is {value!r}")
-    return name, amount
+        raise InvalidInputError.at(f"/resources/custom/{name}", f"must be a number, is {value!r}") from None
+
+
+def to_number(text: str) -> float:
+    """The number that the text is; raises ValueError for what JSON cannot say (NaN, infinity) as well."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 _FORMS = "region=ispra, 'zone in a,b', 'hostname like n.*', 'rack unique', 'rack max_per 2' or 'zone group_by'"
@@ -206,6 +211,6 @@ def parse_preference(word: str) -> dict[str, Any]:
     if not blank:
         return {"attribute": name, "value": weight}
     try:
-        return {"attribute": name, "value": value.strip(), "weight": float(weight)}
+        return {"attribute": name, "value": value.strip(), "weight": to_number(weight)}
     except ValueError:
         raise InvalidInputError.at("/prefer", f"must look like region=ispra or region=ispra 2, is {word!r}") from None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isfinite, nan
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
 
 from swath.cli.consent import remark_on_health
 from swath.cli.console import amounts, print_fields, print_json, print_table, say, when
-from swath.cli.jobdoc import parse_size
+from swath.cli.jobdoc import parse_size, to_number
 from swath.cli.options import AsJson, open_client, parse_pair
 from swath.client import Client
 from swath.documents import Project
@@ -194,12 +194,9 @@ def _to_amount(name: str, text: str, option: str) -> float:
     if name in _SIZES:
         return parse_size(text)
     try:
-        amount = float(text)
+        return to_number(text)
     except ValueError:
-        amount = nan
-    if not isfinite(amount):
-        raise InvalidInputError.at(option, f"{name} must be a number or {_NONE}, is {text!r}")
-    return amount
+        raise InvalidInputError.at(option, f"{name} must be a number or {_NONE}, is {text!r}") from None
 
 
 def _to_limit(key: str, text: str) -> int | None:

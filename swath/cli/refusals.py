@@ -87,6 +87,8 @@ def _detail(error: Any, code: Exit) -> str:
         return f"{type(error).__name__}: {error} (a fault in swath; SWATH_DEBUG=1 shows where)"
     if is_usage_error(error):
         return str(error.format_message())
+    if isinstance(error, UnicodeEncodeError):
+        return f"a word holds what is no UTF-8 text: {error.object[error.start : error.end]!r}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {(error.strerror or str(error)).lower()}"
     return str(error)

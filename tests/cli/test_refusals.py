@@ -155,6 +155,25 @@ def test_a_wrong_word_is_named_in_our_words(
 _NO_BLANKS = str.maketrans("", "", " \n")
 
 
+def test_what_json_cannot_say_is_refused_by_its_place(api: StandIn, swath: Swath) -> None:
+    """2, not a fault: NaN and infinity in options and documents."""
+    manifest = {"job": {"interface": {"inputs": {"json": [{"name": "X", "type": "number"}]}}}}
+    api.answer("GET", "/v1/images/true", {"manifest": manifest})
+    for words, text in (
+        (("--mem", "nan"), None),
+        (("--disk", "1e400"), None),
+        (("--resource", "tape=inf"), None),
+        (("--prefer", "region=ispra nan"), None),
+        (("X=NaN",), None),
+        (("X=" + "[" * 100_000,), None),
+        (("--name", "a\udcff"), None),
+        (("--file", "-"), '{"image": "true", "priority": Infinity}'),
+    ):
+        image = () if text else ("true",)
+        assert swath("submit", *image, *words, input=text).exit_code == 2, words
+    assert not [entry for entry in api.asked if entry[0] == "POST"]
+
+
 def test_a_refused_document_is_the_services_own(api: StandIn, swath: Swath) -> None:
     """4, with every field that the service has said."""
     problems = [{"path": "/name", "message": "is too long"}]
