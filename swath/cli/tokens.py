@@ -67,11 +67,16 @@ def list_again(as_json: AsJson = False) -> None:
     print_table(("token", "for", "user", "project", "until"), rows, empty="no tokens; `swath tokens create` makes one")
 
 
-def revoke(name: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name or id.")]) -> None:
+def revoke(
+    name: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name or id.")], as_json: AsJson = False
+) -> None:
     """Take a token back: the next request with it is refused."""
     with open_client() as client:
         client.revoke_token(name)
-    say(f"token {name} is revoked")
+    if as_json:
+        print_json({"revoked": name})
+    else:
+        say(f"token {name} is revoked")
 
 
 def _reach(token: dict[str, Any]) -> str:

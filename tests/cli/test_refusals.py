@@ -42,6 +42,8 @@ WORDS = {
     "schedules pause": ("nightly",),
     "schedules resume": ("nightly",),
     "schedules remove": ("nightly",),
+    "tokens create": ("ci", "--scope", "push"),
+    "tokens revoke": ("ci",),
     "scheduler teardown": ("--yes",),
     "scheduler reset-framework": ("--yes",),
 }
