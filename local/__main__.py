@@ -28,7 +28,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("--mem", type=float, help="of each agent, in MiB (default: of the machine minus 1 GiB)")
     add("--disk", type=float, help="of each agent, in MiB (default: what is free)")
     add("--resources", default="", help='of each agent, beside or instead of these: "ports:[31000-31999];licences:4"')
-    add("--attributes", default="", help='of each agent, as in "region:ispra;rack:3"')
+    add("--hostname", action="append", default=[], help="of an agent, said again for the next (default: 127.0.0.1)")
+    add(
+        "--attributes", action="append", default=[], help='as in "region:ispra;rack:3"; once for all, or for each agent'
+    )
     add("--credential-file", type=Path, help='ask for it: {"principal": .., "secret": ..}, readable by its owner only')
     interval = defaults.allocation_interval_s
     add(
@@ -71,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         disk=given.disk,
         resources=given.resources,
         credential_file=given.credential_file,
+        hostnames=given.hostname,
         attributes=given.attributes,
         simulated_agents=given.simulated_agents,
         task_s=given.task_seconds,

@@ -48,7 +48,7 @@ def make_state(agent: Agent) -> Json:
         "version": VERSION,
         "id": state.agent_id,
         "pid": f"slave(1)@{settings.hostname}:{settings.port}",
-        "hostname": settings.hostname,
+        "hostname": settings.info["hostname"],
         "capabilities": list(AGENT_CAPABILITIES),
         "resources": total.to_state(),
         **resources_by_reservation(total),

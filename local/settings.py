@@ -37,7 +37,8 @@ class Settings:
     disk: float | None = None
     resources: str = ""  # further ones, or others, of each agent: "ports:[31000-31999];licences:4"
     credential_file: Path | None = None  # {"principal": .., "secret": ..}; without one, anybody is served
-    attributes: str = ""  # "region:ispra;rack:3"
+    hostnames: Sequence[str] = ()  # of one agent after the other; what is not named is 127.0.0.1
+    attributes: Sequence[str] = ()  # "region:ispra;rack:3" of one agent after the other; a single one is of all
     allocation_interval_s: float = 1.0
     ping_timeout_s: float = 75.0  # until a broken connection makes an agent unreachable
     heartbeat_s: float = 15.0  # between two on a scheduler's stream
@@ -53,13 +54,16 @@ class Settings:
 
 
 def make_agent_info(settings: Settings, port: int, share: tuple[int, int] = (0, 1)) -> Json:
-    """AgentInfo without its id. Of the machine's ports the agent has its `share`, (which one, of how many)."""
+    """AgentInfo without its id. The agent's `share` is (which one, of how many): of the machine's ports it has as many."""
+    which, _ = share
     info: Json = {
-        "hostname": "127.0.0.1",
+        "hostname": settings.hostnames[which] if which < len(settings.hostnames) else "127.0.0.1",
         "port": port,
         "resources": divide_ports(_make_bundle(settings), *share).to_wire(form="reservations"),
     }
-    attributes = parse_attributes(settings.attributes)
+    said = settings.attributes
+    place = 0 if len(said) == 1 else which
+    attributes = parse_attributes(said[place]) if place < len(said) else []
     return info | {"attributes": attributes} if attributes else info
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -55,12 +55,18 @@ def list_again(as_json: AsJson = False) -> None:
 
 def _agent_row(agent: Agent) -> tuple[Any, ...]:
     has = amounts(agent["resources"])
-    place = (_attributes(agent) or None, agent["region"], agent["zone"])
+    place = (_attributes(agent) or None, _place(agent, "region"), _place(agent, "zone"))
     return (agent["id"], agent["hostname"], has, *place, agent["attempts"], _state(agent), when(agent["last_seen"]))
 
 
 def _attributes(agent: Agent) -> str:
-    return ", ".join(f"{key}={value}" for key, value in sorted(agent["attributes"].items()))
+    others = {key: value for key, value in agent["attributes"].items() if key not in ("region", "zone")}
+    return ", ".join(f"{key}={value}" for key, value in sorted(others.items()))
+
+
+def _place(agent: Agent, level: Literal["region", "zone"]) -> str | None:
+    """What a constraint on it would compare with: the attribute of that name, else what Mesos knows."""
+    return agent["attributes"].get(level) or agent[level]
 
 
 def _state(agent: Agent) -> str:
@@ -103,8 +109,8 @@ def _fields(agent: Agent) -> Iterable[tuple[str, Any]]:
         ("has", amounts(agent["resources"])),
         ("images", _images(agent["images"])),
         ("attributes", _attributes(agent)),
-        ("region", agent["region"]),
-        ("zone", agent["zone"]),
+        ("region", _place(agent, "region")),
+        ("zone", _place(agent, "zone")),
         ("maintenance", window),
         ("first seen", agent["first_seen"]),
         ("last seen", agent["last_seen"]),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.cli import machine
+from swath.cli.hosts import name_agents
 from swath.cli.plan import Plan, Program
 from swath.cli.ports import HOST, PortLocks, find_problem
 from swath.cli.var import Var
@@ -106,20 +107,21 @@ def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
     principal, secret = var.read_credential() or ("", "")
     common = _common_environment(var, root, wishes, ports)
     cpus, mem, disk = _agent_size(var, wishes)
-    python = sys.executable
+    python, agents = sys.executable, list(name_agents(wishes.agents, wishes.attributes))
     local = (
         *(python, "-m", "local", "--port", str(ports.master), "--agents", str(wishes.agents)),
         *("--agent-port", str(ports.agent), "--work-dir", str(var.local)),
         *("--credential-file", str(var.credential_file)),
         *("--cpus", f"{cpus + EXECUTOR_CPUS:g}", "--mem", str(mem + EXECUTOR_MEM), "--disk", str(disk)),
         *(("--resources", wishes.resources) if wishes.resources else ()),
-        *(("--attributes", wishes.attributes) if wishes.attributes else ()),
+        *(word for host, _ in agents for word in ("--hostname", host)),
+        *(word for _, attributes in agents for word in ("--attributes", attributes)),
     )
     # Each of the two has its own way to the master or the agents, and no other program has one.
     scheduler = common | {"SWATH_PRINCIPAL": principal, "SWATH_SECRET": secret}
     api = common | {"SWATH_AGENT_PRINCIPAL": principal, "SWATH_AGENT_SECRET": secret}
     url = f"http://{HOST}:{ports.api}"
-    agents = f"{wishes.agents} agent{'s' if wishes.agents > 1 else ''} of {cpus:g} cpus and {mem} MiB"
+    size = f"{wishes.agents} agent{'s' if wishes.agents > 1 else ''} of {cpus:g} cpus and {mem} MiB"
     return Plan(
         var=str(var.root),
         root=str(root),
@@ -139,7 +141,7 @@ def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
             "ports": {"api": ports.api, "master": ports.master, "agent": ports.agent},
             "checkout": str(root),
         },
-        greeting=f"ready at {url} with {agents}; everything is kept in {var.root}",
+        greeting=f"ready at {url} with {size}; everything is kept in {var.root}",
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from swath.cli.blueprint import Ports, Wishes, make_plan
 from swath.cli.console import amounts, duration, size, when
 from swath.cli.exits import Exit, exit_for, table
+from swath.cli.hosts import name_agents
 from swath.cli.ports import PortLocks
 from swath.cli.results import collect, find_mean
 from swath.cli.scenes import find_scenes, scene_names
@@ -156,6 +157,18 @@ def test_a_run_of_ports_is_reserved_whole_or_not_at_all(tmp_path: Path) -> None:
     assert locks.descriptors == []
 
 
+def test_agents_differ_by_name_zone_and_rack() -> None:
+    """Two zones that take turns, two agents a rack; what the user says is so of all of them."""
+    names, attributes = zip(*name_agents(5, ""), strict=True)
+    assert names == ("laptop-1", "laptop-2", "laptop-3", "laptop-4", "laptop-5")
+    assert [part.partition(";")[2] for part in attributes] == [
+        *("zone:a;rack:a1", "zone:b;rack:b1", "zone:a;rack:a1", "zone:b;rack:b1", "zone:a;rack:a2")
+    ]
+    for _, said in name_agents(3, "zone:z; disk:ssd"):
+        assert said.endswith(";zone:z;disk:ssd")
+        assert said.count("zone") == 1
+
+
 def test_the_plan_gives_every_program_its_settings(tmp_path: Path) -> None:
     """Absolute paths, the executor's environment as JSON, one processor more than asked for the executor's own share."""
     var = Var(root=tmp_path)
@@ -167,7 +180,8 @@ def test_the_plan_gives_every_program_its_settings(tmp_path: Path) -> None:
     assert "--resources" not in local.argv
     more = make_plan(var, ROOT, Wishes(resources="licences:4", attributes="rack:r1"), Ports(api=1, master=2, agent=3))
     words = more.programs[0].argv
-    assert (words[words.index("--resources") + 1], words[words.index("--attributes") + 1]) == ("licences:4", "rack:r1")
+    assert words[words.index("--resources") + 1] == "licences:4"
+    assert words[words.index("--attributes") + 1] == "region:laptop;zone:a;rack:r1"
     environment = local.environment
     assert environment["SWATH_DATABASE_URL"] == f"sqlite:///{tmp_path}/swath.db"
     executor = json.loads(environment["SWATH_EXECUTOR_ENV"])

@@ -49,6 +49,17 @@ def test_resources_are_written_as_mesos_has_them():
     assert found == Bundle({"cpus": 2500, "licences": 1000, "mem(eo)": 64_000}, {"ports": ((5, 12), (20, 20))})
 
 
+def test_agents_may_have_names_and_attributes_of_their_own(tmp_path: Path):
+    """Said in turn, or once for all of them; what is not named is the machine."""
+    sizes: dict[str, Any] = {"work_dir": tmp_path, "cpus": 2.0, "mem": 1000.0, "disk": 10.0}
+    apart = Settings(**sizes, hostnames=["a", "b"], attributes=["rack:r1", "rack:r2"])
+    infos = [make_agent_info(apart, 5051, (which, 3)) for which in range(3)]
+    assert [info["hostname"] for info in infos] == ["a", "b", "127.0.0.1"]
+    assert [info.get("attributes", [{}])[0].get("text") for info in infos] == [{"value": "r1"}, {"value": "r2"}, None]
+    alike = Settings(**sizes, attributes=["rack:r1"])
+    assert all(make_agent_info(alike, 5051, (which, 3))["attributes"] for which in range(3))
+
+
 def test_an_agent_has_what_was_named_for_it(tmp_path: Path):
     """Beside cpus, memory and disk, or instead of what they would be; without ports it has Mesos' own."""
     sizes: dict[str, Any] = {"work_dir": tmp_path, "cpus": 2.0, "mem": 1000.0, "disk": 10.0}
