@@ -13,7 +13,7 @@ from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
 from swath.domain.constraints import SPREADING, with_own
 from swath.domain.dependencies import split
-from swath.domain.duration import expected_s
+from swath.domain.duration import expected_s, left_s
 from swath.domain.errors import InvalidInputError
 from swath.domain.jobs import INTERACTIVE, JobSpec
 from swath.domain.resources import Resources
@@ -264,7 +264,7 @@ def _find_shut(agent: PutAgent, cordoned: Collection[str], told: Told) -> Shut |
 def _to_running(attempt: Attempt, jobs: Mapping[str, JobRecord], snapshot: Snapshot, now: datetime) -> Running:
     job, owner = jobs.get(attempt.job_id), snapshot.owners.get(attempt.job_id)
     age_s = (now - (attempt.started_at or attempt.launched_at)).total_seconds()
-    expected = 0.0 if job is None else expected_s(job.spec, job.image.manifest, job.longest_run_s)
+    ends_in_s = 0.0 if job is None else left_s(expected_s(job.spec, job.image.manifest, job.longest_run_s), age_s)
     ending = attempt.kill_cause is not None or attempt.state is AttemptState.KILLING
     return Running(
         attempt=attempt.id,
@@ -274,7 +274,7 @@ def _to_running(attempt: Attempt, jobs: Mapping[str, JobRecord], snapshot: Snaps
         resources=attempt.resources,
         priority=job.priority if job else 0,
         age_s=age_s,
-        ends_in_s=GRACE_S if ending else max(0.0, expected - age_s),
+        ends_in_s=GRACE_S if ending else ends_in_s,
         preemptible=job is not None and job.spec.preemptible and job.spec.job_class != INTERACTIVE,
         ending=ending,
     )

@@ -47,7 +47,6 @@ def _running_on(state: State, agent_id: str, now: datetime) -> list[Running]:
 def _to_running(state: State, live: LiveAttempt, now: datetime) -> Running:
     """The attempt as others see it. Whose job nobody knows is being killed already."""
     job = state.jobs.get(live.attempt.job_id)
-    age_s = (now - (live.started_at or live.attempt.launched_at)).total_seconds()
     ending = bool(live.kills) or live.kill_cause is not None or live.state is AttemptState.KILLING
     return Running(
         attempt=live.attempt.id,
@@ -56,8 +55,8 @@ def _to_running(state: State, live: LiveAttempt, now: datetime) -> Running:
         user=live.owner.user,
         resources=live.attempt.resources,
         priority=0 if job is None else job.record.priority,
-        age_s=age_s,
-        ends_in_s=0.0 if job is None or ending else max(0.0, maintenance.expected_s(job) - age_s),
+        age_s=maintenance.age_s(live, now),
+        ends_in_s=0.0 if ending else maintenance.left_s(state, live, now),
         preemptible=job is not None and _is_preemptible(job) and live.state is not AttemptState.UNREACHABLE,
         ending=ending,
     )

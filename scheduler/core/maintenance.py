@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from scheduler.core import agents
 from scheduler.core.effects import AnswerInverse
@@ -21,7 +21,7 @@ def on_inverse_offered(turn: Turn, event: InverseOffered) -> None:
     """Accept where nothing of ours would still run, decline where something would; what runs on is killed and tried again."""
     for offer in event.offers:
         agents.on_window(turn, offer)
-    ends = _find_ends(turn.state, {offer.agent_id for offer in event.offers})
+    ends = _find_ends(turn, {offer.agent_id for offer in event.offers})
     free = {o.id: o.agent_id not in ends or ends[o.agent_id] <= o.unavailable_from for o in event.offers}
     for accept in (True, False):
         offer_ids = tuple(offer_id for offer_id, is_free in free.items() if is_free is accept)
@@ -40,6 +40,17 @@ def expected_s(job: Job) -> float:
     return duration.expected_s(job.record.spec, job.record.image.manifest, job.longest_run_s)
 
 
+def left_s(state: State, live: LiveAttempt, now: datetime) -> float:
+    """In how many seconds the attempt is expected to end; whose job nobody knows is being killed already."""
+    job = state.jobs.get(live.attempt.job_id)
+    return 0.0 if job is None else duration.left_s(expected_s(job), age_s(live, now))
+
+
+def age_s(live: LiveAttempt, now: datetime) -> float:
+    """Seconds since the attempt began to run, or was launched."""
+    return (now - (live.started_at or live.attempt.launched_at)).total_seconds()
+
+
 def closes_in_s(info: PutAgent, now: datetime) -> float | None:
     """Seconds until the agent's window begins, 0 within it; None where there is none, or it is over."""
     if info.unavailable_from is None or (info.unavailable_until is not None and info.unavailable_until <= now):
@@ -47,18 +58,12 @@ def closes_in_s(info: PutAgent, now: datetime) -> float | None:
     return max(0.0, (info.unavailable_from - now).total_seconds())
 
 
-def _find_ends(state: State, agents: Container[str]) -> dict[str, datetime]:
+def _find_ends(turn: Turn, agents: Container[str]) -> dict[str, datetime]:
     """When the last of our attempts on each of the agents may end; nothing for one without any."""
     ends: dict[str, datetime] = {}
-    for live in state.attempts.values():
+    for live in turn.state.attempts.values():
         agent_id = live.attempt.agent_id
         if agent_id in agents:
-            by = _ends_by(state, live)
+            by = turn.after(left_s(turn.state, live, turn.now))
             ends[agent_id] = max(by, ends.get(agent_id, by))
     return ends
-
-
-def _ends_by(state: State, live: LiveAttempt) -> datetime:
-    job = state.jobs.get(live.attempt.job_id)
-    begun = live.started_at or live.attempt.launched_at
-    return begun if job is None else begun + timedelta(seconds=expected_s(job))

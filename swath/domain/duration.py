@@ -26,3 +26,10 @@ def expected_s(spec: JobSpec, manifest: Mapping[str, Any], longest_run_s: float 
     if longest_run_s is not None:
         return min(allowed, _MARGIN * longest_run_s)
     return min(allowed, spec.expected_s or allowed)
+
+
+def left_s(expected_s: float, age_s: float) -> float:
+    """Seconds until an attempt of this age is expected to end: as soon as expected at first; once it is overdue, after as
+    long again as it has run over, for the longer it has, the less its end is in sight.
+    """
+    return abs(expected_s - age_s)

@@ -72,7 +72,7 @@ class Running:
     resources: Resources
     priority: int = 0
     age_s: float = 0.0  # since its launch
-    ends_in_s: float = 0.0  # as expected; 0 for one that is overdue
+    ends_in_s: float = 0.0  # as expected: see swath.domain.duration.left_s
     preemptible: bool = True
     ending: bool = False  # its end has been asked for
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from swath.domain.duration import left_s
 from swath.domain.projects import Project
 from swath.matching.model import Claim, Plan, Policy, Running, Tenants, Work
 from swath.matching.plan import plan
@@ -60,7 +61,7 @@ def _to_running(live: Live, now: float) -> Running:
         resources=job.resources,
         priority=job.priority,
         age_s=age_s,
-        ends_in_s=max(0.0, live.stops_s - now) if live.asked else max(0.0, live.job.believed_s - age_s),
+        ends_in_s=max(0.0, live.stops_s - now) if live.asked else left_s(live.job.believed_s, age_s),
         preemptible=job.preemptible and not job.interactive,  # else two that wait would end each other for ever
         ending=live.asked,
     )

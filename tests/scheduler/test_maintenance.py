@@ -117,3 +117,14 @@ def test_m32_a_recorded_inverse_offer_is_understood(transcripts_folder: Path):
         if offer.unavailable_from is not None
     )
     assert offered.unavailable_from == offer.unavailable_from
+
+
+def test_m32_a_task_that_should_have_ended_is_not_counted_on_to_end_now():
+    """It has run over for a minute and a half, and may for as long again: the inverse offer is for after that, or declined."""
+    world = World()
+    world.running(a_job(expected_s=10, timeout_s=3600))
+    world.advance(100)
+    inverse(world, 160)
+    assert [answer.accept for answer in world.lately(fx.AnswerInverse)] == [False]
+    inverse(world, 200)
+    assert [answer.accept for answer in world.lately(fx.AnswerInverse)] == [True]

@@ -195,3 +195,13 @@ def test_nobody_else_is_ended_between_the_victims_end_and_the_offer_of_what_it_h
     (victim,) = set(kills(world))
     world.say(victim, "KILLED").advance(2 * LOOK_S)
     assert set(kills(world)) == {victim}
+
+
+def test_an_agent_is_kept_where_a_task_is_about_to_end_rather_than_where_one_should_have_long_ago():
+    """Nine minutes too late, it is expected to take as many more; the other one has two to go."""
+    world = World().subscribe().happen(listed("a1", "a2"))
+    for job, agent, expected_s in (("over", "a1", 60), ("timely", "a2", 720)):
+        world.submit(a_job(job, expected_s=expected_s, timeout_s=3600)).offer(agent, cpus=4.1, mem=8320)
+        world.say(world.launched()[-1].id, "RUNNING", AttemptReport(sandbox="/s", runtime="process"), agent_id=agent)
+    world.advance(600).submit(a_job("large", cpus=4)).offer("a1", cpus=3, executor_ids=HERE)
+    assert [(claim.job, claim.agent) for claim in world.core.state.claims] == [("large", "a2")]
