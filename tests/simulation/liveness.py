@@ -173,15 +173,19 @@ class Liveness:
             return
         if (job.spec.not_before or now) > now or (job.spec.deadline is not None and job.spec.deadline <= now):
             return
-        never_ran, started = job.pending.minus(job.dropped), job.started_at is not None
+        never_ran, started, learned = (
+            job.pending.minus(job.dropped),
+            job.started_at is not None,
+            self._find_learned(job),
+        )
         if divide(self._world.database, job, never_ran, started=started).ready:
-            yield replace(job.resources, mem=self._find_learned(job))
+            yield replace(job.resources, mem=learned)
         for task in self._world.database.rows[job.id].values():
             if task.state is TaskState.PENDING and (task.retry_at or now) <= now:
-                yield replace(job.resources, mem=task.mem or job.resources.mem)
+                yield replace(job.resources, mem=max(task.mem or 0, learned))
 
     def _find_learned(self, job: JobRecord) -> int:
-        """The memory that tasks of the job ask for which were never launched, perhaps."""
+        """The memory that tasks of the job ask for, perhaps, whatever they have asked for before."""
         known = (entry for entry in self._world.database.learned.values() if entry.image_version_id == job.image.id)
         return max(job.resources.mem, *(entry.mem or 0 for entry in known), 0)
 
