@@ -1,15 +1,18 @@
-"""Whether a project's limits leave room for even one task of a job."""
+"""Whether a project's limits leave room for even one task of a job, and whether they limit anything at all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 
 from swath.domain.errors import Problem
 from swath.domain.jobs import JobSpec
-from swath.domain.projects import Project, show_amount, walk_up
+from swath.domain.projects import PLAIN, Project, show_amount, walk_up
 from swath.domain.resources import Resources, to_digits
+from swath.store.api_store import ApiStore
 
 _UNITS = {"mem": "MiB memory", "disk": "MiB disk"}
+_MOST_IMAGES = 1000  # that are looked through
 _ANYWAY = "may_wait accepts the job anyway"
 
 
@@ -35,3 +38,26 @@ def _check(project: Project, needs: Mapping[str, int]) -> Iterator[Problem]:
                     "/resources",
                     f"need {to_digits(need)} {unit}, and {whose} may hold {to_digits(limit)} at a time; {_ANYWAY}",
                 )
+
+
+def find_idle_limits(project: Project, store: ApiStore) -> list[str]:
+    """A warning for each limit on what no agent has and no image asks for: most likely its name is misspelt."""
+    limits = [(kind, name) for kind in ("quota", "user_quota") for name in getattr(project, kind) if name not in PLAIN]
+    if not limits:
+        return []
+    agents = store.list_agents()
+    known = {name for agent in agents for name, _ in agent.total.custom} | _asked_for(store)
+    return [_warn(kind, name, known) for kind, name in limits if agents and name not in known]
+
+
+def _asked_for(store: ApiStore) -> set[str]:
+    """The names of all resources that the manifests of images name."""
+    images = store.list_images(limit=_MOST_IMAGES).items
+    jobs = [image.manifest.get("job") or {} for image in images]
+    return {str(scalar["name"]) for job in jobs for scalar in job.get("resources", {}).get("scalar", ())}
+
+
+def _warn(kind: str, name: str, known: set[str]) -> str:
+    near = get_close_matches(name, {*known, *PLAIN}, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"agents have {', '.join([*PLAIN, *sorted(known - set(PLAIN))])}"
+    return f"{kind}: no agent has {name} and no image asks for it, so the limit holds nothing back; {hint}"

@@ -41,6 +41,9 @@ class ProjectAnswer(Answered):
     past_share: float = Field(description="the decayed mean of its share in the recent past")
     quota_use: float | None = Field(description="the largest part of any of its limits that is in use")
     users: list[UserShareAnswer] | None = Field(default=None, description="where one project is asked for")
+    warnings: list[str] | None = Field(
+        default=None, description="where one project is asked for: limits on what nobody has or wants"
+    )
 
 
 class ProjectList(Answered):

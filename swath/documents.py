@@ -259,6 +259,7 @@ class Project(TypedDict):
     past_share: float
     quota_use: float | None  # the largest part of any of its limits that is in use
     users: list[UserShare] | None  # where one project was asked for
+    warnings: NotRequired[list[str] | None]  # the same: limits on what no agent has and no image asks for
 
 
 class Usage(TypedDict, total=False):

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Path, Response
 from api.openapi import PROBLEMS, body_of
 from api.parsing import parse
 from api.projects import to_projects, to_users
+from api.quotas import find_idle_limits
 from api.schemas import ProjectDocument
 from api.service import Body, Injected, Service
 from api.tenant_answers import ProjectAnswer, ProjectList
 from swath.domain.errors import NotFoundError
-from swath.domain.projects import Project
+from swath.domain.projects import Project, find_project
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"], responses=PROBLEMS)
 
@@ -53,4 +54,5 @@ def _show(service: Service, name: str) -> dict[str, Any]:
     found = next((entry for entry in to_projects(rows, service.now()) if entry["name"] == name), None)
     if found is None:
         raise NotFoundError(f"project {name} was never declared, and no job of it is open")
-    return {**found, "users": to_users(rows, name)}
+    warnings = find_idle_limits(find_project(rows.tree.projects, name), service.store)
+    return {**found, "users": to_users(rows, name), "warnings": warnings}

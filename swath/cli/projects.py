@@ -85,6 +85,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
         print_json(project)
         return
     print_fields(_fields(project))
+    _warn(project)
     users = project["users"] or []
     if users:
         rows = ((user["user"], user["tasks"], amounts(user["held"]), percent(user["share"])) for user in users)
@@ -161,8 +162,14 @@ def _tell(client: Client, project: Project, as_json: bool) -> None:
     if each := _limits(project["user_quota"], project["user_max_running"]):
         limits += f"; each of its users: {each}"
     say(f"project {project['name']} has weight {project['weight']:g} below {project['parent'] or 'the root'}, {limits}")
+    _warn(project)
     if project["pending"]:
         remark_on_health(client)
+
+
+def _warn(project: Project) -> None:
+    for warning in project.get("warnings") or ():
+        say(f"warning: {warning}")
 
 
 _SAID = ("parent", "weight", "quota", "max_running", "user_quota", "user_max_running")

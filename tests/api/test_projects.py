@@ -195,3 +195,21 @@ def test_a_job_whose_tasks_a_quota_can_never_hold_is_refused(api: Api) -> None:
     ]
     assert api.post("/v1/jobs", json={**job, "may_wait": True}).status_code == 201
     assert api.post("/v1/jobs", json={**job, "resources": {"cpus": 2}, "project": "land"}).status_code == 201
+
+
+def test_a_limit_on_what_nobody_has_is_warned_of(api: Api, scene: Scene) -> None:
+    """With the nearest name that there is; it is kept all the same, for agents may come that have it."""
+    quota = {"cpu": 4, "licenses": 3, "licences": 3, "tape": 1}
+    assert put(api, "land", quota={"custom": quota}).json()["warnings"] == []  # there are no agents yet
+
+    scene.apply(an_agent("a", total=Resources(cpus_m=8000, custom=(("licences", 4000),))))
+    answer = put(api, "land", quota={"custom": quota}, user_quota={"custom": {"gpu": 1}}).json()
+    assert answer["quota"]["custom"] == quota
+    assert [warning.rpartition("; ")[2] for warning in answer["warnings"]] == [
+        "did you mean cpus?",
+        "did you mean licences?",
+        "agents have cpus, mem, disk, gpus, ports, licences",
+        "did you mean gpus?",
+    ]
+    assert answer["warnings"][3].startswith("user_quota: no agent has gpu and no image asks for it")
+    assert api.get("/v1/projects/land").json()["warnings"] == answer["warnings"]

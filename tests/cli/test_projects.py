@@ -88,6 +88,16 @@ def test_projects_are_listed_as_a_tree_with_bars(api: StandIn, swath: Swath, wor
     assert lines[3].startswith("sea (not declared)")
 
 
+def test_a_limit_that_is_most_likely_misspelt_is_told(api: StandIn, swath: Swath) -> None:
+    """Where it is set, and where it is shown."""
+    warning = "quota: no agent has licenses; did you mean licences?"
+    api.answer("GET", "/v1/projects/land", a_project(warnings=[warning]))
+    api.answer("PUT", "/v1/projects/land", a_project(warnings=[warning]))
+    api.answer("GET", "/v1/scheduler", {"health": "ok"})
+    for words in (("show", "land"), ("set", "land", "--quota", "licenses=3")):
+        assert f"warning: {warning}" in swath("projects", *words).stderr
+
+
 def test_a_list_of_none_says_so(api: StandIn, swath: Swath) -> None:
     """On stderr; with --json an empty list."""
     api.answer("GET", "/v1/projects", {"items": []})
