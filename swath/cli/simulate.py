@@ -121,9 +121,12 @@ def simulate(
 
     if plot is not None:
         _check_plots(plot)
-    found = inputs.read_cluster(cluster, agents or [], weight or [])
+    if csv is not None:
+        csv.mkdir(parents=True, exist_ok=True)  # half an hour of simulation later it would be too late to tell
+    found = inputs.read_cluster(cluster, agents or [])
     swf = inputs.Swf(project=swf_project, most_cpus=swf_cpus, memory=swf_memory)
     workload, found = inputs.read_workload(trace, synthetic, seed=seed, swf=swf, cluster=found, most_jobs=jobs)
+    found = inputs.weigh(found, weight or [], workload)
     policies = inputs.read_policies(policy or ["fair", "fifo"], change or [])
     timing = inputs.make_timing(workload, cycle=cycle, launch=launch, pull=pull, grace=grace, until=until)
     for note in workload.notes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from swath.simulation import recorded, swf
 from swath.simulation.clusters import from_agents, parse_agents
 from swath.simulation.clusters import read_cluster as read_document
 from swath.simulation.model import Cluster, Timing, Trace, choose_cycle_s
+from swath.simulation.swf import PROJECTS
 from swath.simulation.synthetic import Synthetic, make_trace
 
 DEFAULT_AGENTS = "12x16cpus,64GiB"
@@ -28,6 +29,7 @@ DEFAULT_SYNTHETIC = Synthetic(interactive=0.1, large=0.08)
 EXECUTOR = Resources(cpus_m=100, mem=128)  # what a scheduler that is not told otherwise gives each agent's executor
 LARGEST_DOCUMENT = 10_000_000  # bytes
 LONGEST_LINE = 1_000_001
+_SHOWN = 10  # names
 _PROJECT = ("parent", "weight", "quota", "max_running", "user_quota", "user_max_running")
 
 
@@ -40,17 +42,10 @@ class Swf:
     memory: int
 
 
-def read_cluster(description: str | None, agents: Sequence[str], weights: Sequence[str]) -> Cluster | None:
-    """The cluster that was named, with the projects' weights; None where nothing was said of agents."""
+def read_cluster(description: str | None, agents: Sequence[str]) -> Cluster | None:
+    """The cluster that was named; None where nothing was said of agents."""
     if description is not None and agents:
         raise InvalidInputError.at("--cluster", "is either this or --agents")
-    found = _find_cluster(description, agents)
-    if found is None or not weights:
-        return found
-    return replace(found, projects=_weigh(found.projects, weights))
-
-
-def _find_cluster(description: str | None, agents: Sequence[str]) -> Cluster | None:
     if agents:
         return parse_agents(agents)
     if description == "current":
@@ -77,18 +72,27 @@ def _read_projects(document: Any) -> dict[str, Project]:
     return {name: Project.from_document(name, entry) for name, entry in document.items()}
 
 
-def _weigh(projects: Mapping[str, Project], weights: Sequence[str]) -> dict[str, Project]:
-    changed = dict(projects)
+def weigh(cluster: Cluster, weights: Sequence[str], trace: Trace) -> Cluster:
+    """The cluster with other weights of projects; raises InvalidInputError for one that no job of the trace is of."""
+    changed = dict(cluster.projects)
+    known = {*changed, *(job.project for job in trace.jobs)}
     for text in weights:
         name, value = parse_pair(text, "--weight")
         try:
             weight = float(value)
         except ValueError:
             raise InvalidInputError.at("--weight", f"must look like PROJECT=2, is {text!r}") from None
+        if name not in known:
+            raise InvalidInputError.at("--weight", f"there is no project {name!r} here; there are {_some(known)}")
         changed[name] = replace(
             changed.get(name, Project(name=name)), weight=Project.from_document(name, {"weight": weight}).weight
         )
-    return changed
+    return replace(cluster, projects=changed)
+
+
+def _some(names: Iterable[str]) -> str:
+    first, *others = sorted(names)
+    return ", ".join([first, *others[: _SHOWN - 1]]) + (" ..." if len(others) >= _SHOWN else "")
 
 
 def read_file(path: Path) -> Any:
@@ -118,6 +122,8 @@ def read_workload(
     """The workload, and the cluster: the one given, that of the log's header, or the default."""
     if path is not None and synthetic is not None:
         raise InvalidInputError.at("--synthetic", "is either this or a trace")
+    if swf.project not in PROJECTS:
+        raise InvalidInputError.at("--swf-project", f"must be one of {', '.join(PROJECTS)}")
     if path is None:
         trace, header = make_trace(_parse_synthetic(synthetic), seed), None
     else:
@@ -147,8 +153,6 @@ def _read_trace(path: Path, options: Swf, cluster: Cluster | None) -> tuple[Trac
 
 def _read_swf(file: BinaryIO, name: str, options: Swf, cluster: Cluster | None) -> tuple[Trace, Cluster | None]:
     """A task has as many cpus as an agent at most, so the header's cluster has to be known before the first job."""
-    if options.project not in swf.PROJECTS:
-        raise InvalidInputError.at("--swf-project", f"must be one of {', '.join(swf.PROJECTS)}")
     header = swf.read_header(_lines(file))
     file.seek(0)
     agents = cluster or header or parse_agents([DEFAULT_AGENTS])
@@ -196,11 +200,17 @@ def read_policies(texts: Sequence[str], changes: Sequence[str]) -> dict[str, Pol
 
 
 def make_timing(trace: Trace, *, cycle: str | None, launch: str, pull: str, grace: str, until: str | None) -> Timing:
-    """Of durations in words."""
+    """Of durations in words; raises InvalidInputError for an end before the first job is there."""
+    until_s = None if until is None else parse_duration(until, "--until")
+    if until_s is not None and until_s <= trace.jobs[0].submitted_s:
+        first_s = trace.jobs[0].submitted_s
+        raise InvalidInputError.at(
+            "--until", f"must be more than {first_s:g} s, when the first job comes, is {until!r}"
+        )
     return Timing(
         cycle_s=choose_cycle_s(trace) if cycle is None else parse_duration(cycle, "--cycle"),
         launch_s=parse_duration(launch, "--launch"),
         pull_s=parse_duration(pull, "--pull"),
         grace_s=parse_duration(grace, "--grace"),
-        until_s=None if until is None else parse_duration(until, "--until"),
+        until_s=until_s,
     )

@@ -78,6 +78,8 @@ def _parse_group(text: str, path: str) -> Group:
     attributes: dict[str, str] = {}
     for word in found[2].split(","):
         _take_word(word, amounts, attributes, path)
+    if not amounts.get("cpus"):
+        raise InvalidInputError.at(path, f"must look like {EXAMPLE}; {text[:80]!r} has no cpus")
     return int(found[1]), _to_resources(amounts, path), attributes
 
 
