@@ -51,6 +51,7 @@ class Told:
     executor: Resources  # what an executor takes of every agent
     policy: Policy = field(default_factory=Policy)
     resting: frozenset[str] = frozenset()  # agents that get no tasks for a while
+    sick: frozenset[str] = frozenset()  # those among them whose Docker engine is
     cooling: Mapping[int, frozenset[str]] = field(default_factory=dict)  # image -> agents where it keeps failing
 
     @classmethod
@@ -61,6 +62,7 @@ class Told:
                 executor=executor,
                 policy=change(Policy(), data.get("policy") or {}),
                 resting=frozenset(data.get("resting") or ()),
+                sick=frozenset(data.get("sick") or ()),
                 cooling={int(image): frozenset(agents) for image, agents in (data.get("cooling") or {}).items()},
             )
         except (InvalidInputError, ValueError, TypeError, AttributeError):
@@ -258,6 +260,8 @@ def _make_views(snapshot: Snapshot, now: datetime, told: Told) -> Iterator[Agent
 def _find_shut(agent: PutAgent, cordoned: Collection[str], told: Told) -> Shut | None:
     if agent.deactivated or agent.agent_id in cordoned:
         return Shut.CORDONED
+    if agent.agent_id in told.sick:
+        return Shut.SICK
     return Shut.RESTING if agent.agent_id in told.resting else None
 
 

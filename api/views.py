@@ -145,7 +145,7 @@ def to_attempt(row: AttemptRow) -> Document:
         "cause": row.cause,
         "exit_code": row.exit_code,
         "error": row.error,
-        "message": row.message,
+        "message": row.message or None,
         "resources": row.resources.to_document(),
         "ports": list(row.ports),
         "warnings": list(row.report.get("warnings") or ()),

@@ -41,9 +41,19 @@ def find_closed(environ: Mapping[str, str], sandboxes: tuple[Path, ...]) -> Iter
     scheme, _, socket = environ.get("DOCKER_HOST", _SOCKET).partition("://")
     if scheme == "unix":
         yield Path(socket).parent
+    yield from find_credentials(environ)
     yield from (find_work_directory(sandbox) for sandbox in sandboxes)
     if environ.get("SWATH_VAR"):
         yield Path(environ["SWATH_VAR"])
+
+
+def find_credentials(environ: Mapping[str, str]) -> Iterator[Path]:
+    """The files from which the engine is given credentials for registries."""
+    if environ.get("SWATH_REGISTRY_CONFIG"):
+        yield Path(environ["SWATH_REGISTRY_CONFIG"])
+    home = environ.get("DOCKER_CONFIG") or (environ.get("HOME") and f"{environ['HOME']}/.docker")
+    if home and (config := Path(home, "config.json")).exists():
+        yield config
 
 
 def find_work_directory(sandbox: Path) -> Path:

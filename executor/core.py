@@ -9,16 +9,15 @@ signal reaches it: after the grace such an attempt is given up, whatever becomes
 
 from __future__ import annotations
 
-import signal
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import assert_never
 
 from executor.events import (
     Begin,
     Clean,
     Effect,
+    EngineSeen,
     Event,
     Exit,
     Exited,
@@ -30,7 +29,6 @@ from executor.events import (
     Moment,
     NotPublished,
     NotStarted,
-    Order,
     Prefetch,
     Publish,
     Published,
@@ -40,12 +38,16 @@ from executor.events import (
     Signal,
     Started,
     Subscribed,
+    Unhealthy,
     Vanished,
     Waiting,
 )
 from executor.images import Images
 from executor.orders import to_order
-from swath.domain.attempts import AttemptReport, AttemptSpec
+from executor.runs import Phase, Run, Stop
+from executor.sickness import Sickness
+from executor.words import to_exit_message, to_rfc3339
+from swath.domain.attempts import AttemptReport
 from swath.domain.errors import InvalidInputError
 from swath.domain.resources import to_digits
 from swath.domain.retries import Cause
@@ -54,17 +56,10 @@ TICK_S = 0.2  # how exactly time-outs and graces are kept
 MEASURE_S = 1.0  # between two looks at an attempt's disk; an attempt that is over by then pays nothing
 MEASURE_SHARE = 0.1  # of the time at most goes into looking
 FORCE_AGAIN_S = 1.0  # between two SIGKILLs: a process may fork faster than it is found
+FIRST_TOLD_S, LONGEST_TOLD_S = 15.0, 300.0  # between two words of what an attempt uses: the longer it runs, the rarer
 SHUTDOWN_SHARE = 0.5  # of the agent's grace, for attempts to end; the rest is for their reports
 REMEMBERED = 10_000  # ended tasks whose LAUNCH would be a repetition
 FIRST_OUTPUTS = 1000  # a report names no more; the rest stands in the published directory
-
-
-class Phase(Enum):
-    """How far an attempt has come."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    PUBLISHING = "publishing"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,37 +70,8 @@ class Limits:
     shutdown_grace_s: float  # from SHUTDOWN until the agent kills us (MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD)
     staging_s: float  # for an image and inputs to be had
     publishing_s: float  # for outputs to be stored
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stop:
-    """Why an attempt has to end before its command does."""
-
-    cause: Cause
-    message: str
-    force_at_s: float  # when grace ends; then SIGKILL, or no more waiting
-
-
-@dataclass(slots=True)
-class Run:
-    """One attempt that has not ended."""
-
-    order: Order
-    begun_s: float
-    deadline_s: float  # of its phase
-    report: AttemptReport
-    phase: Phase = Phase.STARTING
-    measure_at_s: float = float("inf")
-    stop: Stop | None = None
-
-    @property
-    def spec(self) -> AttemptSpec:
-        """What was asked for."""
-        return self.order.spec
-
-    def send(self, state: str, message: str = "") -> Send:
-        """The update that says `state` with the report as it is now."""
-        return Send(task_id=self.order.task_id, state=state, report=self.report, message=message)
+    force_s: float = 60.0  # of SIGKILLs in vain; then the attempt is given up, and its engine is sick
+    engine: bool = False  # may there be a Docker engine, which is looked at from time to time?
 
 
 class Core:
@@ -119,6 +85,7 @@ class Core:
         self._idle_since_s = now.clock_s
         self._closing: Shutdown | None = None
         self._images = Images()
+        self._sickness = Sickness()
 
     @property
     def running(self) -> int:
@@ -129,7 +96,7 @@ class Core:
         """Seconds until `on_tick` has something to do, at most."""
         if self._runs or self._closing:
             return TICK_S
-        until_s = min(self._idle_since_s + self._limits.idle_s, self._images.next_at_s)
+        until_s = min(self._idle_since_s + self._limits.idle_s, self._images.next_at_s, self._sickness.next_at_s)
         return max(0.0, until_s - now.clock_s)
 
     def handle(self, event: Event, now: Moment) -> list[Effect]:
@@ -141,7 +108,12 @@ class Core:
                 return self.on_kill(event, now)
             case Shutdown():
                 return self.on_shutdown(event, now)
-            case Subscribed() | Prefetch() | ImagesSeen() | Pulled():
+            case EngineSeen():
+                return self._sickness.on_seen(event, now)
+            case Subscribed():
+                told = self._sickness.on_subscribed(now) if self._limits.engine else []
+                return [*self._images.handle(event, now), *told]
+            case Prefetch() | ImagesSeen() | Pulled():
                 return self._images.handle(event, now)
         run = self._runs.get(event.attempt)
         if run is None:
@@ -158,6 +130,8 @@ class Core:
                 return self.on_exited(run, event, now)
             case Vanished():
                 return self._end_stopped(run, now) or self._fail(run, Cause.AGENT, event.message, now)
+            case Unhealthy():
+                return self._stop(run, Cause.APP, event.message, run.spec.kill_grace_s, now) if run.stop is None else []
             case Measured():
                 return self.on_measured(run, event, now)
             case Published():
@@ -180,6 +154,8 @@ class Core:
         attempt = order.spec.attempt
         if attempt in self._runs:
             return self._refuse(event.task_id, Cause.SPEC, f"attempt {attempt} runs already, as another Mesos task")
+        if self._sickness.problem and order.needs_engine:
+            return self._refuse(event.task_id, Cause.AGENT, self._sickness.problem)
         deadline_s = now.clock_s + self._limits.staging_s
         self._runs[attempt] = Run(order=order, begun_s=now.clock_s, deadline_s=deadline_s, report=AttemptReport())
         self._attempts[event.task_id] = attempt
@@ -220,6 +196,7 @@ class Core:
         run.begun_s = now.clock_s
         run.deadline_s = now.clock_s + run.spec.timeout_s
         run.measure_at_s = now.clock_s + MEASURE_S
+        run.tell_at_s = now.clock_s + FIRST_TOLD_S
         run.report = AttemptReport(
             sandbox=event.sandbox, runtime=event.runtime, warnings=list(event.warnings), started_at=to_rfc3339(now)
         )
@@ -230,9 +207,7 @@ class Core:
 
     def on_exited(self, run: Run, event: Exited, now: Moment) -> list[Effect]:
         """Decide what an exit means; success waits for the outputs."""
-        usage = {"wall_s": now.clock_s - run.begun_s, "cpu_s": event.cpu_s, "max_mem": event.max_mem}
-        known = {name: round(value, 3) for name, value in usage.items() if value is not None}
-        run.report = replace(run.report, exit_code=event.exit_code, usage=known)
+        run.report = replace(run.report, exit_code=event.exit_code, usage=run.to_usage(event.usage, now))
         if run.stop is not None:
             return self._end_stopped(run, now)
         if event.exit_code == 0:
@@ -252,10 +227,20 @@ class Core:
         """Hold what is written against what was asked for."""
         run.measure_at_s = now.clock_s + max(MEASURE_S, event.took_s / MEASURE_SHARE)
         limit = run.spec.resources.get("disk", 0)
-        if run.phase is not Phase.RUNNING or run.stop is not None or not 0 < limit < event.disk:
+        if run.phase is not Phase.RUNNING or run.stop is not None:
             return []
+        if not 0 < limit < event.disk:
+            return self._tell_usage(run, event, now)
         message = f"wrote {event.disk:.0f} MiB where {to_digits(limit)} MiB disk were asked for"
         return self._stop(run, Cause.DISK, message, 0.0, now)
+
+    def _tell_usage(self, run: Run, event: Measured, now: Moment) -> list[Effect]:
+        """What a long attempt uses is worth knowing before it ends; the update of the same state replaces the one before."""
+        if now.clock_s < run.tell_at_s or not event.usage:
+            return []
+        run.tell_at_s = now.clock_s + min(max(FIRST_TOLD_S, now.clock_s - run.begun_s), LONGEST_TOLD_S)
+        run.report = replace(run.report, usage=run.to_usage(event.usage, now))
+        return [run.send("TASK_RUNNING")]
 
     def on_published(self, run: Run, event: Published, now: Moment) -> list[Effect]:
         """The one way to succeed."""
@@ -269,12 +254,21 @@ class Core:
 
     def on_tick(self, now: Moment) -> list[Effect]:
         """Keep time-outs, graces, the measuring and the idle limit."""
-        effects = self._images.on_tick(now)
+        effects = [*self._images.on_tick(now), *self._sickness.on_tick(now)]
+        if self._sickness.is_silent:
+            effects += self._stop_starting(self._sickness.problem or "", now)
         for attempt, run in list(self._runs.items()):
             effects += self._tick(attempt, run, now)
         if self._runs or self._closing or now.clock_s - self._idle_since_s < self._limits.idle_s:
             return effects
         return [*effects, Exit(message=f"no task for {self._limits.idle_s:g} s")]
+
+    def _stop_starting(self, problem: str, now: Moment) -> list[Effect]:
+        """What waits for an engine that says nothing would wait for as long as images may take."""
+        waiting = [run for run in self._runs.values() if run.phase is Phase.STARTING and run.order.needs_engine]
+        return [
+            effect for run in waiting if run.stop is None for effect in self._stop(run, Cause.AGENT, problem, 0.0, now)
+        ]
 
     def _tick(self, attempt: str, run: Run, now: Moment) -> list[Effect]:
         if run.stop is not None:
@@ -311,7 +305,13 @@ class Core:
         """The grace is over: SIGKILL to what runs, and no more waiting for what hangs before or after that."""
         if run.stop is None or run.phase is not Phase.RUNNING:
             return self._end_stopped(run, now)
-        run.stop = replace(run.stop, force_at_s=now.clock_s + FORCE_AGAIN_S)
+        forced_at_s = run.stop.forced_at_s or now.clock_s
+        if now.clock_s >= forced_at_s + self._limits.force_s:
+            run.stop = replace(
+                run.stop, message=f"{run.stop.message}; SIGKILL for {self._limits.force_s:g} s did not end it"
+            )
+            return self._end_stopped(run, now)
+        run.stop = replace(run.stop, force_at_s=now.clock_s + FORCE_AGAIN_S, forced_at_s=forced_at_s)
         return [Signal(attempt=run.spec.attempt, force=True)]
 
     def _end_stopped(self, run: Run, now: Moment) -> list[Effect]:
@@ -356,18 +356,3 @@ class Core:
     def _exit_if_done(self) -> list[Effect]:
         """Exit once all have ended that a shutdown found running."""
         return [Exit(message=self._closing.message)] if self._closing and not self._runs else []
-
-
-def to_rfc3339(now: Moment) -> str:
-    """The time as JSON has it, to the millisecond."""
-    return now.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def to_exit_message(exit_code: int) -> str:
-    """What an exit code without a name in the manifest says."""
-    if 128 < exit_code < 128 + signal.NSIG:
-        try:
-            return f"ended by {signal.Signals(exit_code - 128).name} (exit code {exit_code})"
-        except ValueError:
-            return f"ended by signal {exit_code - 128} (exit code {exit_code})"
-    return f"ended with exit code {exit_code}"

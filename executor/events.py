@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from swath.domain.attempts import AttemptReport, AttemptSpec, OutputFile
-from swath.domain.images import ImagesReport
+from swath.domain.images import EngineReport, ImagesReport
 from swath.domain.manifest import Manifest, SwathManifest
 from swath.domain.retries import Cause
 
@@ -37,10 +37,14 @@ class Order:
         return bool(outputs.files or outputs.json_)
 
     @property
+    def needs_engine(self) -> bool:
+        """True for an attempt whose image is one of the engine's."""
+        return bool(self.spec.image.reference or self.spec.image.image_id)
+
+    @property
     def is_light(self) -> bool:
         """True for an attempt that needs no file of another machine and no engine: there is nothing to wait for."""
-        image = self.spec.image
-        return not (self.spec.files or self.has_outputs or image.reference or image.image_id)
+        return not (self.spec.files or self.has_outputs or self.needs_engine)
 
 
 # Events: from the agent
@@ -119,13 +123,20 @@ class Exited:
     attempt: str
     exit_code: int  # 128 + n for signal n
     oom: bool = False  # the engine says that memory ran out
-    cpu_s: float | None = None
-    max_mem: float | None = None  # MiB
+    usage: Mapping[str, float] = field(default_factory=dict)  # as a report has it, as far as it is known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vanished:
     """The runtime cannot say how an attempt ended: its engine is sick."""
+
+    attempt: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unhealthy:
+    """An attempt's command runs, and fails the health check that its image has declared."""
 
     attempt: str
     message: str
@@ -138,6 +149,7 @@ class Measured:
     attempt: str
     disk: float  # MiB in its sandbox and its output directory
     took_s: float = 0.0  # how long measuring took
+    usage: Mapping[str, float] = field(default_factory=dict)  # so far, as a report has it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,8 +188,17 @@ class Pulled:
 
 
 OfImages = Subscribed | Prefetch | ImagesSeen | Pulled
-OfAttempt = Waiting | Started | NotStarted | Exited | Vanished | Measured | Published | NotPublished
-Event = Launch | Kill | Shutdown | OfAttempt | OfImages
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineSeen:
+    """How the engine is."""
+
+    problem: str | None  # None where it is well, or there is none on this agent
+
+
+OfAttempt = Waiting | Started | NotStarted | Exited | Vanished | Unhealthy | Measured | Published | NotPublished
+Event = Launch | Kill | Shutdown | OfAttempt | OfImages | EngineSeen
 
 
 # Effects
@@ -247,9 +268,9 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tell:
-    """Tell the scheduler of the images here, best effort."""
+    """Tell the scheduler of the images here or of the engine, best effort."""
 
-    report: ImagesReport
+    report: ImagesReport | EngineReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -259,4 +280,9 @@ class Pull:
     reference: str
 
 
-Effect = Begin | Signal | Measure | Publish | Send | Clean | Exit | Look | Tell | Pull
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """Find out how the engine is, and remove what is left on it; answered by EngineSeen."""
+
+
+Effect = Begin | Signal | Measure | Publish | Send | Clean | Exit | Look | Tell | Pull | Probe

@@ -63,9 +63,10 @@ def _identity_problems(spec: AttemptSpec) -> Iterator[Problem]:
     if isinstance(spec.task, bool) or not isinstance(spec.task, int) or spec.task < 0:
         yield Problem("/task", "is no index")
     image: dict[str, Any] = asdict(spec.image)
-    for name, value in image.items():
+    named: dict[str, Any] = {"user": spec.user, **{f"image/{name}": value for name, value in image.items()}}
+    for name, value in named.items():
         if value is not None and not isinstance(value, str):
-            yield Problem(f"/image/{name}", "is no text")
+            yield Problem(f"/{name}", "is no text")
     context = image["context"]
     if isinstance(context, str) and context != BUILTIN and not context.startswith("/"):
         yield Problem("/image/context", "is no absolute path")

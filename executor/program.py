@@ -67,6 +67,8 @@ def _make_limits(settings: Settings) -> Limits:
         shutdown_grace_s=settings.shutdown_grace_s,
         staging_s=settings.staging_s,
         publishing_s=settings.publishing_s,
+        force_s=settings.force_s,
+        engine=settings.docker != "off",
     )
 
 

@@ -34,10 +34,19 @@ class Settings:
     idle_s: float
     staging_s: float  # for an attempt's image and inputs to be had
     publishing_s: float  # for its outputs to be stored
+    force_s: float = 60.0  # of SIGKILLs in vain, before an attempt is given up
     log_limit: int = 100 * 2**20  # bytes of stdout, and of stderr, that are kept
     kept_attempts: int = 1000  # whose logs stay: so many that have succeeded, and so many that have not
     kept_bytes: int = 2**30  # of these logs
     pids_limit: int = 1024  # processes and threads of one container
+    open_files: int = 16384  # of one process in a container
+    networks: frozenset[str] = frozenset({"none", "bridge"})  # that images may ask for
+    allow_root: bool = False  # may images run as root where they say so?
+    registry_config: Path | None = None  # credentials for registries, as `docker login` writes them
+    image_cache_mib: float = 0.0  # of images that are kept; 0 for no limit
+    hook_before: Path | None = None  # programs of the site's, run before and after each container
+    hook_after: Path | None = None
+    hook_s: float = 60.0  # for one of these
     prefetch_free_mib: float = 10 * 1024  # of disk that images which are pulled ahead leave alone
     ports_address: str = "127.0.0.1"  # of the machine, on which containers' ports are published
     python_path: str | None = None
@@ -69,10 +78,19 @@ class Settings:
             idle_s=_number(environ, "SWATH_EXECUTOR_IDLE_S", 600),
             staging_s=_number(environ, "SWATH_STAGING_S", 1800),
             publishing_s=_number(environ, "SWATH_PUBLISHING_S", 1800),
+            force_s=_number(environ, "SWATH_FORCE_S", 60),
             log_limit=int(_number(environ, "SWATH_LOG_LIMIT_MIB", 100) * 2**20),
             kept_attempts=int(_number(environ, "SWATH_KEPT_ATTEMPTS", 1000)),
             kept_bytes=int(_number(environ, "SWATH_KEPT_LOGS_MIB", 1024) * 2**20),
             pids_limit=int(_number(environ, "SWATH_PIDS_LIMIT", 1024)),
+            open_files=int(_number(environ, "SWATH_OPEN_FILES", 16384)),
+            networks=_networks(environ),
+            allow_root=environ.get("SWATH_ALLOW_ROOT", "0") == "1",
+            registry_config=_file(environ, "SWATH_REGISTRY_CONFIG"),
+            image_cache_mib=_number(environ, "SWATH_IMAGE_CACHE_MIB", 0),
+            hook_before=_file(environ, "SWATH_HOOK_BEFORE"),
+            hook_after=_file(environ, "SWATH_HOOK_AFTER"),
+            hook_s=_number(environ, "SWATH_HOOK_S", 60),
             prefetch_free_mib=_number(environ, "SWATH_PREFETCH_FREE_MIB", 10 * 1024),
             ports_address=environ.get("SWATH_PORTS_ADDRESS", "127.0.0.1"),
             python_path=environ.get("PYTHONPATH"),
@@ -104,6 +122,20 @@ def _directory(environ: Mapping[str, str], name: str, default: str) -> Path:
     if not path.is_absolute():
         raise ValueError(f"{name} names no absolute directory; a Mesos agent sets it for its executors")
     return path
+
+
+def _file(environ: Mapping[str, str], name: str) -> Path | None:
+    path = Path(environ.get(name) or "/")
+    if not path.is_absolute():
+        raise ValueError(f"{name} is {environ[name]!r}; it has to be an absolute path")
+    return path if environ.get(name) else None
+
+
+def _networks(environ: Mapping[str, str]) -> frozenset[str]:
+    found = frozenset(environ.get("SWATH_NETWORKS", "none,bridge").replace(" ", "").split(","))
+    if not found <= {"none", "bridge", "host"}:
+        raise ValueError(f"SWATH_NETWORKS is {environ['SWATH_NETWORKS']!r}; it may name none, bridge and host")
+    return found
 
 
 def _number(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -16,6 +16,7 @@ from executor.events import (
     Begin,
     Clean,
     Effect,
+    EngineSeen,
     Exit,
     ImagesSeen,
     Look,
@@ -24,6 +25,7 @@ from executor.events import (
     NotPublished,
     NotStarted,
     Order,
+    Probe,
     Publish,
     Published,
     Pull,
@@ -116,6 +118,8 @@ class Shell:
                 _start("images", lambda: self._driver.send_message(effect.report.to_json().encode()))
             case Pull():
                 _start("prefetch", lambda: self._pull(effect.reference))
+            case Probe():
+                _start("engine", self._probe)
             case Exit():
                 log.info("ending: %s", effect.message)
             case _:
@@ -143,6 +147,16 @@ class Shell:
             log.warning("%s is not pulled ahead: %s", reference, error, exc_info=not is_known)
             event = Pulled(reference=reference, problem=str(error))
         self._inbox.post(event)
+
+    def _probe(self) -> None:
+        try:
+            problem = self._runtimes.probe()
+        except Exception as error:
+            log.warning("the engine cannot be looked at", exc_info=not isinstance(error, EngineError))
+            problem = str(error)
+        if problem:
+            log.warning("the engine is sick: %s", problem)
+        self._inbox.post(EngineSeen(problem=problem))
 
     def relieve(self) -> None:
         """See to it that work which hangs does not hold up the rest; to be called from time to time."""
@@ -241,10 +255,9 @@ class Shell:
             trim(held.places.attempt_dir, self._settings.log_limit)
             places = held.places
             disk = disk_mib([places.attempt_dir, *([places.scratch] if places.scratch else [])])
-            if held.runtime is not None:
-                held.runtime.observe(attempt)
+            usage = {} if held.runtime is None else held.runtime.observe(attempt)
             held.measured = False
-            self._inbox.post(Measured(attempt=attempt, disk=disk, took_s=time.monotonic() - begun))
+            self._inbox.post(Measured(attempt=attempt, disk=disk, took_s=time.monotonic() - begun, usage=usage))
 
         if not held.measured:  # else the look before this one hangs
             held.measured = True

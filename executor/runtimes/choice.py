@@ -33,6 +33,9 @@ class EngineRuntime(Runtime, Protocol):
     def pull_ahead(self, reference: str) -> bool:
         """Pull an image that nobody waits for; False where it has to wait. Raises StartError or EngineError. May block."""
 
+    def probe(self) -> str | None:
+        """What is wrong with the engine, after removing what is left on it; None where all is well. May block."""
+
     def close(self) -> None:
         """Wait until nothing is left to remove."""
 
@@ -76,6 +79,10 @@ class Runtimes:
         if self._docker is None:
             raise EngineError("this executor uses no Docker engine")
         return self._docker.pull_ahead(reference)
+
+    def probe(self) -> str | None:
+        """What is wrong with the engine; None where all is well, or there is none. May block."""
+        return None if self._docker is None else self._docker.probe()
 
     def close(self) -> None:
         """Wait until nothing is left to remove."""

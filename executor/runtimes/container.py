@@ -10,6 +10,7 @@ from typing import Any
 from executor.runtimes.port import Assignment
 from executor.staging import to_names
 from swath.domain.errors import InvalidInputError
+from swath.domain.manifest import HealthCheck
 from swath.domain.resources import Resources
 from swath.domain.run import command, environment
 
@@ -19,10 +20,13 @@ TASK = "swath.task"
 EXECUTOR = "swath.executor"
 RUN = "swath.run"
 SCRATCH = "swath.scratch"
+GPUS = "swath.gpus"  # which ones of the machine, with commas between
 
 INPUTS = PurePosixPath("/swath/inputs")
 OUTPUT = PurePosixPath("/swath/output")
 TMP = PurePosixPath("/tmp")  # noqa: S108 - of the container
+# In memory, and counted against the container's: for what expects to leave a socket or a pid somewhere.
+_RUN_DIRECTORY = {"/run": "rw,nosuid,nodev,noexec,size=16m,mode=1777"}
 
 _MIB = 2**20
 _LEAST_MEM = 6  # MiB; the engine takes no less
@@ -40,8 +44,9 @@ class Site:
     run: str  # ... and its run's
     sandbox: Path  # as the executor sees it ...
     host_sandbox: Path  # ... and as the engine does: its paths are the machine's
-    user: str | None  # "uid:gid"; None: the image's own, where the executor may read every file
     pids_limit: int
+    open_files: int  # of one process
+    networks: frozenset[str]  # that images may ask for
     cpus: int  # of the machine
     ports_address: str  # of the machine, on which attempts' ports are published
 
@@ -52,12 +57,27 @@ class Site:
         return str(path)
 
 
-def make_config(assignment: Assignment, image: str, site: Site) -> dict[str, Any]:
-    """The body of "create a container"; raises InvalidInputError for a command that cannot be split, or is too long.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Berth:
+    """What one container is given besides what its attempt asks for."""
+
+    image: str  # id
+    user: str | None  # "uid:gid"; None for the image's own
+    volumes: Mapping[str, Path]  # a path that the image declares as a volume -> a directory of the attempt
+    gpus: tuple[int, ...] = ()  # which ones of the machine
+
+
+def make_config(assignment: Assignment, berth: Berth, site: Site) -> dict[str, Any]:
+    """The body of "create a container"; raises InvalidInputError for a command that cannot be split, or is too long, and for a
+    network that this site does not allow.
 
     The command becomes the arguments of the image's entry point, as Seed has it.
     """
     order, spec = assignment.order, assignment.order.spec
+    if order.swath_manifest.network not in site.networks:
+        allowed = ", ".join(sorted(site.networks))
+        message = f"{order.swath_manifest.network} is not allowed to images here, only {allowed} (SWATH_NETWORKS)"
+        raise InvalidInputError.at("/network", message)
     resources = Resources.from_document(spec.resources)
     variables = environment(
         order.manifest,
@@ -72,25 +92,39 @@ def make_config(assignment: Assignment, image: str, site: Site) -> dict[str, Any
     entries = [f"{name}={value}" for name, value in variables.items()]
     _check_lengths([*arguments, *entries])
     config = {
-        "Image": image,
+        "Image": berth.image,
         "Cmd": arguments or None,
         "Env": entries,
-        "Labels": _labels(assignment, site),
+        "Labels": _labels(assignment, berth, site),
         "AttachStdout": True,
         "AttachStderr": True,
         "OpenStdin": False,
         "Tty": False,
         "NetworkDisabled": order.swath_manifest.network == "none",
-        "HostConfig": _host_config(assignment, resources, site),
+        "Healthcheck": _health_check(order.swath_manifest.health),
+        "HostConfig": _host_config(assignment, resources, berth, site),
     }
     if is_published(assignment):
         config["ExposedPorts"] = {_to_key(port): {} for port in spec.ports}
-    return config | ({"User": site.user} if site.user else {})
+    return config | ({"User": berth.user} if berth.user else {})
 
 
 def is_published(assignment: Assignment) -> bool:
-    """True where the attempt has ports and a network on which to use them."""
-    return bool(assignment.order.spec.ports) and assignment.order.swath_manifest.network != "none"
+    """True where the attempt has ports and a network of its own: on the machine's, a command is there already."""
+    return bool(assignment.order.spec.ports) and assignment.order.swath_manifest.network == "bridge"
+
+
+def _health_check(health: HealthCheck | None) -> dict[str, Any]:
+    """The manifest's. An image's own counts nothing: nobody has promised that it means what it does here."""
+    if health is None:
+        return {"Test": ["NONE"]}
+    return {
+        "Test": ["CMD", *health.command],
+        "Interval": int(health.interval_s * 1e9),
+        "Timeout": int(health.timeout_s * 1e9),
+        "StartPeriod": int(health.start_s * 1e9),
+        "Retries": health.retries,
+    }
 
 
 def _to_key(port: int) -> str:
@@ -106,8 +140,8 @@ def _check_lengths(words: list[str]) -> None:
         )
 
 
-def _host_config(assignment: Assignment, resources: Resources, site: Site) -> dict[str, Any]:
-    limits: dict[str, Any] = {"PidsLimit": site.pids_limit}
+def _host_config(assignment: Assignment, resources: Resources, berth: Berth, site: Site) -> dict[str, Any]:
+    limits: dict[str, Any] = {"PidsLimit": site.pids_limit, "Ulimits": _ulimits(site)}
     if resources.cpus_m:
         # The engine refuses more CPUs than the machine has, while an agent may offer what it likes.
         limits["NanoCpus"] = min(max(resources.cpus_m, _LEAST_CPUS_M), site.cpus * 1000) * 10**6
@@ -117,6 +151,9 @@ def _host_config(assignment: Assignment, resources: Resources, site: Site) -> di
         limits["Memory"] = limits["MemorySwap"] = max(resources.mem, _LEAST_MEM) * _MIB
     if assignment.order.manifest.shared_mem:
         limits["ShmSize"] = assignment.order.manifest.shared_mem * _MIB
+    if berth.gpus:
+        devices = [str(number) for number in berth.gpus]
+        limits["DeviceRequests"] = [{"Driver": "", "DeviceIDs": devices, "Capabilities": [["gpu"]]}]
     if is_published(assignment):
         # The same number inside and outside, so that a command can tell others where it is.
         ports = assignment.order.spec.ports
@@ -125,7 +162,8 @@ def _host_config(assignment: Assignment, resources: Resources, site: Site) -> di
         }
     return limits | {
         "NetworkMode": assignment.order.swath_manifest.network,
-        "Mounts": _mounts(assignment, site),
+        "Mounts": _mounts(assignment, berth, site),
+        "Tmpfs": {path: options for path, options in _RUN_DIRECTORY.items() if path not in berth.volumes},
         "Init": True,  # reaps zombies and passes SIGTERM on to a command that would ignore it as process 1
         "ReadonlyRootfs": True,  # the output and /tmp are mounts: all that is written counts against the attempt's disk
         "CapDrop": ["ALL"],
@@ -136,13 +174,19 @@ def _host_config(assignment: Assignment, resources: Resources, site: Site) -> di
     }
 
 
-def _labels(assignment: Assignment, site: Site) -> dict[str, str]:
+def _ulimits(site: Site) -> list[dict[str, Any]]:
+    """Open files as the site says; no core files, which would fill the attempt's disk."""
+    return [{"Name": name, "Soft": most, "Hard": most} for name, most in (("nofile", site.open_files), ("core", 0))]
+
+
+def _labels(assignment: Assignment, berth: Berth, site: Site) -> dict[str, str]:
     spec, scratch = assignment.order.spec, assignment.places.scratch
     labels = {ATTEMPT: spec.attempt, JOB: spec.job, TASK: str(spec.task), EXECUTOR: site.label, RUN: site.run}
+    labels |= {GPUS: ",".join(map(str, berth.gpus))} if berth.gpus else {}
     return labels | ({SCRATCH: str(scratch)} if scratch else {})
 
 
-def _mounts(assignment: Assignment, site: Site) -> list[dict[str, Any]]:
+def _mounts(assignment: Assignment, berth: Berth, site: Site) -> list[dict[str, Any]]:
     """Mounts, not binds: a path may hold a colon."""
     places = assignment.places
     mounts = [
@@ -151,6 +195,8 @@ def _mounts(assignment: Assignment, site: Site) -> list[dict[str, Any]]:
         for path, file in zip(paths, to_names(paths), strict=True)
     ]
     mounts.append(_mount(site.to_host(places.output_dir), OUTPUT))
+    # Of the attempt, not the engine's own: what is written there counts against its disk, and goes with it.
+    mounts += [_mount(site.to_host(path), PurePosixPath(volume)) for volume, path in berth.volumes.items()]
     return [*mounts, _mount(site.to_host(places.tmp), TMP)]
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from executor.runtimes.pulls import Pulls
+from executor.runtimes.refusals import to_error
 from executor.staging import StartError
-from swath.domain.attempts import ImageSource
 from swath.domain.retries import Cause
 
 if TYPE_CHECKING:
@@ -20,12 +21,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CALL_S = 60.0  # for one answer of the engine
-_PING_S = 5.0
 _BELIEVED_S = 5.0  # so long an answer to a ping is not asked for again
 _CONNECTIONS = 100  # kept; each container holds one while it runs
-_SILENCE_S = (
-    60.0  # without progress of a pull that nobody waits for: it would hold the places of those that somebody does
-)
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386", "i386": "386"}
 
 
 class EngineError(Exception):
@@ -44,16 +42,25 @@ class Ended:
     oom: bool  # the kernel killed something in it for want of memory
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """What an engine runs on."""
+
+    cpus: int
+    root: str  # the directory that holds the engine's images
+    platform: str  # "linux/amd64", as images have it
+
+
 class Engine:
     """The calls that the executor makes; from any thread. Each raises EngineError where the engine is sick."""
 
-    def __init__(self, silence_s: float = _SILENCE_S) -> None:
-        """`silence_s`: how long a pull that nobody waits for may make no progress."""
-        self._silence_s = silence_s
+    def __init__(self, registry_config: Path | None = None) -> None:
+        """`registry_config`: a file as `docker login` writes it; None for the one of the executor's user."""
+        self._registry_config = registry_config
         self._client: Any = None
+        self._machine: Machine | None = None
         self._answered_at_s = float("-inf")
         self.seen = False
-        self._pulls = Pulls()
 
     def answers(self) -> bool:
         """True when the engine is there."""
@@ -69,15 +76,25 @@ class Engine:
         self._answered_at_s, self.seen = now, True
         return True
 
-    def cpus(self) -> int:
-        """CPUs of the engine's machine."""
+    def ping(self) -> None:
+        """Raises EngineError where the engine does not answer; never believes an answer of before."""
+        self._answered_at_s = float("-inf")
         with _translated():
-            return int(self._connect().info()["NCPU"])
+            self._connect().ping()
+        self._answered_at_s, self.seen = time.monotonic(), True
 
-    def root(self) -> str:
-        """The directory on the engine's machine that holds its images."""
-        with _translated():
-            return str(self._connect().info()["DockerRootDir"])
+    def machine(self) -> Machine:
+        """What the engine runs on; asked for once."""
+        if self._machine is None:
+            with _translated():
+                info = self._connect().info()
+            architecture = str(info["Architecture"])
+            self._machine = Machine(
+                cpus=int(info["NCPU"]),
+                root=str(info["DockerRootDir"]),
+                platform=f"{info['OSType']}/{_ARCHITECTURES.get(architecture, architecture)}",
+            )
+        return self._machine
 
     def list_images(self) -> list[Mapping[str, Any]]:
         """What the engine says of all its images, the newest first."""
@@ -105,35 +122,53 @@ class Engine:
             except docker.errors.NotFound:
                 return []
 
-    def pull_ahead(self, reference: str) -> str | None:
-        """Pull an image that nobody waits for, and return its id; None where it made room for one that somebody waits for.
+    def pull(self, reference: str, silence_s: float) -> Generator[Mapping[str, Any], None, None]:
+        """A step of progress after the other; who stops in between makes the engine stop as well, unless others wait for it.
 
-        Raises StartError where it cannot be had.
+        A pull that says nothing for `silence_s` has failed. Raises StartError where the image cannot be had.
         """
-        if (found := self._find_local(reference)) is not None:
-            return found
-        with closing(self._make_client(self._silence_s)) as client, closing(_begin_pull(client, reference)) as progress:
-            while not self._pulls.is_in_the_way(reference):
-                if next(progress, None) is None:
-                    return self._find_local(reference)
-        return None
+        import docker.errors
 
-    def find_image(self, source: ImageSource, on_pull: Callable[[str], None]) -> str:
-        """The id of an image that is here, pulled if need be; `on_pull` is told of progress and may raise.
+        credentials = self._find_credentials(reference)
+        with _translated(), closing(self._make_client(silence_s)) as client:
+            try:
+                for step in client.pull(reference, stream=True, decode=True, auth_config=credentials):
+                    if "error" in step:
+                        raise to_error(reference, str(step["error"]))
+                    yield step
+            except docker.errors.APIError as error:
+                raise to_error(reference, str(error.explanation or error)) from error
 
-        Raises StartError (IMAGE) where it cannot be had.
-        """
-        for name in (source.image_id, source.reference):
-            if name and (found := self._find_local(name)):
-                return found
-        if not source.reference:
-            message = f"image {source.image_id} is not on this agent's engine, and no registry is named to pull it from"
-            raise StartError(Cause.IMAGE, message)
-        self._pull(source.reference, on_pull)
-        found = self._find_local(source.reference)
-        if found is None:
-            raise StartError(Cause.IMAGE, f"{source.reference} was pulled and is not there")
-        return found
+    def _find_credentials(self, reference: str) -> dict[str, Any] | None:
+        """What the engine shows to the image's registry; None for what the SDK finds by itself. Read anew for each pull."""
+        if self._registry_config is None:
+            return None
+        from docker import auth
+        from docker.errors import DockerException
+
+        try:
+            # Read here: the SDK passes by a file that it cannot read, and takes another one.
+            document = json.loads(self._registry_config.read_bytes())
+            registry, _ = auth.resolve_repository_name(reference.partition("@")[0])
+            known = auth.load_config(config_dict=document) if document else auth.AuthConfig({})
+            found: dict[str, Any] | None = known.resolve_authconfig(registry)
+        except (OSError, ValueError, KeyError, AttributeError, DockerException):  # their words may repeat what is in it
+            message = f"{self._registry_config} (SWATH_REGISTRY_CONFIG) cannot be read as credentials for registries"
+            raise StartError(Cause.AGENT, message) from None
+        return found or {}
+
+    def remove_image(self, name: str) -> bool:
+        """Remove an image that no container uses; False where one does, or it is not there."""
+        import docker.errors
+
+        with _translated():
+            try:
+                self._connect().remove_image(name)
+            except docker.errors.APIError as error:
+                if error.status_code in (404, 409):
+                    return False
+                raise
+        return True
 
     def create(self, name: str, config: dict[str, Any]) -> str:
         """A new container's id; raises StartError (IMAGE) where the engine refuses what it is asked for."""
@@ -173,6 +208,12 @@ class Engine:
             return None
         return Ended(exit_code=int(state["ExitCode"]), oom=bool(state["OOMKilled"]))
 
+    def health(self, container: str) -> Mapping[str, Any]:
+        """What its health check has found last."""
+        with _translated():
+            found: Mapping[str, Any] = self._connect().inspect_container(container)["State"].get("Health") or {}
+        return found
+
     def kill(self, container: str, signal: str) -> None:
         """Send a signal; one that runs no more is no error."""
         import docker.errors
@@ -201,13 +242,11 @@ class Engine:
             found = self._connect().containers(all=True, filters={"label": label})
         return [{**entry["Labels"], "id": entry["Id"]} for entry in found]
 
-    def usage(self, container: str) -> tuple[float, float]:
-        """(seconds of CPU, most memory seen in MiB) of a running container."""
+    def stats(self, container: str) -> Mapping[str, Any]:
+        """What the engine reads from the cgroups and the interfaces of a running container."""
         with _translated():
-            stats = self._connect().stats(container, stream=False, one_shot=True)
-        memory = stats.get("memory_stats", {})
-        most = memory.get("max_usage", memory.get("usage", 0))  # cgroup v2 keeps no maximum
-        return float(stats["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9, float(most) / 2**20
+            found: Mapping[str, Any] = self._connect().stats(container, stream=False, one_shot=True)
+        return found
 
     def _connect(self) -> Any:  # docker.APIClient: some of what is called here has no types in its stubs
         if self._client is None:
@@ -226,30 +265,6 @@ class Engine:
         many: dict[str, Any] = {"num_pools": _CONNECTIONS, "max_pool_size": _CONNECTIONS}
         with _translated():
             return Client(**settings, version="auto", timeout=int(_CALL_S), **many)
-
-    def _find_local(self, name: str) -> str | None:
-        image = self.inspect_image(name)
-        return None if image is None else str(image["Id"])
-
-    def _pull(self, reference: str, on_pull: Callable[[str], None]) -> None:
-        on_pull(f"pulling {reference}")
-        with self._pulls.waited_for(reference):
-            for _ in _begin_pull(self._connect(), reference):
-                on_pull("")
-
-
-def _begin_pull(client: Any, reference: str) -> Generator[object, None, None]:
-    """A step of progress after the other; who stops in between makes the engine stop as well, unless others wait for it."""
-    import docker.errors
-
-    with _translated():
-        try:
-            for progress in client.pull(reference, stream=True, decode=True):
-                if "error" in progress:
-                    raise StartError(Cause.IMAGE, f"{reference} cannot be pulled: {progress['error']}")
-                yield progress
-        except docker.errors.APIError as error:
-            raise StartError(Cause.IMAGE, f"{reference} cannot be pulled: {error.explanation}") from error
 
 
 @contextmanager

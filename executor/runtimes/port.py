@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +26,7 @@ class Assignment:
 
 
 class Runtime(Protocol):
-    """Runs commands. What becomes of them it posts as events: Waiting, Started, NotStarted, Exited, Vanished."""
+    """Runs commands. What becomes of them it posts as events: Waiting, Started, NotStarted, Exited, Vanished, Unhealthy."""
 
     def start(self, assignment: Assignment) -> None:
         """Start the attempt's command, now or soon; raises StartError where it is known at once that this cannot be."""
@@ -33,8 +34,8 @@ class Runtime(Protocol):
     def signal(self, attempt: str, *, force: bool) -> None:
         """SIGTERM to the command, or SIGKILL to all that it started. An attempt that is not here is no error."""
 
-    def observe(self, attempt: str) -> None:
-        """Note what the attempt uses. May block; from any thread."""
+    def observe(self, attempt: str) -> Mapping[str, float]:
+        """What the attempt has used so far, as a report has it and as far as it is known. May block; from any thread."""
 
     def clean(self, attempt: str) -> None:
         """Forget an attempt that has ended, or was given up while it started: whatever of it still runs is killed."""

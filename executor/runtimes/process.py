@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,8 +163,9 @@ class ProcessRuntime:
                 child.seen = seen
                 self._note(child)
 
-    def observe(self, attempt: str) -> None:
-        """`watch` has noted it."""
+    def observe(self, attempt: str) -> Mapping[str, float]:
+        """`watch` has noted it, for its end."""
+        return {}
 
     def clean(self, attempt: str) -> None:
         """Nothing is left of an attempt that was reaped; one that was given up while it started is killed."""
@@ -247,14 +248,8 @@ class ProcessRuntime:
         # A child begins as a copy of its parent, and the kernel keeps that peak: below ours, its own is not known.
         peak = max(child.max_memory, usage.ru_maxrss * 1024 if usage.ru_maxrss * 1024 > own_peak else 0)
         code = os.waitstatus_to_exitcode(status)
-        self._post(
-            Exited(
-                attempt=child.attempt,
-                exit_code=code if code >= 0 else 128 - code,
-                cpu_s=usage.ru_utime + usage.ru_stime,
-                max_mem=peak / 2**20 if peak else None,
-            )
-        )
+        used = {"cpu_s": usage.ru_utime + usage.ru_stime} | ({"max_mem": peak / 2**20} if peak else {})
+        self._post(Exited(attempt=child.attempt, exit_code=code if code >= 0 else 128 - code, usage=used))
 
     def _remove_strays(self, ended: _Child) -> None:
         """Kill and bring in the children that became ours and belong to no attempt that still runs."""

@@ -6,11 +6,16 @@ jobs, and hardly ever by others. A machine may hold thousands besides; nobody as
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from executor.runtimes.engine import Engine
@@ -23,25 +28,59 @@ _ABOUT_THE_CONFIG = re.compile(
     r"ARG|CMD|ENTRYPOINT|ENV|EXPOSE|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|SHELL|STOPSIGNAL|USER|VOLUME"
 )
 
+NAME = "swath-images.json"  # in the executor's sandbox: when which image was used last, for its successors
+_WRITE_S = 60.0  # an image that is used all the time is written down so often
+
+log = logging.getLogger(__name__)
+
 Layers = Mapping[str, int]
 
 
-class Shelf:
-    """What to tell of the engine's images; any thread."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """An image that takes room here."""
 
-    def __init__(self, engine: Engine) -> None:
+    id: str
+    digests: tuple[str, ...]  # "repository@sha256:...", by which it is removed
+    is_removable: bool  # a registry has it, and nobody has given it a tag here
+    layers: Layers
+
+
+class Shelf:
+    """What to tell of the engine's images, and which were used when; any thread."""
+
+    def __init__(self, engine: Engine, sandbox: Path) -> None:
         self._engine = engine
+        self._path = sandbox / NAME
         self._lock = threading.Lock()
-        self._used: OrderedDict[str, None] = OrderedDict()  # ids, the last used last
+        self._used = _read_uses(sandbox.parent)  # ids, the last used last: when
+        self._written_at_s: dict[str, float] = {}
         self._layers: dict[str, Layers] = {}  # of ids: an image never changes
 
     def note_used(self, image_id: str) -> None:
         """An attempt runs in that image."""
+        now = time.time()
         with self._lock:
-            self._used[image_id] = None
+            self._used[image_id] = now
             self._used.move_to_end(image_id)
             if len(self._used) > MOST_IMAGES:
                 self._used.popitem(last=False)
+            if now - self._written_at_s.get(image_id, 0.0) > _WRITE_S:
+                self._written_at_s[image_id] = now
+                self._write()
+
+    def close(self) -> None:
+        """Write down for a successor what was used when, to the moment; after a kill -9 it is known to the minute."""
+        with self._lock:
+            self._write()
+
+    def list_stored(self) -> list[Stored]:
+        """The images of ours, those that were used least recently first, then the oldest; raises EngineError."""
+        with self._lock:
+            used = dict(self._used)
+        images = [image for image in self._engine.list_images() if image["Id"] in used or concerns_us(image)]
+        images.sort(key=lambda image: (used.get(image["Id"], 0.0), image.get("Created", 0)))
+        return [stored for image in images if (stored := self._to_stored(image)) is not None]
 
     def look(self) -> list[HeldImage]:
         """The images that are there, those used last first, then the newest; raises EngineError."""
@@ -61,6 +100,29 @@ class Shelf:
                 names = [name for name in (image_id, *digests) if is_name(name)]
                 yield HeldImage(names=tuple(names[:MOST_NAMES]), size=int(image["Size"]), layers=self._find(image))
 
+    def _to_stored(self, image: Mapping[str, Any]) -> Stored | None:
+        found = self._engine.inspect_image(image["Id"])
+        return (
+            None
+            if found is None
+            else Stored(
+                id=image["Id"],
+                digests=tuple(found.get("RepoDigests") or ()),
+                is_removable=_has_digest(image) and not _has_tag(image),
+                layers=self._find(found),
+            )
+        )
+
+    def _write(self) -> None:
+        if not self._used:
+            return
+        try:
+            new = self._path.with_suffix(".new")
+            new.write_text(json.dumps(self._used))
+            new.replace(self._path)
+        except OSError as error:
+            log.warning("when images were used cannot be written down: %s", error)
+
     def _find(self, image: Mapping[str, Any]) -> Layers:
         image_id = image["Id"]
         if image_id not in self._layers:
@@ -70,9 +132,32 @@ class Shelf:
 
 def concerns_us(image: Mapping[str, Any]) -> bool:
     """True for an entry of the engine's list that has a Seed manifest, or was pulled as a job's image is."""
-    is_tagged = any(tag != "<none>:<none>" for tag in image.get("RepoTags") or ())
-    has_digest = any(digest != "<none>@<none>" for digest in image.get("RepoDigests") or ())
-    return LABEL in (image.get("Labels") or {}) or (has_digest and not is_tagged)
+    return LABEL in (image.get("Labels") or {}) or (_has_digest(image) and not _has_tag(image))
+
+
+def total(images: Iterable[Stored]) -> int:
+    """Bytes that these images take; a layer that several have counts once."""
+    return sum({layer: size for image in images for layer, size in image.layers.items()}.values())
+
+
+def _has_tag(image: Mapping[str, Any]) -> bool:
+    return any(tag != "<none>:<none>" for tag in image.get("RepoTags") or ())
+
+
+def _has_digest(image: Mapping[str, Any]) -> bool:
+    return any(digest != "<none>@<none>" for digest in image.get("RepoDigests") or ())
+
+
+def _read_uses(runs: Path) -> OrderedDict[str, float]:
+    """What former runs of this executor have written down (`.../runs/<container>/`); a damaged file says nothing."""
+    uses: dict[str, float] = {}
+    for path in runs.glob(f"*/{NAME}"):
+        try:
+            found = {str(image): float(at) for image, at in json.loads(path.read_text()).items()}
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            continue
+        uses |= {image: max(at, uses.get(image, 0.0)) for image, at in found.items()}
+    return OrderedDict(sorted(uses.items(), key=lambda entry: entry[1])[-MOST_IMAGES:])
 
 
 def to_layers(image: Mapping[str, Any], history: list[Mapping[str, Any]]) -> Layers:

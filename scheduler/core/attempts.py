@@ -42,9 +42,9 @@ def progress(turn: Turn, live: LiveAttempt, update: Update, report: AttemptRepor
             started_at=live.started_at,
             sandbox=said.sandbox,
             runtime=said.runtime,
-            message=said.message or (update.message if live.state is AttemptState.UNREACHABLE else None) or None,
+            message=_find_message(live, update, said, changed=changed),
             unreachable_at=live.unreachable_at,
-            report={"warnings": said.warnings} if said.warnings else None,
+            report=_rest_of(said) if said.warnings or said.usage else None,
         )
     )
     job = turn.state.jobs.get(live.attempt.job_id)
@@ -53,6 +53,13 @@ def progress(turn: Turn, live: LiveAttempt, update: Update, report: AttemptRepor
         message = {"message": update.message} if live.state is AttemptState.UNREACHABLE and update.message else {}
         told = {"task": live.attempt.task_index, "attempt": live.attempt.id, "state": live.state}
         turn.tell(job.id, "attempt.state", **told, **message)
+
+
+def _find_message(live: LiveAttempt, update: Update, said: AttemptReport, *, changed: bool) -> str | None:
+    """What people are told of an attempt that goes on; "" where what was told last does not hold any more."""
+    if live.state is AttemptState.UNREACHABLE or (live.state is AttemptState.STAGING and update.data):
+        return said.message or update.message or None
+    return said.message or ("" if changed and live.state is AttemptState.RUNNING else None)
 
 
 def end(turn: Turn, live: LiveAttempt, state: AttemptState, update: Update, report: AttemptReport | None) -> None:

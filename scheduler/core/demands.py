@@ -111,7 +111,9 @@ def _find_shut(state: State, agent: Agent) -> Shut | None:
     wish = state.agent_wishes.get(agent.info.agent_id)
     if agent.info.deactivated or wish is not None:
         return Shut.FAILING if wish is not None and wish.is_our_own else Shut.CORDONED
-    return None if agent.rests_until is None else Shut.RESTING
+    if agent.rests_until is None:
+        return None
+    return Shut.RESTING if agent.engine_problem is None else Shut.SICK
 
 
 def demands_of(state: State, job: Job, now: datetime) -> list[Demand]:

@@ -137,6 +137,15 @@ class ImagesHeld:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EngineSaid:
+    """An executor's word on how its agent's Docker engine is."""
+
+    agent_id: str
+    executor_id: str
+    problem: str | None  # None: it is well
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobSeen:
     """A job's row as the api has changed it."""
 
@@ -208,6 +217,7 @@ Event = (
     | Unstorable
     | Failure
     | ImagesHeld
+    | EngineSaid
     | JobSeen
     | AgentsListed
     | LaunchRefused

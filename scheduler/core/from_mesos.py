@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from scheduler.core.events import (
     AgentsListed,
     Disconnected,
+    EngineSaid,
     Event,
     Failure,
     Heartbeat,
@@ -27,7 +28,7 @@ from scheduler.core.events import (
 )
 from swath.domain.changes import PutAgent
 from swath.domain.errors import InvalidInputError, WireError
-from swath.domain.images import ImagesReport, read_message
+from swath.domain.images import EngineReport, ImagesReport, read_message
 from swath.domain.states import Observation
 from swath.wire.resources import read_resources, to_resources
 
@@ -216,13 +217,18 @@ def _to_failure(message: Message) -> Failure:
     )
 
 
-def _to_images_held(message: Message) -> ImagesHeld | None:
-    """None for a message of a kind that only a newer version knows."""
+def _to_word(message: Message) -> ImagesHeld | EngineSaid | None:
+    """What an executor says; None for a message of a kind that only a newer version knows."""
     body = message["message"]
     said = read_message(b64decode(body["data"]))
-    if not isinstance(said, ImagesReport):
-        return None
-    return ImagesHeld(agent_id=body["agent_id"]["value"], executor_id=body["executor_id"]["value"], report=said)
+    agent_id, executor_id = body["agent_id"]["value"], body["executor_id"]["value"]
+    match said:
+        case ImagesReport():
+            return ImagesHeld(agent_id=agent_id, executor_id=executor_id, report=said)
+        case EngineReport():
+            return EngineSaid(agent_id=agent_id, executor_id=executor_id, problem=said.problem)
+        case _:
+            return None
 
 
 _CONVERSIONS: Mapping[str, Callable[[Message], Event | None]] = {
@@ -232,7 +238,7 @@ _CONVERSIONS: Mapping[str, Callable[[Message], Event | None]] = {
     "RESCIND": lambda message: Rescinded(offer_id=message["rescind"]["offer_id"]["value"]),
     "UPDATE": _to_update,
     "FAILURE": _to_failure,
-    "MESSAGE": _to_images_held,
+    "MESSAGE": _to_word,
     "ERROR": lambda message: MasterError(message=message["error"].get("message", "")),
     "HEARTBEAT": lambda message: Heartbeat(),
     "DISCONNECTED": lambda message: Disconnected(reason=message.get("reason", "")),

@@ -39,7 +39,7 @@ def _trust(turn: Turn, agent_id: str) -> None:
     agent = turn.state.agents.get(agent_id)
     if agent is not None:
         resting.forgive(agent)
-        agent.rests_until = None
+        agent.rests_until = agent.engine_problem = None
         turn.state.timers.clear(Kind.REST, (agent_id, 0))
 
 

@@ -59,7 +59,7 @@ def on_rested(turn: Turn, agent_id: str) -> None:
     """The agent gets another chance; the next bad end lets it rest for twice as long."""
     agent = turn.state.agents.get(agent_id)
     if agent is not None:
-        agent.rests_until = None
+        agent.rests_until = agent.engine_problem = None
         turn.state.wants_offers = True
 
 

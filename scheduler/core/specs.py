@@ -26,6 +26,7 @@ def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_ro
         task=attempt.task_index,
         number=attempt.number,
         name=job.name,
+        user=job.user,
         image=ImageSource(
             name=job.image.name,
             version=job.image.version,

@@ -103,6 +103,7 @@ class Agent:
     rests: int = 0  # in a row, without a success in between
     rests_until: datetime | None = None  # no launches before
     trouble: Trouble | None = None  # since its last success
+    engine_problem: str | None = None  # why it rests, where its Docker engine is sick
     records: dict[int, Record] = field(default_factory=dict)  # by image: the last ones that ran here
     listed: bool = False  # `info.total` is what the master says, not our guess
     images: frozenset[str] = frozenset()  # what its engine holds, by `images_held.key_of`; a hint

@@ -88,6 +88,7 @@ def _write_status(turn: Turn) -> None:
                 # What explanations have to know besides the rows.
                 "policy": differences(state.settings.policy),
                 "resting": [name for name, agent in state.agents.items() if agent.rests_until is not None][:_MOST_TOLD],
+                "sick": [name for name, agent in state.agents.items() if agent.engine_problem is not None][:_MOST_TOLD],
                 "cooling": {str(image): sorted(agents)[:_MOST_TOLD] for image, agents in state.cooling.items()},
             },
         )

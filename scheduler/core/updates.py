@@ -18,6 +18,9 @@ from swath.domain.states import AttemptState, Observation, is_terminal, next_sta
 # What only an executor (or the agent for it) says, with the report of what happened.
 _REPORTED_ENDS = frozenset({Observation.FINISHED, Observation.FAILED, Observation.KILLED})
 
+# In which an executor says more of an attempt as it goes on: how far its image is, what it uses.
+_TOLD_MORE = frozenset({AttemptState.STAGING, AttemptState.RUNNING})
+
 _UNREADABLE = "the attempt finished, and its executor's report cannot be read"
 
 
@@ -60,7 +63,7 @@ def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:
         turn.state.timers.clear(Kind.LAUNCH, (live.attempt.id, 0))
     if after is not before:
         overdue.watch(turn, live)
-    if after is not before or (after is AttemptState.RUNNING and update.data):
+    if after is not before or (after in _TOLD_MORE and update.data):
         attempts.progress(turn, live, update, find_report(turn, live, update), changed=after is not before)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from swath.cli.console import between, duration, print_fields, print_json, print_table
@@ -16,7 +17,19 @@ def show_task(client: Client, job_id: str, index: int, as_json: bool) -> None:
         print_json({"task": task, "attempts": attempts})
         return
     print_fields(_task_fields(task))
-    columns = (">attempt", "state", "agent", "launched", ">ran", "silent since", "cause", ">exit", "ports", "message")
+    columns = (
+        ">attempt",
+        "state",
+        "agent",
+        "launched",
+        ">ran",
+        "silent since",
+        "cause",
+        ">exit",
+        "ports",
+        "used",
+        "message",
+    )
     print_table(columns, map(_attempt_row, attempts), empty="it has never been launched")
 
 
@@ -48,5 +61,23 @@ def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
         attempt["cause"] or _ending(attempt),
         attempt["exit_code"],
         ", ".join(map(str, attempt.get("ports") or ())) or None,
+        _used(attempt.get("usage") or {}),
         attempt["message"] or "",
     )
+
+
+def _used(usage: Mapping[str, float]) -> str | None:
+    """What was measured; an attempt that was over before anybody looked shows nothing."""
+    said = [f"{usage['cpu_s']:.1f} s cpu"] if "cpu_s" in usage else []
+    said += [f"{_mib(usage[name])} {word}" for name, word in _AMOUNTS.items() if usage.get(name)]
+    return ", ".join(said) or None
+
+
+_AMOUNTS = {
+    **{"max_mem": "peak", "mean_mem": "mean", "read_mib": "read", "written_mib": "written"},
+    **{"received_mib": "received", "sent_mib": "sent"},
+}
+
+
+def _mib(mib: float) -> str:
+    return f"{mib:.0f} MiB" if mib >= 10 else f"{mib:.1f} MiB"

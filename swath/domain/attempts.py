@@ -57,6 +57,7 @@ class AttemptSpec(Document):
     task: int
     number: int
     name: str  # of the job
+    user: str | None = None  # who has submitted it
     image: ImageSource
     manifest: Mapping[str, Any]  # Seed manifest
     swath_manifest: Mapping[str, Any] | None = None
@@ -100,7 +101,7 @@ class AttemptReport(Document):
     output_dir: str | None = None
     outputs: list[OutputFile] = field(default_factory=list)
     json_outputs: Mapping[str, Any] = field(default_factory=dict)
-    usage: Mapping[str, float] = field(default_factory=dict)  # wall_s, cpu_s, max_mem MiB
+    usage: Mapping[str, float] = field(default_factory=dict)  # wall_s, cpu_s, max_mem MiB ...
     started_at: str | None = None  # RFC 3339
     ended_at: str | None = None  # RFC 3339
 

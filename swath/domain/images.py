@@ -1,4 +1,4 @@
-"""What executors and the scheduler tell each other of images, in Mesos' MESSAGEs: best effort, and lost without a word.
+"""What executors and the scheduler tell each other of images and engines: best effort, by Mesos' MESSAGE, lost without a word.
 
 Each is a JSON object with a `kind` and a `version`. What a reader does not know it passes by, a field or a whole kind; a change
 that older readers would get wrong is another kind.
@@ -16,10 +16,11 @@ from swath.domain.document import Document, known
 from swath.domain.errors import InvalidInputError
 from swath.domain.strict_json import read_strictly
 
-REPORT, PREFETCH = "images", "prefetch"  # the kinds
+REPORT, PREFETCH, ENGINE = "images", "prefetch", "engine"  # the kinds
 MOST_IMAGES = 200  # in a report ...
 MOST_BYTES = 64 * 1024  # ... and of its JSON
 MOST_NAMES = 8  # of one image
+MOST_WORDS = 1000  # characters of an engine's problem
 _MOST_LAYERS = 128  # the engine knows no more than 127
 _MOST_SIZE = 2**50  # bytes
 _NAME = re.compile(r"[!-~]{1,300}")
@@ -128,7 +129,26 @@ class PrefetchOrder(Document):
         return {**document, "kind": PREFETCH}
 
 
-def read_message(data: bytes) -> ImagesReport | PrefetchOrder | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineReport(Document):
+    """What an executor says of its agent's engine while it is sick, again and again, and once more when it is well."""
+
+    kind: str = ENGINE
+    version: int = 1
+    problem: str | None = None  # None: it is well
+
+    @classmethod
+    def _typed(cls, document: dict[str, Any]) -> dict[str, Any]:
+        problem = document.get("problem")
+        if not (problem is None or (isinstance(problem, str) and 0 < len(problem) <= MOST_WORDS)):
+            raise ValueError("an impossible problem")
+        return {**document, "kind": ENGINE}
+
+
+FromMessage = ImagesReport | PrefetchOrder | EngineReport
+
+
+def read_message(data: bytes) -> FromMessage | None:
     """What a MESSAGE says; None for what only a newer version knows. Raises InvalidInputError where it is nothing of ours."""
     if len(data) > MOST_BYTES:
         raise InvalidInputError.at("", f"{len(data)} bytes are too many for a message, {MOST_BYTES} at most")
@@ -138,7 +158,7 @@ def read_message(data: bytes) -> ImagesReport | PrefetchOrder | None:
         raise InvalidInputError.at("", f"is no message: {error}") from error
     if not (isinstance(value, dict) and isinstance(value.get("kind"), str)):
         raise InvalidInputError.at("", "is no object with a kind")
-    kinds: dict[str, type[ImagesReport | PrefetchOrder]] = {REPORT: ImagesReport, PREFETCH: PrefetchOrder}
+    kinds: dict[str, type[FromMessage]] = {REPORT: ImagesReport, PREFETCH: PrefetchOrder, ENGINE: EngineReport}
     kind = kinds.get(value["kind"])
     return None if kind is None else kind.from_value(value)
 

@@ -264,10 +264,21 @@ class Manifest(_Closed):
         return unknown + missing
 
 
+class HealthCheck(_Closed):
+    """A command that is run in the container again and again while it runs: an attempt that fails it is ended."""
+
+    command: list[str] = Field(min_length=1)
+    interval_s: float = Field(default=30, ge=1, le=86400)
+    timeout_s: float = Field(default=10, ge=1, le=86400)
+    retries: int = Field(default=3, ge=1, le=100)  # failures in a row
+    start_s: float = Field(default=0, ge=0, le=86400)  # in which failures do not count
+
+
 class SwathManifest(_Closed):
     """What Seed lacks: the label `swath.manifest`."""
 
-    network: Literal["none", "bridge"] = "none"
+    network: Literal["none", "bridge", "host"] = "none"  # which of these a site allows is its affair
+    health: HealthCheck | None = None
     reusable: bool = False  # several attempts may run in one container, one after another
     smoke_test: list[str] | None = None  # a command that proves that the image starts
 

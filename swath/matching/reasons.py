@@ -130,6 +130,7 @@ class Shut(StrEnum):
 
     CORDONED = "an operator has cordoned or drained it"
     RESTING = "attempts kept failing there"
+    SICK = "its Docker engine is sick"
     FAILING = "nothing succeeded there any more, and Swath has cordoned it"
     KEPT_FOR_GPUS = "its gpus are waited for"
 

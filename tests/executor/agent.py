@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.domain.attempts import AttemptReport, AttemptSpec
-from swath.domain.images import ImagesReport, PrefetchOrder, read_message
+from swath.domain.images import EngineReport, ImagesReport, PrefetchOrder, read_message
 
 ROOT = Path(__file__).parents[2]
 ENDINGS = ("TASK_FINISHED", "TASK_FAILED", "TASK_KILLED")
@@ -57,6 +57,7 @@ class Agent:
         self._changed = threading.Condition()
         self.updates: list[Update] = []
         self.reports: list[ImagesReport] = []
+        self.engine_reports: list[EngineReport] = []
         self.process: subprocess.Popen[str] | None = None
 
     @property
@@ -142,6 +143,13 @@ class Agent:
         assert found, f"no such report: {self.reports}\n{(self.sandbox / 'stderr').read_text()}"
         return found
 
+    def wait_for_engine(self, wanted: Callable[[EngineReport], object]) -> EngineReport:
+        """The first report on the engine of which `wanted` holds."""
+        with self._changed:
+            found = self._changed.wait_for(lambda: next(filter(wanted, self.engine_reports), None), PATIENCE_S)
+        assert found, f"no such report: {self.engine_reports}\n{(self.sandbox / 'stderr').read_text()}"
+        return found
+
     def shutdown(self) -> None:
         """Tell the executor to end."""
         self._send({"type": "SHUTDOWN"})
@@ -191,9 +199,12 @@ class Agent:
 
     def _take_message(self, data: bytes) -> None:
         report = read_message(data)
-        assert isinstance(report, ImagesReport)
         with self._changed:
-            self.reports.append(report)
+            if isinstance(report, EngineReport):
+                self.engine_reports.append(report)
+            else:
+                assert isinstance(report, ImagesReport)
+                self.reports.append(report)
             self._changed.notify_all()
 
     def _close(self, process: subprocess.Popen[str]) -> None:

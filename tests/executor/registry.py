@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
 import json
 import tarfile
 import threading
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+
+from tests.executor.programs import files_of
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _FIRST = 1000  # bytes of a layer that come at once
@@ -20,14 +24,16 @@ def _digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def _make_layer(content: bytes) -> tuple[bytes, str]:
-    """A layer with one file: as it travels, and the digest of what is in it."""
+def _make_layer(content: bytes, programs: tuple[str, ...]) -> tuple[bytes, str]:
+    """A layer with one file, and these programs: as it travels, and the digest of what is in it."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         entry = tarfile.TarInfo("content")
         entry.size = len(content)
         tar.addfile(entry, io.BytesIO(content))
-    return gzip.compress(archive.getvalue(), mtime=0), _digest(archive.getvalue())
+        for name, path in sorted(files_of(programs).items()):
+            tar.add(path, arcname=name)
+    return gzip.compress(archive.getvalue(), mtime=0, compresslevel=1), _digest(archive.getvalue())
 
 
 class SlowRegistry:
@@ -40,6 +46,10 @@ class SlowRegistry:
         self._gate = threading.Event()
         self.begun: list[str] = []  # layers that were asked for, in order
         self.stalls = False  # not even a byte now and then
+        self.status = 200  # of every answer below /v2/NAME, where that is another one
+        self.credentials: str | None = None  # "user:password" that everybody has to show
+        self.shown: list[str] = []  # what was shown
+        self.damage: Callable[[bytes], bytes] | None = None  # what becomes of layers on the way
         self.broken_off = threading.Event()  # a reader of a layer went away
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
         self._server.daemon_threads = True
@@ -56,16 +66,25 @@ class SlowRegistry:
         self._server.shutdown()
         self._server.server_close()
 
-    def add(self, name: str, content: bytes, *, slow: bool) -> tuple[str, str]:
+    def add(
+        self,
+        name: str,
+        content: bytes = b"",
+        *,
+        slow: bool = False,
+        architecture: str = "amd64",
+        programs: tuple[str, ...] = (),
+        config: Mapping[str, Any] | None = None,
+    ) -> tuple[str, str]:
         """Put an image in; its reference, and its layer's digest."""
-        layer, diff_id = _make_layer(content)
-        config = {
-            "architecture": "amd64",
+        layer, diff_id = _make_layer(content, programs)
+        document_of_image = {
+            "architecture": architecture,
             "os": "linux",
-            "config": {},
+            "config": dict(config or {}),
             "rootfs": {"type": "layers", "diff_ids": [diff_id]},
         }
-        text = json.dumps(config).encode()
+        text = json.dumps(document_of_image).encode()
         kind = "application/vnd.docker.container.image.v1+json"
         document = {
             "schemaVersion": 2,
@@ -103,6 +122,12 @@ class SlowRegistry:
                 data = registry._manifests.get(name) or registry._blobs.get(name)
                 if self.path == "/v2/":
                     data = b"{}"
+                elif registry.status != 200:
+                    self._refuse(registry.status)
+                    return
+                if not registry._lets_in(self.headers.get("Authorization")):
+                    self._refuse(401)
+                    return
                 self.send_response(200 if data is not None else 404)
                 kind = _MANIFEST if "/manifests/" in self.path else "application/octet-stream"
                 self.send_header("Content-Type", kind)
@@ -112,12 +137,29 @@ class SlowRegistry:
                 if body and data:
                     registry._send(self, name, data)
 
+            def _refuse(self, status: int) -> None:
+                self.send_response(status)
+                self.send_header("WWW-Authenticate", 'Basic realm="test"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
             def log_message(self, *arguments: Any) -> None:
                 pass
 
         return Handler
 
+    def _lets_in(self, shown: str | None) -> bool:
+        if self.credentials is None:
+            return True
+        said = base64.b64decode((shown or "").removeprefix("Basic ")).decode()
+        self.shown.append(said)
+        return said == self.credentials
+
     def _send(self, request: BaseHTTPRequestHandler, name: str, data: bytes) -> None:
+        if self.damage is not None and data[:2] == b"\x1f\x8b":
+            request.wfile.write(self.damage(data))
+            request.close_connection = True
+            return
         if name not in self._slow:
             request.wfile.write(data)
             return

@@ -97,7 +97,7 @@ def test_success_waits_for_the_outputs() -> None:
     clockwork = Clockwork()
     spec = clockwork.start()
     clockwork.clock_s += 2.5
-    effects = clockwork.handle(Exited(attempt=spec.attempt, exit_code=0, cpu_s=0.5, max_mem=12.0))
+    effects = clockwork.handle(Exited(attempt=spec.attempt, exit_code=0, usage={"cpu_s": 0.5, "max_mem": 12.0}))
     assert effects == [Publish(attempt=spec.attempt)]
     ending = the_end(clockwork.handle(Published(attempt=spec.attempt, output_dir="/out")), "TASK_FINISHED", None)
     assert ending.task_id == f"task-{spec.attempt}"

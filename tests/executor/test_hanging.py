@@ -99,8 +99,11 @@ class IdleEngine:
     def signal(self, attempt: str, *, force: bool) -> None:
         """Nobody is there."""
 
-    def observe(self, attempt: str) -> float:
-        return 0.0
+    def observe(self, attempt: str) -> dict[str, float]:
+        return {}
+
+    def probe(self) -> str | None:
+        return None
 
     def clean(self, attempt: str) -> None:
         self.cleaned.append(attempt)

@@ -26,7 +26,6 @@ from executor.events import (
 )
 from executor.images import AGAIN_S, LOOK_S, MOST_QUEUED, SOON_S
 from executor.messages import to_event
-from executor.runtimes.pulls import Pulls
 from executor.runtimes.shelf import concerns_us, to_layers
 from swath.domain.attempts import ImageSource
 from swath.domain.images import HeldImage, ImagesReport, PrefetchOrder
@@ -183,16 +182,6 @@ def test_the_schedulers_message_is_an_event() -> None:
     data = PrefetchOrder(reference="registry/a@sha256:1").to_json().encode()
     message = {"type": "MESSAGE", "message": {"data": base64.b64encode(data).decode()}}
     assert to_event(message) == Prefetch(reference="registry/a@sha256:1")
-
-
-def test_what_is_pulled_ahead_is_in_the_way_of_other_images_only() -> None:
-    """While a launch waits for one; a launch of the same image is helped by it."""
-    pulls = Pulls()
-    with pulls.waited_for("a"), pulls.waited_for("a"):
-        assert (pulls.is_in_the_way("a"), pulls.is_in_the_way("b")) == (False, True)
-        with pulls.waited_for("b"):
-            assert pulls.is_in_the_way("a")
-    assert not pulls.is_in_the_way("b")
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,6 @@ from executor.messages import to_event
 from executor.orders import to_order
 from executor.places import Places
 from executor.publish import PublishError, publish
-from executor.runtimes.container import Site, make_config
-from executor.runtimes.port import Assignment
 from executor.settings import Settings, to_seconds
 from executor.trees import is_scratch
 from swath.domain.errors import InvalidInputError
@@ -273,58 +271,8 @@ def test_a_log_ends_with_a_notice_where_it_was_cut(tmp_path: Path) -> None:
     assert (tmp_path / "stdout").read_bytes().count(b"swath") == 1
 
 
-SITE = Site(
-    label="l",
-    run="r",
-    sandbox=Path("/mnt/mesos/sandbox"),
-    host_sandbox=Path("/var/lib/mesos"),
-    user="1000:1000",
-    pids_limit=9,
-    cpus=2,
-    ports_address="127.0.0.1",
-)
-
-
-def test_engine_paths_are_the_machines(tmp_path: Path) -> None:
-    """In a container of its own, the executor translates its sandbox; the limits fit the machine."""
-    order = an_order("/outputs", resources={"cpus": 64, "mem": 2, "disk": 0, "gpus": 0})
-    assignment = Assignment(order=order, places=Places.of(order, Path("/mnt/mesos/sandbox")), inputs={})
-    config = make_config(assignment, "sha256:0", SITE)
-    sources = {mount["Target"]: mount["Source"] for mount in config["HostConfig"]["Mounts"]}
-    assert sources["/tmp"] == f"/var/lib/mesos/attempts/{order.spec.attempt}/tmp"
-    assert sources["/swath/output"] == str(assignment.places.output_dir)
-    assert (config["HostConfig"]["NanoCpus"], config["HostConfig"]["Memory"]) == (2 * 10**9, 6 * 2**20)
-    assert config["User"] == "1000:1000"
-
-
-def test_ports_are_published_where_the_image_has_a_network() -> None:
-    """The same number inside and outside, on one address of the machine; without a network there is nothing to publish."""
-    for network, published in (("bridge", True), ("none", False)):
-        order = an_order("/outputs", ports=[31007, 31002], swath_manifest={"network": network})
-        assignment = Assignment(order=order, places=Places.of(order, Path("/mnt/mesos/sandbox")), inputs={})
-        config = make_config(assignment, "sha256:0", SITE)
-        bindings = {f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}] for port in (31007, 31002)}
-        assert config["HostConfig"].get("PortBindings") == (bindings if published else None)
-        assert ("ExposedPorts" in config) is published
-        assert "PORT0=31007" in config["Env"]
-
-
 @pytest.mark.parametrize("ports", ["31000", [0], [65536], [31000, 31000], [True], [31000.0], {"a": 1}])
 def test_what_is_no_list_of_ports_is_refused(ports: object) -> None:
     """The executor would publish it."""
     with pytest.raises(InvalidInputError, match="/ports: is no list of different ports"):
         an_order("/outputs", ports=ports)
-
-
-@pytest.mark.parametrize(
-    ("length", "fits"), [(128 * 1024 - len("LETTER=") - 1, True), (128 * 1024 - len("LETTER="), False)]
-)
-def test_a_container_gets_no_variable_that_its_command_cannot_take(length: int, fits: bool) -> None:
-    """Up to the kernel's limit a request, beyond it InvalidInputError, which is cause SPEC."""
-    order = an_order("/outputs", parameters={"LETTER": "x" * length})
-    assignment = Assignment(order=order, places=Places.of(order, Path("/mnt/mesos/sandbox")), inputs={})
-    if fits:
-        assert make_config(assignment, "sha256:0", SITE)["Env"]
-    else:
-        with pytest.raises(InvalidInputError, match="too long for a command"):
-            make_config(assignment, "sha256:0", SITE)

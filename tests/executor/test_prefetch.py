@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from executor.runtimes.cache import ImageCache
 from executor.runtimes.engine import Engine, EngineError
+from executor.settings import Settings
 from swath.domain.attempts import ImageSource
 from swath.domain.images import HeldImage, ImagesReport
 from swath.domain.manifest import LABEL
 from tests.executor.agent import Agent, wait_until
 from tests.executor.build import a_manifest, a_spec
+from tests.executor.programs import PROGRAMS, docker, make_image
 from tests.executor.registry import SlowRegistry
-from tests.executor.test_docker_runtime import PROGRAMS, docker, make_image
 from tests.executor.test_registry import push_new
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
@@ -206,12 +208,13 @@ def test_a_launch_of_another_image_has_the_line_to_itself(slow: SlowRegistry, ow
         docker("rmi", "--force", hurried)
 
 
-def test_a_registry_that_falls_silent_holds_up_nobody(slow: SlowRegistry) -> None:
+def test_a_registry_that_falls_silent_holds_up_nobody(slow: SlowRegistry, tmp_path: Path) -> None:
     """What is pulled ahead from it is given up, and the engine lets go: it downloads few layers at a time."""
     slow.stalls = True
     reference, layer = slow.add("stalls", secrets.token_bytes(LARGE), slow=True)
+    settings = Settings.from_environ({"MESOS_SANDBOX": str(tmp_path), "SWATH_INPUT_ROOTS": "/"})
     with pytest.raises(EngineError, match="does not answer"):
-        Engine(silence_s=2.0).pull_ahead(reference)
+        ImageCache(Engine(), settings, silence_ahead_s=2.0).pull_ahead(reference)
     assert slow.begun == [layer]
     slow.stalls = False
     wait_until(slow.broken_off.is_set, "the engine has let go")

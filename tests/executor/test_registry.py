@@ -10,7 +10,7 @@ from swath.domain.attempts import ImageSource
 from swath.domain.retries import Cause
 from tests.executor.agent import Agent
 from tests.executor.build import a_manifest, a_spec
-from tests.executor.test_docker_runtime import PROGRAMS, docker, make_image
+from tests.executor.programs import PROGRAMS, docker, make_image
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 

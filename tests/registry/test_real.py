@@ -12,7 +12,7 @@ from swath.domain.errors import NotInRegistryError, RegistryMalformedError, Regi
 from swath.domain.references import Reference
 from swath.registry.client import RegistryClient
 from swath.registry.settings import Registries, RegistrySettings
-from tests.executor.test_docker_runtime import docker
+from tests.executor.programs import docker
 from tests.fixtures.registry import free_port, serve_registry
 from tests.registry.pushing import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Pusher, an_image, an_index
 

@@ -11,7 +11,7 @@ import pytest
 from swath.domain.states import JobState
 from swath.store.rows import AgentRow, ImageRow
 from tests.executor.build import a_manifest
-from tests.executor.test_docker_runtime import docker
+from tests.executor.programs import docker
 from tests.executor.test_registry import push_new
 from tests.scheduler.cluster import HERE, Cluster
 
