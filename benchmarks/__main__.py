@@ -15,7 +15,7 @@ from benchmarks.table import render
 
 ALL = (
     *("submit", "latency", "refill", "throughput", "idle", "updates", "launches", "failover", "wire", "flood"),
-    *("matching", "firstfit", "packing", "fairness", "whole_agent", "preemption", "rivals"),
+    *("containers", "matching", "firstfit", "packing", "fairness", "whole_agent", "preemption", "rivals"),
 )
 
 

@@ -1,20 +1,36 @@
-"""A tiny image, and the bare cost of a container of it: what the Docker engine takes where nothing else is in between."""
+"""What a container costs through Swath, beside the bare engine; and what a thousand of them leave behind.
+
+Both start the same tiny image, closed and limited alike.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
+import statistics
 import subprocess
 import tarfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.cluster import laptop_cluster
+from swath.client import Client
+
 if TYPE_CHECKING:
     from docker import DockerClient
+
+MANIFEST = Path(__file__).parents[1] / "images" / "true" / "seed.manifest.json"
+ROUNDS = 21  # of one container at a time
+AT_ONCE = (2, 4, 6, 8, 12)  # containers
+TASKS = 60  # at each concurrency
+MANY = 1000
 
 COMMAND = "true"
 CPUS, MEM = 1, 64  # of a container; MiB
@@ -92,3 +108,94 @@ def bare_container_ms(client: DockerClient, image: str) -> float:
     api.wait(container)
     api.remove_container(container)
     return elapsed
+
+
+def run_bare(client: DockerClient, image: str, tasks: int, at_once: int) -> float:
+    """Containers a second that the engine alone starts, waits for and removes, so many of them at a time."""
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(lambda _: bare_container_ms(client, image), range(tasks)))
+    return tasks / (time.perf_counter() - begun)
+
+
+def run_swath(client: Client, tasks: int, at_once: int) -> tuple[float, list[float]]:
+    """The same through Swath: tasks a second from the first launch to the last end, and milliseconds from each task's launch
+    (committed, before Mesos hears of it) to its RUNNING.
+    """
+    array = {"over": "INDEX", "range": [0, tasks]}
+    job = client.submit(
+        {"image": "contained", "array": array, "max_running": at_once, "resources": {"cpus": CPUS, "mem": MEM}}
+    )
+    ended = client.wait(job["id"])
+    if ended["counts"]["succeeded"] != tasks:
+        raise RuntimeError(f"of {tasks} tasks {ended['counts']['succeeded']} succeeded")
+    attempts = [client.attempts(job["id"], index)[-1] for index in range(tasks)]
+    moments = [[_to_s(attempt[name]) for name in ("launched_at", "started_at", "ended_at")] for attempt in attempts]
+    seconds = max(ended_s for _, _, ended_s in moments) - min(launched_s for launched_s, _, _ in moments)
+    return tasks / seconds, [1000 * (started_s - launched_s) for launched_s, started_s, _ in moments]
+
+
+def _to_s(moment: str | None) -> float:
+    if moment is None:
+        raise RuntimeError("an attempt that succeeded has no times")
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def count_left(client: DockerClient, var: Path) -> dict[str, float]:
+    """What there is on the engine, and MiB below the cluster's directory."""
+    api: Any = client.api
+    return {
+        "containers": len(api.containers(all=True)),
+        "networks": len(api.networks()),
+        "volumes": len(api.volumes()["Volumes"] or ()),
+        "disk_mib": round(sum(path.lstat().st_blocks for path in var.rglob("*")) * 512 / 2**20, 1),
+    }
+
+
+def run() -> dict[str, object]:
+    """Both ways in one run, in turns, at the concurrency that suits each best; then what a thousand tasks leave."""
+    with connected() as engine:
+        if engine is None:
+            return {"skipped": "no Docker engine answers"}
+        with tiny_image(engine) as image, laptop_cluster("--cpus", str(max(AT_ONCE) * CPUS)) as (client, var):
+            manifest = json.loads(MANIFEST.read_text())
+            manifest["job"]["name"] = "contained"
+            client.register_image({"manifest": manifest, "image_id": image})
+            run_swath(client, 2, 1)  # starts the executor
+            return {**_compare_starts(engine, image, client), **_compare_rates(engine, image, client, var)}
+
+
+def _compare_starts(engine: DockerClient, image: str, client: Client) -> dict[str, object]:
+    """One container at a time, on a machine that does nothing else."""
+    bare, through = [], []
+    for _ in range(ROUNDS):
+        bare.append(bare_container_ms(engine, image))
+        through += run_swath(client, 1, 1)[1]
+    without, with_swath = statistics.median(bare), statistics.median(through)
+    return {
+        "start_bare_ms": round(without, 1),
+        "start_swath_ms": round(with_swath, 1),
+        "start_added_ms": round(with_swath - without, 1),
+        "goal_start_added_ms": 30,
+    }
+
+
+def _compare_rates(engine: DockerClient, image: str, client: Client, var: Path) -> dict[str, object]:
+    bare: dict[int, float] = {}
+    through: dict[int, float] = {}
+    for at_once in AT_ONCE:
+        bare[at_once] = round(run_bare(engine, image, TASKS, at_once), 2)
+        through[at_once] = round(run_swath(client, TASKS, at_once)[0], 2)
+    before = count_left(engine, var)
+    best = max(through, key=through.__getitem__)
+    thousand, _ = run_swath(client, MANY, best)
+    return {
+        "bare_per_s": {str(at_once): rate for at_once, rate in bare.items()},
+        "swath_per_s": {str(at_once): rate for at_once, rate in through.items()},
+        "ratio": round(max(through.values()) / max(bare.values()), 3),
+        "goal_ratio": 0.9,
+        "many": MANY,
+        "many_per_s": round(thousand, 2),
+        "before_many": before,
+        "after_many": count_left(engine, var),
+    }

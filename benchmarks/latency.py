@@ -8,15 +8,13 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 from benchmarks.cluster import laptop_cluster
-from benchmarks.containers import CPUS, MEM, bare_container_ms, connected, tiny_image
+from benchmarks.containers import CPUS, MANIFEST, MEM, bare_container_ms, connected, tiny_image
 from swath.client import Client
 
 ROUNDS = 30
 CONTAINER_ROUNDS = 15
-MANIFEST = Path(__file__).parents[1] / "images" / "true" / "seed.manifest.json"
 
 
 def bare_process_ms() -> float:
