@@ -38,6 +38,7 @@ def on_listed(turn: Turn, event: AgentsListed) -> None:
         if agent is None:
             agent = state.add_agent(info)
         state.note_listed(agent)
+        _note_elsewhere(turn, agent, event)
         info = _with_window(info, agent.info)  # the list does not tell of it
         if agent.info != info:
             reconsider(turn)
@@ -51,6 +52,17 @@ def on_listed(turn: Turn, event: AgentsListed) -> None:
         if offered_at is None or offered_at < asked_at:
             _drop(turn, agent_id)
     list_later(turn)
+
+
+def _note_elsewhere(turn: Turn, agent: Agent, event: AgentsListed) -> None:
+    """What is neither ours nor our executor's of what the master has given away.
+
+    What has ended since the list was asked for may stand in it still: then it can only show that others hold less.
+    """
+    allocated, freed_at = event.allocated.get(agent.info.agent_id, Resources()), agent.use.freed_at
+    elsewhere = (allocated - agent.use.resources - turn.state.settings.executor_resources).clipped()
+    if freed_at is None or freed_at < (event.asked_at or turn.now) or elsewhere.fits_in(agent.elsewhere):
+        agent.elsewhere = elsewhere
 
 
 def on_window(turn: Turn, offer: InverseOffer) -> None:

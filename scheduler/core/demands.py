@@ -78,7 +78,16 @@ def _view(state: State, agent: Agent, now: datetime) -> AgentView:
     freed_at = agent.use.freed_at
     freed_lately = freed_at is not None and (now - freed_at).total_seconds() < OFFER_S
     use = agent.use
-    made_of = (agent.info, use.resources, use.starting, freed_lately, tuple(agent.offers), shut, closes_in_s)
+    made_of = (
+        agent.info,
+        use.resources,
+        agent.elsewhere,
+        use.starting,
+        freed_lately,
+        tuple(agent.offers),
+        shut,
+        closes_in_s,
+    )
     if agent.view is None or agent.view[0] != made_of:
         agent.view = made_of, _make_view(state, agent, shut, closes_in_s, freed_lately=freed_lately)
     return agent.view[1]
@@ -94,7 +103,7 @@ def _make_view(
     offered = bool(agent.offers) and shut is None
     return AgentView(
         id=agent.info.agent_id,
-        free=agent.offered if offered else agent.info.total - agent.use.resources - executor,
+        free=agent.offered if offered else agent.info.total - agent.use.resources - agent.elsewhere - executor,
         total=agent.info.total,
         overhead=executor if offered and not there else _NOTHING,
         reserved=executor,

@@ -160,6 +160,9 @@ class AgentsListed:
 
     agents: tuple[PutAgent, ...]
     asked_at: datetime | None = None  # it knows nothing of what came later; None for a list of this very moment
+    allocated: Mapping[str, Resources] = field(
+        default_factory=dict
+    )  # agent -> what frameworks hold there, ours included
     recovered: frozenset[str] = frozenset()  # registered before the master's failover and not back yet
 
 

@@ -90,7 +90,9 @@ def to_agents(answer: Message, asked_at: datetime) -> AgentsListed:
         agents = tuple(map(_to_agent, listed.get("agents") or ()))
         _check_fields(*agents)
         recovered = frozenset(_to_text(info["id"]["value"]) for info in listed.get("recovered_agents") or ())
-        return AgentsListed(asked_at=asked_at, agents=agents, recovered=recovered)
+        held = (to_resources(entry.get("allocated_resources") or ()) for entry in listed.get("agents") or ())
+        allocated = {agent.agent_id: amount for agent, amount in zip(agents, held, strict=True)}
+        return AgentsListed(asked_at=asked_at, agents=agents, allocated=allocated, recovered=recovered)
     except _ILL_FORMED as error:
         raise WireError(f"the list of agents cannot be understood: {error!r}") from error
 

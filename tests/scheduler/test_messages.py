@@ -86,7 +86,7 @@ def test_subscribed_tells_the_framework_id_and_the_leading_master():
     assert to_event(message) == ev.Subscribed(framework_id="f1", master="127.0.0.1:15100")
 
 
-def test_the_list_of_agents_has_totals_and_the_address_behind_the_pid():
+def test_the_list_of_agents_has_totals_what_is_given_away_and_the_address_behind_the_pid():
     """Transcript 12: GET_AGENTS."""
     entry = {
         "agent_info": {"hostname": "node1", "port": 15461, "id": {"value": AGENT}},
@@ -94,10 +94,12 @@ def test_the_list_of_agents_has_totals_and_the_address_behind_the_pid():
         "deactivated": False,
         "pid": "slave(1)@10.0.0.1:15461",
         "total_resources": [{**CPUS, "scalar": {"value": 4.0}}, PORTS],
+        "allocated_resources": [{**CPUS, "scalar": {"value": 0.5}, "allocation_info": {"role": "other"}}],
     }
     listed = to_agents({"type": "GET_AGENTS", "get_agents": {"agents": [entry]}}, NOON)
     (agent,) = listed.agents
     assert (agent.url, agent.total, agent.active) == ("http://10.0.0.1:15461", Resources(cpus_m=4000, ports=2), True)
+    assert listed.allocated == {AGENT: Resources(cpus_m=500)}
 
 
 @pytest.mark.parametrize(

@@ -205,3 +205,36 @@ def test_an_agent_is_kept_where_a_task_is_about_to_end_rather_than_where_one_sho
         world.say(world.launched()[-1].id, "RUNNING", AttemptReport(sandbox="/s", runtime="process"), agent_id=agent)
     world.advance(600).submit(a_job("large", cpus=4)).offer("a1", cpus=3, executor_ids=HERE)
     assert [(claim.job, claim.agent) for claim in world.core.state.claims] == [("large", "a2")]
+
+
+def a_world_shared_with_others() -> World:
+    """Nothing of ours runs on a1, where others hold three cpus; on a2 a task of ours has two minutes to go."""
+    world = World().subscribe().happen(replace(listed("a1", "a2"), allocated={"a1": Resources(cpus_m=3000, mem=500)}))
+    world.submit(a_job("ours", expected_s=120)).offer("a2", cpus=4.1, mem=8320)
+    world.say(world.launched()[-1].id, "RUNNING", AttemptReport(sandbox="/s", runtime="process"), agent_id="a2")
+    return world.submit(a_job("large", cpus=4)).offer("a2", cpus=3, executor_ids=HERE)
+
+
+def test_no_agent_is_kept_for_room_that_other_frameworks_hold():
+    """Of a1 nothing would ever be offered: what is kept is a2, where an end is in sight."""
+    world = a_world_shared_with_others()
+    assert [claim.agent for claim in world.core.state.claims] == ["a2"]
+
+
+def test_what_other_frameworks_give_back_counts_with_the_next_list():
+    """Both of the agents have room then, and the idle one has it first."""
+    world = a_world_shared_with_others()
+    world.core.state.claims = ()
+    world.happen(listed("a1", "a2")).offer("a2", cpus=3, executor_ids=HERE)
+    assert [claim.agent for claim in world.core.state.claims] == ["a1"]
+
+
+def test_what_has_ended_since_the_list_was_asked_for_is_not_taken_for_somebody_elses():
+    """The master may have answered before it heard of the end."""
+    world = a_world_shared_with_others()
+    asked_at, ours = world.now, Resources(cpus_m=1100, mem=300)
+    world.advance(1).say(world.launched()[0].id, "FINISHED", agent_id="a2")
+    world.happen(replace(listed("a1", "a2"), asked_at=asked_at, allocated={"a2": ours}))
+    assert world.core.state.agents["a2"].elsewhere == Resources()
+    world.advance(1).happen(replace(listed("a1", "a2"), asked_at=world.now, allocated={"a2": ours}))
+    assert world.core.state.agents["a2"].elsewhere == Resources(cpus_m=1000, mem=172)
