@@ -43,6 +43,8 @@ class JobAnswer(Answered):
     project: str
     user: str | None
     image: str
+    image_digest: str = Field(description="what the image's name meant when the job was submitted")
+    warnings: list[str] = Field(default=[], description="what its submission has found out about the image; then only")
     state: str = Field(description="PENDING, RUNNING, SUCCEEDED, FAILED or CANCELLED")
     desired: str = Field(description="RUN or CANCELLED")
     counts: CountsAnswer
@@ -239,29 +241,6 @@ class ScheduleList(Answered):
     """Jobs that recur, by name."""
 
     items: list[ScheduleAnswer]
-
-
-class ImageAnswer(Answered):
-    """An image version."""
-
-    name: str
-    version: str
-    digest: str
-    reference: str | None
-    image_id: str | None
-    context: str | None
-    manifest: dict[str, Any]
-    swath_manifest: dict[str, Any] | None
-    state: str = Field(description="ACTIVE or RETIRED")
-    created_at: str
-    registered_at: str
-
-
-class ImagePage(Answered):
-    """Image versions."""
-
-    items: list[ImageAnswer]
-    next: str | None
 
 
 class ErrorEntry(Answered):

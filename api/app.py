@@ -12,7 +12,9 @@ from sse_starlette.sse import AppStatus
 
 from api.auth import Gate
 from api.body import BodyLimit
+from api.catalogue import Catalogue
 from api.errors import add_handlers
+from api.image_gate import ImageGate
 from api.keys import Keys
 from api.logs import SandboxReader
 from api.observation import Metrics, Observation
@@ -104,17 +106,30 @@ def create_app(settings: Settings) -> FastAPI:
 def _make_service(settings: Settings) -> Service:
     database = Database(settings.database_url)
     store = ApiStore(database)
+    gate = ImageGate(store=store, policy=settings.image_policy)
     return Service(
         settings=settings,
         database=database,
         store=store,
-        recurring=Recurring(store, lambda: make_file_check(settings), _now),
+        recurring=Recurring(store, lambda: make_file_check(settings), _now, gate),
         observer=Observer(store, lambda: Listener(database, Channel.OBSERVED)),
         sandboxes=SandboxReader(settings.agent_credential),
         metrics=Metrics(store.cluster_status),
         outlook=Outlook(store, SchedulerStore(database)),
         tokens=TokenStore(database),
         registries=RegistryClient(read_registries(settings.registries)),
+        catalogue=_make_catalogue(settings, store),
+        image_gate=gate,
+        now=_now,
+    )
+
+
+def _make_catalogue(settings: Settings, store: ApiStore) -> Catalogue:
+    return Catalogue(
+        store=store,
+        policy=settings.image_policy,
+        automatic=settings.image_promotion == "automatic",
+        approvers=settings.image_approvers,
         now=_now,
     )
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from api.dependencies import make_sibling
 from api.errors import MOST_ERRORS
+from api.image_gate import ImageGate
 from api.inputs import FileCheck
 from api.schemas import JobDocument
 from api.submission import admit, to_spec
@@ -19,7 +20,12 @@ from swath.store.rows import Submission
 
 
 def admit_together(
-    documents: Sequence[JobDocument], store: ApiStore, files: Callable[[], FileCheck | None], now: datetime
+    documents: Sequence[JobDocument],
+    store: ApiStore,
+    files: Callable[[], FileCheck | None],
+    now: datetime,
+    *,
+    gate: ImageGate,
 ) -> list[Submission]:
     """The jobs of the documents in their order, checked, each with an id that is later than those it waits for.
 
@@ -35,7 +41,7 @@ def admit_together(
     problems: list[Problem] = []
     for place, (name, document) in enumerate(zip(names, resolved, strict=True)):
         try:
-            admitted = admit(document, store, files(), now, siblings=siblings)
+            admitted = admit(document, store, files(), now, gate=gate, siblings=siblings)
         except InvalidInputError as error:
             problems += [Problem(f"/jobs/{place}{found.path}", found.message) for found in error.problems]
             continue

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.schemas import ImageDocument
+from api.image_schemas import ImageDocument
 from swath.domain.errors import InvalidInputError, Problem
 from swath.domain.manifest import Job, Manifest, SwathManifest
 
@@ -50,7 +50,7 @@ def to_registration(document: ImageDocument) -> Registration:
         name=manifest.job.name,
         version=manifest.job.jobVersion,
         digest=digest,
-        manifest=document.manifest,
+        manifest=document.manifest or {},
         swath_manifest=document.swath_manifest,
         reference=document.reference,
         image_id=document.image_id,
@@ -60,6 +60,9 @@ def to_registration(document: ImageDocument) -> Registration:
 
 def _read_manifest(document: ImageDocument, problems: list[Problem]) -> Manifest | None:
     manifest = None
+    if document.manifest is None:
+        problems.append(Problem("/manifest", "is required"))
+        return None
     try:
         manifest = Manifest.from_json(document.manifest)
         manifest.resources()

@@ -9,10 +9,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from api.answers import ProblemAnswer
+from api.image_schemas import ImageDocument, OwnershipDocument, StateDocument
 from api.schemas import (
     BatchDocument,
     FrameworkDocument,
-    ImageDocument,
     JobDocument,
     ModeDocument,
     ProjectDocument,
@@ -42,6 +42,8 @@ _MODELS = (
     ScheduleDocument,
     ScheduleChange,
     ImageDocument,
+    OwnershipDocument,
+    StateDocument,
     ModeDocument,
     FrameworkDocument,
     ProjectDocument,

@@ -23,6 +23,17 @@ TaskIndex = Annotated[int, Path(ge=0, lt=LARGEST_ARRAY, description="index in th
 JobId = Annotated[str, Path(max_length=64, description="the job's id")]
 
 
+def to_labels(texts: list[str]) -> dict[str, str]:
+    """The labels of a list's filter."""
+    labels = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not key or "\0" in text or len(text) > 512:
+            raise InvalidInputError.at("query:label", f"must be KEY=VALUE, is {text[:60]!r}")
+        labels[key] = value
+    return labels
+
+
 def check_job_id(job_id: str) -> str:
     """The id; raises NotFoundError for what cannot be one."""
     if not is_ulid(job_id):

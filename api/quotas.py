@@ -53,7 +53,7 @@ def find_idle_limits(project: Project, store: ApiStore) -> list[str]:
 def _asked_for(store: ApiStore) -> set[str]:
     """The names of all resources that the manifests of images name."""
     images = store.list_images(limit=_MOST_IMAGES).items
-    jobs = [image.manifest.get("job") or {} for image in images]
+    jobs = [row.image.manifest.get("job") or {} for row in images]
     return {str(scalar["name"]) for job in jobs for scalar in job.get("resources", {}).get("scalar", ())}
 
 

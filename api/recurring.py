@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from api.cron import Cron, find_firing
 from api.errors import to_problems
+from api.image_gate import ImageGate
 from api.inputs import FileCheck
 from api.schemas import JobDocument
 from api.submission import Admitted, admit
@@ -42,8 +43,15 @@ log = structlog.get_logger()
 class Recurring:
     """Looks at the schedules when one of them is due, and every POLL_S."""
 
-    def __init__(self, store: ApiStore, files: Callable[[], FileCheck | None], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: ApiStore,
+        files: Callable[[], FileCheck | None],
+        now: Callable[[], datetime],
+        gate: ImageGate,
+    ) -> None:
         self._store = store
+        self._gate = gate
         self._files = files
         self._now = now
         self._awake = threading.Event()
@@ -122,7 +130,8 @@ class Recurring:
         self, schedule: ScheduleRow, firing: Firing, document: Mapping[str, Any], running: Previous | None
     ) -> None:
         try:
-            admitted = admit(_to_document(document, schedule.name), self._store, self._files(), self._now())
+            filled = _to_document(document, schedule.name)
+            admitted = admit(filled, self._store, self._files(), self._now(), gate=self._gate)
             submission = _to_submission(admitted, running, self._now())
             cancelled = running.job_id if running is not None and schedule.overlap is Overlap.CANCEL else None
             self._write(schedule, firing, Outcome.SUBMITTED, firing.message, submission, cancelled)
@@ -145,7 +154,9 @@ class Recurring:
             say("schedule_fired", schedule=schedule.name, at=_zulu(firing.at), outcome=outcome, reason=message)
 
 
-def check_recurring(document: JobDocument, store: ApiStore, cron: Cron, now: datetime) -> dict[str, Any]:
+def check_recurring(
+    document: JobDocument, store: ApiStore, cron: Cron, now: datetime, gate: ImageGate
+) -> dict[str, Any]:
     """The document as it is kept. Raises InvalidInputError for what could not recur, CannotRunError for what could never run.
 
     Files are not looked for: they may come by the time of the run.
@@ -160,7 +171,7 @@ def check_recurring(document: JobDocument, store: ApiStore, cron: Cron, now: dat
     said = document.model_dump(mode="json", by_alias=True, exclude_unset=True)
     first = (cron.after(now) or [now])[0]
     try:
-        admit(_to_document(fill_in(said, first, cron.local(first)), "x"), store, None, now)
+        admit(_to_document(fill_in(said, first, cron.local(first)), "x"), store, None, now, gate=gate)
     except CannotRunError as error:
         raise CannotRunError(Problem(f"/job{found.path}", found.message) for found in error.problems) from None
     except InvalidInputError as error:

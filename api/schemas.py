@@ -305,16 +305,6 @@ class ScheduleChange(Sent):
     job: JobDocument | None = None
 
 
-class ImageDocument(Sent):
-    """An image version to register: its Seed manifest, and at least one place where it is found."""
-
-    manifest: dict[str, Any] = Field(description="Seed 1.0.0; its job's name and jobVersion name the image version")
-    swath_manifest: dict[str, Any] | None = None
-    reference: Line | None = Field(default=None, description="REGISTRY/REPOSITORY@sha256:DIGEST")
-    image_id: Line | None = Field(default=None, description="sha256:... of an image that exists on one engine only")
-    context: AbsolutePath | None = Field(default=None, description="absolute path of the build context")
-
-
 class ModeDocument(Sent):
     """What an agent is to do."""
 

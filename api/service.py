@@ -10,6 +10,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.auth import CALLER
+from api.catalogue import Catalogue
+from api.image_gate import ImageGate
 from api.inputs import FileCheck
 from api.logs import SandboxReader
 from api.observation import Metrics
@@ -38,6 +40,8 @@ class Service:
     outlook: Outlook
     tokens: TokenStore
     registries: RegistryClient
+    catalogue: Catalogue
+    image_gate: ImageGate
     now: Callable[[], datetime]  # aware, UTC
 
     def make_file_check(self) -> FileCheck | None:

@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from swath.domain.image_policy import ImagePolicy
+
 SHORTEST_TOKEN = 16  # characters; `swath up` makes 43
+Names = Annotated[tuple[str, ...], NoDecode]  # with commas between them
 
 
 def _owner() -> str:
@@ -32,7 +35,7 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8642, ge=0, le=65535)
     public_url: str | None = None  # how users reach the service, where that is not host and port
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # names in Host beside loopback's and the public URL's
+    allowed_hosts: Names = ()  # names in Host beside loopback's and the public URL's
     input_roots: Annotated[tuple[Path, ...], NoDecode] = (Path("/"),)  # file:// inputs lie below one of these
     input_schemes: Annotated[tuple[str, ...], NoDecode] = ("file", "https", "s3")  # as the executors have them
     check_inputs: bool = True  # False where the api does not see the agents' file system
@@ -44,10 +47,20 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(default=15.0, gt=0)  # between comments on a quiet stream of events
     scheduler_stale_s: float = Field(default=30.0, gt=0)  # after so long without a sign of it, /readyz says no
     log_format: Literal["json", "console"] = "console"
+    image_promotion: Literal["automatic", "approver"] = "automatic"  # approver: somebody says that a version may run
+    image_approvers: Names = ()  # users who may; none for everybody
+    image_registries: Names = ()  # see swath.domain.image_policy for these rules
+    image_local: bool = True
+    image_pinned: bool = False
+    image_max_size_mib: int | None = Field(default=None, ge=1)
+    image_root: bool = True
+    image_labels: Names = ()
 
-    @field_validator("allowed_hosts", "input_schemes", mode="before")
+    @field_validator(
+        "allowed_hosts", "input_schemes", "image_approvers", "image_registries", "image_labels", mode="before"
+    )
     @classmethod
-    def _split_hosts(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @field_validator("input_roots", mode="before")
@@ -68,6 +81,18 @@ class Settings(BaseSettings):
         if not self.agent_principal or self.agent_secret is None:
             return None
         return self.agent_principal, self.agent_secret.get_secret_value()
+
+    @property
+    def image_policy(self) -> ImagePolicy:
+        """What images have to be like."""
+        return ImagePolicy(
+            registries=self.image_registries,
+            local=self.image_local,
+            pinned=self.image_pinned,
+            max_size_mib=self.image_max_size_mib,
+            root=self.image_root,
+            labels=self.image_labels,
+        )
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -11,9 +11,11 @@ from typing import Any
 
 from api.dependencies import check_after
 from api.errors import MOST_ERRORS
+from api.image_gate import ImageGate
 from api.inputs import FileCheck
 from api.quotas import check_quotas
 from api.schemas import JobDocument
+from swath.domain.catalogue import RUNNABLE, ImageState
 from swath.domain.constraints import Constraint, with_own
 from swath.domain.dependencies import Upstream
 from swath.domain.errors import CannotRunError, InvalidInputError, Problem
@@ -22,7 +24,7 @@ from swath.domain.manifest import Manifest
 from swath.domain.resources import Resources, largest_of
 from swath.domain.retries import ERROR, RetryPolicy
 from swath.store.api_store import ApiStore
-from swath.store.rows import AgentRow, ImageRow
+from swath.store.rows import AgentRow, ImageFilters, ImageRow
 
 SEEN_WITHIN = timedelta(hours=24)
 MIB = 1024 * 1024
@@ -36,6 +38,7 @@ class Admitted:
     spec: JobSpec
     image: ImageRow
     resources: Resources  # of one task
+    warnings: tuple[str, ...] = ()  # what its user should know of the image
 
 
 def admit(
@@ -44,10 +47,13 @@ def admit(
     files: FileCheck | None,
     now: datetime,
     *,
+    gate: ImageGate,
+    allowed: frozenset[ImageState] = RUNNABLE,
     siblings: Mapping[str, Upstream] = MappingProxyType({}),
 ) -> Admitted:
     """The job of a document, checked; `files` is None where the service does not see the agents' file system.
-    `siblings` are the jobs that are to be stored with it.
+    `siblings` are the jobs that are to be stored with it. `gate` looks at its image, which has to be in one of the
+    `allowed` states.
 
     Raises CannotRunError with everything that keeps it from ever running.
     """
@@ -56,6 +62,8 @@ def admit(
     image = store.find_image(spec.image)
     if image is None:
         raise CannotRunError([Problem("/image", _unknown_image(spec.image, store)), *problems])
+    found = gate.look_at(image, spec.project, allowed)
+    problems += [Problem("/image", message) for message in found.problems]
     manifest = Manifest.from_json(image.manifest)
     problems += manifest.check_settings(spec.settings)
     problems += itertools.islice(_check_tasks(spec, manifest, files), MOST_ERRORS)
@@ -70,7 +78,7 @@ def admit(
     problems += check_quotas(spec, resources, store.read_projects().projects)
     if problems:
         raise CannotRunError(problems)
-    return Admitted(spec=spec, image=image, resources=resources)
+    return Admitted(spec=spec, image=image, resources=resources, warnings=found.warnings)
 
 
 def to_spec(document: JobDocument) -> JobSpec:
@@ -106,8 +114,8 @@ def _check_mounts(manifest: Manifest) -> list[Problem]:
 
 def _unknown_image(reference: str, store: ApiStore) -> str:
     name = reference.partition("@")[0].partition(":")[0]
-    known = store.list_images(name, limit=20).items or store.list_images(limit=20).items
-    names = ", ".join(sorted({f"{row.name}:{row.version}" for row in known}))
+    known = store.list_images(ImageFilters(name=name), limit=20).items or store.list_images(limit=20).items
+    names = ", ".join(sorted({str(row.image) for row in known}))
     return f"there is no image {reference!r}; registered are {names}" if names else "no image is registered yet"
 
 

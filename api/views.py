@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -13,15 +14,16 @@ from swath.store.recurring_rows import RunRow, ScheduleRow
 from swath.store.rows import (
     AgentRow,
     AttemptRow,
+    CataloguedRow,
     ClusterRow,
     EventRow,
-    ImageRow,
     JobRow,
     Linked,
     Links,
     OutputRow,
     Running,
     TaskRow,
+    TransitionRow,
 )
 
 Document = dict[str, Any]
@@ -40,6 +42,7 @@ def to_job(row: JobRow) -> Document:
         "project": row.project,
         "user": row.user,
         "image": f"{row.image_name}:{row.image_version}",
+        "image_digest": row.image_digest,
         "state": row.state.value,
         "desired": row.desired.value,
         "counts": _to_counts(row.counts),
@@ -177,20 +180,35 @@ def to_event(row: EventRow) -> Document:
     return {"id": row.id, "job": row.job_id, "at": to_time(row.at), "kind": row.kind, "data": dict(row.data)}
 
 
-def to_image(row: ImageRow) -> Document:
+def to_image(row: CataloguedRow) -> Document:
     """An image version."""
+    image, details = row.image, row.details
     return {
-        "name": row.name,
-        "version": row.version,
-        "digest": row.digest,
-        "reference": row.reference,
-        "image_id": row.image_id,
-        "context": row.context,
-        "manifest": dict(row.manifest),
-        "swath_manifest": None if row.swath_manifest is None else dict(row.swath_manifest),
-        "state": row.state,
-        "created_at": to_time(row.created_at),
-        "registered_at": to_time(row.registered_at),
+        "name": image.name,
+        "version": image.version,
+        "digest": image.digest,
+        "reference": image.reference,
+        "image_id": image.image_id,
+        "context": image.context,
+        "manifest": dict(image.manifest),
+        "swath_manifest": None if image.swath_manifest is None else dict(image.swath_manifest),
+        "state": image.state.value,
+        "created_at": to_time(image.created_at),
+        "registered_at": to_time(image.registered_at),
+        "owner": row.owner,
+        "projects": None if row.projects is None else list(row.projects),
+        **asdict(details),
+    }
+
+
+def to_transition(row: TransitionRow) -> Document:
+    """One change of an image version's state."""
+    return {
+        "before": None if row.before is None else row.before.value,
+        "after": row.after.value,
+        "user": row.user,
+        "why": row.why,
+        "at": to_time(row.at),
     }
 
 

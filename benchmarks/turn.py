@@ -19,6 +19,7 @@ from scheduler.core import events as ev
 from scheduler.core.reactor import Core
 from scheduler.core.state import CoreSettings
 from swath.domain.attempts import Attempt
+from swath.domain.catalogue import ImageState
 from swath.domain.changes import PutAgent, PutTask
 from swath.domain.ids import make_ulid
 from swath.domain.jobs import JobSpec
@@ -39,7 +40,7 @@ IMAGE = ImageRow(
     context="builtin:true",
     manifest={"job": {"timeout": 3600}},
     swath_manifest=None,
-    state="ACTIVE",
+    state=ImageState.ACTIVE,
     created_at=NOW,
     registered_at=NOW,
 )

@@ -28,6 +28,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from swath.answers import ERRORS, PROBLEM_TYPE, parse_messages, to_error
+from swath.client_images import ImageCalls
 from swath.client_operators import OperatorCalls
 from swath.client_schedules import ScheduleCalls
 from swath.client_tokens import TokenCalls
@@ -57,7 +58,7 @@ _POLL_S = 1.0
 _PATIENCE_S = 120.0  # how long `wait` bears a service that does not answer
 
 
-class Client(Tenants, ScheduleCalls, OperatorCalls, TokenCalls):
+class Client(Tenants, ScheduleCalls, OperatorCalls, ImageCalls, TokenCalls):
     """A connection to one Swath cluster; usable as a context manager, by one thread at a time."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = 30.0) -> None:
@@ -124,6 +125,11 @@ class Client(Tenants, ScheduleCalls, OperatorCalls, TokenCalls):
     def retry(self, job_id: str) -> Job:
         """Run the job's failed tasks again; jobs that had failed because of it wait for it again."""
         return cast(Job, self._ask("POST", f"/v1/jobs/{quote(job_id, safe='')}/retry"))
+
+    def rerun(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
+        """Submit the job once more: the same document, items and image digest."""
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return cast(Job, self._ask("POST", f"/v1/jobs/{quote(job_id, safe='')}/rerun", headers=headers))
 
     def wait(
         self, job_id: str, *, on_progress: Callable[[Job], None] | None = None, timeout_s: float | None = None
@@ -221,7 +227,7 @@ class Client(Tenants, ScheduleCalls, OperatorCalls, TokenCalls):
             partial.unlink(missing_ok=True)
         return target
 
-    # Events, images
+    # Events
 
     def events(
         self, job_id: str | None = None, *, task: int | None = None, after: int | None = None, follow: bool = True
@@ -244,20 +250,6 @@ class Client(Tenants, ScheduleCalls, OperatorCalls, TokenCalls):
                     return
             except httpx.TransportError as error:
                 failures = self._pause(failures, error)
-
-    def images(self) -> list[dict[str, Any]]:
-        """The catalogue: every active image version."""
-        return list(self._pages("/v1/images", {}, None))
-
-    def image(self, reference: str) -> dict[str, Any]:
-        """One image version: the newest of "name", or "name:version"."""
-        name, _, version = reference.partition(":")
-        path = f"/v1/images/{quote(name, safe='')}"
-        return dict(self._ask("GET", f"{path}/{quote(version, safe='')}" if version else path))
-
-    def register_image(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Add an image version: its manifest and where it is found (reference, image_id, context)."""
-        return dict(self._ask("POST", "/v1/images", json=dict(document)))
 
     # The wire
 

@@ -90,6 +90,8 @@ class Job(TypedDict):
     project: str
     user: str | None
     image: str  # "name:version"
+    image_digest: NotRequired[str]  # what that meant when the job was submitted
+    warnings: NotRequired[list[str]]  # about the image, where the job was just submitted
     state: str  # PENDING, RUNNING, SUCCEEDED, FAILED or CANCELLED
     desired: str  # RUN or CANCELLED
     counts: Counts

@@ -27,7 +27,7 @@ def submit_together(service: Injected, body: Body, response: Response, idempoten
     if jobs is None:
         now = service.now()
         documents = parse(BatchDocument, body).jobs
-        submissions = admit_together(documents, service.store, service.make_file_check, now)
+        submissions = admit_together(documents, service.store, service.make_file_check, now, gate=service.image_gate)
         jobs = service.store.submit_together(
             submissions, now=now, user=service.settings.token_user, idempotency=idempotency
         )

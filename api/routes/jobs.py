@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import JSONResponse
 
 from api.answers import ExplainAnswer, JobAnswer, JobPage
 from api.openapi import PROBLEMS, body_of
-from api.pages import Cursor, Filter, JobId, Limit, check_job_id, from_cursor, to_cursor
+from api.pages import Cursor, Filter, JobId, Limit, check_job_id, from_cursor, to_cursor, to_labels
 from api.parsing import parse
+from api.rerun import to_document_again
 from api.schemas import JobDocument
 from api.service import Body, Injected, Service
 from api.submission import admit
@@ -45,7 +47,6 @@ IdempotencyKey = Annotated[
 def submit(
     service: Injected,
     body: Body,
-    request: Request,
     response: Response,
     idempotency_key: IdempotencyKey = None,
     dry_run: Annotated[bool, Query(description="say what would become of it, and submit nothing")] = False,
@@ -54,10 +55,32 @@ def submit(
     if dry_run:
         return JSONResponse(_try_out(service, body))
     idempotency = (idempotency_key, hashlib.sha256(body).hexdigest()) if idempotency_key else None
+    return _submit(service, lambda: parse(JobDocument, body), idempotency, response)
+
+
+@router.post("/{job_id}/rerun", status_code=201, response_model=JobAnswer)
+def rerun(service: Injected, job_id: JobId, response: Response, idempotency_key: IdempotencyKey = None) -> Any:
+    """Submit a job once more, exactly as it was: the same document, items and image digest. What is of its own moment
+    (`not_before`, `deadline`, `after`) is left out. Refused where the digest is not to be had any more.
+    """
+    job = service.store.get_job(check_job_id(job_id))
+    idempotency = (idempotency_key, f"rerun of {job.id}") if idempotency_key else None
+    return _submit(service, lambda: to_document_again(service.store, job), idempotency, response)
+
+
+def _submit(
+    service: Service,
+    make_document: Callable[[], JobDocument],
+    idempotency: tuple[str, str] | None,
+    response: Response,
+) -> dict[str, Any]:
     job = service.store.find_submitted(*idempotency) if idempotency else None
+    warnings: Sequence[str] = ()
+    response.status_code = 200
     if job is None:
         now = service.now()
-        admitted = admit(parse(JobDocument, body), service.store, service.make_file_check(), now)
+        admitted = admit(make_document(), service.store, service.make_file_check(), now, gate=service.image_gate)
+        warnings = admitted.warnings
         job_id = make_ulid(now, os.urandom(10))
         job = service.store.submit(
             admitted.spec,
@@ -69,10 +92,8 @@ def submit(
             idempotency=idempotency,
         )
         response.status_code = 201 if job.id == job_id else 200
-    else:
-        response.status_code = 200
-    response.headers["Location"] = f"{request.url.path}/{job.id}"
-    return _with_links(service, job)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return _with_links(service, job) | {"warnings": list(warnings)}
 
 
 @router.get("/{job_id}/explain", response_model=ExplainAnswer)
@@ -95,7 +116,7 @@ def list_jobs(
     cursor: Cursor = None,
 ) -> Any:
     """Jobs, the newest first."""
-    filters = JobFilters(project=project, state=state, image=image, name=name, labels=_to_labels(label or []))
+    filters = JobFilters(project=project, state=state, image=image, name=name, labels=to_labels(label or []))
     after = from_cursor("jobs", cursor)
     if after is not None and not is_ulid(str(after)):
         raise InvalidInputError.at("query:cursor", "is none that a page of this list ended with")
@@ -126,19 +147,10 @@ def retry(service: Injected, job_id: JobId) -> Any:
 
 def _try_out(service: Service, body: bytes) -> dict[str, Any]:
     now = service.now()
-    admitted = admit(parse(JobDocument, body), service.store, service.make_file_check(), now)
+    document = parse(JobDocument, body)
+    admitted = admit(document, service.store, service.make_file_check(), now, gate=service.image_gate)
     return service.outlook.try_out(admitted, make_ulid(now, os.urandom(10)), service.settings.token_user, now)
 
 
-def _with_links(service: Service, job: JobRow) -> Any:
+def _with_links(service: Service, job: JobRow) -> dict[str, Any]:
     return to_job(job) | to_links(service.store.list_links(job.id))
-
-
-def _to_labels(texts: list[str]) -> dict[str, str]:
-    labels = {}
-    for text in texts:
-        key, separator, value = text.partition("=")
-        if not separator or not key or "\0" in text or len(text) > 512:
-            raise InvalidInputError.at("query:label", f"must be KEY=VALUE, is {text[:60]!r}")
-        labels[key] = value
-    return labels

@@ -41,7 +41,7 @@ def add(service: Injected, body: Body) -> Any:
         overlap=Overlap(document.overlap),
         catch_up=CatchUp(document.catch_up),
         paused=document.paused,
-        document=check_recurring(document.job, service.store, cron, now),
+        document=check_recurring(document.job, service.store, cron, now, service.image_gate),
         created_at=now,
         next_at=None if document.paused else _next_at(cron, now),
     )
@@ -71,7 +71,7 @@ def change(service: Injected, name: Name, body: Body) -> Any:
     given = {entry: getattr(document, entry) for entry in document.model_fields_set if entry != "job"}
     cron = _to_cron(given.get("cron", row.cron), given.get("timezone", row.timezone))
     if document.job is not None:
-        given["document"] = check_recurring(document.job, service.store, cron, now)
+        given["document"] = check_recurring(document.job, service.store, cron, now, service.image_gate)
     paused = given.get("paused", row.paused)
     if (row.cron, row.timezone, row.paused) != (
         *(given.get("cron", row.cron), given.get("timezone", row.timezone), paused),

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from swath.cli.console import print_fields, print_json, print_table, say
+from swath.cli import image_states
+from swath.cli.console import duration, print_fields, print_json, print_table, say, size
 from swath.cli.jobdoc import parse_json, read_text
 from swath.cli.options import AsJson, open_client
 from swath.domain.errors import NotFoundError
@@ -19,44 +20,58 @@ MANIFEST, OTHER_MANIFEST = "seed.manifest.json", "swath.manifest.json"
 
 def add_commands(app: typer.Typer) -> None:
     """Add `images` with its own commands; without one, it lists."""
-    group = typer.Typer(invoke_without_command=True, help="List, show and register processing images.")
+    group = typer.Typer(invoke_without_command=True, help="The catalogue of processing images.")
     group.callback()(list_images)
     group.command("list")(list_again)
     group.command("show")(show)
     group.command("register")(register)
+    image_states.add_commands(group)
     app.add_typer(group, name="images", rich_help_panel="Cluster and images")
 
 
 def list_images(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List, show and register processing images; alone, it lists them.
+    """The catalogue of processing images; alone, it lists them.
 
     \b
       swath images
       swath images show ndvi
       swath images register ./images/ndvi
+      swath images deprecate ndvi:1.1.0 --why "wrong over water"
     """
     if ctx.invoked_subcommand is None:
-        list_again(as_json)
+        list_again(as_json=as_json)
 
 
-def list_again(as_json: AsJson = False) -> None:
-    """List the image versions."""
+def list_again(
+    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="In name, title, tags or labels.")] = None,
+    state: Annotated[str | None, typer.Option(help="Such as ACTIVE or DEPRECATED.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Whose images.")] = None,
+    project: Annotated[str | None, typer.Option(help="That may run them.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; several times for several.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the image versions, or those that are searched for."""
+    state = state.upper() if state else None
     with open_client() as client:
-        found = client.images()
+        found = client.images(text=text, state=state, owner=owner, project=project, label=label)
     if as_json:
         print_json(found)
         return
-    rows = ((f"{image['name']}:{image['version']}", _where(image), _job(image).get("title", "")) for image in found)
-    print_table(("image", "runs from", "title"), rows, empty="no images; `swath images register DIR` adds one")
+    rows = (
+        (f"{image['name']}:{image['version']}", image.get("state"), _where(image), _job(image).get("title", ""))
+        for image in found
+    )
+    print_table(("image", "state", "runs from", "title"), rows, empty="no images; `swath images register DIR` adds one")
 
 
 def show(reference: Reference, as_json: AsJson = False) -> None:
     """Show what an image does and takes."""
     with open_client() as client:
         image = client.image(reference)
-    if as_json:
-        print_json(image)
-        return
+        if as_json:
+            print_json(image)
+            return
+        usage = client.image_usage(f"{image['name']}:{image['version']}")
     job = _job(image)
     interface, amounts = job.get("interface", {}), job.get("resources", {}).get("scalar", [])
     print_fields(
@@ -64,7 +79,13 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
             ("image", f"{image['name']}:{image['version']}"),
             ("title", job.get("title")),
             ("description", job.get("description")),
+            ("state", image["state"]),
+            ("owner", image["owner"]),
+            ("for projects", ", ".join(image["projects"] or ())),
             ("runs from", _where(image)),
+            ("digest", image["digest"]),
+            *_provenance(image),
+            ("used", _use(usage)),
             ("command", interface.get("command")),
             ("resources", ", ".join(f"{entry['name']} {to_digits(entry['value'])}" for entry in amounts)),
             ("time-out", f"{job['timeout']} s" if job.get("timeout") else None),
@@ -74,6 +95,34 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
     codes = [(error["code"], error["name"], error.get("category", "job")) for error in job.get("errors", [])]
     if codes:
         print_table((">exit", "error", "fault of"), codes, empty="")
+
+
+def _provenance(image: dict[str, Any]) -> list[tuple[str, Any]]:
+    """What is known of where it comes from."""
+    moved = image["tag_digest"] and image["tag_digest"] != image["digest"]
+    tag = f"{image['tag']} has moved to {image['tag_digest']}" if moved else image["tag"]
+    return [
+        ("tag", tag),
+        ("platform", image["platform"]),
+        ("size", size(image["size"]) if image["size"] is not None else None),
+        ("layers", len(image["layers"] or ()) or None),
+        ("pushed by", image["pushed_by"]),
+        *sorted((image["provenance"] or {}).items()),
+        ("signed by", image["signed_by"]),
+        ("packages", len(image["packages"] or ()) or None),
+        ("measured", ", ".join(f"{name} {value}" for name, value in (image["profile"] or {}).items())),
+    ]
+
+
+def _use(usage: dict[str, Any]) -> str | None:
+    """ "12 attempts, 1 min, 8.3 % failed (OOM 1)" """
+    if not usage["attempts"]:
+        return None
+    bad = ", ".join(
+        f"{name} {count}" for name, count in usage["outcomes"].items() if name not in ("SUCCEEDED", "RUNNING")
+    )
+    rate = "" if usage["failure_rate"] is None else f", {usage['failure_rate']:.1%} failed"
+    return f"{usage['attempts']} attempts, {duration(usage['held_s'])}{rate}" + (f" ({bad})" if bad else "")
 
 
 def _inputs(interface: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -86,6 +86,7 @@ def _job_fields(job: Job) -> list[tuple[str, Any]]:
         ("project", job["project"]),
         ("user", job["user"]),
         ("image", job["image"]),
+        ("digest", job.get("image_digest")),
         ("state", job["state"]),
         ("desired", job["desired"] if job["desired"] != "RUN" else None),
         ("tasks", counts),

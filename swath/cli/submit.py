@@ -35,8 +35,9 @@ _RESOURCES, _RULES = "Resources of each task", "Placement and retries"
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add `submit` and `wait`."""
+    """Add `submit`, `rerun` and `wait`."""
     app.command(rich_help_panel="Jobs")(submit)
+    app.command(rich_help_panel="Jobs")(rerun)
     app.command("wait", rich_help_panel="Jobs")(wait_for)
 
 
@@ -209,7 +210,15 @@ def _wait_and_exit(client: Client, job_id: str, timeout_s: float | None, as_json
     raise typer.Exit(finish(client, job))
 
 
+def rerun(job_id: JobId, as_json: AsJson = False) -> None:
+    """Submit a job once more, exactly as it was: the same inputs, parameters and image digest; prints the new job's id."""
+    with open_client() as client:
+        _print_submitted(client.rerun(resolve_job(client, job_id)), as_json)
+
+
 def _print_submitted(job: Any, as_json: bool) -> None:
+    for warning in job.get("warnings") or ():
+        say(f"warning: {warning}")
     if as_json:
         print_json(job)
         return

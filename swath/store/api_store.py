@@ -16,7 +16,6 @@ from swath.store import (
     cluster,
     dependencies,
     events,
-    images,
     jobs,
     outputs,
     projects,
@@ -26,7 +25,8 @@ from swath.store import (
     usage,
     wishes,
 )
-from swath.store.database import Channel, Database
+from swath.store.catalogue_store import CatalogueStore
+from swath.store.database import Channel
 from swath.store.recurring_rows import Previous, RunRow, ScheduleRow
 from swath.store.rows import (
     AgentRow,
@@ -50,11 +50,8 @@ from swath.store.rows import (
 ALL = JobFilters()
 
 
-class ApiStore:
+class ApiStore(CatalogueStore):
     """The api's side of the store. Any method may raise StoreUnavailableError, `get_` NotFoundError."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def submit(
         self,
@@ -121,6 +118,11 @@ class ApiStore:
         """The job."""
         with self._database.read() as session:
             return jobs.get_job(session, job_id)
+
+    def read_document(self, job_id: str) -> dict[str, Any]:
+        """The job's document as it was submitted, all of its items included. Raises NotFoundError."""
+        with self._database.read() as session:
+            return jobs.read_document(session, job_id)
 
     def request_cancel(self, job_id: str) -> JobRow:
         """Ask the scheduler to end the job; asking twice is asking once. Raises ConflictError for an ended job."""
@@ -250,51 +252,6 @@ class ApiStore:
         """The id of the newest event; 0 when there is none."""
         with self._database.read() as session:
             return events.last_event_id(session)
-
-    def register_image(
-        self,
-        *,
-        name: str,
-        version: str,
-        digest: str,
-        manifest: Mapping[str, Any],
-        now: datetime,
-        swath_manifest: Mapping[str, Any] | None = None,
-        reference: str | None = None,
-        image_id: str | None = None,
-        context: str | None = None,
-    ) -> ImageRow:
-        """Add an image version; a digest that is known becomes the one that serves its name and version again."""
-        with self._database.write() as session:
-            return images.register_image(
-                session,
-                name=name,
-                version=version,
-                digest=digest,
-                manifest=manifest,
-                swath_manifest=swath_manifest,
-                reference=reference,
-                image_id=image_id,
-                context=context,
-                now=now,
-            )
-
-    def list_images(
-        self, name: str | None = None, *, after: int | None = None, limit: int = 100
-    ) -> Page[ImageRow, int]:
-        """Image versions in the order of their first registration; `after` is an id."""
-        with self._database.read() as session:
-            return images.list_images(session, name, after, limit)
-
-    def get_image(self, image_id: int) -> ImageRow:
-        """The image version with this row id."""
-        with self._database.read() as session:
-            return images.get_image(session, image_id)
-
-    def find_image(self, reference: str) -> ImageRow | None:
-        """What "name", "name:version" or "name@sha256:..." means now; None when there is no such active version."""
-        with self._database.read() as session:
-            return images.find_image(session, reference)
 
     def list_agents(self, *, active: bool | None = None) -> list[AgentRow]:
         """Agents by host name, all that were ever seen or those that are (not) active."""

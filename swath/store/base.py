@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 from sqlalchemy import BigInteger, Integer, MetaData
 from sqlalchemy.orm import DeclarativeBase
 
+from swath.domain.catalogue import ImageState
 from swath.domain.dependencies import Condition
 from swath.domain.retries import Cause
 from swath.domain.rights import TokenScope
@@ -52,4 +53,5 @@ class Base(DeclarativeBase):
         AgentMode: StateName(AgentMode),
         TokenScope: StateName(TokenScope),
         FrameworkDesire: StateName(FrameworkDesire),
+        ImageState: StateName(ImageState),
     }

@@ -18,14 +18,14 @@ from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.states import ENDED_JOB, Desired, JobCounts, JobState
 from swath.store.dependencies import add_dependencies, find_dropped, read_upstream
-from swath.store.documents import from_stored, to_chunks, to_stored
+from swath.store.documents import from_stored, has_stored_items, to_chunks, to_stored
 from swath.store.models import IdempotencyKey, ImageVersion, Job, JobInput
 from swath.store.rows import ImageRow, JobFilters, JobRow, Page, Submission
 from swath.store.types import AnyRow
 
 _COUNTS = tuple(entry.name for entry in fields(JobCounts) if entry.name != "total")
 RESOURCES = ("cpus_m", "mem", "disk", "gpus", "more_resources")  # the columns of an amount
-_ELSEWHERE = ("image_name", "image_version", "resources", "counts")
+_ELSEWHERE = ("image_name", "image_version", "image_digest", "resources", "counts")
 _PLAIN = tuple(name for name in JobRow.__slots__ if name not in _ELSEWHERE)
 
 
@@ -117,6 +117,15 @@ def get_job(session: Session, job_id: str) -> JobRow:
     if row is None:
         raise NotFoundError(f"there is no job {job_id}")
     return _to_job(row)
+
+
+def read_document(session: Session, job_id: str) -> dict[str, Any]:
+    """The job's document as it was submitted, its items included; raises NotFoundError."""
+    document = dict(get_job(session, job_id).spec)
+    if has_stored_items(document):
+        chunks = session.scalars(select(JobInput.items).where(JobInput.job_id == job_id).order_by(JobInput.chunk))
+        document["array"] = {"over": document["array"]["over"], "items": [item for chunk in chunks for item in chunk]}
+    return document
 
 
 def list_jobs(session: Session, filters: JobFilters, after: str | None, limit: int) -> Page[JobRow, str]:
@@ -225,7 +234,7 @@ def _select_jobs() -> Select[Any]:
     """What `_to_job` needs. `pending` stays where it is: it may hold thousands of ranges."""
     wanted = [*_PLAIN, *RESOURCES, *(f"{name}_count" for name in _COUNTS)]
     columns = [getattr(Job, name) for name in wanted]
-    image = (ImageVersion.name.label("image_name"), ImageVersion.version.label("image_version"))
+    image = [getattr(ImageVersion, name).label(f"image_{name}") for name in ("name", "version", "digest")]
     return select(*columns, *image).join(ImageVersion, ImageVersion.id == Job.image_version_id)
 
 
@@ -234,6 +243,7 @@ def _to_job(row: AnyRow) -> JobRow:
         **{name: getattr(row, name) for name in _PLAIN},
         image_name=row.image_name,
         image_version=row.image_version,
+        image_digest=row.image_digest,
         resources=to_resources(row),
         counts=to_counts(row),
     )

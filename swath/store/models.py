@@ -29,6 +29,10 @@ from swath.domain.states import AttemptState, Desired, JobState, TaskState
 from swath.domain.wishes import AgentMode, FrameworkDesire
 from swath.store.base import Amount, LongId
 from swath.store.base import Base as Base
+from swath.store.catalogue_models import Image as Image
+from swath.store.catalogue_models import ImageDetails as ImageDetails
+from swath.store.catalogue_models import ImageTransition as ImageTransition
+from swath.store.catalogue_models import ImageVersion as ImageVersion
 from swath.store.recurring_models import Schedule as Schedule
 from swath.store.recurring_models import ScheduleRun as ScheduleRun
 from swath.store.token_models import Token as Token
@@ -71,25 +75,6 @@ class Leadership(Base):
     holder: Mapped[str | None]  # None once released
     epoch: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[datetime]
-
-
-class ImageVersion(Base):
-    """One immutable digest of an image with its manifest."""
-
-    __tablename__ = "image_versions"
-    __table_args__ = (UniqueConstraint("name", "version", "digest"),)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    version: Mapped[str]
-    digest: Mapped[str]
-    reference: Mapped[str | None]
-    image_id: Mapped[str | None]
-    context: Mapped[str | None]
-    manifest: Mapped[dict[str, Any]]
-    swath_manifest: Mapped[dict[str, Any] | None]
-    state: Mapped[str] = mapped_column(String(16))  # ACTIVE or RETIRED
-    created_at: Mapped[datetime]
-    registered_at: Mapped[datetime]  # the last time; of several digests of a version the newest serves
 
 
 class LearnedNeed(Base):

@@ -19,6 +19,11 @@ from swath.domain.shares import Past
 from swath.domain.states import AttemptState, Desired, JobCounts, JobState, TaskState
 from swath.domain.usage import Amounts
 from swath.domain.wishes import AgentMode, AgentWish, FrameworkWish, ProjectTree
+from swath.store.catalogue_rows import CataloguedRow as CataloguedRow
+from swath.store.catalogue_rows import DetailsRow as DetailsRow
+from swath.store.catalogue_rows import ImageFilters as ImageFilters
+from swath.store.catalogue_rows import ImageRow as ImageRow
+from swath.store.catalogue_rows import TransitionRow as TransitionRow
 
 Item = TypeVar("Item")
 Cursor = TypeVar("Cursor")
@@ -33,24 +38,6 @@ class Page(Generic[Item, Cursor]):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImageRow:
-    """One version of an image: a digest with its manifest."""
-
-    id: int
-    name: str
-    version: str
-    digest: str  # "sha256:..."
-    reference: str | None  # "registry/repository@sha256:..."
-    image_id: str | None  # an image that exists on one engine only
-    context: str | None  # absolute path of the build context, or "builtin:true"
-    manifest: Mapping[str, Any]  # Seed
-    swath_manifest: Mapping[str, Any] | None
-    state: str  # ACTIVE or RETIRED
-    created_at: datetime
-    registered_at: datetime  # the last time; the newest of several digests serves "name:version"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class JobRow:
     """A job as users see it."""
 
@@ -61,6 +48,7 @@ class JobRow:
     image_version_id: int
     image_name: str
     image_version: str
+    image_digest: str
     spec: Mapping[str, Any]  # the submitted document; an array of items reads {"over": "SCENE", "size": 12}
     size: int  # tasks
     resources: Resources  # of one task
@@ -336,6 +324,7 @@ class UsageFilters:
     last: date  # of UTC, included
     project: str | None = None
     user: str | None = None
+    image: str | None = None  # "name:version"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

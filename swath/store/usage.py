@@ -78,7 +78,7 @@ def _read_ended(
     keys = [_ordered(session, name) for name in filters.by]
     sums = [func.sum(getattr(Usage, name)).label(name) for name in AMOUNTS]
     query = select(*keys, Usage.outcome.label("one"), *sums).where(Usage.day.between(filters.first, filters.last))
-    for name in ("project", "user"):
+    for name in ("project", "user", "image"):
         if (wanted := getattr(filters, name)) is not None:
             query = query.where(getattr(Usage, name) == wanted)
     if after is not None and keys:
@@ -143,6 +143,9 @@ def _select_running(filters: UsageFilters) -> Select[Any]:
     for name in ("project", "user"):
         if (wanted := getattr(filters, name)) is not None:
             query = query.where(getattr(Job, name) == wanted)
+    if filters.image is not None:
+        name, _, version = filters.image.partition(":")
+        query = query.where(ImageVersion.name == name, ImageVersion.version == version)
     return query
 
 

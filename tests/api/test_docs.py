@@ -61,7 +61,8 @@ def variables(api: Api, scene: Scene, agent_url: str, tmp_path: Path) -> dict[st
         (tmp_path / stream).write_text("a line\n")
     scene.apply(an_agent(url=agent_url))
     register_real_ndvi(scene)
-    ended, failed, waiting = (scene.submit() for _ in range(3))
+    inputs = {"SCENE": {"href": (tmp_path / "stdout").as_uri()}}
+    ended, failed, waiting = (scene.submit(inputs=inputs) for _ in range(3))
     publish(scene, ended, tmp_path, {"ndvi.tif": TIFF})
     scene.apply(
         figures(ended, JobState.SUCCEEDED, Ranges.of(0), succeeded=1, ended_at=NOW),

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from api.image_gate import ImageGate
 from api.recurring import FAILED_S, Recurring
 from swath.domain.errors import StoreUnavailableError
+from swath.domain.image_policy import ImagePolicy
 from swath.domain.ranges import Ranges
 from swath.domain.schedules import CatchUp, Outcome, Overlap
 from swath.domain.states import Desired, JobState
@@ -22,6 +24,11 @@ from tests.store.build import Scene, an_id, figures
 NINE = datetime(2026, 6, 1, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 JOB = {"image": "ndvi", "name": "hourly-{date}", "inputs": {"SCENE": {"href": "file:///{date}.tif"}}}
+
+
+def an_open_gate(store: ApiStore) -> ImageGate:
+    """Lets every active image pass."""
+    return ImageGate(store=store, policy=ImagePolicy())
 
 
 class Clock:
@@ -43,7 +50,7 @@ def clock() -> Clock:
 @pytest.fixture
 def recurring(both_scene: Scene, clock: Clock) -> Recurring:
     """What fires, without its thread; files are not looked for."""
-    return Recurring(both_scene.api, lambda: None, clock)
+    return Recurring(both_scene.api, lambda: None, clock, an_open_gate(both_scene.api))
 
 
 def add(scene: Scene, **changed: Any) -> ScheduleRow:
@@ -104,7 +111,7 @@ def test_services_that_fire_together_fire_once(database: Database, both_scene: S
     barrier = threading.Barrier(4)
 
     def serve() -> None:
-        own = Recurring(ApiStore(database), lambda: None, clock)
+        own = Recurring(store := ApiStore(database), lambda: None, clock, an_open_gate(store))
         for _ in range(5):
             barrier.wait()
             own.fire_due()
@@ -171,10 +178,10 @@ def test_a_commit_whose_answer_is_lost_is_not_repeated(both_scene: Scene, clock:
 
     add(both_scene)
     clock.now = NINE + HOUR
-    deaf = Recurring(Deaf(both_scene.api._database), lambda: None, clock)
+    deaf = Recurring(Deaf(both_scene.api._database), lambda: None, clock, an_open_gate(both_scene.api))
     with pytest.raises(StoreUnavailableError):
         deaf.fire_due()
-    Recurring(both_scene.api, lambda: None, clock).fire_due()
+    Recurring(both_scene.api, lambda: None, clock, an_open_gate(both_scene.api)).fire_due()
     assert len(jobs(both_scene)) == 1
 
 
@@ -287,5 +294,5 @@ def test_a_schedule_that_changes_while_it_is_fired_is_left_alone(both_scene: Sce
     for name in ("paused", "removed"):
         add(both_scene, name=name)
     clock.now = NINE + HOUR
-    Recurring(Slow(both_scene.api._database), lambda: None, clock).fire_due()
+    Recurring(Slow(both_scene.api._database), lambda: None, clock, an_open_gate(both_scene.api)).fire_due()
     assert jobs(both_scene) == []

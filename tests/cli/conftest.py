@@ -20,6 +20,13 @@ JOB_ID = "01JD0000000000000000000000"
 IMAGE = {
     "name": "ndvi",
     "version": "1.0.0",
+    "digest": "sha256:1",
+    "state": "ACTIVE",
+    "owner": "ada",
+    **dict.fromkeys(
+        ("reference", "image_id", "projects", "tag", "tag_digest", "platform", "size", "layers", "pushed_by")
+    ),
+    **dict.fromkeys(("provenance", "signed_by", "packages", "profile", "labels", "media_type", "runs_as")),
     "context": "/images/ndvi",
     "manifest": {
         "job": {

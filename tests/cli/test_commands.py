@@ -79,6 +79,7 @@ def test_json_on_stdout_is_json_and_nothing_else(api: StandIn, swath: Swath, wor
     api.answer("GET", f"{path}/tasks/0/logs/stdout", "hello\n")
     api.answer("GET", "/v1/images", {"items": [IMAGE], "next": None})
     api.answer("GET", "/v1/images/ndvi", IMAGE)
+    api.answer("GET", "/v1/images/ndvi/1.0.0/usage", {"attempts": 0})
     api.answer("GET", "/v1/cluster", {"resources": {"total": {"cpus": 2, "mem": 4}}, "scheduler": {"connected": True}})
     api.answer("GET", f"{path}/explain", {"job": JOB_ID, "state": "SUCCEEDED", "why": None, "waiting": 0})
     api.answer("GET", f"{path}/tasks/0", a_task(0, "SUCCEEDED"))

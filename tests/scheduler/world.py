@@ -12,6 +12,7 @@ from scheduler.core import events as ev
 from scheduler.core.reactor import Core
 from scheduler.core.state import CoreSettings
 from swath.domain.attempts import Attempt, AttemptReport
+from swath.domain.catalogue import ImageState
 from swath.domain.changes import Change, PutAgent, PutTask
 from swath.domain.ids import make_ulid
 from swath.domain.images import HeldImage, ImagesReport
@@ -51,7 +52,7 @@ IMAGE = ImageRow(
     context="builtin:true",
     manifest=MANIFEST,
     swath_manifest=None,
-    state="ACTIVE",
+    state=ImageState.ACTIVE,
     created_at=NOON,
     registered_at=NOON,
 )

@@ -8,6 +8,7 @@ import pytest
 
 from swath.domain.errors import NotFoundError
 from swath.store.images import version_key
+from swath.store.rows import ImageFilters
 from tests.store.build import NOW
 
 
@@ -80,9 +81,9 @@ def test_images_are_listed_page_by_page(scene):
     first = scene.api.list_images(limit=3)
     rest = scene.api.list_images(after=first.next, limit=3)
 
-    assert [image.version for image in (*first.items, *rest.items)] == ["1.0.0", "1.0.0", "1.0.1", "1.0.2", "1.0.3"]
+    assert [row.image.version for row in (*first.items, *rest.items)] == ["1.0.0", "1.0.0", "1.0.1", "1.0.2", "1.0.3"]
     assert rest.next is None
-    assert {image.name for image in scene.api.list_images("evi").items} == {"evi"}
+    assert {row.image.name for row in scene.api.list_images(ImageFilters(name="evi")).items} == {"evi"}
 
 
 def test_an_unknown_row_is_not_found(scene):

@@ -1,0 +1,73 @@
+"""Whether a job may run an image version: its state, its projects, and the site's policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from swath.domain.catalogue import RUNNABLE, ImageState, why_not_runnable
+from swath.domain.image_policy import ImagePolicy, Subject, find_violations
+from swath.domain.projects import walk_up
+from swath.store.api_store import ApiStore
+from swath.store.rows import CataloguedRow, ImageRow
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """What was found out about an image before a job of it is accepted."""
+
+    problems: tuple[str, ...] = ()  # why the job is refused
+    warnings: tuple[str, ...] = ()  # what its user should know
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageGate:
+    """Looks at images before jobs of them are accepted. What runs already is nothing to it."""
+
+    store: ApiStore
+    policy: ImagePolicy
+
+    def look_at(self, image: ImageRow, project: str, allowed: frozenset[ImageState] = RUNNABLE) -> Findings:
+        """What keeps a job of `project` from running the version, and what its user should know; `allowed` are the states
+        in which it may be: whoever verifies a version runs it before others may.
+        """
+        row = self.store.get_catalogued(image.id)
+        problems = [*self._check_state(row.image, allowed), *self._check_project(row, project)]
+        problems += find_violations(self.policy, to_subject(row))
+        return Findings(problems=tuple(problems), warnings=tuple(_warn(row.image)))
+
+    def _check_state(self, image: ImageRow, allowed: frozenset[ImageState]) -> Iterator[str]:
+        if image.state not in allowed:
+            yield why_not_runnable(image.state, str(image)) or f"{image} is {image.state}"
+
+    def _check_project(self, row: CataloguedRow, project: str) -> Iterator[str]:
+        if row.projects is None:
+            return
+        tree = self.store.read_projects().projects
+        if not any(entry.name in row.projects for entry in walk_up(tree, project)):
+            allowed = ", ".join(row.projects) or "no project"
+            yield f"{row.image.name} may be run by {allowed}, not by {project}: `swath images own` changes that"
+
+
+def _warn(image: ImageRow) -> Iterator[str]:
+    if image.state is ImageState.DEPRECATED:
+        yield f"{image} is DEPRECATED: `swath images history {image}` says why"
+
+
+def to_subject(row: CataloguedRow) -> Subject:
+    """What the policy looks at. A stored reference names a digest: how it came to that was looked at when it was registered."""
+    details = row.details
+    return Subject(
+        name=to_name(row.image.reference) if row.image.reference else None,
+        size=details.size,
+        runs_as=details.runs_as,
+        labels=details.labels,
+        signed_by=details.signed_by,
+    )
+
+
+def to_name(reference: str) -> str:
+    """Host and repository of a reference, without tag and digest."""
+    name = reference.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return head + slash + last.partition(":")[0]
