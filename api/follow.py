@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sse_starlette import ServerSentEvent
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from api.logs import LogFile
+from api.logs import Log
 from api.observe import BATCH
 from api.service import Service
 from api.views import to_event, to_job, why_task
-from swath.domain.errors import AgentUnreachableError, InternalError, NotFoundError
+from swath.domain.errors import InternalError, NotFoundError
 from swath.domain.states import ENDED_JOB, ENDED_TASK, is_terminal
 from swath.store.rows import AttemptRow, EventRow, JobRow
 
@@ -25,6 +26,16 @@ SHORTEST_NAP_S, LONGEST_NAP_S = 0.1, 1.0  # between reads of a log that does not
 def has_ended(job: JobRow) -> bool:
     """True when nothing more will happen to the job unless somebody asks."""
     return job.state in ENDED_JOB and job.desired_rev == job.observed_rev
+
+
+def to_sse(service: Service, messages: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
+    """A stream of server-sent events, with a comment now and then that keeps it open."""
+    return EventSourceResponse(
+        messages,
+        sep="\n",
+        ping=service.settings.heartbeat_s,
+        ping_message_factory=lambda: ServerSentEvent(comment="alive", sep="\n"),
+    )
 
 
 def to_message(event: EventRow) -> ServerSentEvent:
@@ -87,53 +98,80 @@ async def job_progress(service: Service, job_id: str) -> AsyncIterator[ServerSen
             await asyncio.sleep(PROGRESS_S)
 
 
-def find_log(service: Service, job_id: str, index: int, number: int | None, stream: str) -> LogFile | None:
-    """Where the log of an attempt lies; None for one that has not started. Raises NotFoundError for no task."""
+def find_log(service: Service, job_id: str, index: int, number: int | None, stream: str) -> Log | None:
+    """The log of an attempt; None for one that has not started. Raises NotFoundError for no task."""
     attempt, _ = _find_attempt(service, job_id, index, number)
-    return None if attempt is None else _to_file(attempt, stream)
+    return None if attempt is None else _to_log(service, attempt, stream)
 
 
-def get_log(service: Service, job_id: str, index: int, number: int | None, stream: str) -> LogFile:
-    """Where the log of an attempt lies. Raises NotFoundError for one that has not started, or left nothing."""
+def get_log(service: Service, job_id: str, index: int, number: int | None, stream: str) -> Log:
+    """The log of an attempt. Raises NotFoundError for one that has not started, or left nothing."""
     attempts = service.store.list_attempts(job_id, index)
     attempt = _choose(attempts, number)
     if attempt is None:
         why = why_task(service.store.get_task(job_id, index), service.store.get_job(job_id), service.now())
         what = f"attempt {number} of task {index}" if number else f"task {index}"
         raise NotFoundError(f"{what} has not started" + (f": {why}" if why else ""))
-    file = _to_file(attempt, stream)
-    if file is None:
+    log = _to_log(service, attempt, stream)
+    if log is None:
         state = f"ended before its command started: {attempt.message or attempt.state}"
         raise NotFoundError(
             f"attempt {attempt.number} of task {index} " + (state if is_terminal(attempt.state) else "is starting")
         )
-    return file
+    return log
 
 
-async def log_bytes(
+async def log_pieces(
     service: Service, job_id: str, index: int, number: int | None, stream: str, offset: int
-) -> AsyncIterator[bytes]:
-    """The log from `offset` on as it is written, until its attempt has ended; waits for an attempt that is still to come."""
+) -> AsyncIterator[tuple[bytes, int]]:
+    """The log from `offset` on as it is written, each piece with where it ends, until its attempt has ended.
+
+    Waits for an attempt that is still to come.
+    """
     nap_s = SHORTEST_NAP_S
     with service.observer.following():
         while not service.observer.closed:
             news = service.observer.next_news()
             attempt, may_come = await run_in_threadpool(_find_attempt, service, job_id, index, number)
-            file = None if attempt is None else _to_file(attempt, stream)
+            log = None if attempt is None else _to_log(service, attempt, stream)
             ended = not may_come if attempt is None else is_terminal(attempt.state)
-            if attempt is not None and file is not None:
+            if attempt is not None and log is not None:
                 number = attempt.number  # a retry has a log of its own
-                data, size = await service.sandboxes.read(file, offset)
+                data, size = await log.read(offset)
                 while data:
-                    yield data
                     offset, nap_s = offset + len(data), SHORTEST_NAP_S
-                    data, size = await service.sandboxes.read(file, offset)
+                    yield data, offset
+                    data, size = await log.read(offset)
                 offset = min(offset, size)  # a log that has grown too large is cut, and goes on from there
             if ended:
                 return
-            await _wait(news, nap_s if file is not None else LONGEST_NAP_S)
+            await _wait(news, nap_s if log is not None else LONGEST_NAP_S)
             nap_s = min(nap_s * 2, LONGEST_NAP_S)
     raise InternalError("the service is stopping")  # broken off, so that nobody takes it for the log's end
+
+
+async def log_bytes(
+    service: Service, job_id: str, index: int, number: int | None, stream: str, offset: int
+) -> AsyncIterator[bytes]:
+    """The same as bytes alone."""
+    async for data, _ in log_pieces(service, job_id, index, number, stream, offset):
+        yield data
+
+
+async def log_events(
+    service: Service, job_id: str, index: int, number: int | None, stream: str, offset: int
+) -> AsyncIterator[ServerSentEvent]:
+    """The same as server-sent events: text, whose id is the byte at which the next one begins; in the end one that says so."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    async for data, end in log_pieces(service, job_id, index, number, stream, offset):
+        text = decoder.decode(data)
+        held, _ = decoder.getstate()  # the beginning of a letter whose end has not come
+        offset = end - len(held)
+        if text:
+            yield ServerSentEvent(data=_to_line({"text": text}), id=str(offset), event="log", sep="\n")
+    if rest := decoder.decode(b"", final=True):
+        yield ServerSentEvent(data=_to_line({"text": rest}), id=str(offset), event="log", sep="\n")
+    yield ServerSentEvent(data="{}", event="end", sep="\n")
 
 
 def _find_attempt(service: Service, job_id: str, index: int, number: int | None) -> tuple[AttemptRow | None, bool]:
@@ -149,12 +187,10 @@ def _choose(attempts: list[AttemptRow], number: int | None) -> AttemptRow | None
     return next((attempt for attempt in attempts if attempt.number == number), None)
 
 
-def _to_file(attempt: AttemptRow, stream: str) -> LogFile | None:
+def _to_log(service: Service, attempt: AttemptRow, stream: str) -> Log | None:
     if attempt.sandbox is None:
         return None
-    if attempt.agent_url is None:
-        raise AgentUnreachableError(f"nothing is known of agent {attempt.hostname} any more")
-    return LogFile(agent_url=attempt.agent_url, hostname=attempt.hostname, path=f"{attempt.sandbox}/{stream}")
+    return Log(service.sandboxes, service.settings.logs_root, attempt, stream)
 
 
 async def _wait(news: asyncio.Event, seconds: float) -> None:

@@ -1,4 +1,6 @@
-"""The stdout and stderr of attempts, read from their sandboxes through the agents' own HTTP API.
+"""The stdout and stderr of attempts: from the site's storage once they are there, until then from their sandboxes.
+
+Sandboxes are read through the agents' own HTTP API.
 
 An agent that serves its sandboxes needs no shared file system, and keeps an ended attempt's files until it collects them.
 READ_FILE, the v1 form of /files/read, "gives base64 and size" (wire transcript 12): a log holds bytes, and a read may end
@@ -11,10 +13,14 @@ import base64
 import binascii
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
+from starlette.concurrency import run_in_threadpool
 
+from api.archive import Archived, find_archived
 from swath.domain.errors import AgentUnreachableError, NotFoundError
+from swath.store.rows import AttemptRow
 
 # Mesos caps a read at 16 pages of memory; whoever wants more asks again.
 CHUNK = 64 * 1024
@@ -48,23 +54,12 @@ class SandboxReader:
         """Close the connections."""
         await self._http.aclose()
 
-    async def get_size(self, file: LogFile) -> int:
-        """Bytes that the file has now. Raises NotFoundError and AgentUnreachableError, as everything here does."""
-        _, size = await self._ask(file, 0, 1)
-        return size
+    async def read(self, file: LogFile, offset: int, length: int = CHUNK) -> tuple[bytes, int]:
+        """(bytes from `offset` on as many as the agent gives and none at the end, the file's size).
 
-    async def read(self, file: LogFile, offset: int) -> tuple[bytes, int]:
-        """(bytes from `offset` on as many as the agent gives and none at the end, the file's size)."""
-        return await self._ask(file, offset, CHUNK)
-
-    async def stream(self, file: LogFile, start: int, end: int) -> AsyncIterator[bytes]:
-        """The bytes of [start, end) piece by piece. Broken off where the file has become shorter meanwhile."""
-        while start < end:
-            data, size = await self._ask(file, start, min(end - start, CHUNK))
-            if not data:
-                raise AgentUnreachableError(f"{file.path} was cut to {size} bytes while it was read")
-            start += len(data)
-            yield data
+        Raises NotFoundError and AgentUnreachableError.
+        """
+        return await self._ask(file, offset, min(length, CHUNK))
 
     async def _ask(self, file: LogFile, offset: int, length: int) -> tuple[bytes, int]:
         """(bytes of the file, its size)."""
@@ -97,3 +92,64 @@ class SandboxReader:
             raise AgentUnreachableError(
                 f"agent {file.hostname} answers a read with what is no data: {error}"
             ) from error
+
+
+class Log:
+    """One log of an attempt, wherever it can be read. Raises NotFoundError and AgentUnreachableError where it cannot be.
+
+    What was shipped whole is read from the storage; else the agent is asked, which knows the newest; and where that does not
+    answer, or has it no more, as much as was shipped.
+    """
+
+    def __init__(self, sandboxes: SandboxReader, root: Path | None, attempt: AttemptRow, stream: str) -> None:
+        self._sandboxes = sandboxes
+        self._root = root
+        self._attempt = attempt
+        self._stream = stream
+        self._archived: Archived | None = None  # where it is read from
+        self._looked = False
+
+    @property
+    def origin(self) -> str:
+        """Where it was read from."""
+        if self._archived is None:
+            return "agent"
+        return "archive" if self._archived.complete else "archive; incomplete"
+
+    async def get_size(self) -> int:
+        """Bytes that it has now."""
+        _, size = await self.read(0, 1)
+        return size
+
+    async def read(self, offset: int, length: int = 2**20) -> tuple[bytes, int]:
+        """(bytes from `offset` on, no more than `length` and none at the end; the log's size)."""
+        if not self._looked:
+            self._looked = True
+            found = await self._find()
+            self._archived = found if found is not None and found.complete else None
+        if self._archived is None:
+            try:
+                return await self._sandboxes.read(self._to_file(), offset, length)
+            except (AgentUnreachableError, NotFoundError):
+                self._archived = await self._find()
+                if self._archived is None:
+                    raise
+        return await run_in_threadpool(self._archived.read, offset, length)
+
+    async def stream(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes of [start, end) piece by piece. Broken off where the log has become shorter meanwhile."""
+        while start < end:
+            data, size = await self.read(start, end - start)
+            if not data:
+                raise AgentUnreachableError(f"{self._stream} was cut to {size} bytes while it was read")
+            start += len(data)
+            yield data
+
+    async def _find(self) -> Archived | None:
+        return await run_in_threadpool(find_archived, self._root, self._attempt, self._stream)
+
+    def _to_file(self) -> LogFile:
+        attempt = self._attempt
+        if attempt.agent_url is None:
+            raise AgentUnreachableError(f"nothing is known of agent {attempt.hostname} any more")
+        return LogFile(agent_url=attempt.agent_url, hostname=attempt.hostname, path=f"{attempt.sandbox}/{self._stream}")

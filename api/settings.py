@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     allowed_hosts: Names = ()  # names in Host beside loopback's and the public URL's
     input_roots: Annotated[tuple[Path, ...], NoDecode] = (Path("/"),)  # file:// inputs lie below one of these
     input_schemes: Annotated[tuple[str, ...], NoDecode] = ("file", "https", "s3")  # as the executors have them
+    logs_root: Path | None = None  # where executors ship logs to; None: they are in the agents' sandboxes only
     check_inputs: bool = True  # False where the api does not see the agents' file system
     max_body: int = Field(default=5 * 1024 * 1024, ge=1024)  # bytes
     token_user: str = Field(default_factory=_owner)  # whose jobs they are

@@ -15,7 +15,7 @@ from benchmarks.table import render
 
 ALL = (
     *("submit", "latency", "refill", "throughput", "idle", "updates", "launches", "failover", "wire", "flood"),
-    *("containers", "matching", "firstfit", "packing", "fairness", "whole_agent", "preemption", "rivals"),
+    *("containers", "logs", "matching", "firstfit", "packing", "fairness", "whole_agent", "preemption", "rivals"),
 )
 
 

@@ -14,7 +14,7 @@ env_file=${SWATH_ENV_FILE:-.env}
 
 secret() { python3 -c 'import secrets; print(secrets.token_urlsafe(32))'; }
 
-mkdir -p "$directory/mesos" "$directory/outputs" "$directory/prometheus" "$inputs"
+mkdir -p "$directory/mesos" "$directory/outputs" "$directory/logs" "$directory/prometheus" "$inputs"
 chown "$user:$group" "$directory/prometheus"
 
 umask 077

@@ -23,6 +23,7 @@ from executor.runtimes.docker import DockerRuntime
 from executor.runtimes.process import ProcessRuntime
 from executor.settings import Settings
 from executor.shell import Shell
+from executor.sweeping import start_sweeper
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ def run(settings: Settings, make_driver: MakeDriver, guard: Guard) -> int:
     if process is not None:
         waiter.add(process.fileno(), process.poll)
     _end_on_signals(inbox)
+    if settings.logs_root is not None:
+        start_sweeper(settings.logs_root, settings.keeping)
     core = Core(limits=_make_limits(settings), now=read_clocks())
     driver.start()
     _loop(core, shell, inbox, waiter)

@@ -14,6 +14,7 @@ from typing import Literal, Self
 
 from executor.bounds import Bounds, find_closed, resolve
 from executor.fetching.limits import Fetching
+from executor.sweeping import Keeping
 
 _DURATION = re.compile(r"(?P<number>[0-9.]+)\s*(?P<unit>ns|us|ms|secs|mins|hrs|days|weeks)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "secs": 1.0, "mins": 60.0, "hrs": 3600.0, "days": 86400.0}
@@ -50,6 +51,8 @@ class Settings:
     prefetch_free_mib: float = 10 * 1024  # of disk that images which are pulled ahead leave alone
     ports_address: str = "127.0.0.1"  # of the machine, on which containers' ports are published
     python_path: str | None = None
+    logs_root: Path | None = None  # where logs are shipped to; None: they stay in the sandbox
+    keeping: Keeping = field(default_factory=Keeping)  # of shipped logs
     fetching: Fetching = field(default_factory=Fetching)  # of inputs from other machines
 
     @property
@@ -64,6 +67,8 @@ class Settings:
         host_sandbox = _directory(environ, "MESOS_DIRECTORY", str(sandbox))
         identity = [environ.get(name, "") for name in ("MESOS_FRAMEWORK_ID", "MESOS_SLAVE_ID", "MESOS_EXECUTOR_ID")]
         docker, fetching = environ.get("SWATH_DOCKER", "auto"), Fetching.from_environ(environ)
+        logs_root = _directory(environ, "SWATH_LOGS_ROOT", "") if environ.get("SWATH_LOGS_ROOT") else None
+        closed = (*find_closed(environ, (sandbox, host_sandbox)), *fetching.closed, *([logs_root] if logs_root else []))
         if docker not in ("auto", "off"):
             raise ValueError(f"SWATH_DOCKER is {docker!r}; it may be 'auto' or 'off'")
         return cls(
@@ -74,7 +79,7 @@ class Settings:
             shutdown_grace_s=to_seconds(environ.get("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "5secs")),
             process_runtime=environ.get("SWATH_PROCESS_RUNTIME", "0") == "1",
             docker="off" if docker == "off" else "auto",
-            bounds=_bounds(environ, docker, (*find_closed(environ, (sandbox, host_sandbox)), *fetching.closed)),
+            bounds=_bounds(environ, docker, closed),
             idle_s=_number(environ, "SWATH_EXECUTOR_IDLE_S", 600),
             staging_s=_number(environ, "SWATH_STAGING_S", 1800),
             publishing_s=_number(environ, "SWATH_PUBLISHING_S", 1800),
@@ -94,6 +99,10 @@ class Settings:
             prefetch_free_mib=_number(environ, "SWATH_PREFETCH_FREE_MIB", 10 * 1024),
             ports_address=environ.get("SWATH_PORTS_ADDRESS", "127.0.0.1"),
             python_path=environ.get("PYTHONPATH"),
+            logs_root=logs_root,
+            keeping=Keeping(
+                days=_number(environ, "SWATH_LOGS_DAYS", 90), size=int(_number(environ, "SWATH_LOGS_GIB", 100) * 2**30)
+            ),
             fetching=fetching,
         )
 

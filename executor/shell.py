@@ -47,6 +47,7 @@ from executor.runtimes.choice import Runtimes
 from executor.runtimes.engine import EngineError
 from executor.runtimes.port import Assignment, Runtime
 from executor.settings import Settings
+from executor.shipping import Shipper
 from executor.staging import StartError
 from executor.trees import remove_tree
 from executor.usage import disk_mib
@@ -56,6 +57,7 @@ from swath.domain.retries import Cause
 
 log = logging.getLogger(__name__)
 
+_SHIP_SHARE = 0.1  # of the shutdown's grace, for the last logs
 _CLOSE_SHARE = 0.1  # of the shutdown's grace, for what was begun; a successor finds the rest in the journal
 
 
@@ -94,6 +96,7 @@ class Shell:
         self._held: dict[str, _Held] = {}
         self._kept = KeptLogs(most=settings.kept_attempts, most_bytes=settings.kept_bytes)
         self._inputs = Inputs(settings)
+        self._shipper = None if settings.logs_root is None else Shipper(settings.logs_root, settings.log_limit)
         self._publish_outputs = publish
         self._workers = Workers()
 
@@ -164,6 +167,8 @@ class Shell:
 
     def close(self) -> None:
         """Finish what was begun, unless it hangs."""
+        if self._shipper is not None and not self._shipper.close(self._settings.shutdown_grace_s * _SHIP_SHARE):
+            log.warning("not all logs could be shipped; the sandbox keeps them")
         if not self._workers.close(self._settings.shutdown_grace_s * _CLOSE_SHARE):
             log.warning(
                 "something hangs, in a file system or the engine; what it leaves is removed by the next executor"
@@ -172,6 +177,8 @@ class Shell:
     def _begin(self, order: Order) -> None:
         held = _Held(order=order, places=Places.of(order, self._settings.sandbox))
         self._held[order.spec.attempt] = held
+        if self._shipper is not None:
+            self._shipper.begin(order.spec.attempt, held.places.attempt_dir, order.spec.job, order.spec.task)
         if order.is_light and order.spec.image.context == BUILTIN:  # nothing that could hang
             self._stage_and_start(held)
         else:
@@ -292,6 +299,8 @@ class Shell:
         held = self._held.pop(effect.attempt)
         held.ended = effect
         self._keep_logs(held.places.attempt_dir, effect)
+        if self._shipper is not None:
+            self._shipper.end(effect.attempt)
         if held.runtime is not None:
             held.runtime.clean(effect.attempt)
         if not held.busy:  # else the thread that comes back does it; or a successor, by the journal

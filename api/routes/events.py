@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
-from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from api.follow import all_events, has_ended, job_events, job_progress, past_events
+from api.follow import all_events, has_ended, job_events, job_progress, past_events, to_sse
 from api.openapi import PROBLEMS
 from api.pages import JobId, check_job_id
-from api.service import Injected, Service
+from api.service import Injected
 from swath.domain.jobs import LARGEST_ARRAY
 
 router = APIRouter(prefix="/v1", tags=["events"], responses=PROBLEMS)
@@ -38,7 +36,7 @@ async def follow_all(
     if since is None and follow:
         since = await run_in_threadpool(service.store.last_event_id)
     messages = all_events(service, since or 0) if follow else past_events(service, since or 0, None)
-    return _to_response(service, messages)
+    return to_sse(service, messages)
 
 
 @router.get("/jobs/{job_id}/events", response_class=Response, responses=_STREAM)
@@ -56,24 +54,15 @@ async def follow_job(
     """What happened and happens to the job, until it has ended. 204 when it has ended and there is nothing more to tell."""
     job = await run_in_threadpool(service.store.get_job, check_job_id(job_id))
     if progress:
-        return _to_response(service, job_progress(service, job_id))
+        return to_sse(service, job_progress(service, job_id))
     since = _latest(after, last_event_id) or 0
     read = partial(service.store.read_events, since, job_id=job_id, task=task, limit=1)
     if has_ended(job) and not await run_in_threadpool(read):
         return Response(status_code=204)  # "Clients will stop reconnecting if told to with a 204" (HTML, 9.2)
     messages = job_events(service, since, job_id, task) if follow else past_events(service, since, job_id, task)
-    return _to_response(service, messages)
+    return to_sse(service, messages)
 
 
 def _latest(after: int | None, last_event_id: int | None) -> int | None:
     """A browser that reconnects repeats its first address, and says in the header how far it has come."""
     return after if last_event_id is None else max(after or 0, last_event_id)
-
-
-def _to_response(service: Service, messages: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
-    return EventSourceResponse(
-        messages,
-        sep="\n",
-        ping=service.settings.heartbeat_s,
-        ping_message_factory=lambda: ServerSentEvent(comment="alive", sep="\n"),
-    )

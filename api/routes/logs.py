@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.follow import find_log, get_log, log_bytes
+from api.follow import find_log, get_log, log_bytes, log_events, to_sse
 from api.openapi import PROBLEMS
 from api.pages import JobId, TaskIndex, check_job_id
 from api.ranges import clip, find_range
@@ -16,7 +16,9 @@ from api.service import Injected
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/tasks/{index}/logs", tags=["logs"], responses=PROBLEMS)
 
-_TEXT: dict[int | str, dict[str, Any]] = {200: {"description": "The log, as bytes", "content": {"text/plain": {}}}}
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The log, as bytes or events", "content": {"text/plain": {}, "text/event-stream": {}}}
+}
 _MEDIA_TYPE = "text/plain; charset=utf-8"
 
 
@@ -31,26 +33,35 @@ async def read_log(
     length: Annotated[int | None, Query(ge=0, lt=2**62, description="bytes at most")] = None,
     follow: Annotated[bool, Query(description="go on until the attempt has ended")] = False,
     range_: Annotated[str | None, Header(alias="Range", max_length=200)] = None,
+    accept: Annotated[str, Header(max_length=500)] = "",
+    last_event_id: Annotated[int | None, Header(ge=0, lt=2**62, description="the byte to go on from")] = None,
 ) -> Response:
-    """A log, or a part of it. It is read from the agent's sandbox: 503 while that agent does not answer."""
+    """A log, or a part of it: from the agent while it is written, from the site's storage once it is there.
+
+    503 while that agent does not answer and nothing was shipped. With `follow` and `Accept: text/event-stream` it comes
+    as events "log" with {"text"}, whose ids are offsets, and "end".
+    """
     check_job_id(job_id)
     if follow:
         known = await run_in_threadpool(find_log, service, job_id, index, attempt, stream)
         # asked now, while a refusal can still be a status and not a stream that breaks off
-        size = 0 if known is None else await service.sandboxes.get_size(known)
+        size = 0 if known is None else await known.get_size()
         start = offset if offset >= 0 else max(0, size + offset)
+        if "text/event-stream" in accept:
+            start = start if last_event_id is None else last_event_id
+            return to_sse(service, log_events(service, job_id, index, attempt, stream, start))
         return StreamingResponse(
             log_bytes(service, job_id, index, attempt, stream, start), media_type=_MEDIA_TYPE, headers=_HEADERS
         )
-    file = await run_in_threadpool(get_log, service, job_id, index, attempt, stream)
-    size = await service.sandboxes.get_size(file)
+    log = await run_in_threadpool(get_log, service, job_id, index, attempt, stream)
+    size = await log.get_size()
     asked = find_range(range_, size)
     start, end = asked or clip(offset, length, size)
-    headers = {**_HEADERS, "Accept-Ranges": "bytes"}
+    headers = {**_HEADERS, "Accept-Ranges": "bytes", "Swath-Log-Origin": log.origin}
     if asked:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     return StreamingResponse(
-        service.sandboxes.stream(file, start, end),
+        log.stream(start, end),
         status_code=206 if asked else 200,
         media_type=_MEDIA_TYPE,
         headers=headers,

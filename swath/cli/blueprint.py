@@ -164,6 +164,7 @@ def _common_environment(var: Var, root: Path, wishes: Wishes, ports: Ports) -> d
         "SWATH_DOCKER": "auto" if wishes.docker else "off",
         "SWATH_INPUT_ROOTS": input_roots,
         "SWATH_INPUT_CACHE": str(var.root / "input-cache"),
+        "SWATH_LOGS_ROOT": str(var.root / "task-logs"),
         **{name: os.environ[name] for name in REMOTE_INPUTS if name in os.environ},
     }
     if wishes.docker and os.environ.get("DOCKER_HOST"):
@@ -174,6 +175,7 @@ def _common_environment(var: Var, root: Path, wishes: Wishes, ports: Ports) -> d
         "SWATH_DATABASE_URL": f"sqlite:///{var.database}",
         "SWATH_MASTER": f"{HOST}:{ports.master}",
         "SWATH_OUTPUTS_ROOT": str(var.outputs),
+        "SWATH_LOGS_ROOT": executor["SWATH_LOGS_ROOT"],
         "SWATH_EXECUTOR_COMMAND": f"exec {shlex.quote(sys.executable)} -m executor",  # no shell between it and signals
         "SWATH_EXECUTOR_ENV": json.dumps(executor),
         "SWATH_EXECUTOR_CPUS": str(EXECUTOR_CPUS),
