@@ -21,6 +21,7 @@ from api.observation import Metrics, Observation
 from api.observe import Observer
 from api.openapi import describe
 from api.outlook import Outlook
+from api.presence import Presence
 from api.recurring import Recurring
 from api.routes import (
     batch,
@@ -106,7 +107,13 @@ def create_app(settings: Settings) -> FastAPI:
 def _make_service(settings: Settings) -> Service:
     database = Database(settings.database_url)
     store = ApiStore(database)
-    gate = ImageGate(store=store, policy=settings.image_policy)
+    registries = RegistryClient(read_registries(settings.registries))
+    gate = ImageGate(
+        store=store,
+        policy=settings.image_policy,
+        presence=Presence(registries=registries, deadline_s=settings.image_registry_deadline_s),
+        needs_registry=settings.image_registry_down == "refuse",
+    )
     return Service(
         settings=settings,
         database=database,
@@ -117,7 +124,7 @@ def _make_service(settings: Settings) -> Service:
         metrics=Metrics(store.cluster_status),
         outlook=Outlook(store, SchedulerStore(database)),
         tokens=TokenStore(database),
-        registries=RegistryClient(read_registries(settings.registries)),
+        registries=registries,
         catalogue=_make_catalogue(settings, store),
         image_gate=gate,
         now=_now,

@@ -1,10 +1,11 @@
-"""Whether a job may run an image version: its state, its projects, and the site's policy."""
+"""Whether a job may run an image version: its state, its projects, the site's policy, and whether its registry still has it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from api.presence import Presence, Sight
 from swath.domain.catalogue import RUNNABLE, ImageState, why_not_runnable
 from swath.domain.image_policy import ImagePolicy, Subject, find_violations
 from swath.domain.projects import walk_up
@@ -26,6 +27,8 @@ class ImageGate:
 
     store: ApiStore
     policy: ImagePolicy
+    presence: Presence | None = None  # None where no registry is asked
+    needs_registry: bool = False  # what a registry does not answer for is refused; else accepted with a warning
 
     def look_at(self, image: ImageRow, project: str, allowed: frozenset[ImageState] = RUNNABLE) -> Findings:
         """What keeps a job of `project` from running the version, and what its user should know; `allowed` are the states
@@ -34,7 +37,31 @@ class ImageGate:
         row = self.store.get_catalogued(image.id)
         problems = [*self._check_state(row.image, allowed), *self._check_project(row, project)]
         problems += find_violations(self.policy, to_subject(row))
-        return Findings(problems=tuple(problems), warnings=tuple(_warn(row.image)))
+        warnings = list(_warn(row.image))
+        is_elsewhere_too = image.image_id or image.context
+        if not problems and self.presence is not None and image.reference is not None and not is_elsewhere_too:
+            sight = self.presence.look(image.reference, row.details.tag)
+            self._note_tag(row, sight)
+            problems += self._to_problems(row, sight)
+            warnings += self._to_warnings(row, sight)
+        return Findings(problems=tuple(problems), warnings=tuple(warnings))
+
+    def _note_tag(self, row: CataloguedRow, sight: Sight) -> None:
+        """So that it shows in the catalogue that a tag has moved, or has come back."""
+        if sight.tag_digest not in (None, row.details.tag_digest):
+            self.store.set_image_details(row.image.id, tag_digest=sight.tag_digest)
+
+    def _to_problems(self, row: CataloguedRow, sight: Sight) -> Iterator[str]:
+        if sight.gone is not None:
+            yield f"{row.image} cannot be had any more: {sight.gone}"
+        if sight.unknown is not None and self.needs_registry:
+            yield f"policy registry_down: nobody can tell whether {row.image} can be had: {sight.unknown}"
+
+    def _to_warnings(self, row: CataloguedRow, sight: Sight) -> Iterator[str]:
+        if sight.unknown is not None and not self.needs_registry:
+            yield f"nobody can tell whether {row.image} can be had: {sight.unknown}"
+        if sight.tag_digest not in (None, row.image.digest):
+            yield f"the tag {row.details.tag} has moved to {sight.tag_digest}; the job runs {row.image.digest}"
 
     def _check_state(self, image: ImageRow, allowed: frozenset[ImageState]) -> Iterator[str]:
         if image.state not in allowed:

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     image_max_size_mib: int | None = Field(default=None, ge=1)
     image_root: bool = True
     image_labels: Names = ()
+    image_registry_down: Literal["accept", "refuse"] = "accept"  # jobs of images that nobody answers for
+    image_registry_deadline_s: float = Field(default=3.0, gt=0, le=60)  # that a submission waits for a registry
 
     @field_validator(
         "allowed_hosts", "input_schemes", "image_approvers", "image_registries", "image_labels", mode="before"

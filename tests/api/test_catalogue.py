@@ -25,7 +25,7 @@ SCENES = {"over": "SCENE", "items": [FILE, {"hrefs": [FILE["href"]] * 2}]}
 def a_document(version: str = "1.1.0", **changed: Any) -> dict[str, Any]:
     """The registration of another version of ndvi."""
     job = {**MANIFEST["job"], "jobVersion": version}
-    return {"manifest": {**MANIFEST, "job": job}, "reference": f"registry/eo/ndvi@{DIGEST}", **changed}
+    return {"manifest": {**MANIFEST, "job": job}, "reference": f"127.0.0.1:1/eo/ndvi@{DIGEST}", **changed}
 
 
 def move(api: Api, state: str, version: str = "1.0.0", why: str = "because") -> dict[str, Any]:
