@@ -20,12 +20,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from executor.lineage import complete_items
 from executor.places import Places
 from executor.trees import DIRECTORY, TooDeepError, opened, walk
 from swath.domain.attempts import OutputFile
 from swath.domain.manifest import Manifest
 from swath.domain.retries import Cause
 from swath.domain.run import JSON_OUTPUTS, SIDE_CAR, match_outputs, read_json_outputs
+from swath.domain.stac import Lineage
 
 DEEPEST = 64  # levels of directories in an output directory
 MOST_ENTRIES = 100_000  # files and directories that an output directory may hold
@@ -61,15 +63,17 @@ class Outputs:
     json_outputs: dict[str, Any]
 
 
-def publish(manifest: Manifest, places: Places) -> Outputs:
+def publish(manifest: Manifest, places: Places, lineage: Lineage | None = None) -> Outputs:
     """Hold the output directory against the manifest and publish what it promises, by one rename.
+
+    Into STAC items among it goes where it all came from, where that is told.
 
     Raises PublishError: OUTPUT where the command did not keep its promise, AGENT where the file system fails.
     """
     if places.scratch is None:
         return Outputs(files=(), json_outputs={})
     try:
-        return _publish(manifest, places.scratch, places)
+        return _publish(manifest, places.scratch, places, lineage)
     except TooDeepError as error:
         raise PublishError(Cause.OUTPUT, f"the output directory cannot be published: {error}") from error
     except RecursionError as error:
@@ -80,7 +84,7 @@ def publish(manifest: Manifest, places: Places) -> Outputs:
         raise PublishError(cause, f"the outputs could not be stored: {error}") from error
 
 
-def _publish(manifest: Manifest, scratch: Path, places: Places) -> Outputs:
+def _publish(manifest: Manifest, scratch: Path, places: Places, lineage: Lineage | None) -> Outputs:
     with ExitStack() as stack:
 
         def hold(descriptor: int) -> int:
@@ -92,8 +96,10 @@ def _publish(manifest: Manifest, scratch: Path, places: Places) -> Outputs:
         source = hold(_open_own(places.output_dir.name, ours))
         found = look(source)
         outputs = check(manifest, source, found)
-        sums = _move(outputs, found, source, hold(_make_prepared(ours)))
-        outputs = replace(outputs, files=tuple(replace(entry, sha256=sums[entry.path]) for entry in outputs.files))
+        prepared = hold(_make_prepared(ours))
+        sums = _move(outputs, found, source, prepared)
+        files = tuple(replace(entry, sha256=sums[entry.path]) for entry in outputs.files)
+        outputs = replace(outputs, files=files if lineage is None else complete_items(files, prepared, lineage))
         # The one step that makes outputs visible: whoever looks sees all of them or none.
         os.rename(_PREPARED, places.target.name, src_dir_fd=ours, dst_dir_fd=task)
         os.fsync(task)

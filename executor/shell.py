@@ -38,6 +38,7 @@ from executor.events import (
 from executor.inputs import Inputs
 from executor.journal import Entry, Journal
 from executor.kept import KeptLogs
+from executor.lineage import to_lineage
 from executor.logs import trim
 from executor.loop import Inbox
 from executor.orders import BUILTIN
@@ -54,6 +55,7 @@ from executor.usage import disk_mib
 from executor.workers import Workers
 from swath.domain.manifest import Manifest
 from swath.domain.retries import Cause
+from swath.domain.stac import Lineage
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +88,7 @@ class Shell:
         inbox: Inbox,
         journal: Journal,
         runtimes: Runtimes,
-        publish: Callable[[Manifest, Places], Outputs] = publish,
+        publish: Callable[[Manifest, Places, Lineage], Outputs] = publish,
     ) -> None:
         self._settings = settings
         self._driver = driver
@@ -280,7 +282,7 @@ class Shell:
     def _publish_files(self, held: _Held, attempt: str) -> None:
         event: Published | NotPublished
         try:
-            outputs = self._publish_outputs(held.order.manifest, held.places)
+            outputs = self._publish_outputs(held.order.manifest, held.places, to_lineage(held.order))
         except PublishError as error:
             event = NotPublished(attempt=attempt, cause=error.cause, message=str(error))
         except Exception as error:

@@ -52,6 +52,15 @@ def find_difference(path: Path, declared: Checksum) -> str | None:
     return None if digest == declared.digest else f"{declared.algorithm}:{digest}"
 
 
+def to_shown(href: str) -> str:
+    """A href without what may be a signature, or somebody's password."""
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        return "its href"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def to_path(name: str, href: str) -> Path:
     """The local path that an href names; raises StartError (INPUT) where it names none."""
     try:

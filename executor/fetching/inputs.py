@@ -19,7 +19,7 @@ from executor.fetching.policy import Policy
 from executor.fetching.source import Found, Source
 from executor.fetching.transfer import fetch, rest
 from executor.fetching.web import Web, to_name
-from executor.staging import StartError, find_difference
+from executor.staging import StartError, find_difference, to_shown
 from swath.domain.checksums import Checksum
 from swath.domain.retries import Cause
 
@@ -177,12 +177,3 @@ def _check(path: Path, declared: Checksum) -> None:
     if wrong := find_difference(path, declared):
         path.unlink()
         raise RefusedError(f"has {wrong} where {declared} was declared")
-
-
-def to_shown(href: str) -> str:
-    """A href without what may be a signature, or somebody's password."""
-    try:
-        parts = urlsplit(href)
-    except ValueError:
-        return "its href"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

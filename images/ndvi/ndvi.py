@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,6 +25,7 @@ from swath_eo.indices import normalized_difference
 from swath_eo.quicklook import write_quicklook
 from swath_eo.reading import Block, PairReader, open_pair
 from swath_eo.scene import BandFile, Scene, find_pair, find_scene
+from swath_eo.stac import COG, Asset, find_acquired, make_item
 from swath_eo.statistics import RunningStatistics
 
 _WINDOW = 1024
@@ -71,7 +73,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument("--window", type=int, default=_WINDOW, help="pixels a side that are worked on at a time")
     parser.add_argument(
-        "--output", type=Path, required=True, help="directory for ndvi.tif, statistics.json, quicklook.png"
+        "--output", type=Path, required=True, help="directory for ndvi.tif, item.json, statistics.json, quicklook.png"
     )
     options = Options(**vars(parser.parse_args(arguments)))
     _check(options)
@@ -184,6 +186,7 @@ def process(options: Options) -> dict[str, Any]:
         write_cog(raster, run.index(pair), grid=grid, description="NDVI", unit="1", tags=_tags(scene, run))
     write_quicklook(raster, options.output / "quicklook.png")
     statistics = run.statistics.to_document()
+    _write_json(options.output / "item.json", describe_outputs(run, raster, statistics, datetime.now(UTC)))
     _write_json(options.output / "statistics.json", {**statistics, **_provenance(run, grid)})
     keys = ("mean", "std", "min", "max", "valid_fraction")
     values = {**{key: statistics[key] for key in keys}, "valid_pixels": statistics["valid"], "warnings": run.warnings()}
@@ -192,6 +195,33 @@ def process(options: Options) -> dict[str, Any]:
         print(f"warning: {warning}", file=sys.stderr, flush=True)
     size = {"width": grid.width, "height": grid.height}
     return {"status": "done", **values, **size, "seconds": round(time.monotonic() - started, 3)}
+
+
+def describe_outputs(run: Run, raster: Path, statistics: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The STAC item of what was made."""
+    source = run.scene.directory or run.scene.red.path
+    name = source.name if run.scene.directory else source.stem
+    band = {
+        "minimum": statistics["min"],
+        "maximum": statistics["max"],
+        "mean": statistics["mean"],
+        "stddev": statistics["std"],
+        "valid_percent": 100 * statistics["valid_fraction"],
+    }
+    return make_item(
+        f"{name}_ndvi",
+        raster,
+        assets={
+            "ndvi": Asset(file=raster.name, media_type=COG, role="data", title="NDVI", band_statistics=band),
+            "statistics": Asset(
+                file="statistics.json", media_type="application/json", role="metadata", title="Statistics"
+            ),
+            "quicklook": Asset(file="quicklook.png", media_type="image/png", role="overview", title="Picture"),
+        },
+        acquired=find_acquired(run.scene.directory, source.name),
+        created=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        located=run.scene.red.tags.get("LOCATION") != "unknown",
+    )
 
 
 def _told(band: BandFile, calibration: Calibration, nodata: float | None) -> str:

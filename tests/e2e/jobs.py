@@ -18,7 +18,7 @@ MOMENTS = {
     "running": lambda client, job_id: any(attempt["started_at"] for attempt in client.attempts(job_id, 0)),
     "succeeded": lambda client, job_id: client.job(job_id)["counts"]["succeeded"],
 }
-OUTPUTS = ("ndvi.tif", "statistics.json", "quicklook.png")
+OUTPUTS = ("ndvi.tif", "item.json", "statistics.json", "quicklook.png")
 
 
 def bolzano(data_folder):

@@ -42,7 +42,7 @@ def test_the_job_runs_in_containers_and_leaves_none(docker_laptop, data_folder, 
     assert job["state"] == "SUCCEEDED", job
     (attempt,) = docker_laptop.client.attempts(job["id"], 0)
     assert attempt["runtime"] == "docker"
-    (statistics,) = (entry for entry in docker_laptop.client.outputs(job["id"]) if entry["path"].endswith(".json"))
+    (statistics,) = (entry for entry in docker_laptop.client.outputs(job["id"]) if entry["path"] == "statistics.json")
     mean = json.loads(Path(statistics["file"]).read_text())["mean"]
     assert mean == pytest.approx(direct_mean_ndvi(bolzano(data_folder)), abs=1e-6)
     assert eventually(lambda: not containers(job["id"]))

@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.jobs import all_scenes, bolzano, direct_mean_ndvi, ended
 from tests.executor.web_server import serving
 from tests.fixtures.laptop import running
+from tests.fixtures.stac import check_item
 
 pytestmark = pytest.mark.data
 
@@ -22,7 +23,7 @@ def remote_laptop(tmp_path, s3, monkeypatch):
     yield from running(tmp_path / "var", "--no-docker")
 
 
-def test_scenes_of_a_web_server_and_a_store_become_the_maps_of_those_at_home(remote_laptop, s3, data_folder):
+def test_scenes_of_a_web_server_and_a_store_become_the_maps_of_those_at_home(remote_laptop, s3, data_folder, tmp_path):
     """A file by http with its checksum, a directory by s3; a wrong checksum and a missing object fail as INPUT, at once."""
     home, directory = bolzano(data_folder), all_scenes(data_folder)[0]
     bucket = s3.make_bucket("scenes")
@@ -42,9 +43,18 @@ def test_scenes_of_a_web_server_and_a_store_become_the_maps_of_those_at_home(rem
         job = ended(remote_laptop, job["id"])
     assert (job["counts"]["succeeded"], job["counts"]["failed"]) == (2, 2), job
     for index, scene in enumerate((home, directory)):
-        (statistics,) = (out for out in remote_laptop.client.outputs(job["id"], index) if out["path"].endswith(".json"))
+        (statistics,) = (
+            out for out in remote_laptop.client.outputs(job["id"], index) if out["path"] == "statistics.json"
+        )
         mean = json.loads(Path(statistics["file"]).read_text())["mean"]
         assert mean == pytest.approx(direct_mean_ndvi(scene), abs=1e-6)
+    (described,) = (out for out in remote_laptop.client.outputs(job["id"], 0) if out["path"] == "item.json")
+    item = json.loads(remote_laptop.client.download(described, tmp_path / "item.json").read_text())
+    check_item(item)
+    (link,) = item["links"]
+    assert (link["href"], link["file:checksum"]) == (items[0]["href"], items[0]["file:checksum"])
+    maps = {out["path"]: out["sha256"] for out in remote_laptop.client.outputs(job["id"], 0)}
+    assert item["assets"]["ndvi"]["file:checksum"] == "1220" + maps["ndvi.tif"]
     for index, words in ((2, digest), (3, "is not there")):
         (attempt,) = remote_laptop.client.attempts(job["id"], index)
         assert (attempt["cause"], words in attempt["message"]) == ("INPUT", True), attempt

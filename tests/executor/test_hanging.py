@@ -22,6 +22,7 @@ from executor.shell import Shell
 from swath.domain.attempts import AttemptSpec, ImageSource
 from swath.domain.manifest import Manifest
 from swath.domain.retries import Cause
+from swath.domain.stac import Lineage
 from tests.executor.agent import PATIENCE_S, Agent, wait_until
 from tests.executor.build import a_manifest, a_spec, an_output
 from tests.executor.standin_program import PipeDriver
@@ -178,10 +179,10 @@ class Stage:
         self._shell.close()
         self._journal.close()
 
-    def _publish(self, manifest: Manifest, places: Places) -> Outputs:
+    def _publish(self, manifest: Manifest, places: Places, lineage: Lineage) -> Outputs:
         self.publishes.set()
         self.goes_on.wait(PATIENCE_S)
-        return publish(manifest, places)
+        return publish(manifest, places, lineage)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,45 @@ print("done", flush=True)
     ]
     assert report.json_outputs == {"mean": 0.5}
     wait_until(lambda: not list(target.parent.glob(".*")), "the scratch directory goes")
+
+
+def test_a_stac_item_is_published_with_checksums_and_lineage(agent: Agent) -> None:
+    """What the image wrote, and what only the executor knows; the item's own checksum is that of the completed one."""
+    text = """
+import json, os, pathlib
+out = pathlib.Path(os.environ["OUTPUT_DIR"]) / "d"
+out.mkdir()
+(out / "map.tif").write_text("map")
+item = {"type": "Feature", "stac_version": "1.1.0", "id": "x", "geometry": None, "links": [],
+        "properties": {"datetime": "2026-01-01T00:00:00Z"}, "assets": {"map": {"href": "map.tif"}}}
+(out / "item.json").write_text(json.dumps(item))
+(out / "other.json").write_text('{"type": "FeatureCollection"}')
+(out / "broken.json").write_text('{')
+"""
+    (agent.inputs / "scene.tif").write_text("x")
+    files = {"SCENE": [(agent.inputs / "scene.tif").as_uri()]}
+    outputs = [
+        an_output("d/*.tif"),
+        {"name": "ITEMS", "pattern": "d/*.json", "mediaType": "application/geo+json", "multiple": True},
+    ]
+    spec = a_run(agent, "stac", text, inputs=[{"name": "SCENE"}], outputs=outputs, fields={"files": files})
+    report = agent.run(spec).report
+    published = {file.path: file for file in report.outputs}
+    directory = Path(str(report.output_dir))
+    for path, file in published.items():
+        data = (directory / path).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (file.size, file.sha256), path
+    item = json.loads((directory / "d" / "item.json").read_text())
+    assert item["assets"]["map"]["file:checksum"] == "1220" + hashlib.sha256(b"map").hexdigest()
+    assert item["links"] == [{"rel": "derived_from", "href": files["SCENE"][0], "title": "SCENE"}]
+    assert item["properties"]["swath:attempt"] == spec.attempt
+    assert (directory / "d" / "other.json").read_text() == '{"type": "FeatureCollection"}'
+    assert sorted(path.name for path in (directory / "d").iterdir()) == [
+        "broken.json",
+        "item.json",
+        "map.tif",
+        "other.json",
+    ]
 
 
 def test_a_command_gets_no_environment_but_seeds(agent: Agent) -> None:

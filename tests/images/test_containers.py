@@ -64,6 +64,7 @@ def test_a_closed_container_computes_the_bolzano_scene(data_folder, run_containe
     assert json.loads(done.stdout.splitlines()[-1])["mean"] == pytest.approx(direct, abs=1e-6)
     assert {path.name for path in output.iterdir()} == {
         "ndvi.tif",
+        "item.json",
         "statistics.json",
         "quicklook.png",
         "seed.outputs.json",

@@ -355,6 +355,7 @@ def test_it_runs_from_its_folder_as_the_process_runtime_does(tmp_path):
     assert done.returncode == 0, done.stderr
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "ndvi.tif",
+        "item.json",
         "statistics.json",
         "quicklook.png",
         "seed.outputs.json",

@@ -1,0 +1,171 @@
+"""The STAC item of a raster that an image has made (STAC 1.1): where it lies, how it is gridded, what its bands hold.
+
+What only the executor knows (checksums, inputs, the job) it adds when it publishes the item.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio.crs import CRS
+from rasterio.enums import WktVersion
+from rasterio.transform import Affine
+from rasterio.warp import transform
+
+from swath_eo.describe import read_items
+from swath_eo.errors import CalibrationUnknownError
+
+VERSION = "1.1.0"
+PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+_LONG_LAT = CRS.from_epsg(4326)
+_STEPS = 8  # points on each edge of a raster: a straight edge on one map is a bow on another
+_DIGITS = 7  # of a degree: a centimetre
+_FROM_NAME = re.compile(r"_(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2}))?_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """A file beside the item."""
+
+    file: str  # its name
+    media_type: str
+    role: str  # data, metadata, overview
+    title: str
+    band_statistics: Mapping[str, float] = field(default_factory=dict)  # of its one band, as STAC names them
+
+
+def make_item(
+    identity: str, raster: Path, *, assets: Mapping[str, Asset], acquired: str | None, created: str, located: bool
+) -> dict[str, Any]:
+    """The item of a raster and the files beside it.
+
+    `acquired` and `created` are RFC 3339 in UTC; without the former the latter stands in, and the item says so. `located`:
+    whether the raster's grid is on the ground and not a nominal one; else the item has no geometry.
+    """
+    with rasterio.open(raster) as dataset:
+        grid = _describe_grid(dataset)
+        band = _describe_band(dataset)
+        geometry = make_geometry(dataset.crs, dataset.transform, dataset.width, dataset.height) if located else None
+    properties = {"datetime": acquired or created, "created": created, **(grid if located else {})}
+    if acquired is None:
+        properties["description"] = "It is not known when the scene was acquired: datetime is when it was processed."
+    item = {
+        "type": "Feature",
+        "stac_version": VERSION,
+        "stac_extensions": [PROJECTION] if located else [],
+        "id": identity,
+        "geometry": geometry,
+        "properties": properties,
+        "links": [],
+        "assets": {key: _describe_asset(asset, raster.name, band) for key, asset in assets.items()},
+    }
+    return item if geometry is None else {**item, "bbox": find_bbox(geometry)}
+
+
+def _describe_grid(dataset: Any) -> dict[str, Any]:
+    epsg = dataset.crs.to_epsg() if dataset.crs else None
+    code = (
+        {"proj:code": f"EPSG:{epsg}"}
+        if epsg
+        else {"proj:code": None, "proj:wkt2": dataset.crs.to_wkt(version=WktVersion.WKT2_2019)}
+    )
+    return {
+        **code,
+        "proj:bbox": list(dataset.bounds),
+        "proj:shape": [dataset.height, dataset.width],
+        "proj:transform": list(dataset.transform)[:6],
+    }
+
+
+def _describe_band(dataset: Any) -> dict[str, Any]:
+    nodata = dataset.nodata
+    said = {
+        "name": (dataset.descriptions[0] or "band 1").lower(),
+        "description": dataset.descriptions[0],
+        "unit": dataset.units[0],
+        "data_type": dataset.dtypes[0],
+        "nodata": "nan" if nodata is not None and math.isnan(nodata) else nodata,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _describe_asset(asset: Asset, raster: str, band: Mapping[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "href": f"./{asset.file}",
+        "type": asset.media_type,
+        "title": asset.title,
+        "roles": [asset.role],
+    }
+    if asset.file == raster:
+        statistics = {"statistics": dict(asset.band_statistics)} if asset.band_statistics else {}
+        said["bands"] = [{**band, **statistics}]
+    return said
+
+
+def make_geometry(crs: CRS, placed: Affine, width: int, height: int) -> dict[str, Any]:
+    """The outline of a raster in degrees, counter-clockwise; in two parts where it crosses the antimeridian."""
+    corners = [placed @ (width * x, height * y) for x, y in _outline()]
+    longs, lats = transform(crs, _LONG_LAT, [x for x, _ in corners], [y for _, y in corners])
+    ring = [[round(x, _DIGITS), round(y, _DIGITS)] for x, y in zip(longs, lats, strict=True)]
+    if _area(ring) < 0:
+        ring.reverse()
+    if max(longs) - min(longs) <= 180:
+        return {"type": "Polygon", "coordinates": [ring]}
+    east = min(x for x in longs if x > 0)
+    west = max(x for x in longs if x < 0)
+    parts = (_box(east, min(lats), 180.0, max(lats)), _box(-180.0, min(lats), west, max(lats)))
+    return {"type": "MultiPolygon", "coordinates": [[part] for part in parts]}
+
+
+def _outline() -> Iterator[tuple[float, float]]:
+    """Points around the unit square, the first one once more at the end."""
+    steps = [step / _STEPS for step in range(_STEPS)]
+    yield from ((step, 0.0) for step in steps)
+    yield from ((1.0, step) for step in steps)
+    yield from ((1.0 - step, 1.0) for step in steps)
+    yield from ((0.0, 1.0 - step) for step in steps)
+    yield 0.0, 0.0
+
+
+def _area(ring: list[list[float]]) -> float:
+    """Twice the signed area; positive for a counter-clockwise ring."""
+    return sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(ring))
+
+
+def _box(west: float, south: float, east: float, north: float) -> list[list[float]]:
+    w, s, e, n = (round(edge, _DIGITS) for edge in (west, south, east, north))
+    return [[w, s], [e, s], [e, n], [w, n], [w, s]]
+
+
+def find_bbox(geometry: Mapping[str, Any]) -> list[float]:
+    """west, south, east, north; west is east of east where the geometry crosses the antimeridian (RFC 7946, 5.2)."""
+    crosses = geometry["type"] == "MultiPolygon"
+    rings = [part[0] for part in geometry["coordinates"]] if crosses else [geometry["coordinates"][0]]
+    lats = [y for ring in rings for _, y in ring]
+    west = min(x for x, _ in rings[0])
+    east = max(x for x, _ in rings[-1])
+    return [west, min(lats), east, max(lats)]
+
+
+def find_acquired(directory: Path | None, name: str) -> str | None:
+    """When a scene was acquired: by the STAC item in its directory, else by its name (`S2A_MSIL2A_20230815T095031_...`)."""
+    if directory is not None:
+        try:
+            told = [item.get("properties", {}).get("datetime") for item in read_items(directory)]
+        except CalibrationUnknownError:  # some other JSON; the run has been told where its offset is
+            told = []
+        if found := next((time for time in told if isinstance(time, str)), None):
+            return found
+    match = _FROM_NAME.search(f"{name}_")
+    if match is None:
+        return None
+    year, month, day, *clock = match.groups(default="00")
+    return f"{year}-{month}-{day}T{':'.join(clock)}Z"
