@@ -49,6 +49,7 @@ class ImageCache:
         self._pulls = Pulls(self._pull)
         self._lock = threading.Lock()  # over what is held, and while an image is removed
         self._held: Counter[str] = Counter()  # references and ids
+        self._known: dict[str, Mapping[str, Any]] = {}  # what the engine has said of those that are held
 
     @contextmanager
     def held(self, spec: AttemptSpec, on_wait: Callable[[str], None]) -> Iterator[Mapping[str, Any]]:
@@ -62,6 +63,7 @@ class ImageCache:
             found = self._find(source) or self._fetch(source, on_wait)
             _check_label(found, spec)
             self._check_platform(found, source)
+            self._know(source, found)
             self.shelf.note_used(found["Id"])
             yield found
 
@@ -131,12 +133,20 @@ class ImageCache:
         finally:
             with self._lock:
                 self._held -= names
+                for name in names - self._held:
+                    self._known.pop(name, None)
 
     def _find(self, source: ImageSource) -> Mapping[str, Any] | None:
+        """What another attempt holds already is there: the engine is not asked for it once more."""
         for name in (source.image_id, source.reference):
-            if name and (found := self._engine.inspect_image(name)) is not None:
+            if name and (found := self._known.get(name) or self._engine.inspect_image(name)) is not None:
                 return found
         return None
+
+    def _know(self, source: ImageSource, image: Mapping[str, Any]) -> None:
+        for name in (source.image_id, source.reference):
+            if name and name in (image["Id"], *(image.get("RepoDigests") or ())):
+                self._known[name] = image
 
     def _fetch(self, source: ImageSource, on_wait: Callable[[str], None]) -> Mapping[str, Any]:
         if not source.reference:

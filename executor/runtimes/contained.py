@@ -214,8 +214,9 @@ class Container:
         deadline, restarted = time.monotonic() + _PATIENCE_S, False
         while True:
             try:
-                self._engine.wait(container)
-                ended = self._engine.inspect(container)
+                code = self._engine.wait(container)
+                # Why it ended badly is asked besides; what ended well has said all.
+                ended = Ended(exit_code=0, oom=False) if code == 0 else self._engine.inspect(container)
             except NoContainerError:
                 raise EngineError("the container was removed by somebody else") from None
             except EngineError as error:

@@ -195,10 +195,10 @@ class Engine:
             except docker.errors.APIError as error:
                 raise _refused(error) from error
 
-    def wait(self, container: str) -> None:
-        """Wait until it runs no more."""
+    def wait(self, container: str) -> int:
+        """Wait until it runs no more; its exit code."""
         with _translated():
-            self._connect().wait(container, timeout=None)
+            return int(self._connect().wait(container, timeout=None)["StatusCode"])
 
     def inspect(self, container: str) -> Ended | None:
         """How it ended; None while it runs."""

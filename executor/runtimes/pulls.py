@@ -120,12 +120,17 @@ def describe(reference: str, steps: Iterable[Mapping[str, Any]]) -> Iterator[str
 class _Progress:
     layers: dict[str, bool] = field(default_factory=dict)  # id -> is it here?
     bytes: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> downloaded, of so many
+    broken: set[str] = field(default_factory=set)  # ids of those that the engine will try again
 
     def take(self, step: Mapping[str, Any]) -> None:
         layer, status = str(step.get("id", "")), str(step.get("status", ""))
         if not layer or status.startswith("Pulling from"):
             return
         self.layers[layer] = self.layers.get(layer, False) or status in ("Pull complete", "Already exists")
+        if status.startswith("Retrying"):
+            self.broken.add(layer)
+        else:
+            self.broken.discard(layer)
         detail = step.get("progressDetail") or {}
         if status == "Downloading" and detail.get("total"):
             self.bytes[layer] = (int(detail.get("current", 0)), int(detail["total"]))
@@ -138,4 +143,5 @@ class _Progress:
             return ""
         current, total = (sum(pair[n] for pair in self.bytes.values()) / 2**20 for n in (0, 1))
         downloaded = f", {current:.0f} of {total:.0f} MiB" if total else ""
-        return f": {sum(self.layers.values())} of {len(self.layers)} layers{downloaded}"
+        broken = f", {len(self.broken)} cut off and tried again" if self.broken else ""
+        return f": {sum(self.layers.values())} of {len(self.layers)} layers{downloaded}{broken}"

@@ -49,7 +49,7 @@ _MEANINGS: tuple[tuple[str, type[StartError], Cause, str], ...] = (
         "the registry does not have it",
     ),
     (  # the engine has tried that several times by itself
-        "verification failed|invalid checksum|digest|unexpected EOF|unexpected end|invalid header|gzip",
+        "verification failed|invalid checksum|digest|unexpected EOF|unexpected end|byte range|invalid header|gzip",
         *(StartError, Cause.IMAGE),
         "what the registry sends is not what its digest says, or is cut off",
     ),

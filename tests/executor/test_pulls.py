@@ -139,7 +139,8 @@ def test_progress_is_told_in_layers_and_bytes() -> None:
     mib = 2**20
     steps = [
         *(step("1", "Pulling from ndvi"), step("a", "Already exists"), step("b", "Pulling fs layer")),
-        *(step("b", "Downloading", 10 * mib, 40 * mib), step("b", "Download complete"), step("b", "Pull complete")),
+        *(step("b", "Downloading", 10 * mib, 40 * mib), step("b", "Retrying in 5 seconds")),
+        *(step("b", "Download complete"), step("b", "Pull complete")),
         {"status": "Digest: sha256:0"},
     ]
     assert list(describe("r", steps)) == [
@@ -147,6 +148,7 @@ def test_progress_is_told_in_layers_and_bytes() -> None:
         "pulling r: 1 of 1 layers",
         "pulling r: 1 of 2 layers",
         "pulling r: 1 of 2 layers, 10 of 40 MiB",
+        "pulling r: 1 of 2 layers, 10 of 40 MiB, 1 cut off and tried again",
         "pulling r: 1 of 2 layers, 40 of 40 MiB",
         "pulling r: 2 of 2 layers, 40 of 40 MiB",
         "pulling r: 2 of 2 layers, 40 of 40 MiB",
@@ -167,6 +169,7 @@ def test_progress_is_told_in_layers_and_bytes() -> None:
             Cause.IMAGE,
             "not what its digest says",
         ),
+        ("expected HTTP 206 from byte range request", StartError, Cause.IMAGE, "cut off"),
         ("unexpected EOF", StartError, Cause.IMAGE, "cut off"),
         ("toomanyrequests: slow down", PassingError, Cause.IMAGE, "less requests"),
         ('Get "http://r/v2/": dial tcp: connect: connection refused', PassingError, Cause.IMAGE, "does not answer"),

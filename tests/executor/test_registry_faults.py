@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,19 @@ def test_a_layer_that_is_not_what_its_digest_says_is_refused(registry: SlowRegis
     reference, _ = registry.add("wrong", b"x" * 5000)
     registry.damage = lambda data: data[:-1] + bytes([data[-1] ^ 1])
     assert_refused(agent.run(a_run(agent, reference)), "is not what its digest says")
+
+
+def test_a_layer_that_is_cut_off_is_tried_again(registry: SlowRegistry, agent: Agent) -> None:
+    """By the engine, and the attempt tells so; over a line that is well again it runs."""
+    reference, _ = registry.add("cut", secrets.token_bytes(2**20), programs=SHELL)
+    registry.damage = lambda data: data[: len(data) // 2]
+    task = agent.launch(a_run(agent, reference))
+    try:
+        wait_until(lambda: any("1 cut off and tried again" in each.message for each in agent.updates), "it says so")
+        registry.damage = None
+        assert agent.wait(task).state == "TASK_FINISHED"
+    finally:
+        docker("rmi", "--force", reference)
 
 
 def test_an_image_for_another_platform_is_refused(registry: SlowRegistry, agent: Agent) -> None:
