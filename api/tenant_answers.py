@@ -66,6 +66,11 @@ class UsedAnswer(Answered):
 
     cpu_s: float
     mem_mib_s: float = Field(description="the largest memory of each attempt over its run")
+    mean_mem_mib_s: float = Field(description="the mean memory of each attempt over its run")
+    read_mib: float = Field(description="from disks")
+    written_mib: float
+    received_mib: float = Field(description="from the network")
+    sent_mib: float
 
 
 class EfficiencyAnswer(Answered):

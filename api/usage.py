@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from swath.domain.usage import RUNNING, SUCCEEDED
+from swath.domain.usage import MOVED, RUNNING, SUCCEEDED
 from swath.store.rows import Page, UsageRow
 
 Document = dict[str, Any]
@@ -16,6 +16,7 @@ UsageSheet = Page[UsageRow, tuple[str, ...]]
 _DIGITS = 3
 _FIGURES = ("attempts", "succeeded", "running", "held_s", "cpu_s", "mem_mib_s", "gpu_s", "used_cpu_s", "used_mem_mib_s")
 _PARTS = ("cpu_efficiency", "mem_efficiency")
+_MORE = ("used_mean_mem_mib_s", *MOVED)  # behind what sheets have had before: a program may count columns
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute what begins so
 
 
@@ -32,7 +33,12 @@ def to_usage(row: UsageRow) -> Document:
             "mem_mib_s": _round(sums.mem_mib_s),
             "gpu_s": _round(sums.gpu_s),
         },
-        "used": {"cpu_s": _round(sums.used_cpu_s), "mem_mib_s": _round(sums.used_mem_mib_s)},
+        "used": {
+            "cpu_s": _round(sums.used_cpu_s),
+            "mem_mib_s": _round(sums.used_mem_mib_s),
+            "mean_mem_mib_s": _round(sums.used_mean_mem_mib_s),
+            **{name: _round(getattr(sums, name)) for name in MOVED},
+        },
         "efficiency": {
             "cpu": _part(sums.used_cpu_s, sums.measured_cpu_s),
             "mem": _part(sums.used_mem_mib_s, sums.measured_mem_mib_s),
@@ -42,7 +48,7 @@ def to_usage(row: UsageRow) -> Document:
 
 def to_csv(by: Sequence[str], first: UsageSheet, read: Callable[[tuple[str, ...]], UsageSheet]) -> Iterator[str]:
     """A header and a line a group (RFC 4180), page by page, so that no more than one is ever held."""
-    yield _to_lines([[*by, *_FIGURES, *_PARTS]])
+    yield _to_lines([[*by, *_FIGURES, *_PARTS, *_MORE]])
     page = first
     while True:
         yield _to_lines(map(_to_cells, page.items))
@@ -63,7 +69,8 @@ def _to_cells(row: UsageRow) -> list[Any]:
         "used_mem_mib_s": said["used"]["mem_mib_s"],
     }
     parts = ("" if value is None else value for value in (said["efficiency"]["cpu"], said["efficiency"]["mem"]))
-    return [*map(_guard, row.group.values()), *(figures[name] for name in _FIGURES), *parts]
+    more = (_round(getattr(row.amounts, name)) for name in _MORE)
+    return [*map(_guard, row.group.values()), *(figures[name] for name in _FIGURES), *parts, *more]
 
 
 def _guard(text: str) -> str:

@@ -275,7 +275,9 @@ class Usage(TypedDict, total=False):
     attempts: int
     outcomes: dict[str, int]
     held_s: float
-    requested: dict[str, float]  # cpu_s, mem_mib_s, gpu_s
+    requested: dict[
+        str, float
+    ]  # cpu_s, mem_mib_s, mean_mem_mib_s, read_mib, written_mib, received_mib, sent_mib, gpu_s
     used: dict[str, float]  # cpu_s, mem_mib_s
     efficiency: dict[str, float | None]  # cpu, mem
 

@@ -333,6 +333,11 @@ class Usage(Base):
     used_mem_mib_s: Mapped[float] = mapped_column(Float)
     measured_cpu_s: Mapped[float] = mapped_column(Float)
     measured_mem_mib_s: Mapped[float] = mapped_column(Float)
+    used_mean_mem_mib_s: Mapped[float] = mapped_column(Float, server_default="0")
+    read_mib: Mapped[float] = mapped_column(Float, server_default="0")
+    written_mib: Mapped[float] = mapped_column(Float, server_default="0")
+    received_mib: Mapped[float] = mapped_column(Float, server_default="0")
+    sent_mib: Mapped[float] = mapped_column(Float, server_default="0")
 
 
 class Event(Base):

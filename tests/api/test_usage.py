@@ -23,6 +23,8 @@ USED = Amounts(
     gpu_s=50,
     used_cpu_s=90,
     used_mem_mib_s=250,
+    used_mean_mem_mib_s=200,
+    **{"read_mib": 1, "written_mib": 2, "received_mib": 3, "sent_mib": 4},
     measured_cpu_s=180,
     measured_mem_mib_s=1000,
 )
@@ -61,7 +63,10 @@ def test_usage_is_by_project_over_the_last_month(both_api: Api, both_scene: Scen
             "outcomes": {"OOM": 2, "SUCCEEDED": 4},
             "held_s": 300,
             "requested": {"cpu_s": 600, "mem_mib_s": 3000, "gpu_s": 150},
-            "used": {"cpu_s": 270, "mem_mib_s": 750},
+            "used": {
+                **{"cpu_s": 270, "mem_mib_s": 750, "mean_mem_mib_s": 600},
+                **{"read_mib": 3, "written_mib": 6, "received_mib": 9, "sent_mib": 12},
+            },
             "efficiency": {"cpu": 0.5, "mem": 0.25},
         }
     ]
@@ -117,7 +122,19 @@ def test_the_sheet_has_all_pages(both_api: Api, both_scene: Scene) -> None:
     lines = read_csv(both_api, by="project,day")
 
     assert [line["project"] for line in lines] == [f"p{number:04}" for number in range(1200)]
-    assert list(lines[0].values()) == ["p0000", TODAY.isoformat(), "1", "1", "0", "1.5", "3.0", *["0.0"] * 4, "", ""]
+    assert list(lines[0].values()) == [
+        "p0000",
+        TODAY.isoformat(),
+        "1",
+        "1",
+        "0",
+        "1.5",
+        "3.0",
+        *["0.0"] * 4,
+        "",
+        "",
+        *["0.0"] * 5,
+    ]
 
 
 def test_a_sheet_holds_no_formula(api: Api, scene: Scene) -> None:

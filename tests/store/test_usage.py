@@ -41,7 +41,8 @@ def test_nothing_was_used_at_first(scene):
 def test_what_is_added_adds_up(scene):
     """In one transaction and in several: sums, not the last; every amount by its name."""
     every = Amounts(attempts=2, held_s=1.5, cpu_s=3, mem_mib_s=5, gpu_s=7, used_cpu_s=11, used_mem_mib_s=13)
-    every += Amounts(measured_cpu_s=17, measured_mem_mib_s=19)
+    every += Amounts(measured_cpu_s=17, measured_mem_mib_s=19, used_mean_mem_mib_s=23, read_mib=29, written_mib=31)
+    every += Amounts(received_mib=37, sent_mib=41)
     change = AddUsage(day=TODAY, project="p", user="u", image="i:1", outcome="OOM", amounts=every)
     scene.apply(change, change)
     scene.apply(change)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.domain.resources import Resources
-from swath.domain.usage import AMOUNTS, Amounts, account, split_days
+from swath.domain.usage import AMOUNTS, MOVED, Amounts, account, split_days
 from tests.fixtures import properties  # noqa: F401 (sets the profile)
 
 EVENING = datetime(2026, 6, 1, 23, tzinfo=UTC)
@@ -77,10 +77,22 @@ def test_memory_used_is_the_largest_over_the_run():
     assert (amounts.used_cpu_s, amounts.measured_cpu_s) == (0, 0)
 
 
+def test_the_mean_and_what_was_moved_stand_beside_it():
+    """Divided by days as the rest is; the mean over the run, the bytes as they were."""
+    moved = {"read_mib": 100.0, "written_mib": 10.0, "received_mib": 4.0, "sent_mib": 2.0}
+    used = {"wall_s": 2 * 3600.0, "max_mem": 500.0, "mean_mem": 200.0, **moved, "unknown": 7.0}
+    entries = account(ASKED, hours(0), hours(2), used)
+
+    assert total(entries).used_mean_mem_mib_s == pytest.approx(200 * 2 * 3600)
+    assert [amounts.read_mib for _, amounts in entries] == pytest.approx([50, 50])
+    assert {name: getattr(total(entries), name) for name in MOVED} == pytest.approx(moved)
+
+
 @pytest.mark.parametrize(
     "used",
     [
-        {"cpu_s": -1.0, "max_mem": -1.0},
+        {"cpu_s": -1.0, "max_mem": -1.0, "mean_mem": -1.0, "read_mib": -1.0},
+        {"mean_mem": float("nan"), "read_mib": float("inf"), "sent_mib": 1e30},
         {"cpu_s": float("nan"), "max_mem": float("inf")},
         {"cpu_s": 1e30, "max_mem": 1e30},
         {"wall_s": float("nan"), "max_mem": 10.0},
@@ -92,7 +104,8 @@ def test_what_makes_no_sense_is_no_measurement(used):
     """Nothing of it gets into the sums, and what was requested is not counted as measured."""
     amounts = total(account(ASKED, hours(0), hours(1), used))
 
-    assert (amounts.used_cpu_s, amounts.used_mem_mib_s) == (0, 0)
+    assert (amounts.used_cpu_s, amounts.used_mem_mib_s, amounts.used_mean_mem_mib_s) == (0, 0, 0)
+    assert all(getattr(amounts, name) == 0 for name in MOVED)
     assert (amounts.measured_cpu_s, amounts.measured_mem_mib_s) == (0, 0)
     assert amounts.cpu_s == 5400
 
