@@ -149,7 +149,7 @@ def make_picture(snapshot: Snapshot, now: datetime, told: Told) -> Picture:
         for job in snapshot.jobs
     }
     running: dict[str, list[Running]] = {}
-    for attempt in snapshot.attempts:
+    for attempt in _find_holders(snapshot):
         running.setdefault(attempt.agent_id, []).append(_to_running(attempt, jobs, snapshot, now))
     past = {project: past.value_at(now) for project, past in snapshot.pasts.items()}
     tenants = Tenants(projects=snapshot.projects, held=_sum_held(running), past=past)
@@ -237,10 +237,15 @@ def _count_running(job: JobRecord, attempts: Collection[Attempt]) -> dict[str, i
     return count
 
 
+def _find_holders(snapshot: Snapshot) -> Collection[Attempt]:
+    """One attempt of each Mesos task: several may share one, which holds what one of them asks for."""
+    return {attempt.slot_id: attempt for attempt in reversed(snapshot.attempts)}.values()
+
+
 def _make_views(snapshot: Snapshot, now: datetime, told: Told) -> Iterator[AgentView]:
     """The agents with what is free on them, as far as Swath alone uses them."""
     used: dict[str, Resources] = {}
-    for attempt in snapshot.attempts:
+    for attempt in _find_holders(snapshot):
         used[attempt.agent_id] = used.get(attempt.agent_id, Resources()) + attempt.resources
     shut = {wish.agent_id for wish in snapshot.agent_wishes if wish.mode is not AgentMode.ACTIVE}
     for agent in snapshot.agents:

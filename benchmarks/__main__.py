@@ -14,7 +14,7 @@ from benchmarks.machine import describe
 from benchmarks.table import render
 
 ALL = (
-    *("submit", "latency", "refill", "throughput", "idle", "updates", "launches", "failover", "wire", "flood"),
+    *("submit", "latency", "refill", "throughput", "slots", "idle", "updates", "launches", "failover", "wire", "flood"),
     *("containers", "logs", "matching", "firstfit", "packing", "fairness", "whole_agent", "preemption", "rivals"),
 )
 

@@ -41,6 +41,7 @@ from executor.events import (
     Unhealthy,
     Vanished,
     Waiting,
+    Work,
 )
 from executor.images import Images
 from executor.orders import to_order
@@ -115,6 +116,8 @@ class Core:
                 return [*self._images.handle(event, now), *told]
             case Prefetch() | ImagesSeen() | Pulled():
                 return self._images.handle(event, now)
+            case Work():
+                return []  # for slots: see executor.slots
         run = self._runs.get(event.attempt)
         if run is None:
             return []

@@ -11,6 +11,7 @@ from swath.domain.attempts import AttemptReport, AttemptSpec, OutputFile
 from swath.domain.images import EngineReport, ImagesReport
 from swath.domain.manifest import Manifest, SwathManifest
 from swath.domain.retries import Cause
+from swath.domain.slots import SlotReport, WorkOrder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +84,13 @@ class Prefetch:
     """The scheduler expects an image to be wanted here."""
 
     reference: str  # "registry/repository@sha256:..."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """The scheduler hands over attempts to a slot that it believes to be open."""
+
+    order: WorkOrder
 
 
 # Events: from what performs the effects
@@ -198,7 +206,7 @@ class EngineSeen:
 
 
 OfAttempt = Waiting | Started | NotStarted | Exited | Vanished | Unhealthy | Measured | Published | NotPublished
-Event = Launch | Kill | Shutdown | OfAttempt | OfImages | EngineSeen
+Event = Launch | Kill | Shutdown | Work | OfAttempt | OfImages | EngineSeen
 
 
 # Effects
@@ -239,7 +247,7 @@ class Send:
 
     task_id: str
     state: str  # TASK_...
-    report: AttemptReport
+    report: AttemptReport | SlotReport
     message: str = ""
 
 

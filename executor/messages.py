@@ -7,9 +7,10 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from executor.events import Event, Kill, Launch, Prefetch, Shutdown, Subscribed
+from executor.events import Event, Kill, Launch, Prefetch, Shutdown, Subscribed, Work
 from swath.domain.errors import InvalidInputError
 from swath.domain.images import PrefetchOrder, read_message
+from swath.domain.slots import WorkOrder
 
 
 def to_event(message: Mapping[str, Any]) -> Event | None:
@@ -26,18 +27,24 @@ def to_event(message: Mapping[str, Any]) -> Event | None:
         case "SUBSCRIBED":
             return Subscribed()
         case "MESSAGE":
-            return _to_prefetch(_decode(message["message"].get("data", "")))
+            return _to_said(_decode(message["message"].get("data", "")))
         case _:
             return None
 
 
-def _to_prefetch(data: bytes) -> Prefetch | None:
-    """None for what a newer scheduler says, and for nonsense: nobody waits for an answer."""
+def _to_said(data: bytes) -> Prefetch | Work | None:
+    """None for what a newer scheduler says, and for nonsense: whoever waits for an answer says it again."""
     try:
-        said = read_message(data)
+        said = read_message(data, most=None)
     except InvalidInputError:
         return None
-    return Prefetch(reference=said.reference) if isinstance(said, PrefetchOrder) else None
+    match said:
+        case PrefetchOrder():
+            return Prefetch(reference=said.reference)
+        case WorkOrder():
+            return Work(order=said)
+        case _:
+            return None
 
 
 def _decode(data: str) -> bytes:

@@ -23,6 +23,7 @@ from executor.runtimes.docker import DockerRuntime
 from executor.runtimes.process import ProcessRuntime
 from executor.settings import Settings
 from executor.shell import Shell
+from executor.slots import Slots
 from executor.sweeping import start_sweeper
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def run(settings: Settings, make_driver: MakeDriver, guard: Guard) -> int:
     _end_on_signals(inbox)
     if settings.logs_root is not None:
         start_sweeper(settings.logs_root, settings.keeping)
-    core = Core(limits=_make_limits(settings), now=read_clocks())
+    core = Slots(Core(limits=_make_limits(settings), now=read_clocks()))
     driver.start()
     _loop(core, shell, inbox, waiter)
     if not driver.flush(settings.shutdown_grace_s * _FLUSH_SHARE):  # first of all: what follows may hang
@@ -75,7 +76,7 @@ def _make_limits(settings: Settings) -> Limits:
     )
 
 
-def _loop(core: Core, shell: Shell, inbox: Inbox, waiter: Waiter) -> None:
+def _loop(core: Slots, shell: Shell, inbox: Inbox, waiter: Waiter) -> None:
     """Handle what comes until the core says Exit."""
     tick_at_s = 0.0
     while True:
@@ -92,7 +93,7 @@ def _loop(core: Core, shell: Shell, inbox: Inbox, waiter: Waiter) -> None:
                 return
 
 
-def _decide(core: Core, work: Work) -> list[Effect]:
+def _decide(core: Slots, work: Work) -> list[Effect]:
     if callable(work):
         work()
         return []

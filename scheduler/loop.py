@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Protocol
 
 import structlog
@@ -14,6 +15,7 @@ import structlog
 from scheduler.core import events as ev
 from scheduler.core.from_mesos import to_event
 from scheduler.core.reactor import Core
+from scheduler.core.slot_news import divide
 from scheduler.inbox import Inbox, Item, Signal, Unread
 from scheduler.lease import Lease
 from scheduler.metrics import Metrics
@@ -147,7 +149,7 @@ class Loop:
     def _handle_apart(self, events: Iterable[ev.Event]) -> None:
         """Find the event that brings what no database takes, and let it alone bear that: it would come again for ever."""
         self._begin_anew()
-        for event in events:
+        for event in chain.from_iterable(map(divide, events)):
             if self._clock() >= self._lease.renew_at:
                 self._lease.renew()
             try:

@@ -130,6 +130,8 @@ class Metrics:
             match call:
                 case fx.Accept():
                     self.launches.inc(sum(launch.attempt.id not in refused for launch in call.launches))
+                case fx.HandOver() if not call.again:
+                    self.launches.inc(sum(launch.attempt.id not in refused for launch in call.launches))
                 case fx.Decline():
                     self.declines.inc(len(call.offer_ids))
                 case fx.Acknowledge():

@@ -186,6 +186,8 @@ def _describe(call: fx.Call) -> dict[str, object]:
             return {"agent": call.agent_id, "attempts": [launch.attempt.id for launch in call.launches]}
         case fx.Message():
             return {"agent": call.agent_id}
+        case fx.HandOver():
+            return {"agent": call.agent_id, "slot": call.slot_id, "attempts": len(call.launches)}
         case fx.Kill() | fx.Acknowledge():
             return {"agent": call.agent_id, "attempt": call.task_id}
         case fx.Reconcile():

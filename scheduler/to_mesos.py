@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from scheduler.core import effects as fx
 from scheduler.core.events import LaunchRefused
 from scheduler.core.specs import KILL_GRACE_S, make_spec, timeout_s
+from swath.domain.attempts import AttemptSpec
 from swath.domain.errors import UserError
 from swath.domain.manifest import Manifest
+from swath.domain.slots import SlotSpec, WorkOrder, is_shared, own_part
 from swath.store.rows import ImageRow
 from swath.wire import calls as wire
 
@@ -37,6 +40,8 @@ class Writer:
         match call:
             case fx.Accept():
                 return self._accept(call)
+            case fx.HandOver():
+                return self._hand_over(call)
             case fx.Decline():
                 return wire.make_decline(call.offer_ids, call.refuse_s)
             case fx.Revive():
@@ -74,10 +79,19 @@ class Writer:
 
     def _accept(self, call: fx.Accept) -> wire.Message:
         items = self._read_items(call.launches)
-        tasks = [task for launch in call.launches if (task := self._task(launch, items)) is not None]
+        hands = [list(hand) for _, hand in groupby(call.launches, key=lambda launch: launch.attempt.slot_id)]
+        tasks = [task for hand in hands if (task := self._task(hand, items)) is not None]
         if not tasks:
             return wire.make_decline(call.offer_ids, call.refuse_s)
         return wire.make_accept(call.offer_ids, tasks, call.refuse_s)
+
+    def _hand_over(self, call: fx.HandOver) -> wire.Message | None:
+        items = self._read_items(call.launches)
+        work = [own_part(spec) for launch in call.launches if (spec := self._spec(launch, items)) is not None]
+        if not work:
+            return None
+        order = WorkOrder(slot=call.slot_id, work=tuple(work))
+        return wire.make_message(call.agent_id, call.executor_id, order.to_json().encode())
 
     def _read_items(self, launches: Iterable[fx.Launch]) -> dict[tuple[str, int], Any]:
         wanted: dict[str, list[int]] = {}
@@ -98,24 +112,32 @@ class Writer:
             self.file_inputs[key] = Manifest.from_json(image.manifest).file_inputs
         return self.file_inputs[key]
 
-    def _task(self, launch: fx.Launch, items: Mapping[tuple[str, int], Any]) -> wire.Message | None:
-        """TaskInfo of one attempt; an item that no spec can be made of is remembered, and fails by itself alone."""
+    def _spec(self, launch: fx.Launch, items: Mapping[tuple[str, int], Any]) -> AttemptSpec | None:
+        """What an executor is told; an item that no spec can be made of is remembered, and fails by itself alone."""
         attempt = launch.attempt
         try:
             inputs = self._find_file_inputs(launch.job.image)
-            spec = make_spec(launch, items[(attempt.job_id, attempt.task_index)], inputs, self.outputs_root)
+            return make_spec(launch, items[(attempt.job_id, attempt.task_index)], inputs, self.outputs_root)
         except (UserError, LookupError) as error:
             self.refused.append(LaunchRefused(attempt_id=attempt.id, message=str(error)))
             return None
+
+    def _task(self, hand: Sequence[fx.Launch], items: Mapping[tuple[str, int], Any]) -> wire.Message | None:
+        """TaskInfo of one slot: of an attempt that has it to itself, or of the first ones that share it."""
+        launch, attempt = hand[0], hand[0].attempt
+        specs = [spec for one in hand if (spec := self._spec(one, items)) is not None]
+        if not specs:
+            return None
+        shared = is_shared(attempt)
         return wire.make_task_info(
             attempt.slot_id,
-            name=f"{launch.job.name}.{attempt.task_index}",
+            name=launch.job.name if shared else f"{launch.job.name}.{attempt.task_index}",
             agent_id=attempt.agent_id,
             resources=attempt.resources,
             role=self.role,
             executor=self.executor,
-            data=spec.to_json().encode(),
+            data=(SlotSpec.of(specs) if shared else specs[0]).to_json().encode(),
             kill_grace_s=KILL_GRACE_S,
-            max_completion_s=timeout_s(launch.job),
+            max_completion_s=None if shared else timeout_s(launch.job),
             ports=attempt.ports,
         )

@@ -131,7 +131,7 @@ def _with_window(info: PutAgent, of: Offer | InverseOffer | PutAgent) -> PutAgen
 
 def _at_least(turn: Turn, agent: Agent) -> Resources:
     """What an agent must have that nobody has listed yet: what it offers and what runs on it."""
-    executor = turn.state.settings.executor_resources if agent.use.attempts else Resources()
+    executor = turn.state.settings.executor_resources if agent.use.slots else Resources()
     return largest_of([agent.offered + agent.use.resources + executor, agent.info.total])
 
 

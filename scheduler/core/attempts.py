@@ -57,15 +57,26 @@ def progress(turn: Turn, live: LiveAttempt, update: Update, report: AttemptRepor
 
 def _find_message(live: LiveAttempt, update: Update, said: AttemptReport, *, changed: bool) -> str | None:
     """What people are told of an attempt that goes on; "" where what was told last does not hold any more."""
-    if live.state is AttemptState.UNREACHABLE or (live.state is AttemptState.STAGING and update.data):
+    if live.state is AttemptState.UNREACHABLE or (live.state is AttemptState.STAGING and said is not _SILENT):
         return said.message or update.message or None
     return said.message or ("" if changed and live.state is AttemptState.RUNNING else None)
 
 
-def end(turn: Turn, live: LiveAttempt, state: AttemptState, update: Update, report: AttemptReport | None) -> None:
-    """The attempt has ended in `state`, for good. Its outputs are official with the commit of this turn (DESIGN.md 1)."""
+def end(
+    turn: Turn,
+    live: LiveAttempt,
+    state: AttemptState,
+    update: Update,
+    report: AttemptReport | None,
+    *,
+    why: Cause | None = None,
+) -> None:
+    """The attempt has ended in `state`, for good. Its outputs are official with the commit of this turn (DESIGN.md 1).
+
+    `why` it did not succeed, where that is known better than an update says.
+    """
     said = report or _SILENT
-    cause = None if state is AttemptState.SUCCEEDED else _find_cause(live, state, update, said)
+    cause = None if state is AttemptState.SUCCEEDED else why or _find_cause(live, state, update, said)
     message = said.message or update.message
     turn.state.change_attempt(live, state)
     if cause is not None:
@@ -173,11 +184,11 @@ def _is_drained(live: LiveAttempt, update: Update) -> bool:
 def _forget(turn: Turn, live: LiveAttempt) -> None:
     """The attempt's resources are free: with work waiting that is a reason to ask for offers (M28)."""
     state, attempt = turn.state, live.attempt
-    state.uses[attempt.agent_id].freed_at = turn.now
-    state.remove_attempt(attempt)
     for kind in (Kind.LAUNCH, Kind.OVERDUE, Kind.KILL, Kind.DOUBT):
         state.timers.clear(kind, (attempt.id, 0))
-    state.freed = True
+    use = state.uses[attempt.agent_id]
+    if state.remove_attempt(attempt):
+        use.freed_at, state.freed = turn.now, True
 
 
 def _show_start(turn: Turn, job: Job, live: LiveAttempt) -> None:

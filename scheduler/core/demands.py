@@ -41,13 +41,14 @@ def make_work(state: State, now: datetime) -> Work:
 
 
 def _running_on(state: State, agent_id: str, now: datetime) -> list[Running]:
-    return [_to_running(state, state.attempts[attempt_id], now) for attempt_id in state.uses[agent_id].attempts]
+    return [_to_running(state, state.attempts_in(slot_id), now) for slot_id in state.uses[agent_id].slots]
 
 
-def _to_running(state: State, live: LiveAttempt, now: datetime) -> Running:
-    """The attempt as others see it. Whose job nobody knows is being killed already."""
+def _to_running(state: State, lives: Sequence[LiveAttempt], now: datetime) -> Running:
+    """The attempts of a slot as others see them: as one. Whose job nobody knows is being killed already."""
+    live = lives[0]
     job = state.jobs.get(live.attempt.job_id)
-    ending = bool(live.kills) or live.kill_cause is not None or live.state is AttemptState.KILLING
+    ending = any(is_ending(one) for one in lives)
     return Running(
         attempt=live.attempt.id,
         job=live.attempt.job_id,
@@ -56,10 +57,20 @@ def _to_running(state: State, live: LiveAttempt, now: datetime) -> Running:
         resources=live.attempt.resources,
         priority=0 if job is None else job.record.priority,
         age_s=maintenance.age_s(live, now),
-        ends_in_s=0.0 if ending else maintenance.left_s(state, live, now),
+        ends_in_s=0.0 if job is None or ending else _left_s(state, job, lives, now),
         preemptible=job is not None and _is_preemptible(job) and live.state is not AttemptState.UNREACHABLE,
         ending=ending,
     )
+
+
+def _left_s(state: State, job: Job, lives: Sequence[LiveAttempt], now: datetime) -> float:
+    """In how many seconds the slot is expected to end: those behind the first have not begun."""
+    return maintenance.left_s(state, lives[0], now) + (len(lives) - 1) * maintenance.expected_s(job)
+
+
+def is_ending(live: LiveAttempt) -> bool:
+    """True for an attempt whose end is asked for."""
+    return bool(live.kills) or live.kill_cause is not None or live.state is AttemptState.KILLING
 
 
 def make_views(state: State, now: datetime) -> list[AgentView]:
@@ -74,7 +85,7 @@ def _is_preemptible(job: Job) -> bool:
 
 def _view(state: State, agent: Agent, now: datetime) -> AgentView:
     """Made anew only when something of it has changed: thousands of agents are looked at in every turn."""
-    shut, closes_in_s = _find_shut(state, agent), maintenance.closes_in_s(agent.info, now)
+    shut, closes_in_s = find_shut(state, agent), maintenance.closes_in_s(agent.info, now)
     freed_at = agent.use.freed_at
     freed_lately = freed_at is not None and (now - freed_at).total_seconds() < OFFER_S
     use = agent.use
@@ -116,7 +127,8 @@ def _make_view(
     )
 
 
-def _find_shut(state: State, agent: Agent) -> Shut | None:
+def find_shut(state: State, agent: Agent) -> Shut | None:
+    """Why nothing is to be launched there; None where something may be."""
     wish = state.agent_wishes.get(agent.info.agent_id)
     if agent.info.deactivated or wish is not None:
         return Shut.FAILING if wish is not None and wish.is_our_own else Shut.CORDONED

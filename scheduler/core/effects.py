@@ -34,6 +34,17 @@ class Accept:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HandOver:
+    """Give an open slot attempts to run after those that it has; lost, it is said again (ADR 23)."""
+
+    agent_id: str
+    executor_id: str
+    slot_id: str
+    launches: tuple[Launch, ...]
+    again: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Decline:
     """Give offers back."""
 
@@ -137,6 +148,7 @@ class Stop:
 
 Call = (
     Accept
+    | HandOver
     | Decline
     | Revive
     | Suppress

@@ -22,10 +22,10 @@ def request_kill(turn: Turn, attempt_id: str) -> None:
 
 
 def preempt(turn: Turn, attempt_id: str) -> None:
-    """Take the attempt's resources back: its task is tried again at once, and that costs it nothing."""
+    """Take back what the attempt's slot holds: its tasks are tried again at once, and that costs them nothing."""
     live = turn.state.attempts.get(attempt_id)
-    if live is not None:
-        end_for(turn, live, Cause.PREEMPTED)
+    for one in () if live is None else turn.state.attempts_in(live.attempt.slot_id):
+        end_for(turn, one, Cause.PREEMPTED)
 
 
 def end_for(turn: Turn, live: LiveAttempt, cause: Cause) -> None:
@@ -51,7 +51,7 @@ def repeat_kill(turn: Turn, attempt_id: str) -> None:
         return
     # While disconnected nothing is sent: the next subscription begins with it.
     if turn.state.connected:
-        turn.call(Kill(task_id=live.attempt.slot_id, agent_id=live.attempt.agent_id))
+        turn.call_once(Kill(task_id=live.attempt.slot_id, agent_id=live.attempt.agent_id))
     live.kills += 1
     turn.set_timer(Kind.KILL, repeat_s(live.kills), (attempt_id, 0))
 

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from heapq import merge
-from itertools import groupby, islice
-from operator import itemgetter
+from itertools import groupby
 
-from scheduler.core import cooling, demands, jobs, kills, offers, ports, why
+from scheduler.core import beginning, demands, kills, offers, slots, why
 from scheduler.core.effects import Accept, Decline, Launch
 from scheduler.core.open_jobs import Job
 from scheduler.core.state import Agent
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
-from swath.domain.attempts import Attempt
-from swath.domain.changes import AddAttempt, PutTask
 from swath.domain.resources import Resources
-from swath.domain.states import TaskState
 from swath.matching.model import Placement, Policy, Preemption
 from swath.matching.plan import plan
 
 LAUNCHES = (
     1000  # in one turn, or a few more: a bound on the size of its transaction, and on how long the lease has to wait
 )
-SPARED_S = 60.0  # for so long a task that may start is spared the agents where it has failed, while others want them
 LOOK_S = 1.0  # between two plans while somebody waits at a screen, whether anything is offered or not
 SHARES_S = 10.0  # between two in which resources are taken back for projects below their fair share
 KEPT_REFUSE_S = 1.0  # what is left of an agent that is kept for somebody: more of it may be free soon
@@ -146,13 +141,18 @@ def launch_plan(turn: Turn, placements: Iterable[Placement], refusals: _Refusals
     """Launch the placements, agent by agent, as far as the offers at hand really cover them."""
     refusals = refusals or _Refusals()
     by_agent = sorted(placements, key=lambda placement: placement.agent)
+    slots_left = Counter[str]()
+    for placement in by_agent:
+        slots_left[placement.demand.job] += placement.count
     for agent_id, group in groupby(by_agent, key=lambda placement: placement.agent):
         agent = turn.state.agents.get(agent_id)
         if agent is not None and agent.offers:
-            _launch_on(turn, agent, list(group), refusals.choose_s(turn, agent))
+            _launch_on(turn, agent, list(group), refusals.choose_s(turn, agent), slots_left)
 
 
-def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: float) -> None:
+def _launch_on(
+    turn: Turn, agent: Agent, placements: list[Placement], refuse_s: float, slots_left: Counter[str]
+) -> None:
     """Verify the placements against the agent's offers as they are now, and launch what they cover."""
     settings = turn.state.settings
     there = any(settings.executor_id in offer.executor_ids for offer in agent.offers.values())
@@ -162,9 +162,12 @@ def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: 
         job = turn.state.jobs[placement.demand.job]
         room = placement.count if job.room is None else min(placement.count, job.room)
         count = min(room, placement.demand.resources.count_in(left)) if Resources().fits_in(left) else 0
-        indices = _take(turn, job, placement.demand.resources, count, agent.info.agent_id)
-        left -= placement.demand.resources.scaled(len(indices))
-        launches += [_launch(turn, agent, job, index, placement.demand.resources) for index in indices]
+        depth = _find_depth(job, slots_left)
+        slots_left[job.id] -= placement.count
+        indices = beginning.take(turn, job, placement.demand.resources, count * depth, agent.info.agent_id)
+        begun = _begin(turn, agent, job, indices, placement.demand.resources, count)
+        left -= placement.demand.resources.scaled(len({launch.attempt.slot_id for launch in begun}))
+        launches += begun
     if launches:
         accept = Accept(
             agent_id=agent.info.agent_id,
@@ -178,68 +181,22 @@ def _launch_on(turn: Turn, agent: Agent, placements: list[Placement], refuse_s: 
             offers.note_filter(turn, agent.info.agent_id, refuse_s)
 
 
-def _take(turn: Turn, job: Job, resources: Resources, count: int, agent_id: str) -> list[int]:
-    """At most `count` indices whose next attempt asks for `resources`: those that were tried before, others, failed here.
-
-    Whoever has failed here and waits for long already counts no more as such: the same agent may be chosen again and again.
-    Of very many that have failed here not all are looked at: what comes behind them gets its turn elsewhere.
-    """
-    size = (resources.mem, resources.disk)
-    again: list[int] = []
-    last: list[int] = []
-    queues = [queue.items() for queue in job.find_due().get(size, ())]
-    for index, since in islice(merge(*queues, key=itemgetter(1)), count + cooling.SAMPLE):
-        if len(again) == count:
-            break
-        spared = cooling.has_failed_on(job, index, agent_id) and (turn.now - since).total_seconds() < SPARED_S
-        (last if spared else again).append(index)
-    fresh: list[int] = []
-    if size == job.fresh_size and job.fresh:
-        fresh, job.pending = job.pending.take(count - len(again))
-    last = last[: count - len(again) - len(fresh)]
-    for index in (*again, *last):
-        job.due.discard(index)
-    return again + fresh + last
+def _find_depth(job: Job, slots_left: Counter[str]) -> int:
+    """How many attempts each slot of the job begins with; 1 for a job whose attempts have each a Mesos task to itself."""
+    if not slots.may_share(job):
+        return 1
+    most = max(1, LAUNCHES // max(1, slots_left.total()))
+    return min(most, slots.find_depth(job), slots.share_of(job, slots_left[job.id]))
 
 
-def _launch(turn: Turn, agent: Agent, job: Job, index: int, resources: Resources) -> Launch:
-    """Record one attempt; its ACCEPT leaves after the commit."""
-    state, now = turn.state, turn.now
-    before = job.tasks.get(index)
-    number = 1 if before is None else before.attempts + 1
-    attempt_id = state.make_id(now)
-    attempt = Attempt(
-        id=attempt_id,
-        job_id=job.id,
-        task_index=index,
-        number=number,
-        slot_id=attempt_id,
-        agent_id=agent.info.agent_id,
-        hostname=agent.info.hostname,
-        resources=resources,
-        ports=ports.choose(agent, resources.ports),
-        executor_id=state.settings.executor_id,
-        launched_at=now,
-    )
-    state.add_attempt(attempt)
-    job.running[index] = attempt_id
-    job.started_at = job.started_at or now
-    job.served_at = now
-    task = PutTask(
-        job_id=job.id,
-        index=index,
-        state=TaskState.ACTIVE,
-        attempts=number,
-        failures=before.failures if before else 0,
-        free_retries=before.free_retries if before else 0,
-        mem=before.mem if before else None,
-        disk=before.disk if before else None,
-        agent_id=attempt.agent_id,
-        hostname=attempt.hostname,
-        started_at=before.started_at if before else None,
-    )
-    turn.write(AddAttempt(attempt=attempt))
-    jobs.put_task(turn, job, task, TaskState.PENDING)
-    turn.set_timer(Kind.LAUNCH, state.settings.launch_timeout_s, (attempt_id, 0))
-    turn.tell(job.id, "task.state", task=index, state=task.state, attempt=attempt_id, agent=attempt.hostname)
-    return Launch(attempt=attempt, job=job.record)
+def _begin(turn: Turn, agent: Agent, job: Job, indices: list[int], resources: Resources, count: int) -> list[Launch]:
+    """Record an attempt of each of these tasks, in `count` slots at most."""
+    if not slots.may_share(job):
+        return [beginning.launch(turn, agent, job, index, resources) for index in indices]
+    hands = [indices[place::count] for place in range(min(count, len(indices)))]
+    return [
+        beginning.launch(turn, agent, job, index, resources, slot_id)
+        for hand in hands
+        for slot_id in (turn.state.make_id(turn.now),)
+        for index in hand
+    ]

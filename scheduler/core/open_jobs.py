@@ -71,6 +71,7 @@ class Job:
     seen_waiting: int = 0  # `waiting` when the last turn ended
     hopeless: bool = False  # as things are, no freed resource would help
     longest_run_s: float | None = None  # of its attempts that succeeded
+    pace_s: float | None = None  # how long its attempts in slots take of late
     reason_kind: str = ""  # of the reason that was written last
     reason_at: datetime | None = None  # when it was written
     served_at: datetime | None = None  # when one of its tasks was launched last, since this core began

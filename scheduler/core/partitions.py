@@ -58,7 +58,9 @@ def on_doubt_over(turn: Turn, attempt_id: str) -> None:
         return
     message = f"not heard of for {_waited_s(turn, live):g} s"
     update = Update(task_id=live.attempt.slot_id, observation=Observation.LOST, message=message)
-    attempts.end(turn, live, next_state(live.state, Observation.LOST), update, None)
+    # All of a slot together: what comes back of it is killed by that.
+    for one in turn.state.attempts_in(live.attempt.slot_id):
+        attempts.end(turn, one, next_state(one.state, Observation.LOST), update, None)
 
 
 def on_unknown_task(turn: Turn, update: Update) -> None:

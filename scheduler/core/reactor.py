@@ -8,6 +8,7 @@ from typing import Any
 
 from scheduler.core import (
     agents,
+    beginning,
     cooling,
     dependencies,
     engines,
@@ -26,6 +27,8 @@ from scheduler.core import (
     prefetch,
     reconciliation,
     resting,
+    slot_news,
+    slots,
     subscription,
     tenants,
     updates,
@@ -102,6 +105,8 @@ class Core:
         dependencies.settle(turn)
         learned.settle(turn)
         _index_waiting(turn)
+        slots.refill(turn)
+        _index_waiting(turn)
         launching.place(turn)
         _index_waiting(turn)
         launching.look_again(turn)
@@ -133,6 +138,11 @@ def _on_wishes(turn: Turn, event: ev.WishesSeen) -> None:
         outside.on_wish(turn, event.wishes.framework)
 
 
+def _on_projects(turn: Turn, event: ev.ProjectsSeen) -> None:
+    tenants.on_projects(turn, event)
+    slots.close_all(turn.state)
+
+
 def _on_failure(turn: Turn, event: ev.Failure) -> None:
     agents.on_failure(turn, event)
     images_held.on_failure(turn, event)
@@ -159,7 +169,7 @@ def _load_attempts(turn: Turn, snapshot: Snapshot) -> None:
         live = turn.state.add_attempt(attempt, snapshot.owners.get(attempt.job_id))
         key = (attempt.id, 0)
         if attempt.state is AttemptState.LAUNCHING:
-            turn.set_timer(Kind.LAUNCH, turn.state.settings.launch_timeout_s, key)
+            beginning.await_news(turn, attempt)
         partitions.on_loaded(turn, live)
         job = turn.state.jobs.get(attempt.job_id)
         if job is not None:
@@ -192,8 +202,8 @@ _REACTIONS: Mapping[type, Callable[[Turn, Any], None]] = {
     ev.Offered: offers.on_offered,
     ev.InverseOffered: maintenance.on_inverse_offered,
     ev.Rescinded: offers.on_rescinded,
-    ev.Update: updates.on_update,
-    ev.Unstorable: updates.on_unstorable,
+    ev.Update: slot_news.on_update,
+    ev.Unstorable: slot_news.on_unstorable,
     ev.Failure: _on_failure,
     ev.ImagesHeld: images_held.on_images_held,
     ev.EngineSaid: engines.on_engine_said,
@@ -201,7 +211,7 @@ _REACTIONS: Mapping[type, Callable[[Turn, Any], None]] = {
     ev.AgentsListed: agents.on_listed,
     ev.LaunchRefused: updates.on_launch_refused,
     ev.WishesSeen: _on_wishes,
-    ev.ProjectsSeen: tenants.on_projects,
+    ev.ProjectsSeen: _on_projects,
     ev.Operated: operators.on_operated,
     ev.FiltersRefused: filters.on_refused,
     ev.TornDown: lambda turn, event: outside.on_torn_down(turn),
@@ -209,6 +219,7 @@ _REACTIONS: Mapping[type, Callable[[Turn, Any], None]] = {
 
 _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
     Kind.LAUNCH: lambda turn, key: reconciliation.on_launch_overdue(turn, key[0]),
+    Kind.WORK: lambda turn, key: slots.on_untaken(turn, key[0]),
     Kind.DOUBT: lambda turn, key: partitions.on_doubt_over(turn, key[0]),
     Kind.OVERDUE: lambda turn, key: overdue.on_overdue(turn, key[0]),
     Kind.KILL: lambda turn, key: kills.repeat_kill(turn, key[0]),

@@ -46,7 +46,7 @@ def step(turn: Turn) -> None:
     if live:
         under_way.asked = {attempt.id for attempt in live}
         # "Always with agent_id" (M25): without it a master that has just started keeps silent.
-        turn.call(Reconcile(tasks=tuple((attempt.slot_id, attempt.agent_id) for attempt in live)))
+        turn.call(Reconcile(tasks=tuple(dict.fromkeys((attempt.slot_id, attempt.agent_id) for attempt in live))))
     if live or under_way.queue:
         turn.set_timer(Kind.EXPLICIT, BATCH_S)
     elif waiting := under_way.unanswered & state.attempts.keys():

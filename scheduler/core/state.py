@@ -14,6 +14,7 @@ from scheduler.core.held import NOBODY, Held, Tally, owner_of
 from scheduler.core.images_held import Holdings, Prefetched
 from scheduler.core.limit import Limit
 from scheduler.core.open_jobs import Followed, Job
+from scheduler.core.slot import Slot
 from scheduler.core.timers import Timers
 from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent
@@ -23,6 +24,7 @@ from swath.domain.ranges import Ranges
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.shares import HALF_LIFE_S, Past
+from swath.domain.slots import is_shared
 from swath.domain.states import AttemptState
 from swath.domain.wishes import AgentWish, FrameworkDesire, FrameworkWish
 from swath.matching.model import AgentView, Claim, Policy
@@ -82,11 +84,11 @@ class Use:
     """What our live attempts take of an agent, whether it is known or not."""
 
     resources: Resources = field(default_factory=Resources)  # executors aside
-    attempts: dict[str, None] = field(default_factory=dict)  # their ids
+    slots: dict[str, None] = field(default_factory=dict)  # the ids of their Mesos tasks
     ports: set[int] = field(default_factory=set)  # that they have
     last_port: int = 0  # that was given out
     freed_at: datetime | None = None  # when one of them ended last
-    starting: int = 0  # attempts among them that have not come to run: their images and inputs are on the way
+    starting: int = 0  # slots among them in which nothing has come to run: images and inputs are on the way
 
 
 @dataclass(slots=True)
@@ -193,7 +195,9 @@ class State:
     total: Resources = field(default_factory=Resources)  # of the agents that are known
     total_settled: Resources = field(default_factory=Resources)  # `total`, when past shares were settled last
     projects: dict[str, Project] = field(default_factory=dict)  # those that were declared; others have the defaults
-    slots: dict[str, str] = field(default_factory=dict)  # Mesos task id -> the attempt that runs in it
+    slots: dict[str, Slot] = field(default_factory=dict)  # by Mesos task
+    shared: dict[str, dict[str, None]] = field(default_factory=dict)  # job -> its slots that may hold several attempts
+    hungry: dict[str, None] = field(default_factory=dict)  # of those, the ones in which an attempt has ended
     agents: dict[str, Agent] = field(default_factory=dict)
     uses: dict[str, Use] = field(default_factory=dict)  # of the agents that are known or have live attempts
     largest: dict[object, int | None] = field(default_factory=dict)  # see scheduler.core.largest
@@ -242,8 +246,13 @@ class State:
             self.cooling.pop(image, None)
 
     def find_attempt(self, task_id: str) -> LiveAttempt | None:
-        """The live attempt behind a Mesos task."""
-        return self.attempts.get(self.slots.get(task_id, ""))
+        """The live attempt that has a Mesos task to itself."""
+        return self.attempts.get(task_id) if task_id in self.slots else None
+
+    def attempts_in(self, slot_id: str) -> list[LiveAttempt]:
+        """The open attempts of a slot, in the order in which they run."""
+        slot = self.slots.get(slot_id)
+        return [] if slot is None else [self.attempts[attempt_id] for attempt_id in slot.attempts]
 
     def add_attempt(self, attempt: Attempt, owner: Owner | None = None) -> LiveAttempt:
         """Take an attempt in, whether new or read from the database; `owner` where its job is none of the open ones."""
@@ -257,33 +266,76 @@ class State:
             kill_cause=attempt.kill_cause,
         )
         self.attempts[attempt.id] = live
-        self.slots[attempt.slot_id] = attempt.id
-        use = self.uses.setdefault(attempt.agent_id, Use())
-        use.resources += attempt.resources
-        use.attempts[attempt.id] = None
-        if attempt.ports:
-            use.ports.update(attempt.ports)
-            use.last_port = attempt.ports[-1]
-        self.tally.take(live.owner, attempt.resources)
-        use.starting += attempt.state in STARTING
+        slot = self.slots.get(attempt.slot_id) or self._open_slot(live)
+        slot.attempts[attempt.id] = None
+        if slot.shared and attempt.state is AttemptState.LAUNCHING:
+            slot.untaken[attempt.id] = None
+        if attempt.state not in STARTING:
+            self._note_starting(slot, starting=False)
         return live
+
+    def _open_slot(self, live: LiveAttempt) -> Slot:
+        """The slot of its first attempt; all that it holds is taken with it."""
+        attempt = live.attempt
+        slot = self.slots[attempt.slot_id] = Slot(
+            id=attempt.slot_id,
+            job_id=attempt.job_id,
+            agent_id=attempt.agent_id,
+            executor_id=attempt.executor_id,
+            resources=attempt.resources,
+            ports=attempt.ports,
+            opened_at=attempt.launched_at,
+            shared=is_shared(attempt),
+            starting=True,
+        )
+        use = self.uses.setdefault(attempt.agent_id, Use())
+        use.resources += slot.resources
+        use.slots[slot.id] = None
+        if slot.ports:
+            use.ports.update(slot.ports)
+            use.last_port = slot.ports[-1]
+        use.starting += 1
+        self.tally.take(live.owner, slot.resources)
+        if slot.shared:
+            self.shared.setdefault(slot.job_id, {})[slot.id] = None
+        return slot
+
+    def _note_starting(self, slot: Slot, *, starting: bool) -> None:
+        self.uses[slot.agent_id].starting += starting - slot.starting
+        slot.starting = starting
 
     def change_attempt(self, live: LiveAttempt, state: AttemptState) -> None:
         """Bring a live attempt to its next state; the only way to do so."""
-        self.uses[live.attempt.agent_id].starting += (state in STARTING) - (live.state in STARTING)
+        slot = self.slots[live.attempt.slot_id]
+        self._note_starting(slot, starting=state in STARTING and (slot.starting or not slot.shared))
         live.state = state
 
-    def remove_attempt(self, attempt: Attempt) -> None:
-        """Let go of an attempt that has ended."""
-        live = self.attempts.pop(attempt.id)
-        self.slots.pop(attempt.slot_id, None)
-        use = self.uses[attempt.agent_id]
-        use.resources -= attempt.resources
-        use.attempts.pop(attempt.id, None)
-        use.ports.difference_update(attempt.ports)
-        self.tally.give_back(live.owner, attempt.resources)
-        use.starting -= live.state in STARTING
-        self._tidy(attempt.agent_id)
+    def remove_attempt(self, attempt: Attempt) -> bool:
+        """Let go of an attempt that has ended; True where its slot goes with it, and what that held is free."""
+        live, slot = self.attempts.pop(attempt.id), self.slots[attempt.slot_id]
+        slot.attempts.pop(attempt.id)
+        slot.untaken.pop(attempt.id, None)
+        if slot.attempts:
+            self.hungry[slot.id] = None
+            return False
+        self._close_slot(slot, live.owner)
+        return True
+
+    def _close_slot(self, slot: Slot, owner: Owner) -> None:
+        del self.slots[slot.id]
+        self.hungry.pop(slot.id, None)
+        use = self.uses[slot.agent_id]
+        use.resources -= slot.resources
+        use.slots.pop(slot.id)
+        use.ports.difference_update(slot.ports)
+        use.starting -= slot.starting
+        self.tally.give_back(owner, slot.resources)
+        if slot.shared:
+            of_job = self.shared[slot.job_id]
+            del of_job[slot.id]
+            if not of_job:
+                del self.shared[slot.job_id]
+        self._tidy(slot.agent_id)
 
     def add_agent(self, info: PutAgent) -> Agent:
         """Take an agent in; it may come back with attempts of ours on it."""
@@ -322,7 +374,7 @@ class State:
 
     def _tidy(self, agent_id: str) -> None:
         use = self.uses.get(agent_id)
-        if use is not None and not use.attempts and agent_id not in self.agents:
+        if use is not None and not use.slots and agent_id not in self.agents:
             del self.uses[agent_id]
 
     def is_new_offer(self, offer_id: str, agent_id: str | None = None) -> bool:

@@ -11,6 +11,7 @@ class Kind(StrEnum):
     """What a timer is for; its key says of which job, task or attempt."""
 
     LAUNCH = "launch"  # no update of a launched attempt yet
+    WORK = "work"  # what was handed over to a slot was not taken yet
     DOUBT = "doubt"  # an attempt has been unreachable, or unknown, for long
     OVERDUE = "overdue"  # an attempt takes longer than its executor may let it
     KILL = "kill"  # a kill may have been lost
@@ -33,7 +34,7 @@ class Kind(StrEnum):
     FILTERS = "filters"  # the master may offer more than anybody needs
 
 
-Key = tuple[str, int]  # (id of a job, an attempt or an agent, index of a task or id of an image)
+Key = tuple[str, int]  # (id of a job, an attempt, a slot or an agent, index of a task or id of an image)
 NO_KEY: Key = ("", 0)
 
 _SLACK = (

@@ -42,6 +42,7 @@ class Turn:
         self._changes: dict[object, Change] = {}
         self._events: list[AddEvent | TellOfEnded] = []
         self._calls: list[Call] = []
+        self._once: set[Call] = set()
         self._notes: list[Note] = []
 
     def write(self, change: Change) -> None:
@@ -66,6 +67,12 @@ class Turn:
     def call(self, call: Call) -> None:
         """Have a call made, after the commit."""
         self._calls.append(call)
+
+    def call_once(self, call: Call) -> None:
+        """The same, once in this turn: several attempts may want the same of their Mesos task."""
+        if call not in self._once:
+            self._once.add(call)
+            self.call(call)
 
     def note(self, level: str, event: str, **data: Any) -> None:
         """Have a line written to the log."""

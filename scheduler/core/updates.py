@@ -16,12 +16,12 @@ from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, Observation, is_terminal, next_state
 
 # What only an executor (or the agent for it) says, with the report of what happened.
-_REPORTED_ENDS = frozenset({Observation.FINISHED, Observation.FAILED, Observation.KILLED})
+REPORTED_ENDS = frozenset({Observation.FINISHED, Observation.FAILED, Observation.KILLED})
 
 # In which an executor says more of an attempt as it goes on: how far its image is, what it uses.
 _TOLD_MORE = frozenset({AttemptState.STAGING, AttemptState.RUNNING})
 
-_UNREADABLE = "the attempt finished, and its executor's report cannot be read"
+UNREADABLE = "the attempt finished, and its executor's report cannot be read"
 
 
 def on_update(turn: Turn, update: Update) -> None:
@@ -49,13 +49,17 @@ def _is_repeated(live: LiveAttempt, update: Update) -> bool:
 
 def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:
     """Bring the attempt to its next state."""
+    bring(turn, live, update, find_report(turn, live, update), unreadable=UNREADABLE if update.data else "")
+
+
+def bring(turn: Turn, live: LiveAttempt, update: Update, report: AttemptReport | None, *, unreadable: str = "") -> None:
+    """The same, with what was reported; `unreadable` says what it means for a success if nothing could be read."""
     before, after = live.state, next_state(live.state, update.observation)
     partitions.settle_doubt(turn, live, update.observation)
     if is_terminal(after):
-        report = find_report(turn, live, update)
-        if after is AttemptState.SUCCEEDED and update.data and report is None:
+        if after is AttemptState.SUCCEEDED and report is None and unreadable:
             # Where its outputs are is in there: a task without them has not succeeded.
-            after, report = AttemptState.FAILED, AttemptReport(cause=Cause.AGENT, message=_UNREADABLE)
+            after, report = AttemptState.FAILED, AttemptReport(cause=Cause.AGENT, message=unreadable)
         attempts.end(turn, live, after, update, report)
         return
     turn.state.change_attempt(live, after)
@@ -63,8 +67,8 @@ def observe(turn: Turn, live: LiveAttempt, update: Update) -> None:
         turn.state.timers.clear(Kind.LAUNCH, (live.attempt.id, 0))
     if after is not before:
         overdue.watch(turn, live)
-    if after is not before or (after in _TOLD_MORE and update.data):
-        attempts.progress(turn, live, update, find_report(turn, live, update), changed=after is not before)
+    if after is not before or (after in _TOLD_MORE and (report is not None or unreadable)):
+        attempts.progress(turn, live, update, report, changed=after is not before)
 
 
 def on_unstorable(turn: Turn, event: Unstorable) -> None:
@@ -105,7 +109,7 @@ def _counts(turn: Turn, live: LiveAttempt, update: Update) -> bool:
     if update.observation is Observation.ERROR and "duplicate ID" in update.message:
         turn.note_of(live.attempt, "warning", "duplicate_launch_ignored")
         return False
-    if update.is_reconciliation and update.observation in _REPORTED_ENDS:
+    if update.is_reconciliation and update.observation in REPORTED_ENDS:
         # The update that tells how it ended waits on its agent for an acknowledgement; this one has no data (M22).
         partitions.begin_doubt(turn, live)
         return False

@@ -20,6 +20,10 @@ class Document:
         """The document as one line of JSON."""
         return json.dumps(_fields(self), separators=(",", ":"), default=_plain)
 
+    def to_value(self) -> dict[str, Any]:
+        """Its fields, as far as `to_json` has to write them."""
+        return _fields(self)
+
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """The value of a document; raises InvalidInputError when it is none."""

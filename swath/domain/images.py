@@ -1,4 +1,4 @@
-"""What executors and the scheduler tell each other of images and engines: best effort, by Mesos' MESSAGE, lost without a word.
+"""What executors and the scheduler tell each other, most of it of images and engines: best effort, by Mesos' MESSAGE.
 
 Each is a JSON object with a `kind` and a `version`. What a reader does not know it passes by, a field or a whole kind; a change
 that older readers would get wrong is another kind.
@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from swath.domain.document import Document, known
 from swath.domain.errors import InvalidInputError
+from swath.domain.slots import WORK, WorkOrder
 from swath.domain.strict_json import read_strictly
 
 REPORT, PREFETCH, ENGINE = "images", "prefetch", "engine"  # the kinds
@@ -145,20 +146,28 @@ class EngineReport(Document):
         return {**document, "kind": ENGINE}
 
 
-FromMessage = ImagesReport | PrefetchOrder | EngineReport
+FromMessage = ImagesReport | PrefetchOrder | EngineReport | WorkOrder
 
 
-def read_message(data: bytes) -> FromMessage | None:
-    """What a MESSAGE says; None for what only a newer version knows. Raises InvalidInputError where it is nothing of ours."""
-    if len(data) > MOST_BYTES:
-        raise InvalidInputError.at("", f"{len(data)} bytes are too many for a message, {MOST_BYTES} at most")
+def read_message(data: bytes, most: int | None = MOST_BYTES) -> FromMessage | None:
+    """What a MESSAGE says; None for what only a newer version knows. Raises InvalidInputError where it is nothing of ours.
+
+    `most` bytes are read; None for whoever speaks with somebody that he takes orders from, of any length.
+    """
+    if most is not None and len(data) > most:
+        raise InvalidInputError.at("", f"{len(data)} bytes are too many for a message, {most} at most")
     try:
         value = read_strictly(data)
     except ValueError as error:
         raise InvalidInputError.at("", f"is no message: {error}") from error
     if not (isinstance(value, dict) and isinstance(value.get("kind"), str)):
         raise InvalidInputError.at("", "is no object with a kind")
-    kinds: dict[str, type[FromMessage]] = {REPORT: ImagesReport, PREFETCH: PrefetchOrder, ENGINE: EngineReport}
+    kinds: dict[str, type[FromMessage]] = {
+        REPORT: ImagesReport,
+        PREFETCH: PrefetchOrder,
+        ENGINE: EngineReport,
+        WORK: WorkOrder,
+    }
     kind = kinds.get(value["kind"])
     return None if kind is None else kind.from_value(value)
 

@@ -32,15 +32,18 @@ class Cause(StrEnum):
     DROPPED = "DROPPED"  # never started
     DRAINED = "DRAINED"  # ended because its agent was to be emptied
     PREEMPTED = "PREEMPTED"  # ended because something else needed its resources more
+    UNBEGUN = "UNBEGUN"  # handed over to a slot ahead of its turn, which never came
     DEPENDENCY = "DEPENDENCY"  # never ran: a job that had to succeed before did not
 
 
 # "DROPPED and REASON_INVALID_OFFERS: never started, retry for free" (MESOS.md, M19); what the platform did to a task is not
 # the task's failure either. A limit stands against a task that kills every executor which it meets.
-FREE = frozenset({Cause.LOST, Cause.AGENT, Cause.TRANSFER, Cause.DROPPED, Cause.DRAINED, Cause.PREEMPTED})
+FREE = frozenset(
+    {Cause.LOST, Cause.AGENT, Cause.TRANSFER, Cause.DROPPED, Cause.DRAINED, Cause.PREEMPTED, Cause.UNBEGUN}
+)
 FREE_LIMIT = 10  # in a row
 # What we have decided to do to a task says nothing of it: it may happen any number of times, and there is nothing to wait for.
-OUR_DOING = frozenset({Cause.DRAINED, Cause.PREEMPTED})
+OUR_DOING = frozenset({Cause.DRAINED, Cause.PREEMPTED, Cause.UNBEGUN})
 FIRST_FREE_DELAY_S = 1.0
 LONGEST_FREE_DELAY_S = 60.0
 

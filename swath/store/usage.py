@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Insert, Select, String, Table, func, literal, select, text, tuple_
+from sqlalchemy import Insert, Select, String, Table, case, func, literal, or_, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -137,8 +137,12 @@ def _add_up_running(session: Session, filters: UsageFilters, now: datetime) -> d
 
 def _select_running(filters: UsageFilters) -> Select[Any]:
     image = ImageVersion.name + ":" + ImageVersion.version
-    of: tuple[Any, ...] = (Attempt.launched_at, Job.project, Job.user, image)
+    # Of the attempts that share a slot, only one holds its resources at a time: the one whose turn it is.
+    alone = Attempt.slot_id == Attempt.id
+    begun_at = case((alone, Attempt.launched_at), else_=Attempt.started_at).label("begun_at")
+    of: tuple[Any, ...] = (begun_at, Job.project, Job.user, image)
     query: Select[Any] = select(*of, Attempt.cpus_m, Attempt.mem, Attempt.gpus).where(text(ATTEMPT_IS_OPEN))
+    query = query.where(or_(alone, Attempt.started_at.is_not(None)))
     query = query.join(Job, Job.id == Attempt.job_id).join(ImageVersion, ImageVersion.id == Job.image_version_id)
     for name in ("project", "user"):
         if (wanted := getattr(filters, name)) is not None:

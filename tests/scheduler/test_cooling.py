@@ -8,7 +8,7 @@ import pytest
 
 from scheduler.core import cooling
 from scheduler.core import events as ev
-from scheduler.core.launching import SPARED_S
+from scheduler.core.beginning import SPARED_S
 from swath.domain.attempts import AttemptReport
 from swath.domain.retries import JITTER, Cause
 from swath.domain.states import TaskState

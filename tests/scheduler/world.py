@@ -141,10 +141,13 @@ class World:
                 offers = [self._open.pop(offer_id) for offer_id in call.offer_ids]
                 assert {offer.agent_id for offer in offers} == {call.agent_id}
                 there = any(self.settings.executor_id in offer.executor_ids for offer in offers)
-                need = sum((launch.attempt.resources for launch in call.launches), Resources() if there else EXECUTOR)
+                slots = {launch.attempt.slot_id: launch.attempt.resources for launch in call.launches}
+                need = sum(slots.values(), Resources() if there else EXECUTOR)
                 assert need.fits_in(sum((offer.resources for offer in offers), Resources()))
                 assert all(launch.attempt.id in self.store.attempts for launch in call.launches)
                 self._check_ports(call, offers)
+            elif isinstance(call, fx.HandOver):
+                assert all(launch.attempt.id in self.store.attempts for launch in call.launches)
             elif isinstance(call, fx.Decline):
                 for offer_id in call.offer_ids:
                     del self._open[offer_id]
@@ -268,8 +271,9 @@ class World:
         return [change for change in self.changes if isinstance(change, kind)]
 
     def launched(self) -> list[Attempt]:
-        """Every attempt that an ACCEPT carried, in order."""
-        return [launch.attempt for accept in self.called(fx.Accept) for launch in accept.launches]
+        """Every attempt that an ACCEPT carried, or a first message to a slot, in order."""
+        calls = [call for call in self.calls if isinstance(call, fx.Accept | fx.HandOver)]
+        return [launch.attempt for call in calls if not getattr(call, "again", False) for launch in call.launches]
 
     def job(self, job_id: str = "j1") -> JobRecord:
         """The job's row."""

@@ -19,6 +19,7 @@ from local.messages import (
     KillProcess,
     KillTask,
     MasterChanged,
+    MessageToExecutor,
     OpenStream,
     ProcessExited,
     ProcessStarted,
@@ -177,9 +178,26 @@ class AgentHost:
         if self._cut or (isinstance(message, KillTask) and mishaps.strikes("kill lost")):
             self.world.note(f"lost {name} to {self.agent_id}")
             return
+        if isinstance(message, MessageToExecutor):
+            self._receive_work(message)
+            return
         if isinstance(message, UpdateAcknowledged) and mishaps.strikes("acknowledgement lost"):
             return
         self.down.carry(f"{name} -> {self.agent_id}", lambda: self.feed(message))
+
+    def _receive_work(self, message: MessageToExecutor) -> None:
+        """What nobody sends again for us: it may come never, twice, or long after."""
+        mishaps, random = self.world.mishaps, self.world.random("messages to executors")
+        if mishaps.strikes("work lost"):
+            self.world.note(f"lost a message to {self.agent_id}")
+            return
+        for _ in range(2 if mishaps.strikes("work repeated") else 1):
+            late_s = random.uniform(0.0, 60.0) if mishaps.strikes("work late") else 0.0
+            if late_s:
+                label = f"late message -> {self.agent_id}"
+                self.world.timeline.after(late_s, label, lambda: self.feed(message))
+            else:
+                self.down.carry(f"message -> {self.agent_id}", lambda: self.feed(message))
 
     def _send(self, message: Any) -> None:
         mishaps, name = self.world.mishaps, type(message).__name__

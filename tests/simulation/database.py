@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from swath.domain.attempts import Attempt
 from swath.domain.changes import AddAttempt, Change, ChangeAttempt, PutTask
 from swath.domain.errors import LeadershipLostError, StoreUnavailableError
 from swath.domain.projects import Project
@@ -29,6 +30,7 @@ class SimDatabase(MemoryStore):
         super().__init__()
         self.rows: dict[str, dict[int, PutTask]] = {}  # tasks by job
         self.live: dict[str, set[str]] = {}  # open attempts by job
+        self.in_slots: dict[str, list[str]] = {}  # all attempts by slot
         self.holder: str | None = None
         self.epoch = 0
         self.until: datetime = START
@@ -45,8 +47,18 @@ class SimDatabase(MemoryStore):
                 self.rows[change.job_id][change.index] = change
             case AddAttempt():
                 self.live[change.attempt.job_id].add(change.attempt.id)
+                self.in_slots.setdefault(change.attempt.slot_id, []).append(change.attempt.id)
             case ChangeAttempt() if is_terminal(change.state):
                 self.live[self.attempts[change.attempt_id].job_id].discard(change.attempt_id)
+
+    def attempts_in(self, slot_id: str) -> list[Attempt]:
+        """The attempts of a Mesos task, ended ones too."""
+        return [self.attempts[attempt_id] for attempt_id in self.in_slots.get(slot_id, ())]
+
+    def find_holders(self, job_id: str) -> list[Attempt]:
+        """One open attempt of each Mesos task of the job: what it asks for is what the Mesos task holds."""
+        attempts = [self.attempts[attempt_id] for attempt_id in self.live.get(job_id, ())]
+        return list({attempt.slot_id: attempt for attempt in attempts}.values())
 
     def check_epoch(self, epoch: int) -> None:
         """Raise LeadershipLostError unless `epoch` leads."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from executor.core import Core, Limits
 from executor.events import (
     Begin,
+    Clean,
     Effect,
     Event,
     Exit,
@@ -35,6 +36,7 @@ from executor.events import (
     Waiting,
 )
 from executor.messages import to_event
+from executor.slots import Slots
 from swath.domain.attempts import OutputFile
 from swath.domain.images import HeldImage, ImagesReport
 from swath.domain.retries import Cause
@@ -65,6 +67,11 @@ class Fate:
     deaf: bool = False  # SIGTERM does not end it
     starts: bool = True
     publishes: bool = True
+
+    def shortened(self) -> Fate:
+        """The same for a task of seconds; what hangs, hangs."""
+        running_s = None if self.running_s is None else self.running_s / 20
+        return replace(self, staging_s=self.staging_s / 20, running_s=running_s)
 
 
 def draw_fate(random: Random) -> Fate:
@@ -113,7 +120,7 @@ class SimExecutor:
         self._random = self.world.random("executors")
         self._of_images = self.world.random("images")
         self._outbox = Outbox()
-        self._core = Core(limits=LIMITS, now=self._moment())
+        self._core = Slots(Core(limits=LIMITS, now=self._moment()))
         self._backoff = Backoff(longest_s=2.0, random=self._random.random)
         self._give_up_us = self.world.timeline.now_us + int(RECOVERY_S * 1e6)
         self._sending = self._shut_down = False
@@ -235,6 +242,8 @@ class SimExecutor:
                     self._plan_next(effect.attempt, self._random.uniform(0.01, 1.0), self._publish)
                 case Send():
                     self._report(effect)
+                case Clean():
+                    self._end_command(effect.attempt)
                 case Look():
                     self._plan(self._of_images.uniform(0.01, 2.0), "looks at its images", self._look)
                 case Tell():
@@ -269,10 +278,6 @@ class SimExecutor:
             self._handle(Pulled(reference=reference))
 
     def _report(self, update: Send) -> None:
-        if update.state in ("TASK_FINISHED", "TASK_FAILED", "TASK_KILLED"):
-            for attempt, command in list(self.commands.items()):
-                if command.order.task_id == update.task_id:
-                    self._end_command(attempt)
         status = make_status(
             update.task_id,
             update.state,
@@ -302,6 +307,8 @@ class SimExecutor:
     def _begin(self, order: Order) -> None:
         attempt = order.spec.attempt
         fate = self.world.draw_fate(self._random)
+        if self.world.database.jobs[order.spec.job].spec.short:
+            fate = fate.shortened()
         self.commands[attempt] = Command(order=order, fate=fate)
         self.world.judge.on_begin(self, order)
         if fate.staging_s > 3.5:
@@ -329,7 +336,9 @@ class SimExecutor:
     def _finish(self, attempt: str) -> None:
         command = self.commands[attempt]
         command.running = False
-        self._handle(Exited(attempt=attempt, exit_code=command.fate.exit_code, oom=command.fate.oom, cpu_s=1.0))
+        self._handle(
+            Exited(attempt=attempt, exit_code=command.fate.exit_code, oom=command.fate.oom, usage={"cpu_s": 1.0})
+        )
 
     def _signal(self, attempt: str, *, force: bool) -> None:
         command = self.commands.get(attempt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,8 +12,10 @@ from executor.events import Order
 from local.master import Master
 from local.messages import OpenStream, Respond
 from local.statuses import is_terminal as is_terminal_text
+from swath.domain.attempts import Attempt
 from swath.domain.changes import Change, ChangeAttempt, ChangeJob, CordonAgent, PutTask
 from swath.domain.retries import Cause
+from swath.domain.slots import WORK, read_slot_report
 from swath.domain.states import (
     ENDED_JOB,
     ENDED_TASK,
@@ -28,7 +32,7 @@ from swath.wire.calls import Message
 from tests.simulation.books import Books
 from tests.simulation.liveness import Liveness
 from tests.simulation.order import JobOrder
-from tests.simulation.runs import Run, find_shared_ports
+from tests.simulation.runs import Run, find_shared_ports, read_work
 from tests.simulation.sharing import Sharing
 
 if TYPE_CHECKING:
@@ -41,6 +45,9 @@ if TYPE_CHECKING:
 ZOMBIE_S = 1500.0  # an ended attempt that runs on is found by the next implicit reconciliation but one at the latest
 HINDSIGHT_S = 120.0  # for a scheduler to hear that an agent is back: its own stream may be half-open meanwhile
 LOSER_S = 25.0  # for a scheduler that has heard of an attempt that lost and is back, to have it killed
+
+
+_ALIVE = ("TASK_STAGING", "TASK_STARTING", "TASK_RUNNING")
 
 
 class Violation(AssertionError):
@@ -69,6 +76,7 @@ class Judge:
         self.jumped_s = 0.0  # by how much clocks were set, all in all
         self.returned = 0  # times that an attempt which had lost came back
         self.replaced = 0  # attempts given up because nobody had heard of them for long
+        self.late = 0  # attempts that began in a slot which was given up
         self.doubles = 0  # tasks that ran twice at a time, where that may be
 
     def _fail(self, text: str) -> None:
@@ -197,29 +205,34 @@ class Judge:
             return
         if status.get("uuid"):
             self._updates[status["uuid"]] = status
-        attempt_id, now = status["task_id"]["value"], self._world.timeline.now
-        if is_terminal_text(status["state"]):
-            self._told_ended.add(attempt_id)
-        elif status["state"] in ("TASK_UNREACHABLE", "TASK_UNKNOWN"):
-            self._doubted_at.setdefault(attempt_id, now)
-        elif status["state"] != "TASK_KILLING":
-            if connection.driver.process.epoch == self._world.database.epoch:  # not one that was stopped long ago
-                self._doubted_at.pop(attempt_id, None)
-            attempt = self._world.database.attempts.get(attempt_id)
-            if attempt is not None and is_terminal(attempt.state):
-                self._expect_kill(connection, attempt_id)
+        slot_id, now = status["task_id"]["value"], self._world.timeline.now
+        attempts = self._world.database.attempts_in(slot_id)
+        for attempt in attempts:
+            self._note_said(connection, attempt.id, status["state"], now)
+        alive = not is_terminal_text(status["state"]) and status["state"] in _ALIVE
+        if alive and attempts and all(is_terminal(attempt.state) for attempt in attempts):
+            self._expect_kill(connection, slot_id)
 
-    def _expect_kill(self, connection: Connection, attempt_id: str) -> None:
+    def _note_said(self, connection: Connection, attempt_id: str, state: str, now: float) -> None:
+        if is_terminal_text(state):
+            self._told_ended.add(attempt_id)
+        elif state in ("TASK_UNREACHABLE", "TASK_UNKNOWN"):
+            self._doubted_at.setdefault(attempt_id, now)
+        elif state != "TASK_KILLING" and connection.driver.process.epoch == self._world.database.epoch:
+            self._doubted_at.pop(attempt_id, None)  # not by one that was stopped long ago
+
+    def _expect_kill(self, connection: Connection, slot_id: str) -> None:
         """ "When a replaced task comes back, kill the loser" (M23): at once, by a scheduler that is well."""
         self.returned += 1
-        self._returned.add(attempt_id)
+        self._returned.add(slot_id)
 
         def look() -> None:
             well = not connection.broken and connection.driver.process.is_well
-            if well and attempt_id in self._returned & self._runs.keys():
-                self._fail(f"{attempt_id} has lost and is back since {LOSER_S:.0f} s, and nobody kills it")
+            runs = any(attempt.id in self._runs for attempt in self._world.database.attempts_in(slot_id))
+            if well and slot_id in self._returned and runs:
+                self._fail(f"{slot_id} has lost and is back since {LOSER_S:.0f} s, and nobody kills it")
 
-        self._world.timeline.after(LOSER_S, f"a look at {attempt_id}", look)
+        self._world.timeline.after(LOSER_S, f"a look at {slot_id}", look)
 
     def on_call(self, process: SchedulerProcess, message: Message) -> None:
         """A scheduler says something: nothing that is not written."""
@@ -227,7 +240,11 @@ class Judge:
             case "ACCEPT":
                 self._use_offers(process, message["accept"]["offer_ids"])
                 for task in message["accept"]["operations"][0]["launch"]["task_infos"]:
-                    self._check_written(task["task_id"]["value"])
+                    self._check_work(task["task_id"]["value"], read_work(task["data"]))
+            case "MESSAGE":
+                said = json.loads(b64decode(message["message"]["data"]))
+                if said["kind"] == WORK:
+                    self._check_work(said["slot"], [one["attempt"] for one in said["work"]])
             case "DECLINE":
                 self._use_offers(process, message["decline"]["offer_ids"])
             case "ACKNOWLEDGE":
@@ -249,17 +266,34 @@ class Judge:
             self._check(earlier is None, f"{process} uses offer {offer_id}, which {earlier} has used")
             self._used_offers[offer_id] = str(process)
 
+    def _check_work(self, slot_id: str, attempts: Sequence[str]) -> None:
+        for attempt_id in attempts:
+            self._check_written(attempt_id)
+            of = self._world.database.attempts[attempt_id].slot_id
+            self._check(of == slot_id, f"{attempt_id} is handed over to {slot_id} and written to be in {of}")
+
     def _check_written(self, attempt_id: str) -> None:
         self._check(attempt_id in self._world.database.attempts, f"{attempt_id} is launched before it is written")
 
     def _check_acknowledged(self, uuid: str) -> None:
         """What is acknowledged is never told again: it has to be in the database."""
         status = self._updates[uuid]
-        attempt = self._world.database.attempts.get(status["task_id"]["value"])
-        if attempt is None or is_terminal(attempt.state) or attempt.state is AttemptState.UNREACHABLE:
-            return
         observation = Observation(status["state"].removeprefix("TASK_"))
         if observation is Observation.ERROR:
+            return
+        database, slot_id = self._world.database, status["task_id"]["value"]
+        if slot_id in database.attempts:
+            self._check_noted(database.attempts[slot_id], observation)
+            return
+        report = read_slot_report(b64decode(status.get("data", "")))
+        for told in report.told if report is not None else ():
+            self._check_noted(database.attempts[told.attempt], told.state)
+        if is_terminal_text(status["state"]):
+            left = [attempt.id for attempt in database.attempts_in(slot_id) if not is_terminal(attempt.state)]
+            self._check(not left, f"the end of slot {slot_id} is acknowledged, and {left} are written as open")
+
+    def _check_noted(self, attempt: Attempt, observation: Observation) -> None:
+        if is_terminal(attempt.state) or attempt.state is AttemptState.UNREACHABLE:
             return
         after = next_state(attempt.state, observation)
         self._check(
@@ -267,26 +301,28 @@ class Judge:
             f"{observation} of {attempt.id} is acknowledged, which is written as {attempt.state}",
         )
 
-    def _check_kill(self, attempt_id: str) -> None:
-        self._returned.discard(attempt_id)
+    def _check_kill(self, slot_id: str) -> None:
+        self._returned.discard(slot_id)
+        left = [one for one in self._world.database.attempts_in(slot_id) if not is_terminal(one.state)]
+        if left and not any(map(self._is_unwanted, left)):
+            causes = {attempt.kill_cause for attempt in left}
+            self._fail(f"{slot_id} is killed because of {causes}, and nobody wants that")
+
+    def _is_unwanted(self, attempt: Attempt) -> bool:
         database = self._world.database
-        attempt = database.attempts.get(attempt_id)
-        if attempt is None or is_terminal(attempt.state):
-            return
         if database.jobs[attempt.job_id].desired is Desired.CANCELLED:
-            return
+            return True
         old = (self._world.timeline.moment() - attempt.launched_at).total_seconds() > 2000
         # Commit, then speak: whoever is told of the end has to know why.
         match attempt.kill_cause:
             case Cause.PREEMPTED:
-                wanted = True
+                return True
             case Cause.DRAINED:
-                wanted = attempt.agent_id in database.agent_wishes
+                return attempt.agent_id in database.agent_wishes
             case Cause.TIMEOUT | Cause.AGENT:
-                wanted = old
+                return old
             case _:
-                wanted = False
-        self._check(wanted, f"{attempt_id} is killed because of {attempt.kill_cause}, and nobody wants that")
+                return False
 
     def on_answer(self, process: SchedulerProcess, message: Message, answer: Respond | OpenStream | None) -> None:
         """The master has taken a call, or not. What it takes of an attempt that has ended would run it again."""
@@ -296,8 +332,9 @@ class Judge:
             self.on_removed()
         if message["type"] == "ACCEPT":
             for task in message["accept"]["operations"][0]["launch"]["task_infos"]:
-                attempt = self._world.database.attempts[task["task_id"]["value"]]
-                self._check(not is_terminal(attempt.state), f"{process} launches {attempt.id}, which has ended")
+                attempts = [self._world.database.attempts[attempt_id] for attempt_id in read_work(task["data"])]
+                ended = [attempt.id for attempt in attempts if is_terminal(attempt.state)]
+                self._check(not ended, f"{process} launches {ended}, which have ended")
 
     # The master and the agents
 
@@ -323,6 +360,7 @@ class Judge:
         attempt_id, job_id, index = order.spec.attempt, order.spec.job, order.spec.task
         self._check_written(attempt_id)
         self._check(attempt_id not in self._begun, f"{attempt_id} runs a second time")
+        self._check_open(attempt_id)
         for other_id, run in self._runs.items():
             if (run.job_id, run.index) == (job_id, index):
                 self._check_double(attempt_id, other_id, run)
@@ -332,9 +370,20 @@ class Judge:
         self._begun.add(attempt_id)
         self._runs[attempt_id] = begun
 
+    def _check_open(self, attempt_id: str) -> None:
+        """What waits in a slot begins before it ends, unless nobody could be sure of the slot."""
+        attempt = self._world.database.attempts[attempt_id]
+        if is_terminal(attempt.state):
+            cause = self._world.database.details[attempt_id].get("cause")
+            lost = attempt.state is AttemptState.LOST and cause is not Cause.UNBEGUN
+            self._check(lost, f"{attempt_id} begins, and is written as {attempt.state} because of {cause}")
+            self.late += 1
+
     def _check_double(self, attempt_id: str, other_id: str, run: Run) -> None:
-        other = self._world.database.attempts[other_id]
-        lost = other.state is AttemptState.LOST  # in a partition: see _check_end
+        attempts = self._world.database.attempts
+        other = attempts[other_id]
+        # In a partition: see _check_end. What is lost may begin after what takes its place, where it waited in a slot.
+        lost = AttemptState.LOST in (other.state, attempts[attempt_id].state)
         self._check(
             lost, f"{attempt_id} begins while {other_id} runs on {run.executor}, which is written as {other.state}"
         )

@@ -153,9 +153,8 @@ class Liveness:
 
     def _sum_preemptible(self, agent_id: str) -> Bundle:
         database, total = self._world.database, EMPTY
-        for job_id, names in database.live.items():
-            mine = [database.attempts[name] for name in names if database.jobs[job_id].spec.preemptible]
-            for attempt in mine:
+        for job_id in database.live:
+            for attempt in database.find_holders(job_id) if database.jobs[job_id].spec.preemptible else ():
                 if attempt.agent_id == agent_id and attempt.state is not AttemptState.UNREACHABLE:
                     total = total + Bundle(
                         _scalars(attempt.resources), {"ports": merge((port, port) for port in attempt.ports)}

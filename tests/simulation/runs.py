@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,3 +42,9 @@ def find_shared_ports(begun: Run, others: Iterable[Run]) -> Iterator[str]:
         shared = set(spec.ports) & set(run.order.spec.ports) if same else ()
         if shared:
             yield f"{spec.attempt} has ports of {run.order.spec.attempt}, which runs beside it: {shared}"
+
+
+def read_work(data: str) -> list[str]:
+    """The attempts that a TaskInfo carries, whether its slot is shared or not."""
+    document = json.loads(b64decode(data))
+    return [one["attempt"] for one in document.get("work", [document])]

@@ -56,6 +56,38 @@ class LaunchesFirst(World):
         return _LaunchingShell(**parts)
 
 
+class _HandingShell(_EarlyShell):
+    kind = fx.HandOver
+
+
+class HandsOverFirst(World):
+    """Gives a slot work, then writes it down."""
+
+    def make_shell(self, **parts: Any) -> Shell:
+        return _HandingShell(**parts)
+
+
+class _HastyCore(Core):
+    """Takes what a report of a slot does not tell of for what never began."""
+
+    def handle(self, events: Iterable[ev.Event], now: datetime) -> fx.Effects:
+        return super().handle(map(self._see, events), now)
+
+    def _see(self, event: ev.Event) -> ev.Event:
+        slot = self.state.slots.get(event.task_id) if isinstance(event, ev.Update) else None
+        hasty = slot is not None and slot.shared and slot.ended > 2
+        if isinstance(event, ev.Update) and event.source == "SOURCE_EXECUTOR" and hasty:
+            return replace(event, observation=Observation.FINISHED)
+        return event
+
+
+class EndsSlotsTooEarly(World):
+    """Takes news of a slot for its end."""
+
+    def load_core(self, snapshot: Snapshot, **more: Any) -> Core:
+        return _HastyCore(super().load_core(snapshot, **more).state)
+
+
 class _BraveShell(Shell):
     def _commit(self, changes: Sequence[Change], now: datetime) -> None:
         with suppress(StoreUnavailableError):
@@ -224,6 +256,8 @@ SABOTAGES: dict[str, type[World]] = {
         for world in (
             AcknowledgesFirst,
             LaunchesFirst,
+            HandsOverFirst,
+            EndsSlotsTooEarly,
             GoesOnWithoutItsDatabase,
             ChecksNoEpoch,
             TakesUnreachableForLost,

@@ -108,11 +108,11 @@ class Sharing:
         database = self._world.database
         held: Counter[str] = Counter()
         tasks = 0
-        for job_id, names in database.live.items():
+        for job_id in database.live:
             job = database.jobs[job_id]
             mine = user in (None, job.user) and project in walk_up(database.projects.projects, job.project)
-            for name in names if mine else ():
-                held.update(database.attempts[name].resources.amounts())
+            for attempt in database.find_holders(job_id) if mine else ():
+                held.update(attempt.resources.amounts())
                 tasks += 1
         return held, tasks
 

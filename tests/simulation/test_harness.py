@@ -28,6 +28,8 @@ SEEDS_TO_CATCH = 60  # a slip that one seed in twelve shows is missed by so many
 WORDS = {  # of what the judge says
     "AcknowledgesFirst": "is acknowledged, which is written as",
     "LaunchesFirst": "is launched before it is written",
+    "HandsOverFirst": "is launched before it is written",
+    "EndsSlotsTooEarly": "and is written as",
     "GoesOnWithoutItsDatabase": "",  # whichever of its consequences comes first
     "ChecksNoEpoch": "leads",
     "TakesUnreachableForLost": "its job waits",

@@ -98,6 +98,16 @@ def with_more(record: JobRecord, random: Random) -> JobRecord:
     return replace(record, resources=replace(record.resources, ports=random.choice((0, 0, 0, 1, 2)), custom=custom))
 
 
+def in_slots(record: JobRecord, random: Random) -> JobRecord:
+    """Some arrays are of short tasks, which run several in a row in one Mesos task."""
+    if record.size < 5 or random.random() > 0.4:
+        return record
+    said = record.spec.to_document()
+    plain = {name: value for name, value in said.items() if name != "max_running"}
+    spec = JobSpec.from_document({**plain, "short": True, "class": "batch"})
+    return replace(record, spec=spec, resources=replace(record.resources, ports=0))
+
+
 def after_others(record: JobRecord, known: Mapping[str, JobRecord], random: Random) -> JobRecord:
     """Some jobs wait for one or two that were submitted before, task by task where those have as many.
 
@@ -131,10 +141,11 @@ class Users:
         self.accepted = 0
         for at_s in (0.5, *sorted(self._random.uniform(0.0, LAST_SUBMISSION_S) for _ in range(2))):
             world.timeline.after(at_s, "projects are declared", self._declare)
-        more = world.random("ports and licences of jobs")
+        more, shorts = world.random("ports and licences of jobs"), world.random("short jobs")
         for size in draw_sizes(self._random):
             at_s = self._random.uniform(0.0, LAST_SUBMISSION_S) if self._random.random() < 0.7 else 1.0
             record = with_more(draw_job(self._random, size, at_s, images[size >= 20]), more)
+            record = in_slots(record, shorts)
             world.timeline.after(at_s, f"submission of {record.id}", lambda record=record: self._submit(record))
 
         for _ in range(3):
