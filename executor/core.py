@@ -221,9 +221,7 @@ class Core:
         # that was killed, nothing is wrong.
         if event.oom:
             mem = run.spec.resources.get("mem", 0)
-            return self._fail(
-                run, Cause.OOM, f"the engine ended it: more than {to_digits(mem)} MiB memory was needed", now
-            )
+            return self._fail(run, Cause.OOM, f"it was ended: more than {to_digits(mem)} MiB memory was needed", now)
         return self._fail_by_exit_code(run, event.exit_code, now)
 
     def on_measured(self, run: Run, event: Measured, now: Moment) -> list[Effect]:

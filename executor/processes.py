@@ -22,6 +22,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _TICKS_S = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
+_PSS = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
 _ATTEMPT_DIR = re.compile(rf"/attempts/(?P<attempt>[{ALPHABET}]{{{ULID_LENGTH}}})/")
 
 
@@ -79,6 +80,16 @@ def read_processes() -> dict[int, Process]:
     names = os.listdir(_PROC)  # noqa: PTH208 - hundreds of Path objects, each time
     found = (read_process(int(name)) for name in names if name.isdigit())
     return {process.pid: process for process in found if process and not process.zombie}
+
+
+def read_share(pid: int) -> int:
+    """Bytes that a process holds of the memory, of pages that it shares its part; 0 where that cannot be told."""
+    try:
+        text = _read(f"/proc/{pid}/smaps_rollup")
+    except OSError:  # it has ended, or it is somebody else's by now
+        return 0
+    found = _PSS.search(text)
+    return int(found[1]) * 1024 if found else 0
 
 
 def read_mark(pid: int, name: str) -> str | None:

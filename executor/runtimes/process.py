@@ -36,6 +36,7 @@ from executor.processes import (
     read_children,
     read_process,
     read_processes,
+    read_share,
     send_signal,
 )
 from executor.runtimes.port import Assignment
@@ -48,8 +49,8 @@ from swath.domain.run import command, environment
 log = logging.getLogger(__name__)
 
 WARNINGS = (
-    "not in a container: limits of cpus and memory are not enforced, the network is open, and the command may read and"
-    " write what the agent's user may",
+    "not in a container: cpus are not limited, memory is looked at once a second, the network is open, and the command may"
+    " read and write what the agent's user may",
 )
 _PATH = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PATIENCE_S = 2.0  # for killed processes to go
@@ -77,8 +78,10 @@ class _Child:
     pidfd: int
     started: int | None  # clock ticks after boot
     scratch: str | None
+    limit: int  # bytes that all its processes together may hold; 0 for any number
     seen: dict[int, int] = field(default_factory=dict)  # pid -> start time of what was found below it
     max_memory: int = 0  # bytes, of all its processes together
+    oom: bool = False  # it held more, and was ended for it
 
 
 class ProcessRuntime:
@@ -126,6 +129,7 @@ class ProcessRuntime:
             pidfd=os.pidfd_open(pid),
             started=process.started if process else None,
             scratch=str(places.scratch) if places.scratch else None,
+            limit=Resources.from_document(spec.resources).mem * 2**20,
         )
         self._note(child)
         self._children[spec.attempt] = self._by_pidfd[child.pidfd] = self._pids[pid] = child
@@ -152,13 +156,21 @@ class ProcessRuntime:
             send_signal(pid, signal.SIGKILL)
 
     def watch(self) -> None:
-        """Remember what is below each attempt, and how much memory that takes; once a second while any is that old."""
+        """Remember what is below each attempt, and how much memory that takes; end whoever holds more than it asked for.
+
+        Called once a second while any is that old.
+        """
         tree = Tree(read_processes())
         adopted = self._adopted(tree)
         for child in self._children.values():
             pids = self._find(child, tree, adopted)
             seen = {pid: tree.processes[pid].started for pid in pids}
-            child.max_memory = max(child.max_memory, sum(tree.processes[pid].memory for pid in pids))
+            memory = sum(tree.processes[pid].memory for pid in pids)
+            child.max_memory = max(child.max_memory, memory)
+            # What processes share counts for each of them there, so whoever seems to hold too much is looked at closer.
+            if 0 < child.limit < memory and sum(map(read_share, pids)) > child.limit:
+                child.oom = True
+                self.signal(child.attempt, force=True)
             if seen != child.seen:
                 child.seen = seen
                 self._note(child)
@@ -249,7 +261,8 @@ class ProcessRuntime:
         peak = max(child.max_memory, usage.ru_maxrss * 1024 if usage.ru_maxrss * 1024 > own_peak else 0)
         code = os.waitstatus_to_exitcode(status)
         used = {"cpu_s": usage.ru_utime + usage.ru_stime} | ({"max_mem": peak / 2**20} if peak else {})
-        self._post(Exited(attempt=child.attempt, exit_code=code if code >= 0 else 128 - code, usage=used))
+        code = code if code >= 0 else 128 - code
+        self._post(Exited(attempt=child.attempt, exit_code=code, oom=child.oom, usage=used))
 
     def _remove_strays(self, ended: _Child) -> None:
         """Kill and bring in the children that became ours and belong to no attempt that still runs."""

@@ -103,7 +103,11 @@ def _packages() -> Finding:
 
 def _docker() -> Finding:
     version = Engine.from_environment(os.environ).version()
-    text = f"engine {version}" if version else "no engine answers; tasks run as plain processes, without limits"
+    text = (
+        f"engine {version}"
+        if version
+        else "no engine answers; tasks run as plain processes: no limit of cpus, memory is looked at once a second"
+    )
     return _grade(version is not None, "docker", text, "sudo systemctl start docker", "warning")
 
 

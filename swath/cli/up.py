@@ -25,7 +25,7 @@ from swath.domain.errors import ConflictError, InternalError
 
 NO_LIMITS = (
     "warning: {reason}, so tasks run as plain processes of this user, in this Python environment. Not enforced: limits of "
-    "cpus and memory; network isolation; read-only inputs; the image's own file system."
+    "cpus; network isolation; read-only inputs; the image's own file system. Memory is looked at once a second."
 )
 _STOP_S = 40.0  # three programs with their grace each
 _START_S = 90.0

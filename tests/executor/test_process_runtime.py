@@ -26,7 +26,7 @@ def test_true_ends_well(agent: Agent) -> None:
     assert update.report.sandbox == str(agent.sandbox / "attempts" / spec.attempt)
     attempt_dir = agent.sandbox / "attempts" / spec.attempt
     wait_until(lambda: sorted(path.name for path in attempt_dir.iterdir()) == ["stderr", "stdout"], "only logs stay")
-    assert "cpus and memory are not enforced" in update.report.warnings[0]
+    assert "cpus are not limited, memory is looked at once a second" in update.report.warnings[0]
     assert update.report.usage["wall_s"] >= 0
     assert str(update.report.ended_at) >= str(update.report.started_at)
 
@@ -424,3 +424,27 @@ def test_an_idle_executor_ends(tmp_path: Path) -> None:
     assert agent.process is not None
     assert agent.process.wait(10) == 0
     agent.stop()
+
+
+HOLD = "import time; held = bytearray(b'x') * (200 * 2**20); print('has it', flush=True); time.sleep({stay})"
+
+
+def test_who_holds_more_memory_than_asked_for_is_ended_as_out_of_memory(agent: Agent) -> None:
+    """As an engine would have it, with all that it started; what it held is told."""
+    text = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD.format(stay=60)!r}])"
+    report = agent.run(a_run(agent, "greedy", text, fields={"resources": {"mem": 100}})).report
+    assert (report.cause, report.exit_code) == (Cause.OOM, 137)
+    assert report.message == "it was ended: more than 100 MiB memory was needed"
+    assert report.usage["max_mem"] > 200
+
+
+def test_memory_that_processes_share_counts_once(agent: Agent) -> None:
+    """Four workers with the same 200 MiB hold little more than 200 MiB."""
+    text = """
+import os, time
+held = bytearray(b"x") * (200 * 2**20)
+workers = [os.fork() for _ in range(2)]
+time.sleep(2.5)
+"""
+    report = agent.run(a_run(agent, "sharing", text, fields={"resources": {"mem": 300}})).report
+    assert (report.cause, report.exit_code) == (None, 0)
