@@ -14,6 +14,7 @@ from rich.table import Table
 
 from swath.domain.resources import to_digits
 
+_SKEW_S = 5.0  # by which a cluster's clock may be ahead of ours: what has happened there has not still to happen
 COLOURS = {
     "SUCCEEDED": "green",
     "RUNNING": "cyan",
@@ -95,11 +96,16 @@ def _cell(value: Any) -> str:
 
 
 def when(moment: str | None, now: datetime | None = None) -> str:
-    """How long ago an RFC 3339 time is: "12 s", "3 min", "5 h", "2 d"."""
+    """How long ago an RFC 3339 time is: "12 s ago", "5 h ago"; or how far ahead: "in 3 min"."""
     if not moment:
         return "-"
     seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
-    return f"{duration(max(0.0, seconds))} ago"
+    return f"in {duration(-seconds)}" if seconds < -_SKEW_S else f"{duration(max(0.0, seconds))} ago"
+
+
+def moment_and_when(moment: str | None, now: datetime | None = None) -> str | None:
+    """An RFC 3339 time with how far it is away: "2026-12-01T00:00:00Z (in 3 d)"."""
+    return f"{moment} ({when(moment, now)})" if moment else None
 
 
 def duration(seconds: float | None) -> str:

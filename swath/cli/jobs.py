@@ -8,7 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from swath.cli.attempts import show_task
-from swath.cli.console import amounts, between, duration, instead, print_fields, print_json, print_table, say, when
+from swath.cli.console import (
+    amounts,
+    between,
+    duration,
+    instead,
+    moment_and_when,
+    print_fields,
+    print_json,
+    print_table,
+    say,
+    when,
+)
 from swath.cli.links import link_fields
 from swath.cli.options import AsJson, JobId, Limit, open_client, resolve_job
 from swath.cli.placing import place_fields
@@ -99,6 +110,8 @@ def _job_fields(job: Job) -> list[tuple[str, Any]]:
         *place_fields(job["spec"]),
         ("labels", ", ".join(f"{key}={value}" for key, value in job["labels"].items())),
         ("submitted", job["submitted_at"]),
+        ("not before", moment_and_when(job["spec"].get("not_before"))),
+        ("deadline", moment_and_when(job["spec"].get("deadline"))),
         ("started", job["started_at"]),
         ("ended", job["ended_at"]),
         ("took", duration(between(job["started_at"], job["ended_at"])) if job["ended_at"] else None),

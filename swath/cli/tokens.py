@@ -53,7 +53,7 @@ def create(
         print_json(made)
         return
     sys.stdout.write(made["token"] + "\n")
-    say(f"token {name} for {_reach(made)} runs out at {when(made['expires_at'])}; it is not shown again")
+    say(f"token {name} for {_reach(made)} runs out {when(made['expires_at'])}; it is not shown again")
 
 
 def list_again(as_json: AsJson = False) -> None:

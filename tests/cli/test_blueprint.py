@@ -294,6 +294,8 @@ def test_times_sizes_and_amounts_are_shown_as_people_say_them() -> None:
     """Two digits are enough."""
     now = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
     assert when("2026-01-01T12:00:00Z", now) == "30 s ago"
+    assert when("2026-01-01T12:00:31Z", now) == "0.0 s ago"  # by a clock that is ahead of ours
+    assert when("2026-01-01T15:00:30Z", now) == "in 3 h"
     assert [duration(seconds) for seconds in (3.21, 80, 600, 7200, 400_000)] == [
         "3.2 s",
         "80 s",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,15 @@ def test_a_refused_job_names_every_field(api: StandIn, swath: Swath) -> None:
     assert done.exit_code == 4
     assert "/resources/mem: needs 900000" in done.stderr
     assert "/name: is too long" in done.stderr
+
+
+def test_show_tells_when_a_job_may_start_and_has_to(api: StandIn, swath: Swath) -> None:
+    """As it was said, and how far away that is."""
+    ahead, past = datetime.now(UTC) + timedelta(hours=5, minutes=1), datetime.now(UTC) - timedelta(days=3, minutes=1)
+    api.has_job(a_job(spec={"not_before": past.isoformat(), "deadline": ahead.isoformat()}))
+    shown = swath("show", JOB_ID).stdout
+    assert f"{past.isoformat()} (3 d ago)" in shown
+    assert f"{ahead.isoformat()} (in 5 h)" in shown
 
 
 @pytest.mark.parametrize(
