@@ -109,6 +109,9 @@ class ExplainAnswer(Answered):
     project: ShareAnswer | None
     position: PositionAnswer | None
     estimate: EstimateAnswer | None = Field(description="null where no start is in sight")
+    unforeseen: int = Field(
+        description="open jobs without expected_s of which no task has ended: nothing is estimated behind their tasks"
+    )
 
 
 class AgentRefAnswer(Answered):

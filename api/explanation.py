@@ -31,8 +31,10 @@ class Explanation:
 def explain_demand(picture: Picture, demand: Demand | None, starts: Mapping[str, Start]) -> Explanation:
     """Why `demand` waits in the picture, in which it stands among the others; None for a job of which nothing could start."""
     if demand is None:
-        document: Document = {"blockers": [], "limits": [], "project": None, "position": None, "estimate": None}
-        return Explanation(reason=None, document={"waiting": 0, **document})
+        nothing = dict.fromkeys(("project", "position", "estimate"))
+        return Explanation(
+            reason=None, document={"waiting": 0, "blockers": [], "limits": [], "unforeseen": 0, **nothing}
+        )
     cluster = Cluster(picture.agents, Columns(other.resources for other in picture.waiting))
     limits = Limits(picture.tenants)
     return Explanation(
@@ -44,6 +46,7 @@ def explain_demand(picture: Picture, demand: Demand | None, starts: Mapping[str,
             "project": _to_project(picture, cluster, demand),
             "position": _to_position(picture, demand, starts),
             "estimate": _to_estimate(picture, starts.get(demand.job)),
+            "unforeseen": len(picture.unforeseen),
         },
     )
 

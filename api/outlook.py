@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.submission import Admitted, executor_of
 from api.views import to_job
+from swath.domain.duration import is_foreseen
 from swath.domain.states import ENDED_JOB
 from swath.store.api_store import ApiStore
 from swath.store.rows import JobRow
@@ -51,7 +52,7 @@ class Outlook:
         demand = make_demand(
             spec, admitted.image, admitted.resources, job=job_id, user=user, since=now, count=spec.size
         )
-        picture = pictures.take(now, self._ask()).beside(demand)
+        picture = pictures.take(now, self._ask()).beside(demand, foreseen=is_foreseen(spec, None))
         found = explain_demand(picture, demand, pictures.look_ahead(picture))
         starts_now = (found.document["estimate"] or {}).get("first_start_s") == 0
         return {"job": None, "state": None, "why": None if starts_now else found.reason, **found.document}

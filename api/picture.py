@@ -13,7 +13,7 @@ from swath.domain.attempts import Attempt
 from swath.domain.changes import PutAgent, PutTask
 from swath.domain.constraints import SPREADING, with_own
 from swath.domain.dependencies import split
-from swath.domain.duration import expected_s, left_s
+from swath.domain.duration import expected_s, is_foreseen, left_s
 from swath.domain.errors import InvalidInputError
 from swath.domain.jobs import INTERACTIVE, JobSpec
 from swath.domain.resources import Resources
@@ -79,14 +79,16 @@ class Picture:
     demands: Mapping[str, tuple[Demand, ...]]  # job -> what of it could start now, resources and limits aside
     tenants: Tenants
     running: Mapping[str, tuple[Running, ...]] = field(default_factory=dict)  # agent -> what runs there
+    unforeseen: frozenset[str] = frozenset()  # jobs of which nobody knows how long their attempts take
 
     def work(self, agents: Collection[str]) -> Mapping[str, tuple[Running, ...]]:
         """What runs on some agents, as the matcher asks for it."""
         return {agent: self.running[agent] for agent in agents if agent in self.running}
 
-    def beside(self, demand: Demand) -> Picture:
+    def beside(self, demand: Demand, *, foreseen: bool) -> Picture:
         """The picture as it would be with `demand` waiting, too."""
-        return replace(self, demands={**self.demands, demand.job: (demand,)})
+        unforeseen = self.unforeseen if foreseen else self.unforeseen | {demand.job}
+        return replace(self, demands={**self.demands, demand.job: (demand,)}, unforeseen=unforeseen)
 
     @property
     def waiting(self) -> list[Demand]:
@@ -133,6 +135,7 @@ def find_starts(picture: Picture) -> Mapping[str, Start]:
         tenants=picture.tenants,
         work=picture.work,
         policy=picture.told.policy,
+        unforeseen=picture.unforeseen,
         steps=steps,
     )
 
@@ -161,6 +164,7 @@ def make_picture(snapshot: Snapshot, now: datetime, told: Told) -> Picture:
         demands=demands,
         tenants=tenants,
         running={agent: tuple(found) for agent, found in running.items()},
+        unforeseen=frozenset(job.id for job in snapshot.jobs if not is_foreseen(job.spec, job.longest_run_s)),
     )
 
 

@@ -80,6 +80,9 @@ class Explanation(TypedDict):
     project: Share | None
     position: Position | None
     estimate: Estimate | None  # None where no start is in sight
+    unforeseen: NotRequired[
+        int
+    ]  # open jobs of which nobody knows how long a task takes: nothing is estimated behind them
 
 
 class Job(TypedDict):

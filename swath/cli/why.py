@@ -65,15 +65,23 @@ def _tell_start(found: Explanation) -> str:
     """When the waiting tasks may start."""
     estimate = found["estimate"]
     tasks = f"{found['waiting']:,} task{'' if found['waiting'] == 1 else 's'}"
+    blind = _tell_unforeseen(found.get("unforeseen") or 0)
     if estimate is None:
-        return f"{tasks} waiting; no start is in sight"
+        return f"{tasks} waiting; no start is in sight{blind}"
     first = _tell_time(estimate["first_start_s"], estimate["first_start"])
     if found["waiting"] == 1:
         return f"it may start {first}"
     if estimate["last_start"] is None or estimate["last_start_s"] is None:
-        return f"{tasks} waiting: the first may start {first}, the last later than can be told"
+        return f"{tasks} waiting: the first may start {first}, the last later than can be told{blind}"
     last = _tell_time(estimate["last_start_s"], estimate["last_start"])
     return f"{tasks} waiting: the first may start {first}, the last {last}"
+
+
+def _tell_unforeseen(jobs: int) -> str:
+    """What is missing for an estimate, and what would mend it."""
+    of = "one open job" if jobs == 1 else f"{jobs} open jobs"
+    words = f": nobody knows yet how long tasks of {of} take (`swath submit --expected` says it)"
+    return words if jobs else ""
 
 
 def _tell_time(seconds: float, at: str) -> str:

@@ -28,6 +28,11 @@ def expected_s(spec: JobSpec, manifest: Mapping[str, Any], longest_run_s: float 
     return min(allowed, spec.expected_s or allowed)
 
 
+def is_foreseen(spec: JobSpec, longest_run_s: float | None) -> bool:
+    """False where nobody has said or seen how long an attempt takes, and there is no more than how long it is let."""
+    return longest_run_s is not None or spec.expected_s is not None
+
+
 def left_s(expected_s: float, age_s: float) -> float:
     """Seconds until an attempt of this age is expected to end: as soon as expected at first; once it is overdue, after as
     long again as it has run over, for the longer it has, the less its end is in sight.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -64,23 +65,32 @@ def forecast(
     tenants: Tenants | None = None,
     work: Work = nothing_runs,
     policy: Policy | None = None,
+    unforeseen: Collection[str] = (),
     steps: int = STEPS,
 ) -> dict[str, Start]:
     """By job, when its first and its last waiting task start; jobs for which no start is in sight are left out.
 
     Every agent is taken to be offered as soon as something is free on it, an attempt to end when it is expected to, or within
     its grace where its resources are taken back now, and nothing to be submitted, to fail or to be taken back later. At most
-    `steps` plans are made: what ends close together is taken together, the closer the nearer it is.
+    `steps` plans are made: what ends close together is taken together, the closer the nearer it is. Tasks of the jobs in
+    `unforeseen` are not taken to end, and nothing to start where they do: how long they are let says nothing of that.
     """
-    return _Forecast(agents, demands, tenants or Tenants(), work, policy or Policy()).run(steps)
+    return _Forecast(agents, demands, tenants or Tenants(), work, policy or Policy(), unforeseen).run(steps)
 
 
 class _Forecast:
     """One look ahead."""
 
     def __init__(
-        self, agents: Sequence[AgentView], demands: Sequence[Demand], tenants: Tenants, work: Work, policy: Policy
+        self,
+        agents: Sequence[AgentView],
+        demands: Sequence[Demand],
+        tenants: Tenants,
+        work: Work,
+        policy: Policy,
+        unforeseen: Collection[str],
     ) -> None:
+        self._unforeseen = unforeseen
         self._views = {agent.id: replace(agent, offered=True, starting=0) for agent in agents}
         self._left = [demand for demand in demands if demand.count > 0]
         self._tenants = tenants
@@ -94,7 +104,9 @@ class _Forecast:
         victims = self._find_victims(agents, work, policy)
         self._ends = [
             _End(
-                min(GRACE_S, one.ends_in_s) if one.attempt in victims else one.ends_in_s,
+                min(GRACE_S, one.ends_in_s)
+                if one.attempt in victims or one.ending
+                else self._end(one.job, one.ends_in_s),
                 0,
                 agent,
                 one.job,
@@ -127,7 +139,7 @@ class _Forecast:
         now = 0.0
         for _ in range(steps):
             self._place(now)
-            if not self._left or not self._ends:
+            if not self._left or not self._ends or math.isinf(self._ends[0].at_s):
                 break
             now = max(self._ends[0].at_s, now * _GROWTH, now + _FIRST_S)
             self._free_until(now)
@@ -192,8 +204,14 @@ class _Forecast:
         owner = (demand.project, demand.user)
         self._hold(owner, demand.job, resources, count, agent)
         self._numbers += 1
-        end = _End(last_s + demand.expected_s, self._numbers, agent, demand.job, owner, resources, count)
+        end = _End(
+            self._end(demand.job, last_s + demand.expected_s), self._numbers, agent, demand.job, owner, resources, count
+        )
         heapq.heappush(self._ends, end)
+
+    def _end(self, job: str, at_s: float) -> float:
+        """When an attempt ends, as far as that can be told."""
+        return math.inf if job in self._unforeseen else at_s
 
     def _free_until(self, now: float) -> None:
         """Let everything end until then; what an agent has free is taken to be so since the mean of those ends."""

@@ -67,6 +67,25 @@ def test_a_job_that_waits_for_resources_is_explained_in_numbers(both_api: Api, b
     assert found["project"]["share"] == pytest.approx(8 / 8.5, abs=0.01)
 
 
+def test_nothing_is_estimated_behind_tasks_of_which_nobody_knows_how_long_they_take(
+    both_api: Api, both_scene: Scene
+) -> None:
+    """Their time-out of an hour is no estimate; once one of them has ended, there is one."""
+    both_scene.apply(an_agent(total=SOME))
+    first = both_scene.submit(array={"over": "STEP", "range": [0, 9]})
+    run(both_scene, first, 8)
+    second = both_scene.submit(expected_s=60)
+    for job in (first, second):
+        found = explain(both_api, job)
+        assert (found["estimate"], found["unforeseen"]) == (None, 1)
+
+    both_scene.apply(figures(first, JobState.RUNNING, _from(8, 9), active=8, longest_run_s=100.0))
+    third = both_scene.submit(expected_s=60)  # whose explanation takes another picture
+    found = explain(both_api, third)
+    assert found["unforeseen"] == 0
+    assert found["estimate"]["first_start_s"] == pytest.approx(150, abs=20)
+
+
 def test_quotas_stand_in_the_explanation_with_how_much_of_them_is_used(both_api: Api, both_scene: Scene) -> None:
     """The project holds three of four cpus; one more task may start, and the array follows as its tasks end."""
     both_scene.apply(an_agent(total=SOME))
@@ -94,6 +113,7 @@ def test_what_does_not_wait_is_said_not_to(both_api: Api, both_scene: Scene) -> 
         "project": None,
         "position": None,
         "estimate": None,
+        "unforeseen": 0,
     }
     later = both_scene.submit(after=[{"job": running.id}])
     found = explain(both_api, later)

@@ -48,6 +48,15 @@ def test_why_shows_what_keeps_a_job_and_when_it_may_start(api: StandIn, swath: S
     assert re.fullmatch(rf"  1,200 tasks waiting: {first}, the last later than can be told", lines[6])
 
 
+def test_why_says_what_an_estimate_lacks(api: StandIn, swath: Swath) -> None:
+    """Nobody knows how long tasks take that have never ended, and the user may say it."""
+    api.has_job(a_job())
+    for estimate, words in ((None, "no start is in sight"), (FOUND["estimate"], "the last later than can be told")):
+        api.answer("GET", f"/v1/jobs/{JOB_ID}/explain", {**FOUND, "estimate": estimate, "unforeseen": 2})
+        last = swath("why", JOB_ID).stdout.splitlines()[-1]
+        assert f"{words}: nobody knows yet how long tasks of 2 open jobs take" in last
+
+
 def test_why_of_a_job_that_does_not_wait_and_of_one_task(api: StandIn, swath: Swath) -> None:
     """One line each."""
     api.has_job(a_job("SUCCEEDED"))

@@ -81,3 +81,12 @@ def test_tasks_that_are_spread_follow_the_ends_of_their_own():
     agent = an_agent(cpus=3, attributes={"hostname": "h"})
     demand = a_demand(count=2, constraints=(rule,), running_on={"a1": 1}, expected_s=20)
     assert forecast([agent], [demand], work=work) == {"j1": Start(first_s=8, last_s=28)}
+
+
+def test_what_nobody_foresees_is_not_waited_for():
+    """Behind such tasks no start is in sight, whatever they are let; beside them all is as ever."""
+    work = works(a=[a_running("r1", 3, ends_in_s=3600, job="new"), a_running("r2", 1, ends_in_s=20)])
+    demands = [a_demand("large", cpus=4), a_demand("small")]
+    assert forecast([a_full()], demands, work=work, unforeseen={"new"}) == {"small": Start(first_s=20, last_s=20)}
+    own = forecast([an_agent(cpus=4)], [a_demand("new", count=12, expected_s=100)], unforeseen={"new"})
+    assert own == {"new": Start(first_s=0, last_s=None)}
