@@ -123,6 +123,7 @@ class Core:
             return []
         match event:
             case Waiting():
+                run.waits_by = event.fault
                 return [run.send("TASK_STARTING", event.message)]
             case Started():
                 return self.on_started(run, event, now)
@@ -286,7 +287,7 @@ class Core:
         match run.phase:
             case Phase.STARTING:
                 message = f"could not start within {self._limits.staging_s:g} s: its image or its inputs do not come"
-                return self._stop(run, Cause.AGENT, message, 0.0, now)
+                return self._stop(run, run.waits_by, message, 0.0, now)
             case Phase.RUNNING:
                 message = f"ran longer than its {run.spec.timeout_s:g} s"
                 return self._stop(run, Cause.TIMEOUT, message, run.spec.kill_grace_s, now)

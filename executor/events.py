@@ -98,10 +98,11 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """An attempt cannot start yet: its image is on its way."""
+    """An attempt cannot start yet: its image is on its way, or its inputs are."""
 
     attempt: str
     message: str
+    fault: Cause = Cause.AGENT  # whose it is where it does not come in time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

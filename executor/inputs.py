@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -75,6 +76,7 @@ class Inputs:
                 from executor.fetching.cache import Cache
                 from executor.fetching.inputs import Fetcher
 
+                _allow_files()
                 wanted = self._settings.fetching
                 self._fetcher = Fetcher(
                     policy=wanted.policy,
@@ -83,6 +85,12 @@ class Inputs:
                     stores=wanted.stores,
                 )
             return self._fetcher
+
+
+def _allow_files() -> None:
+    """Each copy in use holds an open file: as many as may be, for an attempt may have thousands of inputs."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 _Fetching = Callable[[str, str, Checksum | None, ExitStack], Path]

@@ -41,6 +41,7 @@ class Run:
     measure_at_s: float = float("inf")
     tell_at_s: float = float("inf")  # what it uses
     stop: Stop | None = None
+    waits_by: Cause = Cause.AGENT  # whose fault it is that it has not started yet
 
     @property
     def spec(self) -> AttemptSpec:

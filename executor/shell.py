@@ -226,7 +226,7 @@ class Shell:
         staged = self._inputs.stage(
             order.spec,
             cancelled=lambda: held.cancelled,
-            tell=lambda message: self._inbox.post(Waiting(attempt=attempt, message=message)),
+            tell=lambda message: self._inbox.post(Waiting(attempt=attempt, message=message, fault=Cause.TRANSFER)),
         )
         held.inputs = staged.held
         places.make()

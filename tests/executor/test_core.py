@@ -286,6 +286,19 @@ def test_a_start_has_a_limit() -> None:
     the_end(clockwork.after(1.1), "TASK_FAILED", Cause.AGENT)
 
 
+def test_inputs_that_do_not_come_in_time_are_not_the_agents_fault() -> None:
+    """Their server's, or the network's; an image that was waited for after them is the agent's again."""
+    clockwork = Clockwork()
+    fetching, pulling = clockwork.begin(), clockwork.begin()
+    for spec in (fetching, pulling):
+        clockwork.handle(Waiting(attempt=spec.attempt, message="fetching", fault=Cause.TRANSFER))
+    clockwork.handle(Waiting(attempt=pulling.attempt, message="pulling"))
+    clockwork.after(1801)
+    for spec, cause in ((fetching, Cause.TRANSFER), (pulling, Cause.AGENT)):
+        ending = NotStarted(attempt=spec.attempt, cause=Cause.KILLED, message="ended before it had started")
+        the_end(clockwork.handle(ending), "TASK_FAILED", cause)
+
+
 def test_publishing_has_a_limit() -> None:
     """Outputs that are not stored in time are the agent's fault, and are not outputs."""
     clockwork = Clockwork()

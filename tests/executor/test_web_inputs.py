@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from ipaddress import ip_network
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from executor.fetching import transfer
 from executor.fetching.cache import Cache, Lease
 from executor.fetching.inputs import Fetcher, Progress
 from executor.fetching.limits import Limits
 from executor.fetching.policy import Policy
+from executor.inputs import Inputs
+from executor.settings import Settings
 from executor.staging import StartError
 from swath.domain.checksums import Checksum, read_checksum
 from swath.domain.retries import Cause
+from tests.executor.build import a_manifest, a_spec
 from tests.executor.web_server import LETTERS, Site, serving
 
 HERE = Policy(schemes=frozenset({"http"}), private=(ip_network("127.0.0.0/8"),))
@@ -351,6 +361,62 @@ def test_a_full_disk_is_the_agents_trouble(site: Site, tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "fsync", no_space)
     error = refused(a_fetcher(tmp_path), site.url + "/a/scene.tif")
     assert (error.cause, "the disk is full" in str(error)) == (Cause.AGENT, True)
+
+
+def test_https_holds_servers_to_their_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that the machine trusts, for that very name; else nothing is fetched, and the message says why."""
+    authority, tls = make_certificate(tmp_path)
+    closed = Policy(private=HERE.private)
+    with serving(tls) as site:
+        site.files["/a"] = LETTERS
+        error = refused(a_fetcher(tmp_path / "1", policy=closed), site.url + "/a")
+        assert (error.cause, "certificate is not trusted" in str(error)) == (Cause.TRANSFER, True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        path, _ = fetched(a_fetcher(tmp_path / "2", policy=closed), site.url + "/a")
+        assert path.read_bytes() == LETTERS
+        other = site.url.replace("127.0.0.1", "localhost")
+        assert "certificate is not trusted" in str(refused(a_fetcher(tmp_path / "3", policy=closed), other + "/a"))
+
+
+def make_certificate(directory: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate of 127.0.0.1, signed by itself, and a server's context with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1)
+    )
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False)
+    certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), True).sign(key, SHA256())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (directory / "authority.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (directory / "server.pem").write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(directory / "server.pem")
+    return directory / "authority.pem", tls
+
+
+def test_an_attempt_may_have_more_inputs_than_files_may_be_open(site: Site, tmp_path: Path) -> None:
+    """Each copy in use is held by an open file; the executor allows itself as many as it may."""
+    settings = Settings.from_environ(
+        {
+            "MESOS_SANDBOX": str(tmp_path),
+            "SWATH_DOCKER": "off",
+            "SWATH_INPUT_SCHEMES": "http",
+            "SWATH_INPUT_PRIVATE": "127.0.0.0/8",
+        }
+    )
+    hrefs = [f"{site.url}/{number}" for number in range(60)]
+    site.files |= {f"/{number}": b"x" for number in range(60)}
+    spec = a_spec(a_manifest("true"), tmp_path, files={"ALL": hrefs})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 20, hard))
+    try:
+        staged = Inputs(settings).stage(spec, lambda: False, lambda message: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(staged.paths["ALL"]) == 60
+    staged.held.close()
 
 
 @pytest.mark.parametrize(
