@@ -17,6 +17,7 @@ from api.errors import add_handlers
 from api.image_gate import ImageGate
 from api.keys import Keys
 from api.logs import SandboxReader
+from api.lookout import Lookout
 from api.observation import Metrics, Observation
 from api.observe import Observer
 from api.openapi import describe
@@ -31,6 +32,7 @@ from api.routes import (
     images,
     jobs,
     logs,
+    notifications,
     outputs,
     projects,
     scheduler,
@@ -38,15 +40,18 @@ from api.routes import (
     tasks,
     tokens,
     usage,
+    verification,
 )
 from api.service import Service, make_file_check
 from api.settings import Settings
+from api.verification import Verifier
 from swath.registry.client import RegistryClient
 from swath.registry.settings import read_registries
 from swath.store.api_store import ApiStore
 from swath.store.database import Channel, Database
 from swath.store.notification import Listener
 from swath.store.scheduling import SchedulerStore
+from swath.store.sighting_store import SightingStore
 from swath.store.token_store import TokenStore
 
 VERSION = "0.1.0"
@@ -85,6 +90,8 @@ def create_app(settings: Settings) -> FastAPI:
         events,
         schedules,
         images,
+        verification,
+        notifications,
         cluster,
         projects,
         usage,
@@ -108,6 +115,7 @@ def _make_service(settings: Settings) -> Service:
     database = Database(settings.database_url)
     store = ApiStore(database)
     registries = RegistryClient(read_registries(settings.registries))
+    catalogue = _make_catalogue(settings, store, registries)
     gate = ImageGate(
         store=store,
         policy=settings.image_policy,
@@ -125,15 +133,18 @@ def _make_service(settings: Settings) -> Service:
         outlook=Outlook(store, SchedulerStore(database)),
         tokens=TokenStore(database),
         registries=registries,
-        catalogue=_make_catalogue(settings, store),
+        catalogue=catalogue,
+        verifier=Verifier(store, automatic=settings.image_promotion == "automatic", now=_now),
+        lookout=Lookout(SightingStore(database), registries, catalogue, every_s=settings.registry_check_s, now=_now),
         image_gate=gate,
         now=_now,
     )
 
 
-def _make_catalogue(settings: Settings, store: ApiStore) -> Catalogue:
+def _make_catalogue(settings: Settings, store: ApiStore, registries: RegistryClient) -> Catalogue:
     return Catalogue(
         store=store,
+        registries=registries,
         policy=settings.image_policy,
         automatic=settings.image_promotion == "automatic",
         approvers=settings.image_approvers,
@@ -151,8 +162,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # more threads than the store has connections would only wait for them, and each keeps memory of its own
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     service.recurring.start()
+    service.verifier.watch.start()
+    service.lookout.watch.start()
     yield
     await anyio.to_thread.run_sync(service.recurring.stop)
+    await anyio.to_thread.run_sync(service.verifier.watch.stop)
+    await anyio.to_thread.run_sync(service.lookout.watch.stop)
     service.observer.close()
     service.observer.join()
     await service.sandboxes.close()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from api.image_gate import to_name
 from api.image_schemas import ImageDocument, OwnershipDocument
 from api.images import to_registration
+from api.registered import describe
 from swath.domain.catalogue import ImageState, Mover
 from swath.domain.comparison import compare_layers, compare_packages, find_differences
 from swath.domain.errors import ForbiddenError, InvalidInputError, NotFoundError, Problem
 from swath.domain.image_policy import ImagePolicy, Subject, find_violations
 from swath.domain.rights import Caller
 from swath.domain.sbom import read_packages
+from swath.registry.client import RegistryClient
 from swath.store.api_store import ApiStore
 from swath.store.rows import CataloguedRow, DetailsRow, ImageRow
 
@@ -25,6 +27,7 @@ class Catalogue:
     """What the service does with images beyond storing them."""
 
     store: ApiStore
+    registries: RegistryClient
     policy: ImagePolicy
     automatic: bool  # what somebody registers by hand is active at once
     approvers: tuple[str, ...]  # users who bring versions into any state; none for everybody
@@ -33,12 +36,15 @@ class Catalogue:
     def register(self, document: ImageDocument, *, caller: Caller) -> ImageRow:
         """Add the version of a document. Raises InvalidInputError with everything that is wrong, policy included.
 
-        What a token for push registers has to be verified first, whatever people may do by hand.
+        What a registry says of the image counts. What a token registers has to be verified first, whatever people may do by
+        hand.
         """
-        registration = to_registration(document)
+        self._check_policy(self.policy.of_names, document, DetailsRow())
+        described, found = describe(document, self.registries, always=self.policy.asks)
+        registration = to_registration(described)
         caller.check_image(registration.name)
-        details = _to_details(document, caller.user)
-        self._check_policy(document, details)
+        details = _to_details(described, found, caller.user)
+        self._check_policy(self.policy, document, details)
         by_hand = caller.scope is None
         if by_hand:
             self._check_owner(registration.name, caller.user)
@@ -70,7 +76,7 @@ class Catalogue:
             raise NotFoundError(f"there is no image {reference!r}")
         return self.store.get_catalogued(image.id)
 
-    def _check_policy(self, document: ImageDocument, details: DetailsRow) -> None:
+    def _check_policy(self, policy: ImagePolicy, document: ImageDocument, details: DetailsRow) -> None:
         reference = document.reference
         subject = Subject(
             name=to_name(reference) if reference else None,
@@ -81,7 +87,7 @@ class Catalogue:
             signed_by=details.signed_by,
         )
         place = "/reference" if reference else "/image_id" if document.image_id else "/context"
-        if found := find_violations(self.policy, subject):
+        if found := find_violations(policy, subject):
             raise InvalidInputError(Problem(place, message) for message in found)
 
     def _check_owner(self, name: str, user: str) -> None:
@@ -98,14 +104,14 @@ class Catalogue:
         raise ForbiddenError(f"the image {name} is {owner}'s; approvers are {', '.join(self.approvers)}")
 
 
-def _to_details(document: ImageDocument, user: str) -> DetailsRow:
+def _to_details(document: ImageDocument, found: DetailsRow, user: str) -> DetailsRow:
     """What is known of a version beyond its manifest; raises InvalidInputError for a bill of materials that is none."""
     try:
         packages = None if document.sbom is None else read_packages(document.sbom)
     except InvalidInputError as error:
         raise InvalidInputError(Problem(f"/sbom{entry.path}", entry.message) for entry in error.problems) from error
     provenance = document.provenance.model_dump(exclude_none=True)
-    return DetailsRow(provenance=provenance or None, packages=packages, pushed_by=user)
+    return replace(found, provenance=provenance or None, packages=packages, pushed_by=user)
 
 
 def compare(before: CataloguedRow, after: CataloguedRow) -> dict[str, Any]:

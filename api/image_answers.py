@@ -39,6 +39,7 @@ class ImageAnswer(Answered):
     signed_by: str | None
     pushed_by: str | None
     profile: dict[str, Any] | None = Field(description="what its verification has measured")
+    missing_since: str | None = Field(description="since when its registry does not have it")
 
 
 class ImagePage(Answered):

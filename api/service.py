@@ -14,11 +14,13 @@ from api.catalogue import Catalogue
 from api.image_gate import ImageGate
 from api.inputs import FileCheck
 from api.logs import SandboxReader
+from api.lookout import Lookout
 from api.observation import Metrics
 from api.observe import Observer
 from api.outlook import Outlook
 from api.recurring import Recurring
 from api.settings import Settings
+from api.verification import Verifier
 from swath.domain.rights import Caller
 from swath.registry.client import RegistryClient
 from swath.store.api_store import ApiStore
@@ -41,6 +43,8 @@ class Service:
     tokens: TokenStore
     registries: RegistryClient
     catalogue: Catalogue
+    verifier: Verifier
+    lookout: Lookout
     image_gate: ImageGate
     now: Callable[[], datetime]  # aware, UTC
 

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     token_user: str = Field(default_factory=_owner)  # whose jobs they are
     agent_principal: str | None = None  # whom the agents know the service as, where they ask for authentication
     agent_secret: SecretStr | None = None
+    registry_check_s: float = Field(
+        default=3600.0, ge=0
+    )  # between two looks for tags that moved and digests that are gone
     registries: Path | None = None  # TOML file with what registries need: swath/registry/settings.py
     heartbeat_s: float = Field(default=15.0, gt=0)  # between comments on a quiet stream of events
     scheduler_stale_s: float = Field(default=30.0, gt=0)  # after so long without a sign of it, /readyz says no

@@ -198,6 +198,7 @@ def to_image(row: CataloguedRow) -> Document:
         "owner": row.owner,
         "projects": None if row.projects is None else list(row.projects),
         **asdict(details),
+        "missing_since": to_time(details.missing_since),
     }
 
 

@@ -42,6 +42,7 @@ def register(service: Injected, caller: Known, body: Body, response: Response) -
     document = parse(ImageDocument, body)
     caller.check_place(in_registry=document.reference is not None and not (document.image_id or document.context))
     image = service.catalogue.register(document, caller=caller)
+    service.verifier.begin(image.id, caller.project)
     response.headers["Location"] = f"/v1/images/{image.name}/{image.version}"
     return to_image(service.store.get_catalogued(image.id))
 

@@ -8,6 +8,7 @@ from scheduler.core.effects import Launch
 from swath.domain import duration
 from swath.domain.attempts import AttemptSpec, ImageSource
 from swath.domain.jobs import bind_item
+from swath.domain.trial import to_trial
 from swath.store.rows import JobRecord
 
 KILL_GRACE_S = 10.0
@@ -34,7 +35,7 @@ def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_ro
             image_id=job.image.image_id,
             context=job.image.context,
         ),
-        manifest=job.image.manifest,
+        manifest=to_trial(job.image.manifest, job.image.swath_manifest) if job.spec.trial else job.image.manifest,
         swath_manifest=job.image.swath_manifest,
         files={name: list(hrefs) for name, hrefs in binding.files.items()},
         checksums=binding.checksums,

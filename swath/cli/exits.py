@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from types import MappingProxyType
 
+from swath.cli.engine import EngineError
 from swath.domain import errors
 
 
@@ -21,6 +22,8 @@ class Exit(IntEnum):
     SICK = 7
     FAULT = 8
     TIMED_OUT = 9
+    REJECTED = 10
+    BUILD_FAILED = 11
     INTERRUPTED = 130
 
 
@@ -36,6 +39,8 @@ MEANINGS = MappingProxyType(
         Exit.SICK: "`swath doctor` found something sick, or `swath up` did not become ready",
         Exit.FAULT: "a fault in swath itself; SWATH_DEBUG=1 shows where",
         Exit.TIMED_OUT: "what was waited for has not ended within --timeout",
+        Exit.REJECTED: "the image version that was pushed did not pass its verification",
+        Exit.BUILD_FAILED: "an image could not be built or pushed; Docker's own words stand above",
         Exit.INTERRUPTED: "interrupted by Ctrl-C; what was waited for goes on",
     }
 )
@@ -61,6 +66,8 @@ def exit_for(error: Exception) -> Exit:
         return Exit.UNREACHABLE if error.passing else Exit.REFUSED
     if isinstance(error, NotReadyError):
         return Exit.SICK
+    if isinstance(error, EngineError):
+        return Exit.BUILD_FAILED
     if isinstance(error, errors.InternalError):
         return Exit.UNREACHABLE
     if isinstance(error, UnicodeEncodeError):  # a word in bytes that are no UTF-8, which no document can hold

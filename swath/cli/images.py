@@ -11,11 +11,12 @@ from swath.cli import image_states
 from swath.cli.console import duration, print_fields, print_json, print_table, say, size
 from swath.cli.jobdoc import parse_json, read_text
 from swath.cli.options import AsJson, open_client
+from swath.cli.push import push
 from swath.domain.errors import NotFoundError
+from swath.domain.manifest import FILE, SWATH_FILE
 from swath.domain.resources import to_digits
 
 Reference = Annotated[str, typer.Argument(metavar="IMAGE", help="`ndvi` (newest version) or `ndvi:1.0.0`.")]
-MANIFEST, OTHER_MANIFEST = "seed.manifest.json", "swath.manifest.json"
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -25,6 +26,7 @@ def add_commands(app: typer.Typer) -> None:
     group.command("list")(list_again)
     group.command("show")(show)
     group.command("register")(register)
+    group.command("push")(push)
     image_states.add_commands(group)
     app.add_typer(group, name="images", rich_help_panel="Cluster and images")
 
@@ -159,8 +161,8 @@ def register(
         raise typer.BadParameter("name a build context, or a manifest with --manifest", param_hint="DIR")
     if context is not None and not context.is_dir():
         raise NotFoundError(f"there is no directory {context}")
-    source = manifest or str((context or Path()) / MANIFEST)
-    other = Path(source).with_name(OTHER_MANIFEST)
+    source = manifest or str((context or Path()) / FILE)
+    other = Path(source).with_name(SWATH_FILE)
     document = {
         "manifest": parse_json(read_text(source), source, dict),
         "swath_manifest": parse_json(other.read_text(), str(other), dict) if other.is_file() else None,

@@ -28,6 +28,7 @@ _KINDS = MappingProxyType(
         Exit.UNREACHABLE: ("unreachable", "The cluster does not answer", 503),
         Exit.SICK: ("not-ready", "The cluster is not ready", 503),
         Exit.FAULT: ("internal", "A fault in swath", 500),
+        Exit.BUILD_FAILED: ("build-failed", "The image was not built or pushed", 500),
         Exit.TIMED_OUT: ("timed-out", "It has not ended in time", 504),
     }
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MIB = 1024 * 1024
 _ROOT = ("", "0", "root")
@@ -20,6 +20,11 @@ class ImagePolicy:
     root: bool = True  # images whose configuration names no user, or root
     labels: tuple[str, ...] = ()  # that an image has to have
     signed: bool = False  # by the site's key
+
+    @property
+    def of_names(self) -> ImagePolicy:
+        """The rules that hold before a registry is asked, which may be anybody's."""
+        return replace(self, max_size_mib=None, root=True, labels=(), signed=False)
 
     @property
     def asks(self) -> bool:

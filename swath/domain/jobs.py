@@ -70,6 +70,7 @@ class JobSpec:
     after: tuple[Dependency, ...] = ()  # jobs that have to succeed, or to end, before this one starts
     labels: Mapping[str, str] = field(default_factory=dict)
     may_wait: bool = False  # accept the job although no agent seen lately is large enough
+    trial: bool = False  # runs its image's smoke test; the service alone says so
     document: Mapping[str, Any] = field(default_factory=dict)  # as submitted
 
     @property
@@ -104,7 +105,7 @@ class JobSpec:
 
 _PLAIN = (
     *("image", "project", "inputs", "parameters", "settings", "resources", "priority"),
-    *("max_running", "timeout_s", "labels", "may_wait", "preemptible", "expected_s", "short"),
+    *("max_running", "timeout_s", "labels", "may_wait", "preemptible", "expected_s", "short", "trial"),
 )
 
 

@@ -20,6 +20,7 @@ from swath.domain.strict_json import read_strictly
 
 LABEL = "com.ngageoint.seed.manifest"
 SWATH_LABEL = "swath.manifest"
+FILE, SWATH_FILE = "seed.manifest.json", "swath.manifest.json"  # what becomes the labels, beside a Dockerfile
 OUTPUT_DIR = "OUTPUT_DIR"
 
 _NUMBER = r"(0|[1-9]\d*)"

@@ -48,7 +48,8 @@ class Reference:
         if tag is not None and not is_tag(tag):
             raise InvalidInputError.at(path, f"{tag!r} is no tag: letters, digits, '_', '.' and '-', at most 128")
         host, repository = _split_host(rest)
-        check_host(host, path)
+        if not is_host(host):
+            raise InvalidInputError.at(path, f"{host!r} is no host of a registry: NAME or NAME:PORT")
         _check_repository(repository, path)
         if len(host) + len(repository) + 1 > LONGEST:
             raise InvalidInputError.at(path, f"the name is longer than {LONGEST} characters")
@@ -86,6 +87,12 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
+def is_host(text: str) -> bool:
+    """True for a host of a registry, with a port or without."""
+    found = _HOST.fullmatch(text)
+    return found is not None and 0 < int(found["port"] or 443) < 65536
+
+
 def is_tag(text: str) -> bool:
     """True for what may be a tag."""
     return _TAG.fullmatch(text) is not None
@@ -114,13 +121,6 @@ def _split_host(text: str) -> tuple[str, str]:
     if host == DOCKER_HUB and repository and "/" not in repository:
         repository = _OFFICIAL + repository
     return host, repository
-
-
-def check_host(host: str, path: str = "") -> None:
-    """Raises InvalidInputError at `path` for what is neither a host nor a host with a port."""
-    found = _HOST.fullmatch(host)
-    if not found or not 0 < int(found["port"] or 443) < 65536:
-        raise InvalidInputError.at(path, f"{host!r} is no host of a registry: NAME or NAME:PORT")
 
 
 def _check_repository(repository: str, path: str) -> None:

@@ -60,7 +60,8 @@ class Caller:
 
     def check_image(self, name: str) -> None:
         """Return where the caller may register and see the image; raises ForbiddenError."""
-        if self.scope is not None and name not in self.images:
+        bound = self.scope is TokenScope.PUSH or (self.scope is not None and self.images)
+        if bound and name not in self.images:
             known = ", ".join(self.images) or "no image"
             raise ForbiddenError(f"this token is for {known}, not for {name}: `swath tokens create` makes others")
 

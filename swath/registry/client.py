@@ -76,6 +76,10 @@ class RegistryClient:
         self._wait = wait
         self._authority = Authority()
 
+    def knows(self, host: str) -> bool:
+        """True for a registry that the site has declared."""
+        return host in self._registries
+
     def resolve(self, reference: Reference, *, deadline_s: float | None = None) -> Descriptor:
         """The digest that a tag means now, or that a digest is there, by a request without a body."""
         with self._talk(deadline_s) as talk:

@@ -12,6 +12,7 @@ from swath.registry.addresses import find_public_addresses
 from swath.registry.settings import RegistrySettings, is_loopback
 
 _LISTENS = {DOCKER_HUB: "registry-1.docker.io"}
+_TRUSTED = {DOCKER_HUB: ("auth.docker.io",)}  # its token server, of which everybody knows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +45,7 @@ class Endpoint:
 
     def knows(self, url: httpx.URL) -> bool:
         """True for the registry, and for the hosts that the site has declared beside it."""
-        return self.owns(url) or _place_of(url) in self.settings.trusted_hosts
+        return self.owns(url) or _place_of(url) in (*self.settings.trusted_hosts, *_TRUSTED.get(self.host, ()))
 
     def follow(self, base: httpx.URL, location: str) -> httpx.URL:
         """Where the registry sends us; raises RegistryError for where nobody should go."""

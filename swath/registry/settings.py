@@ -19,16 +19,14 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from swath.domain.errors import InvalidInputError, Problem
-from swath.domain.references import DOCKER_HUB, check_host
+from swath.domain.references import is_host
 
 _LONGEST_CREDENTIALS = 16 * 1024
 
 
 def _to_host(text: str) -> str:
-    try:
-        check_host(text)
-    except InvalidInputError as error:
-        raise ValueError(error.problems[0].message) from error
+    if not is_host(text):
+        raise ValueError(f"{text!r} is no host of a registry: NAME or NAME:PORT")
     return text.lower()
 
 
@@ -71,20 +69,19 @@ class RegistrySettings(BaseModel):
 
 Registries = Mapping[str, RegistrySettings]  # host -> what is known of it
 
-_BUILT_IN: Registries = {DOCKER_HUB: RegistrySettings(trusted_hosts=("auth.docker.io",))}
 _TABLES = TypeAdapter(dict[Host, RegistrySettings])
 
 
 def read_registries(path: Path | None) -> Registries:
-    """The file's registries, and Docker Hub; raises InvalidInputError with everything that is wrong in it."""
+    """The file's registries; raises InvalidInputError with everything that is wrong in it."""
     if path is None:
-        return _BUILT_IN
+        return {}
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidInputError.at(str(path), f"cannot be read: {error}") from error
     try:
-        return {**_BUILT_IN, **_TABLES.validate_python(document)}
+        return _TABLES.validate_python(document)
     except ValidationError as error:
         raise InvalidInputError(
             Problem(f"{path}: {'/'.join(map(str, entry['loc']))}", entry["msg"]) for entry in error.errors()

@@ -61,6 +61,7 @@ class ImageDetails(Base):
     signed_by: Mapped[str | None]  # fingerprint of the key whose signature was verified
     pushed_by: Mapped[str | None]
     profile: Mapped[dict[str, Any] | None]  # what its verification has measured
+    missing_since: Mapped[datetime | None]  # since when its registry does not have the digest
 
 
 class ImageTransition(Base):

@@ -48,6 +48,7 @@ class DetailsRow:
     signed_by: str | None = None  # fingerprint of the key whose signature was verified
     pushed_by: str | None = None
     profile: Mapping[str, Any] | None = None  # what its verification has measured
+    missing_since: datetime | None = None  # since when its registry does not have the digest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

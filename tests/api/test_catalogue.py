@@ -109,7 +109,7 @@ def test_a_bad_change_of_state_is_refused(shared_api: Api, document: dict[str, A
         ({"provenance": {"pipeline": "two words"}}, "/provenance/pipeline"),
         ({"sbom": {}}, "/sbom"),
         ({"sbom": []}, "/sbom"),
-        ({"manifest": None}, "/manifest"),
+        ({"manifest": None, "reference": None, "context": "builtin:true"}, "/manifest"),
         ({"reference": "registry/eo/ndvi:1.0.0"}, "/reference"),
     ],
 )

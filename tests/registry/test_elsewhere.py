@@ -139,7 +139,9 @@ def test_credentials_never_travel_in_the_clear(tmp_path: Path) -> None:
     assert Endpoint(host="registry.example", settings=RegistrySettings(insecure=True)).url.scheme == "http"
     assert Endpoint(host="localhost:5000", settings=RegistrySettings()).url.scheme == "http"
     assert Endpoint(host="[::1]:5000", settings=RegistrySettings()).url == "http://[::1]:5000/"
-    assert Endpoint(host="docker.io", settings=RegistrySettings()).url == "https://registry-1.docker.io/"
+    hub = Endpoint(host="docker.io", settings=RegistrySettings())
+    assert hub.url == "https://registry-1.docker.io/"
+    assert hub.knows(httpx.URL("https://auth.docker.io/token"))
 
 
 def test_a_mirror_that_lies_is_passed_by(asking: Asking) -> None:
