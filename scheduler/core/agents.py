@@ -153,7 +153,20 @@ def _drop(turn: Turn, agent_id: str) -> None:
         if agent.offers:
             turn.call(Decline(offer_ids=tuple(agent.offers), refuse_s=turn.state.settings.refuse_s))
         turn.write(DeactivateAgent(agent_id=agent_id))
+        turn.set_timer(Kind.MISSED, turn.state.settings.unknown_wait_s, (agent_id, 0))
         reconsider(turn)
+
+
+def load(turn: Turn) -> None:
+    """Whoever had gone before this core began may come back as well."""
+    turn.set_timer(Kind.MISSED, turn.state.settings.unknown_wait_s)
+
+
+def on_missed(turn: Turn, agent_id: str) -> None:
+    """The agent has been gone for long, or whoever had gone before this core began has."""
+    turn.state.forget_missed(agent_id)
+    turn.state.all_missed = turn.state.all_missed or not agent_id
+    reconsider(turn)
 
 
 def reconsider(turn: Turn) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from scheduler.core import dependencies, kills, learned, why
+from scheduler.core import dependencies, kills, learned, shrinking, why
 from scheduler.core.events import JobSeen
 from scheduler.core.open_jobs import Job
 from scheduler.core.timers import Kind
@@ -95,7 +95,7 @@ def on_retry_due(turn: Turn, job_id: str, index: int) -> None:
     """A task has waited long enough to be tried again."""
     job = turn.state.jobs.get(job_id)
     if job is not None and index in job.tasks and job.tasks[index].state is TaskState.PENDING:
-        job.due.add(job.tasks[index], turn.now)
+        job.due.add(shrinking.fit(turn, job, job.tasks[index]), turn.now)
         turn.touch(job)
 
 

@@ -1,14 +1,17 @@
-"""How much of something the best agent has for a task of a job."""
+"""How much of something the best agent has for a task of a job. One that has just gone counts: it may come back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 from scheduler.core.open_jobs import Job
-from scheduler.core.state import Agent, State
+from scheduler.core.state import State
+from swath.domain.changes import PutAgent
 from swath.domain.constraints import with_own
 from swath.domain.resources import Resources
-from swath.domain.retries import Largest
+from swath.domain.retries import Largest, bounded
 
 _MOST_KNOWN = 1000  # answers
 
@@ -32,23 +35,40 @@ def largest_for(state: State, job: Job) -> Largest:
 
 
 def _find(state: State, job: Job, resource: str, others: Resources) -> int | None:
-    if not all(agent.listed for agent in state.agents.values()):
+    if not _are_known(state):
         return None
-    rooms = [_room(state, agent) for agent in state.agents.values() if _admits(job, agent)]
+    rooms = [_room(state, info) for info in _find_infos(state) if _admits(job, info)]
     return max((getattr(room, resource) for room in rooms if others.fits_in(room)), default=None)
 
 
 def fits_somewhere(state: State, job: Job, asked: Resources) -> bool:
     """True when an agent is large enough, whatever runs there: most often the first that is looked at."""
-    return any(asked.fits_in(_room(state, agent)) and _admits(job, agent) for agent in state.agents.values())
+    return any(asked.fits_in(_room(state, info)) and _admits(job, info) for info in _find_infos(state))
 
 
-def _room(state: State, agent: Agent) -> Resources:
-    return agent.info.total - state.settings.executor_resources
+def fitted(state: State, job: Job, wanted: Resources, least: Resources) -> Resources:
+    """`wanted`, or as much of it as an agent could hold, but `least` in any case; all of it while that is not known."""
+    if wanted == least or fits_somewhere(state, job, wanted) or not _are_known(state):
+        return wanted
+    found = bounded(wanted, least, largest_for(state, job))
+    return found if isinstance(found, Resources) and fits_somewhere(state, job, found) else least
 
 
-def _admits(job: Job, agent: Agent) -> bool:
-    rules, info = job.record.spec.constraints, agent.info
+def _are_known(state: State) -> bool:
+    """True once the master has listed what there is."""
+    return bool(state.agents) and all(agent.listed for agent in state.agents.values())
+
+
+def _find_infos(state: State) -> Iterator[PutAgent]:
+    return chain((agent.info for agent in state.agents.values()), state.missed.values())
+
+
+def _room(state: State, info: PutAgent) -> Resources:
+    return info.total - state.settings.executor_resources
+
+
+def _admits(job: Job, info: PutAgent) -> bool:
+    rules = job.record.spec.constraints
     if not rules:
         return True
     attributes = with_own(info.attributes, hostname=info.hostname, region=info.region, zone=info.zone)

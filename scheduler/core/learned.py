@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scheduler.core.health import Lesson
-from scheduler.core.largest import fits_somewhere, largest_for
+from scheduler.core.largest import fitted, largest_for
 from scheduler.core.open_jobs import Job, Size
 from scheduler.core.state import LiveAttempt, State
 from scheduler.core.turn import Turn
@@ -32,11 +32,9 @@ def follow(state: State, job: Job) -> None:
     job.asks = _find_size(state, job)
 
 
-def settle(turn: Turn) -> None:
+def refresh(turn: Turn) -> None:
     """Where other agents are there, what was learned may fit now, or not any more."""
-    changed, turn.state.agents_changed = turn.state.agents_changed, False
-    if changed:
-        _refresh_all(turn, {image for (image, _), lesson in turn.state.lessons.items() if lesson.mem or lesson.disk})
+    _refresh_all(turn, {image for (image, _), lesson in turn.state.lessons.items() if lesson.mem or lesson.disk})
 
 
 def forget(state: State, job: Job) -> None:
@@ -98,10 +96,7 @@ def _find_size(state: State, job: Job) -> Size | None:
         return None
     mem = max(base.mem, _limited(lesson.mem, policy, Cause.OOM))
     disk = max(base.disk, _limited(lesson.disk, policy, Cause.DISK))
-    wanted = job.request_of((mem, disk))
-    if wanted != base and not fits_somewhere(state, job, wanted):
-        found = bounded(wanted, base, largest_for(state, job))
-        wanted = base if isinstance(found, GiveUp) else found
+    wanted = fitted(state, job, job.request_of((mem, disk)), base)
     return None if wanted == base else (wanted.mem, wanted.disk)
 
 

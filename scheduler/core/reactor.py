@@ -27,6 +27,7 @@ from scheduler.core import (
     prefetch,
     reconciliation,
     resting,
+    shrinking,
     slot_news,
     slots,
     subscription,
@@ -86,6 +87,7 @@ class Core:
             learned.follow(state, job)
         _load_attempts(turn, snapshot)
         usage.load(state, snapshot.pasts, now)
+        agents.load(turn)
         for job in state.jobs.values():
             job.seen_waiting = job.waiting
             if job.waiting:
@@ -103,7 +105,7 @@ class Core:
         for kind, key in self.state.timers.take_due(now, DUE):
             _DUE[kind](turn, key)
         dependencies.settle(turn)
-        learned.settle(turn)
+        _settle_sizes(turn)
         _index_waiting(turn)
         slots.refill(turn)
         _index_waiting(turn)
@@ -119,6 +121,14 @@ class Core:
         prefetch.schedule(turn)
         subscription.tell_outside(turn)
         return turn.make_effects()
+
+
+def _settle_sizes(turn: Turn) -> None:
+    """With other agents than before, tasks may have to ask for other amounts."""
+    if turn.state.agents_changed:
+        turn.state.agents_changed = False
+        learned.refresh(turn)
+        shrinking.refresh(turn)
 
 
 def _load_wishes(state: State, snapshot: Snapshot, removed: str | None) -> None:
@@ -236,6 +246,7 @@ _DUE: Mapping[Kind, Callable[[Turn, Key], None]] = {
     Kind.REVIVE: lambda turn, key: None,  # the settlement at the end of the turn asks
     Kind.WHY: lambda turn, key: why.refresh(turn),
     Kind.AGENTS: lambda turn, key: agents.list_now(turn),
+    Kind.MISSED: lambda turn, key: agents.on_missed(turn, key[0]),
     Kind.OPERATE: lambda turn, key: operators.ask(turn, key[0]),
     Kind.LEAVE: lambda turn, key: outside.proceed(turn),
     Kind.PREFETCH: lambda turn, key: prefetch.look(turn),

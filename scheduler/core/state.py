@@ -201,6 +201,8 @@ class State:
     agents: dict[str, Agent] = field(default_factory=dict)
     uses: dict[str, Use] = field(default_factory=dict)  # of the agents that are known or have live attempts
     largest: dict[object, int | None] = field(default_factory=dict)  # see scheduler.core.largest
+    missed: dict[str, PutAgent] = field(default_factory=dict)  # agents that have gone lately: they may come back
+    all_missed: bool = False  # nobody may come back any more who had gone before this core began
     agents_changed: bool = False  # in this turn: they have come, gone, grown or shrunk
     lessons: dict[tuple[int, str], Lesson] = field(default_factory=dict)  # by image version and request
     image_ends: dict[int, tuple[datetime, int, int]] = field(default_factory=dict)  # see cooling.find_chance
@@ -340,6 +342,7 @@ class State:
     def add_agent(self, info: PutAgent) -> Agent:
         """Take an agent in; it may come back with attempts of ours on it."""
         known = self.agents.get(info.agent_id)
+        self.missed.pop(info.agent_id, None)
         self.largest.clear()
         self.total += info.total if known is None else info.total - known.info.total
         agent = self.agents[info.agent_id] = Agent(info=info, use=self.uses.setdefault(info.agent_id, Use()))
@@ -364,6 +367,7 @@ class State:
         agent = self.agents.pop(agent_id, None)
         self.largest.clear()
         if agent is not None:
+            self.missed[agent_id] = agent.info
             self.total -= agent.info.total
         for image in () if agent is None else agent.records:
             self.thaw(agent_id, image)
@@ -371,6 +375,11 @@ class State:
         images_held.forget(self, agent_id)
         self._tidy(agent_id)
         return agent
+
+    def forget_missed(self, agent_id: str) -> None:
+        """The agent is not waited for any more."""
+        self.missed.pop(agent_id, None)
+        self.largest.clear()
 
     def _tidy(self, agent_id: str) -> None:
         use = self.uses.get(agent_id)

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     REVIVE = "revive"  # the next REVIVE is allowed
     WHY = "why"  # the reasons of waiting jobs
     AGENTS = "agents"  # list the agents
+    MISSED = "missed"  # an agent has gone for good
     OPERATE = "operate"  # ask Mesos again for what an operator wants of an agent
     LEAVE = "leave"  # a TEARDOWN may have been lost
     PREFETCH = "prefetch"  # images may be worth pulling ahead
