@@ -42,6 +42,8 @@ from api.routes import (
     usage,
     verification,
 )
+from api.routes import secrets as secret_routes
+from api.secrets import Secrets
 from api.service import Service, make_file_check
 from api.settings import Settings
 from api.verification import Verifier
@@ -51,6 +53,7 @@ from swath.store.api_store import ApiStore
 from swath.store.database import Channel, Database
 from swath.store.notification import Listener
 from swath.store.scheduling import SchedulerStore
+from swath.store.secret_store import SecretStore
 from swath.store.sighting_store import SightingStore
 from swath.store.token_store import TokenStore
 
@@ -89,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
         outputs,
         events,
         schedules,
+        secret_routes,
         images,
         verification,
         notifications,
@@ -115,12 +119,14 @@ def _make_service(settings: Settings) -> Service:
     database = Database(settings.database_url)
     store = ApiStore(database)
     registries = RegistryClient(read_registries(settings.registries))
+    secrets = Secrets(store=SecretStore(database), key_file=settings.secrets_key_file, now=_now)
     catalogue = _make_catalogue(settings, store, registries)
     gate = ImageGate(
         store=store,
         policy=settings.image_policy,
         presence=Presence(registries=registries, deadline_s=settings.image_registry_deadline_s),
         needs_registry=settings.image_registry_down == "refuse",
+        secrets=secrets,
     )
     return Service(
         settings=settings,
@@ -137,6 +143,7 @@ def _make_service(settings: Settings) -> Service:
         verifier=Verifier(store, automatic=settings.image_promotion == "automatic", now=_now),
         lookout=Lookout(SightingStore(database), registries, catalogue, every_s=settings.registry_check_s, now=_now),
         image_gate=gate,
+        secrets=secrets,
         now=_now,
     )
 

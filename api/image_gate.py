@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from api.presence import Presence, Sight
+from api.secrets import Secrets
 from swath.domain.catalogue import RUNNABLE, ImageState, why_not_runnable
 from swath.domain.image_policy import ImagePolicy, Subject, find_violations
 from swath.domain.projects import walk_up
@@ -28,6 +29,7 @@ class ImageGate:
     store: ApiStore
     policy: ImagePolicy
     presence: Presence | None = None  # None where no registry is asked
+    secrets: Secrets | None = None
     needs_registry: bool = False  # what a registry does not answer for is refused; else accepted with a warning
 
     def look_at(self, image: ImageRow, project: str, allowed: frozenset[ImageState] = RUNNABLE) -> Findings:

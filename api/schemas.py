@@ -199,6 +199,12 @@ class RetryDocument(Sent):
     )
 
 
+class SecretReference(Sent):
+    """A setting whose value is a secret of the job's project."""
+
+    secret: Key
+
+
 class DependencyDocument(Sent):
     """A job that has to succeed, or to end, before this one starts."""
 
@@ -233,7 +239,9 @@ class JobDocument(Sent):
     array: ArrayDocument | None = Field(default=None, description="without it the job has one task")
     inputs: dict[Key, InputDocument] = Field(default={}, max_length=MOST_ENTRIES)
     parameters: dict[Key, Any] = Field(default={}, max_length=MOST_ENTRIES)
-    settings: dict[Key, Annotated[str, StringConstraints(max_length=4096)]] = Field(default={}, max_length=MOST_ENTRIES)
+    settings: dict[Key, Annotated[str, StringConstraints(max_length=4096)] | SecretReference] = Field(
+        default={}, max_length=MOST_ENTRIES, description='text, or {"secret": NAME} of a secret of the project'
+    )
     resources: ResourcesDocument = ResourcesDocument()
     constraints: list[ConstraintDocument] = Field(default=[], max_length=MOST_ENTRIES)
     prefer: list[PreferenceDocument] = Field(default=[], max_length=MOST_ENTRIES)

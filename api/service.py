@@ -19,6 +19,7 @@ from api.observation import Metrics
 from api.observe import Observer
 from api.outlook import Outlook
 from api.recurring import Recurring
+from api.secrets import Secrets
 from api.settings import Settings
 from api.verification import Verifier
 from swath.domain.rights import Caller
@@ -46,6 +47,7 @@ class Service:
     verifier: Verifier
     lookout: Lookout
     image_gate: ImageGate
+    secrets: Secrets
     now: Callable[[], datetime]  # aware, UTC
 
     def make_file_check(self) -> FileCheck | None:

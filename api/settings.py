@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(default=15.0, gt=0)  # between comments on a quiet stream of events
     scheduler_stale_s: float = Field(default=30.0, gt=0)  # after so long without a sign of it, /readyz says no
     log_format: Literal["json", "console"] = "console"
+    secrets_key_file: Path | None = None  # see swath.vault.keyring; the scheduler has to have the same
     image_promotion: Literal["automatic", "approver"] = "automatic"  # approver: somebody says that a version may run
     image_approvers: Names = ()  # users who may; none for everybody
     image_registries: Names = ()  # see swath.domain.image_policy for these rules

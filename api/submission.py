@@ -15,6 +15,7 @@ from api.image_gate import ImageGate
 from api.inputs import FileCheck
 from api.quotas import check_quotas
 from api.schemas import JobDocument
+from api.secrets import Secrets
 from swath.domain.catalogue import RUNNABLE, ImageState
 from swath.domain.constraints import Constraint, with_own
 from swath.domain.dependencies import Upstream
@@ -23,6 +24,7 @@ from swath.domain.jobs import JobSpec, bind_item, item_at, total_request
 from swath.domain.manifest import Manifest
 from swath.domain.resources import Resources, largest_of
 from swath.domain.retries import ERROR, RetryPolicy
+from swath.domain.secrets import split_settings
 from swath.store.api_store import ApiStore
 from swath.store.rows import AgentRow, ImageFilters, ImageRow
 
@@ -65,7 +67,7 @@ def admit(
     found = gate.look_at(image, spec.project, allowed)
     problems += [Problem("/image", message) for message in found.problems]
     manifest = Manifest.from_json(image.manifest)
-    problems += manifest.check_settings(spec.settings)
+    problems += _check_settings(spec, image, manifest, gate.secrets)
     problems += itertools.islice(_check_tasks(spec, manifest, files), MOST_ERRORS)
     resources = Resources()
     try:
@@ -95,6 +97,13 @@ def _check_times(document: JobDocument, now: datetime) -> list[Problem]:
     if document.deadline is not None and document.deadline <= now:
         problems.append(Problem("/deadline", f"has passed; it is {now:%Y-%m-%dT%H:%M:%SZ}"))
     return problems
+
+
+def _check_settings(spec: JobSpec, image: ImageRow, manifest: Manifest, secrets: Secrets | None) -> list[Problem]:
+    """What is wrong with the settings, and with the secrets that some of them are."""
+    plain, secret = split_settings(image.manifest, spec.settings)
+    problems = manifest.check_settings(plain, secret)
+    return problems + list(secrets.check(manifest, spec.project, plain, secret)) if secrets is not None else problems
 
 
 def _check_errors(policy: RetryPolicy, manifest: Manifest) -> list[Problem]:

@@ -45,7 +45,7 @@ class Order:
     @property
     def is_light(self) -> bool:
         """True for an attempt that needs no file of another machine and no engine: there is nothing to wait for."""
-        return not (self.spec.files or self.has_outputs or self.needs_engine)
+        return not (self.spec.files or self.has_outputs or self.needs_engine or self.spec.secrets)
 
 
 # Events: from the agent

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from executor.trees import DIRECTORY
 
@@ -67,16 +68,30 @@ def _cut(directory: Path, stream: str, limit: int) -> None:
         os.close(log)
 
 
+class Filter(Protocol):
+    """What a log passes through before it is kept."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What may be written now."""
+
+    def finish(self) -> bytes:
+        """What was held back."""
+
+
 class BoundedLog:
     """A log that is written by us, to `limit` bytes and the notice."""
 
-    def __init__(self, directory: Path, stream: str, limit: int) -> None:
+    def __init__(self, directory: Path, stream: str, limit: int, mask: Filter | None = None) -> None:
+        self._mask = mask
         self._file = os.fdopen(open_log(directory, stream), "ab", buffering=0)
         self._left = limit
         self._notice = notice(limit)
 
     def write(self, data: bytes) -> None:
         """Append; what is beyond the limit is dropped."""
+        self._append(data if self._mask is None else self._mask.feed(data))
+
+    def _append(self, data: bytes) -> None:
         if self._left < 0:
             return
         self._file.write(data[: self._left])
@@ -88,4 +103,6 @@ class BoundedLog:
 
     def close(self) -> None:
         """Close the file."""
+        if self._mask is not None:
+            self._append(self._mask.finish())
         self._file.close()

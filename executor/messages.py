@@ -10,10 +10,11 @@ from typing import Any
 from executor.events import Event, Kill, Launch, Prefetch, Shutdown, Subscribed, Work
 from swath.domain.errors import InvalidInputError
 from swath.domain.images import PrefetchOrder, read_message
+from swath.domain.secret_messages import SecretsAnswer
 from swath.domain.slots import WorkOrder
 
 
-def to_event(message: Mapping[str, Any]) -> Event | None:
+def to_event(message: Mapping[str, Any]) -> Event | SecretsAnswer | None:
     """The event in a message of the executor API; None for what does not concern us (ACKNOWLEDGED ...)."""
     match message.get("type"):
         case "LAUNCH":
@@ -32,13 +33,15 @@ def to_event(message: Mapping[str, Any]) -> Event | None:
             return None
 
 
-def _to_said(data: bytes) -> Prefetch | Work | None:
+def _to_said(data: bytes) -> Prefetch | Work | SecretsAnswer | None:
     """None for what a newer scheduler says, and for nonsense: whoever waits for an answer says it again."""
     try:
         said = read_message(data, most=None)
     except InvalidInputError:
         return None
     match said:
+        case SecretsAnswer():
+            return said
         case PrefetchOrder():
             return Prefetch(reference=said.reference)
         case WorkOrder():

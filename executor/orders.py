@@ -29,7 +29,10 @@ def to_order(task_id: str, data: bytes) -> Order:
         raise InvalidInputError(problems)
     Resources.from_document(spec.resources)
     manifest = _read_manifest(json.dumps(spec.manifest))
-    problems = [*manifest.check_binding(spec.files, spec.parameters), *manifest.check_settings(spec.settings)]
+    problems = [
+        *manifest.check_binding(spec.files, spec.parameters),
+        *manifest.check_settings(spec.settings, spec.secrets),
+    ]
     problems += [Problem("/manifest/job/interface/mounts", "this site offers no mounts")] * bool(
         manifest.job.interface.mounts
     )
@@ -82,7 +85,7 @@ def _shape_problems(spec: AttemptSpec) -> Iterator[Problem]:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not math.isfinite(value) or value < 0:
             yield Problem(f"/{name}", "is no number of seconds")
-    for name in ("manifest", "files", "parameters", "settings", "resources"):
+    for name in ("manifest", "files", "parameters", "settings", "secrets", "resources"):
         if not isinstance(getattr(spec, name), dict):
             yield Problem(f"/{name}", "is no object")
             return

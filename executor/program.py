@@ -21,10 +21,12 @@ from executor.processes import adopt_orphans
 from executor.runtimes.choice import EngineRuntime, Runtimes
 from executor.runtimes.docker import DockerRuntime
 from executor.runtimes.process import ProcessRuntime
+from executor.secrets import Secrets
 from executor.settings import Settings
 from executor.shell import Shell
 from executor.slots import Slots
 from executor.sweeping import start_sweeper
+from swath.domain.secret_messages import SecretsAnswer
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ def run(settings: Settings, make_driver: MakeDriver, guard: Guard) -> int:
     remove_former(settings.label, settings.run, settings.sandbox)
     journal = Journal(settings.sandbox)
     process = _make_process(settings, journal, inbox)
-    driver = make_driver(lambda message: _receive(inbox, message))
+    driver = make_driver(lambda message: _receive(inbox, shell.secrets, message))
     runtimes = Runtimes(process=process, docker=docker)
     shell = Shell(settings=settings, driver=driver, inbox=inbox, journal=journal, runtimes=runtimes)
     waiter = Waiter(inbox)
@@ -107,10 +109,12 @@ def _perform(shell: Shell, effects: list[Effect]) -> bool:
     return any(isinstance(effect, Exit) for effect in effects)
 
 
-def _receive(inbox: Inbox, message: Mapping[str, Any]) -> None:
+def _receive(inbox: Inbox, secrets: Secrets, message: Mapping[str, Any]) -> None:
     """On the driver's thread."""
     event = to_event(message)
-    if event is not None:
+    if isinstance(event, SecretsAnswer):
+        secrets.deliver(event)
+    elif event is not None:
         inbox.post(event)
     elif message.get("type") in ("ERROR", "DISCONNECTED"):
         log.warning("from the agent: %s", dict(message))

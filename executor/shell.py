@@ -47,6 +47,7 @@ from executor.publish import Outputs, PublishError, publish
 from executor.runtimes.choice import Runtimes
 from executor.runtimes.engine import EngineError
 from executor.runtimes.port import Assignment, Runtime
+from executor.secrets import Secrets
 from executor.settings import Settings
 from executor.shipping import Shipper
 from executor.staging import StartError
@@ -98,6 +99,7 @@ class Shell:
         self._held: dict[str, _Held] = {}
         self._kept = KeptLogs(most=settings.kept_attempts, most_bytes=settings.kept_bytes)
         self._inputs = Inputs(settings)
+        self.secrets = Secrets(driver.send_message)
         self._shipper = None if settings.logs_root is None else Shipper(settings.logs_root, settings.log_limit)
         self._publish_outputs = publish
         self._workers = Workers()
@@ -229,8 +231,9 @@ class Shell:
             tell=lambda message: self._inbox.post(Waiting(attempt=attempt, message=message, fault=Cause.TRANSFER)),
         )
         held.inputs = staged.held
+        secrets = self.secrets.fetch(order, lambda: held.cancelled)
         places.make()
-        return Assignment(order=order, places=places, inputs=staged.paths)
+        return Assignment(order=order, places=places, inputs=staged.paths, secrets=secrets)
 
     def _start(self, held: _Held, assignment: Assignment) -> None:
         """On the loop's thread: the process runtime's children are children of that."""

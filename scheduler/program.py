@@ -21,6 +21,7 @@ from scheduler.operating import AgentOperator
 from scheduler.pauses import STANDBY_S, Pauses
 from scheduler.settings import Settings
 from scheduler.shell import Shell, StoppedError
+from scheduler.strongroom import Strongroom
 from scheduler.to_mesos import Writer
 from scheduler.wishes import WishReader
 from swath.domain.errors import LeadershipLostError, SchemaError, StoreUnavailableError
@@ -31,6 +32,7 @@ from swath.store.leadership import Leadership
 from swath.store.notification import Listener
 from swath.store.scheduling import SchedulerStore
 from swath.store.schema import Schema
+from swath.store.secret_store import SecretStore
 from swath.wire.calls import Message
 from swath.wire.scheduler import SchedulerDriver
 
@@ -148,6 +150,9 @@ class Scheduler:
             executor=self._settings.make_executor(),
             outputs_root=str(self._settings.outputs_root.absolute()),
             read_items=store.read_items,
+            answer_secrets=Strongroom(
+                store=SecretStore(self._database), key_file=self._settings.secrets_key_file
+            ).answer,
         )
         shell = Shell(
             store=store,

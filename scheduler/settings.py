@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     executor_env: dict[str, str] = Field(default_factory=dict)
     executor_container: dict[str, Any] | None = None  # Mesos' ContainerInfo; None for a process on the host
     executor_cpus: float = Field(default=0.1, ge=0)
+    secrets_key_file: Path | None = None  # see swath.vault.keyring; the api has to have the same
     gpus: bool = False  # be offered agents with GPUs (MESOS.md, M33)
     executor_mem: int = Field(default=128, ge=0)  # MiB
     prefetch_agents: int = Field(default=8, ge=0)  # that pull an image ahead at the same time; 0 for none

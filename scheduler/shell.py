@@ -184,7 +184,7 @@ def _describe(call: fx.Call) -> dict[str, object]:
     match call:
         case fx.Accept():
             return {"agent": call.agent_id, "attempts": [launch.attempt.id for launch in call.launches]}
-        case fx.Message():
+        case fx.Message() | fx.SendSecrets():
             return {"agent": call.agent_id}
         case fx.HandOver():
             return {"agent": call.agent_id, "slot": call.slot_id, "attempts": len(call.launches)}

@@ -14,6 +14,7 @@ from scheduler.core.specs import KILL_GRACE_S, make_spec, timeout_s
 from swath.domain.attempts import AttemptSpec
 from swath.domain.errors import UserError
 from swath.domain.manifest import Manifest
+from swath.domain.secret_messages import SecretsAnswer
 from swath.domain.slots import SlotSpec, WorkOrder, is_shared, own_part
 from swath.store.rows import ImageRow
 from swath.wire import calls as wire
@@ -21,6 +22,10 @@ from swath.wire import calls as wire
 Items = Callable[[str, Iterable[int]], Mapping[int, Any]]  # a job's id and indices of tasks -> elements of its array
 
 IMAGES = 256  # whose manifests are known at a time
+
+
+def _has_none(call: fx.SendSecrets) -> SecretsAnswer:
+    return SecretsAnswer(attempt=call.attempt, problem="this scheduler keeps no secrets")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +37,7 @@ class Writer:
     executor: wire.Message  # ExecutorInfo
     outputs_root: str
     read_items: Items
+    answer_secrets: Callable[[fx.SendSecrets], SecretsAnswer] = _has_none
     refused: list[LaunchRefused] = field(default_factory=list)  # launches for which there were no words
     file_inputs: dict[tuple[int, datetime], frozenset[str]] = field(default_factory=dict)  # by image
 
@@ -59,6 +65,8 @@ class Writer:
                 return make(call.offer_ids, call.refuse_s)
             case fx.Message():
                 return wire.make_message(call.agent_id, call.executor_id, call.data)
+            case fx.SendSecrets():
+                return wire.make_message(call.agent_id, call.executor_id, self.answer_secrets(call).to_json().encode())
             case fx.UpdateFramework():
                 return self._update_framework(call)
             case fx.Teardown():

@@ -31,6 +31,7 @@ from swath.answers import ERRORS, PROBLEM_TYPE, parse_messages, to_error
 from swath.client_images import ImageCalls
 from swath.client_operators import OperatorCalls
 from swath.client_schedules import ScheduleCalls
+from swath.client_secrets import SecretCalls
 from swath.client_tokens import TokenCalls
 from swath.client_verification import VerificationCalls
 from swath.documents import (
@@ -59,7 +60,7 @@ _POLL_S = 1.0
 _PATIENCE_S = 120.0  # how long `wait` bears a service that does not answer
 
 
-class Client(Tenants, ScheduleCalls, OperatorCalls, ImageCalls, TokenCalls, VerificationCalls):
+class Client(Tenants, ScheduleCalls, OperatorCalls, ImageCalls, SecretCalls, TokenCalls, VerificationCalls):
     """A connection to one Swath cluster; usable as a context manager, by one thread at a time."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = 30.0) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from executor.events import Event, Exited, NotStarted, Started, Unhealthy, Vanished, Waiting
 from executor.logs import BoundedLog
+from executor.masking import Mask
 from executor.runtimes.cache import ImageCache
 from executor.runtimes.container import OUTPUT, TMP, Berth, Site, is_published, make_config
 from executor.runtimes.engine import Ended, Engine, EngineError, NoContainerError
@@ -112,6 +113,7 @@ class Container:
         health = self._engine.health(container)
         if health.get("Status") == "unhealthy":
             said = (health.get("Log") or [{}])[-1].get("Output", "").strip()[-_LATEST_WORDS:]
+            said = Mask(self._assignment.secrets.values()).hide(said)
             message = f"its health check failed {health.get('FailingStreak')} times in a row: {said}"
             self._ground.post(Unhealthy(attempt=self.attempt, message=message))
 
@@ -159,7 +161,8 @@ class Container:
         self.id = self._create(image)
         with ExitStack() as stack:
             limit, directory = self._ground.settings.log_limit, self._assignment.places.attempt_dir
-            logs = [BoundedLog(directory, stream, limit) for stream in ("stdout", "stderr")]
+            secrets = self._assignment.secrets.values()
+            logs = [BoundedLog(directory, stream, limit, Mask(secrets)) for stream in ("stdout", "stderr")]
             for each in logs:
                 stack.callback(each.close)
             output = self._engine.attach(self.id)

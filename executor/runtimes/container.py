@@ -83,7 +83,7 @@ def make_config(assignment: Assignment, berth: Berth, site: Site) -> dict[str, A
         order.manifest,
         files=_to_paths(assignment),
         parameters=spec.parameters,
-        settings=spec.settings,
+        settings=assignment.settings,
         resources=resources,
         output_dir=str(OUTPUT),
         ports=spec.ports,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -18,11 +18,17 @@ class Assignment:
     order: Order
     places: Places
     inputs: dict[str, list[Path]]  # real paths
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # values of the settings that are secret
 
     @property
     def attempt(self) -> str:
         """The attempt's id."""
         return self.order.spec.attempt
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """All settings, the secret ones among them."""
+        return {**self.order.spec.settings, **self.secrets}
 
 
 class Runtime(Protocol):

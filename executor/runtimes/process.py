@@ -25,6 +25,7 @@ from pathlib import Path
 from executor.events import Event, Exited, Started
 from executor.journal import Entry, Journal
 from executor.logs import opened_logs
+from executor.masking import MaskedLogs
 from executor.orders import BUILTIN
 from executor.processes import (
     ATTEMPT,
@@ -79,6 +80,7 @@ class _Child:
     started: int | None  # clock ticks after boot
     scratch: str | None
     limit: int  # bytes that all its processes together may hold; 0 for any number
+    masked: MaskedLogs | None = None  # of one that has secrets
     seen: dict[int, int] = field(default_factory=dict)  # pid -> start time of what was found below it
     max_memory: int = 0  # bytes, of all its processes together
     oom: bool = False  # it held more, and was ended for it
@@ -119,7 +121,7 @@ class ProcessRuntime:
         try:
             files = link_inputs(assignment.inputs, multiple, places.inputs)
             variables, arguments = self._command(assignment, files)
-            pid = self._spawn(assignment, arguments, variables)
+            pid, masked = self._spawn(assignment, arguments, variables)
         except InvalidInputError as error:
             raise StartError(Cause.SPEC, str(error)) from error
         process = read_process(pid)
@@ -130,6 +132,7 @@ class ProcessRuntime:
             started=process.started if process else None,
             scratch=str(places.scratch) if places.scratch else None,
             limit=Resources.from_document(spec.resources).mem * 2**20,
+            masked=masked,
         )
         self._note(child)
         self._children[spec.attempt] = self._by_pidfd[child.pidfd] = self._pids[pid] = child
@@ -196,7 +199,7 @@ class ProcessRuntime:
             order.manifest,
             files=files,
             parameters=order.spec.parameters,
-            settings=order.spec.settings,
+            settings=assignment.settings,
             resources=Resources.from_document(order.spec.resources),
             output_dir=str(places.output_dir),
             ports=order.spec.ports,
@@ -208,11 +211,14 @@ class ProcessRuntime:
             arguments[0] = sys.executable
         return variables, arguments
 
-    def _spawn(self, assignment: Assignment, arguments: list[str], variables: dict[str, str]) -> int:
+    def _spawn(
+        self, assignment: Assignment, arguments: list[str], variables: dict[str, str]
+    ) -> tuple[int, MaskedLogs | None]:
         context = assignment.order.spec.image.context
         places = assignment.places
         directory = places.attempt_dir if context == BUILTIN else Path(context or "")
-        with opened_logs(places.attempt_dir) as (out, err):
+        masked = MaskedLogs(places.attempt_dir, assignment.secrets.values()) if assignment.secrets else None
+        with masked.opened() if masked else opened_logs(places.attempt_dir) as (out, err):
             try:
                 process = subprocess.Popen(
                     arguments,
@@ -229,7 +235,7 @@ class ProcessRuntime:
                 raise _to_start_error(error, directory) from error
         # It is waited for here, by its pidfd; a Popen that is thrown away unreaped would be waited for by subprocess.
         process.returncode = 0
-        return process.pid
+        return process.pid, masked
 
     def _surroundings(self, assignment: Assignment) -> dict[str, str]:
         """What a command needs beside Seed's variables. Nothing of the executor's own environment: it may hold secrets."""
@@ -257,6 +263,8 @@ class ProcessRuntime:
         _, status, usage = os.wait4(child.pid, 0)
         del self._children[child.attempt], self._by_pidfd[child.pidfd], self._pids[child.pid]
         self._remove_strays(child)
+        if child.masked is not None:
+            child.masked.drain()
         # A child begins as a copy of its parent, and the kernel keeps that peak: below ours, its own is not known.
         peak = max(child.max_memory, usage.ru_maxrss * 1024 if usage.ru_maxrss * 1024 > own_peak else 0)
         code = os.waitstatus_to_exitcode(status)

@@ -105,6 +105,18 @@ class Message:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SendSecrets:
+    """Send an executor the secrets of an attempt, sealed for the key that it named; lost as any message may be."""
+
+    agent_id: str
+    executor_id: str
+    attempt: str
+    project: str
+    wanted: Mapping[str, str]  # setting -> name of its secret
+    key: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class UpdateFramework:
     """Have the master offer only what holds one of these amounts (M30)."""
 
@@ -157,6 +169,7 @@ Call = (
     | Reconcile
     | AnswerInverse
     | Message
+    | SendSecrets
     | UpdateFramework
     | Operate
     | Teardown

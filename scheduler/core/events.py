@@ -137,6 +137,16 @@ class ImagesHeld:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SecretsWanted:
+    """An executor asks for the secrets of an attempt that it starts."""
+
+    agent_id: str
+    executor_id: str
+    attempt: str
+    key: bytes  # public, of the executor's making
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineSaid:
     """An executor's word on how its agent's Docker engine is."""
 
@@ -221,6 +231,7 @@ Event = (
     | Failure
     | ImagesHeld
     | EngineSaid
+    | SecretsWanted
     | JobSeen
     | AgentsListed
     | LaunchRefused

@@ -23,12 +23,14 @@ from scheduler.core.events import (
     Offer,
     Offered,
     Rescinded,
+    SecretsWanted,
     Subscribed,
     Update,
 )
 from swath.domain.changes import PutAgent
 from swath.domain.errors import InvalidInputError, WireError
 from swath.domain.images import EngineReport, ImagesReport, read_message
+from swath.domain.secret_messages import SecretsOrder
 from swath.domain.states import Observation
 from swath.wire.resources import read_resources, to_resources
 
@@ -219,7 +221,7 @@ def _to_failure(message: Message) -> Failure:
     )
 
 
-def _to_word(message: Message) -> ImagesHeld | EngineSaid | None:
+def _to_word(message: Message) -> ImagesHeld | EngineSaid | SecretsWanted | None:
     """What an executor says; None for a message of a kind that only a newer version knows."""
     body = message["message"]
     said = read_message(b64decode(body["data"]))
@@ -227,6 +229,8 @@ def _to_word(message: Message) -> ImagesHeld | EngineSaid | None:
     match said:
         case ImagesReport():
             return ImagesHeld(agent_id=agent_id, executor_id=executor_id, report=said)
+        case SecretsOrder():
+            return SecretsWanted(agent_id=agent_id, executor_id=executor_id, attempt=said.attempt, key=said.key_bytes)
         case EngineReport():
             return EngineSaid(agent_id=agent_id, executor_id=executor_id, problem=said.problem)
         case _:

@@ -8,6 +8,7 @@ from scheduler.core.effects import Launch
 from swath.domain import duration
 from swath.domain.attempts import AttemptSpec, ImageSource
 from swath.domain.jobs import bind_item
+from swath.domain.secrets import split_settings
 from swath.domain.trial import to_trial
 from swath.store.rows import JobRecord
 
@@ -21,6 +22,7 @@ def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_ro
     """
     attempt, job = launch.attempt, launch.job
     binding = bind_item(job.spec, file_inputs, item)
+    settings, secrets = split_settings(job.image.manifest, job.spec.settings)
     return AttemptSpec(
         attempt=attempt.id,
         job=job.id,
@@ -40,7 +42,8 @@ def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_ro
         files={name: list(hrefs) for name, hrefs in binding.files.items()},
         checksums=binding.checksums,
         parameters=binding.parameters,
-        settings=job.spec.settings,
+        settings=settings,
+        secrets=secrets,
         resources=attempt.resources.to_document(),
         ports=list(attempt.ports),
         timeout_s=timeout_s(job),

@@ -118,8 +118,9 @@ def make_plan(var: Var, root: Path, wishes: Wishes, ports: Ports) -> Plan:
         *(word for _, attributes in agents for word in ("--attributes", attributes)),
     )
     # Each of the two has its own way to the master or the agents, and no other program has one.
-    scheduler = common | {"SWATH_PRINCIPAL": principal, "SWATH_SECRET": secret}
-    api = common | {"SWATH_AGENT_PRINCIPAL": principal, "SWATH_AGENT_SECRET": secret}
+    common_key = {"SWATH_SECRETS_KEY_FILE": str(var.secrets_key_file)}
+    scheduler = common | common_key | {"SWATH_PRINCIPAL": principal, "SWATH_SECRET": secret}
+    api = common | common_key | {"SWATH_AGENT_PRINCIPAL": principal, "SWATH_AGENT_SECRET": secret}
     url = f"http://{HOST}:{ports.api}"
     size = f"{wishes.agents} agent{'s' if wishes.agents > 1 else ''} of {cpus:g} cpus and {mem} MiB"
     return Plan(

@@ -5,6 +5,7 @@ Only the standard library is imported: see processes.py.
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
@@ -51,6 +52,11 @@ class Var:
         return self.root / "credential"
 
     @property
+    def secrets_key_file(self) -> Path:
+        """What opens the secrets in the database."""
+        return self.root / "secrets.key"
+
+    @property
     def database(self) -> Path:
         """The SQLite database."""
         return self.root / "swath.db"
@@ -88,6 +94,8 @@ class Var:
         if not self.token_file.exists() or not self.token_file.read_text().strip():
             write_private(self.token_file, secrets.token_urlsafe(32) + "\n")
         self.token_file.chmod(0o600)
+        if not self.secrets_key_file.exists():
+            write_private(self.secrets_key_file, base64.urlsafe_b64encode(os.urandom(32)).decode() + "\n")
         if self.read_credential() is None:
             credential = {"principal": PRINCIPAL, "secret": secrets.token_urlsafe(32)}
             write_private(self.credential_file, json.dumps(credential) + "\n")

@@ -65,6 +65,7 @@ class AttemptSpec(Document):
     checksums: Mapping[str, str] = field(default_factory=dict)  # href -> what was declared of its bytes
     parameters: Mapping[str, Any] = field(default_factory=dict)  # JSON input -> value
     settings: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)  # setting -> name of its secret, whose value is asked for
     resources: Mapping[str, Any] = field(default_factory=dict)  # cpus, mem MiB, disk MiB, gpus, ports, custom scalars
     ports: list[int] = field(default_factory=list)  # of the agent, which are this attempt's alone
     timeout_s: float

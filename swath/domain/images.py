@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from swath.domain.document import Document, known
 from swath.domain.errors import InvalidInputError
+from swath.domain.secret_messages import SEALED, WANTED, SecretsAnswer, SecretsOrder
 from swath.domain.slots import WORK, WorkOrder
 from swath.domain.strict_json import read_strictly
 
@@ -146,7 +147,16 @@ class EngineReport(Document):
         return {**document, "kind": ENGINE}
 
 
-FromMessage = ImagesReport | PrefetchOrder | EngineReport | WorkOrder
+FromMessage = ImagesReport | PrefetchOrder | EngineReport | WorkOrder | SecretsOrder | SecretsAnswer
+
+_KINDS: dict[str, type[FromMessage]] = {
+    REPORT: ImagesReport,
+    PREFETCH: PrefetchOrder,
+    ENGINE: EngineReport,
+    WORK: WorkOrder,
+    WANTED: SecretsOrder,
+    SEALED: SecretsAnswer,
+}
 
 
 def read_message(data: bytes, most: int | None = MOST_BYTES) -> FromMessage | None:
@@ -162,13 +172,7 @@ def read_message(data: bytes, most: int | None = MOST_BYTES) -> FromMessage | No
         raise InvalidInputError.at("", f"is no message: {error}") from error
     if not (isinstance(value, dict) and isinstance(value.get("kind"), str)):
         raise InvalidInputError.at("", "is no object with a kind")
-    kinds: dict[str, type[FromMessage]] = {
-        REPORT: ImagesReport,
-        PREFETCH: PrefetchOrder,
-        ENGINE: EngineReport,
-        WORK: WorkOrder,
-    }
-    kind = kinds.get(value["kind"])
+    kind = _KINDS.get(value["kind"])
     return None if kind is None else kind.from_value(value)
 
 

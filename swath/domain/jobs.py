@@ -53,7 +53,7 @@ class JobSpec:
         default_factory=dict
     )  # file input -> {"href": ...}, {"hrefs": [...]} or {"item": true}
     parameters: Mapping[str, Any] = field(default_factory=dict)  # JSON input -> value
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # text, or {"secret": NAME}: see swath.domain.secrets
     resources: Mapping[str, Any] = field(default_factory=dict)  # what the job asks for beyond the manifest
     constraints: tuple[Constraint, ...] = ()
     prefer: tuple[Preference, ...] = ()  # where a task would rather run, such as beside its data

@@ -257,11 +257,12 @@ class Manifest(_Closed):
             ),
         ]
 
-    def check_settings(self, settings: Mapping[str, str]) -> list[Problem]:
-        """Settings that the manifest does not know, or that it asks for and nobody gives."""
+    def check_settings(self, settings: Mapping[str, str], secrets: Iterable[str] = ()) -> list[Problem]:
+        """Settings that the manifest does not know, or that it asks for and nobody gives, `secrets` among them."""
         declared = {entry.name for entry in self.job.interface.settings}
-        unknown = [Problem(f"/settings/{name}", _unknown(declared)) for name in settings if name not in declared]
-        missing = [Problem(f"/settings/{name}", "is missing") for name in sorted(declared - set(settings))]
+        given = [*settings, *secrets]
+        unknown = [Problem(f"/settings/{name}", _unknown(declared)) for name in given if name not in declared]
+        missing = [Problem(f"/settings/{name}", "is missing") for name in sorted(declared - set(given))]
         return unknown + missing
 
 

@@ -35,6 +35,7 @@ from swath.store.catalogue_models import ImageTransition as ImageTransition
 from swath.store.catalogue_models import ImageVersion as ImageVersion
 from swath.store.recurring_models import Schedule as Schedule
 from swath.store.recurring_models import ScheduleRun as ScheduleRun
+from swath.store.secret_models import Secret as Secret
 from swath.store.token_models import Token as Token
 
 # What is open. Written out, not bound: a planner uses a partial index only where it can see that the query implies it.

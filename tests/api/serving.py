@@ -15,6 +15,8 @@ import httpx
 from api.app import create_app
 from api.server import Server
 from api.settings import Settings
+from swath.cli.secrets import make_key
+from swath.cli.var import write_private
 from swath.store.rows import ImageRow
 from tests.store.build import NOW, Scene
 
@@ -80,6 +82,10 @@ def make_settings(directory: Path, database_url: str, **changed: Any) -> Setting
     token_file = directory / "token"
     token_file.touch(mode=0o600)
     token_file.write_text(TOKEN + "\n")
+    if "secrets_key_file" not in changed:
+        changed["secrets_key_file"] = directory / "secrets.key"
+        if not changed["secrets_key_file"].exists():
+            write_private(changed["secrets_key_file"], make_key() + "\n")
     return Settings(database_url=database_url, token_file=token_file, **{"heartbeat_s": 0.2, **changed})
 
 

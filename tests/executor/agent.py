@@ -16,6 +16,7 @@ from typing import Any
 
 from swath.domain.attempts import AttemptReport, AttemptSpec
 from swath.domain.images import EngineReport, ImagesReport, PrefetchOrder, read_message
+from swath.domain.secret_messages import SecretsOrder
 
 ROOT = Path(__file__).parents[2]
 ENDINGS = ("TASK_FINISHED", "TASK_FAILED", "TASK_KILLED")
@@ -58,6 +59,7 @@ class Agent:
         self.updates: list[Update] = []
         self.reports: list[ImagesReport] = []
         self.engine_reports: list[EngineReport] = []
+        self.secrets_wanted: list[SecretsOrder] = []
         self.process: subprocess.Popen[str] | None = None
 
     @property
@@ -150,6 +152,18 @@ class Agent:
         assert found, f"no such report: {self.engine_reports}\n{(self.sandbox / 'stderr').read_text()}"
         return found
 
+    def wait_for_secrets_wanted(self, attempt: str, times: int = 1) -> SecretsOrder:
+        """The attempt's question for its secrets, once it was asked so often."""
+
+        def find() -> SecretsOrder | None:
+            asked = [order for order in self.secrets_wanted if order.attempt == attempt]
+            return asked[-1] if len(asked) >= times else None
+
+        with self._changed:
+            found = self._changed.wait_for(find, PATIENCE_S)
+        assert found, f"nobody asked for secrets: {(self.sandbox / 'stderr').read_text()}"
+        return found
+
     def shutdown(self) -> None:
         """Tell the executor to end."""
         self._send({"type": "SHUTDOWN"})
@@ -202,6 +216,8 @@ class Agent:
         with self._changed:
             if isinstance(report, EngineReport):
                 self.engine_reports.append(report)
+            elif isinstance(report, SecretsOrder):
+                self.secrets_wanted.append(report)
             else:
                 assert isinstance(report, ImagesReport)
                 self.reports.append(report)

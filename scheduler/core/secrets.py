@@ -1,0 +1,28 @@
+"""An executor asks for the secrets of an attempt: it gets those of an attempt that lives there, and no others."""
+
+from __future__ import annotations
+
+from scheduler.core.effects import SendSecrets
+from scheduler.core.events import SecretsWanted
+from scheduler.core.turn import Turn
+from swath.domain.secrets import split_settings
+
+
+def on_wanted(turn: Turn, event: SecretsWanted) -> None:
+    """Have them sealed and sent. Whom the question came from, Mesos says: an agent cannot ask for another one's attempts."""
+    live = turn.state.attempts.get(event.attempt)
+    if live is None or (live.attempt.agent_id, live.attempt.executor_id) != (event.agent_id, event.executor_id):
+        turn.note("warning", "secrets_refused", attempt=event.attempt, agent=event.agent_id)
+        return
+    job = turn.state.jobs[live.attempt.job_id].record
+    _, wanted = split_settings(job.image.manifest, job.spec.settings)
+    turn.call(
+        SendSecrets(
+            agent_id=event.agent_id,
+            executor_id=event.executor_id,
+            attempt=event.attempt,
+            project=job.spec.project,
+            wanted=wanted,
+            key=event.key,
+        )
+    )
