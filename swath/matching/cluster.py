@@ -39,6 +39,7 @@ class Columns:
         others = {name for amount in asked if amount.ports or amount.custom for name in amount.amounts()}
         self._others = tuple(sorted(others - set(PLAIN)))
         self.names = (*PLAIN, *self._others)
+        self._needs: dict[Resources, Need] = {}
 
     def to_rows(self, amounts: Sequence[Resources]) -> Floats:
         """One row a resource, one column an amount."""
@@ -55,9 +56,13 @@ class Columns:
         known = amount.amounts()
         return tuple(known.get(name, 0) for name in self.names)
 
-    def to_need(self, amount: Resources) -> list[tuple[int, int]]:
+    def to_need(self, amount: Resources) -> Need:
         """(column, amount) of what is asked for."""
-        return [(column, value) for column, value in enumerate(self.to_tuple(amount)) if value > 0]
+        need = self._needs.get(amount)
+        if need is None:
+            need = tuple((column, value) for column, value in enumerate(self.to_tuple(amount)) if value > 0)
+            self._needs[amount] = need
+        return need
 
 
 class Cluster:
@@ -75,11 +80,11 @@ class Cluster:
         self.cold = np.asarray(overhead.any(axis=0), dtype=np.bool_)
         self.offered = np.array([agent.offered for agent in agents], dtype=np.bool_)
         self.closes_in_s = _or_infinite([agent.closes_in_s for agent in agents])
-        self.starts = _or_infinite([None if most_starting is None else most_starting - a.starting for a in agents])
-        self._open = {
-            gpus: np.array([admits(agent.shut, gpus=gpus) for agent in agents], dtype=np.bool_)
-            for gpus in (False, True)
-        }
+        self.starts = _or_infinite(
+            [None if most_starting is None else max(0, most_starting - a.starting) for a in agents]
+        )
+        shut = [agent.shut for agent in agents]
+        self.shut = {why: np.array([one is why for one in shut]) for why in {*shut} if why is not None}
         self._masks: dict[object, Bools] = {}
 
     @cached_property
@@ -119,7 +124,11 @@ class Cluster:
 
     def open_to(self, demand: Demand) -> Bools:
         """The agents that take tasks of this kind for now."""
-        return self._open[demand.resources.gpus > 0]
+        rows = np.ones(len(self.agents), dtype=np.bool_)
+        for why, shut in self.shut.items():
+            if not admits(why, gpus=demand.resources.gpus > 0):
+                rows &= ~shut
+        return rows
 
     def rows_of(self, agents: Iterable[str]) -> list[int]:
         """Where the agents stand; those that nobody knows are left out."""

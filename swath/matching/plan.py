@@ -15,7 +15,7 @@ import numpy as np
 from swath.domain.constraints import SPREADING
 from swath.matching.choosing import Chooser
 from swath.matching.cluster import Cluster, Columns, Floats, Need, count_fitting
-from swath.matching.explain import explain
+from swath.matching.explain import explain_all
 from swath.matching.fairness import Tree
 from swath.matching.keeping import Keeper
 from swath.matching.limits import Limits
@@ -140,8 +140,8 @@ class _Cycle:
 
     def _can_be_helped(self, demand: Demand) -> bool:
         """True where resources may be taken back for a demand that some agent could hold."""
-        suited = self._cluster.suited(demand, self._cluster.columns.to_need(demand.resources))
-        return self._preemptor.may_take(demand) and bool(suited.any())
+        need = self._cluster.columns.to_need(demand.resources)
+        return self._preemptor.may_take(demand) and bool(self._cluster.suited(demand, need).any())
 
     def make_plan(self) -> Plan:
         """What has come of it."""
@@ -240,11 +240,10 @@ class _Cycle:
         return float(np.maximum(count_fitting(cluster.available[:, rows], need, demand.count), 0).sum())
 
     def _explain(self) -> Iterable[Leftover]:
-        reasons = {id(demand): limit for demand, limit in self._blocked}
-        blocked = [demand for demand, _ in self._blocked if self._left[id(demand)] > 0]
-        for demand in blocked:
-            reason = reasons[id(demand)] or explain(self._cluster, demand)
-            yield Leftover(demand=demand, count=self._left[id(demand)], reason=reason)
+        blocked = [(demand, limit) for demand, limit in self._blocked if self._left[id(demand)] > 0]
+        reasons = explain_all(self._cluster, [demand for demand, limit in blocked if limit is None])
+        for demand, limit in blocked:
+            yield Leftover(demand=demand, count=self._left[id(demand)], reason=limit or next(reasons))
 
 
 def _asked_once(work: Work) -> Work:

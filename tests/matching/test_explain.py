@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from swath.domain.constraints import Constraint
 from swath.domain.resources import Resources
 from swath.matching.cluster import Cluster, Columns
-from swath.matching.explain import break_down
+from swath.matching.explain import break_down, explain_all
 from swath.matching.explain import explain_one as explain
 from swath.matching.model import AgentView, Demand
 
@@ -118,3 +119,26 @@ def test_a_task_that_is_to_be_apart_from_others_says_so(
     assert reason.startswith("waiting for an offer") if sentence is None else reason == waiting + sentence
     blockers = break_down(Cluster(agents, Columns([need])), demand)
     assert sum(blocker.agents for blocker in blockers if str(rule) in blocker.words) == full
+
+
+def test_many_are_told_what_each_would_be_told_alone():
+    """Those that ask for the same share an answer; who runs longer, may not go everywhere or spreads its tasks has its own."""
+    agents = [an_agent(name, 4000, 8192, closes_in_s=600.0, attributes={"hostname": name}) for name in "ab"]
+    first = Demand(job="j", resources=Resources(cpus_m=1000, mem=100), count=1, since=NOON)
+    apart = (Constraint(attribute="hostname", operator="unique"),)
+    demands = [
+        first,
+        replace(first, job="same"),
+        replace(first, job="large", resources=Resources(cpus_m=5000)),
+        replace(first, job="long", expected_s=900.0),
+        replace(first, job="cooling", avoid=frozenset("ab")),
+        replace(first, job="elsewhere", constraints=(Constraint(attribute="region", operator="equals", value="x"),)),
+        replace(first, job="apart", constraints=apart),
+        replace(first, job="apart already", constraints=apart, running_on={"a": 1, "b": 1}),
+    ]
+    cluster = Cluster(agents, Columns(demand.resources for demand in demands))
+    reasons = list(explain_all(cluster, demands))
+    assert reasons == [explain(agents, demand) for demand in demands]
+    assert (
+        len(set(reasons)) == 6
+    )  # the first two, and the one that still has agents to be apart on, just wait for an offer
