@@ -17,6 +17,7 @@ from swath.matching.cluster import Bools, Cluster, Floats, Ints
 from swath.matching.model import Demand, Policy
 from swath.matching.room import Room
 
+_ROOMY = 1 << 16  # tasks: agents with more room than that are all alike
 _SPARE = 1.1  # of what is waited for: rounding to whole tasks leaves some of an agent unused
 
 
@@ -29,48 +30,53 @@ class Chooser:
         self._attributes = room.cluster.attributes
         self._policy = policy
         self._first = _find_first(room, wanted) if policy.packing else None
-        self._scores: dict[object, tuple[Floats, list[float]]] = {}
-        self._differ = policy.packing and _do_differ(room.cluster)
+        self._levels: dict[object, _Levels] = {}  # by what the score is made from
+        self._levels_of: dict[int, _Levels] = {}  # the same by demand
+        self._proportions = _find_proportions(room.cluster) if policy.packing else None
 
-    def choose(self, demand: Demand, capacity: Floats, count: int) -> Floats:
-        """`count` tasks (no more than `capacity` holds) divided over the agents."""
-        if self._first is None and len(self._score(demand)[1]) == 1:
-            return spread(capacity, count)  # all are in one group
-        taken = np.zeros_like(capacity)
-        left = count
-        for rows, evenly in self._groups(demand, capacity):
-            part = spread(np.where(rows, capacity, 0.0), left) if evenly else _fill(rows, capacity, self._order(), left)
-            taken += part
-            left -= int(part.sum())
-            if left <= 0:
+    def choose(self, demand: Demand, capacity: Floats, count: int) -> tuple[Ints, Ints]:
+        """Which agents get how many of `count` tasks, no more than `capacity` holds."""
+        able = np.flatnonzero(capacity > 0)
+        places, counts = [], []
+        for rows, evenly in self._groups(demand):
+            group = able[rows[able]]
+            taken = spread(capacity[group], count) if evenly else self._fill(capacity[group], group, count)
+            used = np.flatnonzero(taken > 0)
+            places.append(group[used])
+            counts.append(taken[used])
+            count -= int(taken.sum())
+            if count <= 0:
                 break
-        return taken
+        return np.concatenate(places), np.concatenate(counts)
 
-    def _groups(self, demand: Demand, capacity: Floats) -> Iterator[tuple[Bools, bool]]:
-        """The agents in groups, the best first, and whether to spread over the group."""
-        score, levels = self._score(demand)
-        able = capacity > 0
-        for level in levels:
-            rows = able & (score == level) if len(levels) > 1 else able
+    def _groups(self, demand: Demand) -> Iterator[tuple[Bools, bool]]:
+        """The agents in groups, the best first, and whether to spread over the group; else it is filled."""
+        for rows in self._find_levels(demand):
             if self._first is None:
                 yield rows, True
-                continue
-            yield rows & self._first, True
-            yield rows & ~self._first, False
+            else:
+                yield rows & self._first, True
+                yield rows & ~self._first, False
 
-    def _order(self) -> Ints:
-        """The agents, the fullest first."""
-        return np.argsort(-_fullness(self._room), kind="stable")
+    def _fill(self, capacity: Floats, places: Ints, wanted: int) -> Ints:
+        """One agent after the other, the fullest first, until `wanted` tasks have found their places."""
+        order = np.argsort(-_fullness(self._room, places), kind="stable")
+        room = capacity[order].astype(np.int64)
+        taken = np.zeros(len(room), dtype=np.int64)
+        taken[order] = np.clip(wanted - (np.cumsum(room) - room), 0, room)
+        return taken
 
-    def _score(self, demand: Demand) -> tuple[Floats, list[float]]:
-        """How well each agent suits the demand, and the values that occur, the best first."""
-        soft = tuple(rule for rule in demand.constraints if not rule.hard and rule.operator not in SPREADING)
-        ratio = _to_ratio(self._room.cluster.columns.to_tuple(demand.resources)) if self._differ else None
-        key = (demand.image, demand.prefer, soft, demand.shun, ratio)
-        if key not in self._scores:
-            score = self._make_score(demand, soft)
-            self._scores[key] = score, np.unique(score)[::-1].tolist()
-        return self._scores[key]
+    def _find_levels(self, demand: Demand) -> _Levels:
+        """The agents by how well they suit the demand."""
+        if id(demand) not in self._levels_of:
+            soft = tuple(rule for rule in demand.constraints if not rule.hard and rule.operator not in SPREADING)
+            amounts = self._room.cluster.columns.to_tuple(demand.resources)
+            ratio = None if self._proportions is None else _to_ratio(amounts)
+            key = (demand.image, demand.prefer, soft, demand.shun, ratio)
+            if key not in self._levels:
+                self._levels[key] = _Levels(self._make_score(demand, soft))
+            self._levels_of[id(demand)] = self._levels[key]
+        return self._levels_of[id(demand)]
 
     def _make_score(self, demand: Demand, soft: Sequence[Constraint]) -> Floats:
         policy = self._policy
@@ -83,8 +89,10 @@ class Chooser:
         for rule in soft:
             score += policy.soft_weight * self._attributes.meets(rule)
         score[cluster.rows_of(demand.shun)] -= policy.shun_weight
-        if self._differ:
-            score += policy.shape_weight * _find_likeness(cluster, cluster.columns.to_tuple(demand.resources))
+        if self._proportions is not None:
+            task = _to_direction(cluster, np.array(cluster.columns.to_tuple(demand.resources))[:, None])
+            # In tenths: finer steps would tell agents apart that are as good.
+            score += policy.shape_weight * np.round(10 * (task[:, 0] @ self._proportions)) / 10
         return score[self._room.rows]
 
     def _find_image(self, image_at: Mapping[str, float]) -> Floats:
@@ -97,10 +105,38 @@ class Chooser:
         return held
 
 
-def _do_differ(cluster: Cluster) -> bool:
-    """True when agents have their resources in different proportions."""
+class _Levels:
+    """Agents of the same score together, the best first; found as far as somebody looks."""
+
+    def __init__(self, score: Floats) -> None:
+        self._found: list[Bools] = []
+        self._left = score
+
+    def __iter__(self) -> Iterator[Bools]:
+        yield from self._found
+        while (best := self._left.max(initial=-math.inf)) > -math.inf:
+            self._found.append(self._left == best)
+            self._left = np.where(self._found[-1], -math.inf, self._left)
+            yield self._found[-1]
+
+
+def _find_proportions(cluster: Cluster) -> Floats | None:
+    """The direction of each agent's resources, one column an agent; None where all have them in the same proportions.
+
+    How well a direction agrees with the one of a task, 0 to 1, is the alignment of Grandl et al., "Multi-resource packing",
+    SIGCOMM 2014: large tasks of memory belong where there is much of it.
+    """
     rows = cluster.usable[:, cluster.usable[0] > 0]
-    return bool(rows.size) and bool((np.ptp(rows / rows[0], axis=1) > 0).any())
+    differ = bool(rows.size) and bool((np.ptp(rows / rows[0], axis=1) > 0).any())
+    return _to_direction(cluster, np.maximum(cluster.usable, 0)) if differ else None
+
+
+def _to_direction(cluster: Cluster, amounts: Floats) -> Floats:
+    """Each column's amounts as parts of what the cluster has, scaled to length 1."""
+    total = cluster.usable.sum(axis=1)
+    parts = amounts / np.where(total > 0, total, 1.0)[:, None]
+    length = np.sqrt((parts**2).sum(axis=0))
+    return np.asarray(parts / np.where(length > 0, length, 1.0), dtype=np.float64)
 
 
 def _to_ratio(amounts: Sequence[int]) -> tuple[float, ...]:
@@ -109,28 +145,16 @@ def _to_ratio(amounts: Sequence[int]) -> tuple[float, ...]:
     return tuple(round(amount / largest, 3) for amount in amounts)
 
 
-def _find_likeness(cluster: Cluster, amounts: Sequence[int]) -> Floats:
-    """How far the proportions of each agent's resources are those of the task's, 0 to 1 in tenths: large tasks of memory
-    belong where there is much of it (the alignment of Grandl et al., "Multi-resource packing", SIGCOMM 2014).
-    """
-    total = cluster.usable.sum(axis=1)
-    scale = np.where(total > 0, total, 1.0)
-    task = np.array(amounts) / scale
-    agents = np.maximum(cluster.usable, 0) / scale[:, None]
-    length = np.sqrt((agents**2).sum(axis=0)) * math.sqrt(float((task**2).sum()))
-    return np.round(10 * (task @ agents) / np.where(length > 0, length, 1.0)) / 10
-
-
-def _fullness(room: Room) -> Floats:
+def _fullness(room: Room, places: Ints | slice) -> Floats:
     """The part of each agent that is taken, of its scarcest resource."""
-    total = room.cluster.usable[:, room.rows]
-    free = np.where(total > 0, room.available / np.where(total > 0, total, 1.0), 1.0)
+    total = room.cluster.usable[:, room.rows[places]]
+    free = np.where(total > 0, room.available[:, places] / np.where(total > 0, total, 1.0), 1.0)
     return np.asarray(1.0 - free.min(axis=0), dtype=np.float64)
 
 
 def _find_first(room: Room, wanted: Sequence[float]) -> Bools | None:
     """As few agents as hold all that is waited for, the fullest first; None when that takes all of them."""
-    order = np.argsort(-_fullness(room), kind="stable")
+    order = np.argsort(-_fullness(room, slice(None)), kind="stable")
     sums = np.cumsum(np.maximum(room.available[:, order], 0), axis=1)
     needed = 1 + max(int(np.searchsorted(row, _SPARE * want)) for row, want in zip(sums, wanted, strict=True))
     if needed >= len(order):
@@ -140,32 +164,19 @@ def _find_first(room: Room, wanted: Sequence[float]) -> Bools | None:
     return first
 
 
-def spread(capacity: Floats, wanted: int) -> Floats:
+def spread(capacity: Floats, wanted: int) -> Ints:
     """Divide `wanted` tasks evenly over agents with `capacity`; the odd ones go where there is most room."""
-    if wanted <= 0:
-        return np.zeros_like(capacity)
-    if capacity.sum() <= wanted:
-        return capacity.copy()
-    level = 0 if wanted < np.count_nonzero(capacity) else _find_level(capacity, wanted)
-    taken = np.minimum(capacity, float(level))
-    odd = wanted - int(taken.sum())
-    if odd:
-        roomy = np.flatnonzero(capacity > level)
-        taken[roomy[np.argpartition(-capacity[roomy], odd - 1)[:odd]]] += 1
-    return taken
-
-
-def _find_level(capacity: Floats, wanted: int) -> int:
-    """The largest level with sum(min(capacity, level)) <= wanted."""
-    whole = np.minimum(capacity, wanted).astype(np.int64)
-    at_least = np.cumsum(np.bincount(whole)[::-1])[::-1][1:]  # how many agents have room for 1, 2, 3, ... tasks
-    return int(np.searchsorted(np.cumsum(at_least), wanted, side="right"))
-
-
-def _fill(rows: Bools, capacity: Floats, order: Ints, wanted: int) -> Floats:
-    """One agent after the other, in `order`, until `wanted` tasks have found their places."""
-    there = np.where(rows, capacity, 0.0)[order]
-    before = np.cumsum(there) - there
-    taken = np.zeros_like(capacity)
-    taken[order] = np.clip(wanted - before, 0, there)
+    room = np.minimum(capacity, max(wanted, _ROOMY)).astype(np.int64)
+    with_room = np.cumsum(np.bincount(room, minlength=1)[::-1])[::-1]  # how many agents have it for 0, 1, 2, ... tasks
+    sums = np.cumsum(with_room) - len(room)  # of tasks on all agents, were there no more than 0, 1, 2, ... on each
+    if sums[-1] <= wanted:
+        return room
+    level = int(np.searchsorted(sums, wanted, side="right")) - 1
+    taken = np.minimum(room, level)
+    if (odd := wanted - int(sums[level])) > 0:
+        # The most room that as many agents have as there are odd tasks.
+        most = int(np.searchsorted(-with_room, -odd, side="right")) - 1
+        roomier = room > most
+        taken += roomier
+        taken[np.flatnonzero(room == most)[: odd - np.count_nonzero(roomier)]] += 1
     return taken

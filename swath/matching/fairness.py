@@ -71,16 +71,24 @@ class Tree:
             node.held = [held + more for held, more in zip(node.held, amounts, strict=True)]
             self._weigh(node)
 
-    def next_leaf(self) -> tuple[Node, float] | None:
-        """Whose turn it is, and its part of what there is: by weight among all who wait. None when nobody waits."""
-        node, part = self.root, 1.0
+    def next_leaf(self) -> Node | None:
+        """Whose turn it is: the one with the smallest charge on every level. None when nobody waits."""
+        node = self.root
         while not node.waiting:
             if not node.children:
                 return None
-            rivals = node.children.values()
-            node = min(rivals, key=_charge)
-            part *= node.weight / sum(rival.weight for rival in rivals)
-        return node, part
+            node = min(node.children.values(), key=_charge)
+        return node
+
+    def part_of(self, node: Node, share: float) -> float:
+        """What the node gets of a `share` of the cluster that is poured out over all who wait, so that the smallest charges
+        rise together.
+        """
+        if node.parent is None:
+            return share
+        share = self.part_of(node.parent, share)
+        level = _find_level(node.parent.children.values(), share)
+        return min(share, node.weight * (level - node.charge))
 
     def drop(self, node: Node) -> None:
         """The first of the node's demands cannot be served any further."""
@@ -171,6 +179,17 @@ def _way_up(node: Node) -> Iterator[Node]:
     while at is not None:
         yield at
         at = at.parent
+
+
+def _find_level(nodes: Collection[Node], share: float) -> float:
+    """The charge to which a `share` that is poured out over the nodes lifts those that it reaches."""
+    weight = poured = 0.0
+    for node in sorted(nodes, key=_charge):
+        if weight * node.charge - poured > share:
+            break
+        weight += node.weight
+        poured += node.weight * node.charge
+    return (share + poured) / weight
 
 
 def _charge(node: Node) -> tuple[float, str]:

@@ -14,9 +14,9 @@ import numpy as np
 
 from swath.domain.constraints import SPREADING
 from swath.matching.choosing import Chooser
-from swath.matching.cluster import Cluster, Columns, Floats, Need, count_fitting
+from swath.matching.cluster import Cluster, Columns, Floats, Ints, Need, count_fitting
 from swath.matching.explain import explain_all
-from swath.matching.fairness import Tree
+from swath.matching.fairness import Node, Tree
 from swath.matching.keeping import Keeper
 from swath.matching.limits import Limits
 from swath.matching.model import (
@@ -37,8 +37,8 @@ from swath.matching.preemption import Preemptor
 from swath.matching.reasons import LimitReached, QuotaReached, Shut
 from swath.matching.room import Rank, Room
 
-_STEP = 0.85  # of its part of what fits somebody gets in one turn: the next turns go to whoever is behind by then
-_GRAIN = 0.01  # of its part of the cluster, at least: what shares may differ by in the end, and no more turns than that needs
+_STEP = 0.5  # of its part of what fits somebody gets in one turn: the next turns go to whoever is behind by then
+_GRAIN = 0.01  # of what it holds by then, at least: what shares may differ by in the end; less would take more turns
 _HELPED = 16  # demands in a cycle that resources are taken back for: each looks at what runs on many agents
 
 
@@ -116,12 +116,11 @@ class _Cycle:
     def serve(self, demands: Sequence[Demand]) -> None:
         """Give everybody their turns, until nobody waits any more who could be served."""
         self._tree.enqueue(demands)
-        while (turn := self._tree.next_leaf()) is not None:
+        while (node := self._tree.next_leaf()) is not None:
             if self._most is not None and self._most <= 0:
                 self._cut = True
                 return
-            node, part = turn
-            if not self._serve(node.waiting[-1], part):
+            if not self._serve(node):
                 self._tree.drop(node)
 
     def take_back_shares(self) -> None:
@@ -156,8 +155,9 @@ class _Cycle:
             cut=self._cut,
         )
 
-    def _serve(self, demand: Demand, part: float) -> bool:
-        """Place some of the demand's tasks; False when it is done with, one way or the other."""
+    def _serve(self, node: Node) -> bool:
+        """Place some of the tasks of the node's first demand; False when it is done with, one way or the other."""
+        demand = node.waiting[-1]
         allowed = self._limits.allowed(demand, self._left[id(demand)])
         if allowed <= 0:
             self._blocked.append((demand, self._limits.reason(demand)))
@@ -167,13 +167,14 @@ class _Cycle:
         level = self._keeper.level_of(rank, need)
         capacity = self._find_capacity(demand, need, level)
         within = self._spread_out(demand, capacity, allowed)
-        count = min(allowed, self._portion(demand, int(within.sum()), part))
-        if count < allowed:
+        count = min(allowed, self._portion(node, demand, int(within.sum())))
+        if 0 < count < allowed and within is not capacity:
             within = self._spread_out(demand, capacity, count)
-        if not within.any():
+            count = min(count, int(within.sum()))
+        if count <= 0:
             self._block(demand, need, allowed, rank)
             return False
-        self._place(demand, need, self._chooser.choose(demand, within, count), level)
+        self._place(demand, need, *self._chooser.choose(demand, within, count), level)
         return self._left[id(demand)] > 0
 
     def _spread_out(self, demand: Demand, capacity: Floats, count: int) -> Floats:
@@ -182,15 +183,20 @@ class _Cycle:
             return self._room.limited(demand, capacity, count)
         return capacity
 
-    def _portion(self, demand: Demand, fitting: int, part: float) -> int:
-        """How much of what would fit is taken in one turn: shrinking steps lead everybody to equal shares in few turns."""
-        if part >= 1:
-            count = fitting
-        else:
-            one = self._tree.share_of(self._cluster.columns.to_tuple(demand.resources))
-            grain = int(_GRAIN * part / one) if one else fitting
-            count = min(fitting, max(math.ceil(fitting * part * _STEP), grain))
-        return count if self._most is None else min(count, math.ceil(self._most * part))
+    def _portion(self, node: Node, demand: Demand, fitting: int) -> int:
+        """How much of what would fit is taken in one turn: all of it by who is so far behind, else a step of its part.
+
+        Shrinking steps lead everybody to equal shares in few turns.
+        """
+        most = fitting if self._most is None else min(fitting, self._most)
+        one = self._tree.share_of(self._cluster.columns.to_tuple(demand.resources))
+        if most <= 0 or one == 0:
+            return most
+        part = self._tree.part_of(node, most * one)
+        if round(part / one) >= most:
+            return most
+        grain = _GRAIN * (self._tree.share(node) + part)
+        return min(most, max(1, math.ceil(_STEP * part / one), int(grain / one)))
 
     def _find_capacity(self, demand: Demand, need: Need, level: float) -> Floats:
         """How many tasks each agent could take; without a look where one that needs no more has found nothing already."""
@@ -204,9 +210,7 @@ class _Cycle:
             known.append(amounts)
         return capacity
 
-    def _place(self, demand: Demand, need: Need, taken: Floats, level: float) -> None:
-        places = np.flatnonzero(taken)
-        counts = taken[places].astype(np.int64)
+    def _place(self, demand: Demand, need: Need, places: Ints, counts: Ints, level: float) -> None:
         count = int(counts.sum())
         self._room.take(demand, need, places, counts, level)
         self._limits.take(demand, count)

@@ -29,7 +29,7 @@ class Room:
         self.cluster = cluster
         # What an agent has promised beyond its means makes it take nothing at all.
         self.rows: Ints = np.flatnonzero(cluster.offered & (cluster.available >= 0).all(axis=0))
-        self.available = cluster.available[:, self.rows]
+        self.available = cluster.available.take(self.rows, axis=1)  # by row in memory, as `[:, rows]` would not be
         self.cold = cluster.cold[self.rows]
         self._starts = cluster.starts[self.rows]
         self._closes_in_s = cluster.closes_in_s[self.rows]
@@ -95,9 +95,10 @@ class Room:
         available = self.available
         if self._spare is not None:
             free = (self._kept_level <= level) | (self._kept_for_s > demand.expected_s)
-            available = np.where(free, available, np.minimum(available, self._beside_others(demand.job, self._spare)))
-        count = np.minimum(count_fitting(available, need, demand.count), self._starts)
-        return np.where(allowed, np.maximum(count, 0.0), 0.0)
+            beside = np.maximum(np.minimum(available, self._beside_others(demand.job, self._spare)), 0.0)
+            available = np.where(free, available, beside)
+        count: Floats = np.minimum(count_fitting(available, need, demand.count), self._starts) * allowed
+        return count
 
     def _beside_others(self, job: str, spare: Floats) -> Floats:
         """What the job may take of each kept agent: what can be spared, and what is kept for it."""

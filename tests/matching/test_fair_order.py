@@ -74,6 +74,31 @@ def test_who_holds_little_is_served_first():
     assert started(plan(views, demands, tenants=holding(rich=12))) == {"poor": 4}
 
 
+def test_who_is_far_behind_gets_all_there_is_in_one_turn():
+    """Whoever would be served again and again until nothing is left is not asked again: each turn looks at all agents."""
+    demands = [a_demand(name, 900, project=name) for name in ("poor", "rich")]
+    views = [*cluster(2), an_agent("busy", cpus=90, mem=65536, free=Resources(), offered=False)]
+    result = plan(views, demands, tenants=holding(rich=90))
+    assert [(turn.demand.project, turn.count) for turn in result.assignments] == [("poor", 32)]
+
+
+def test_a_turn_takes_who_is_behind_up_to_the_others_and_a_step_further():
+    """Sixteen cpus are free and the poor one lacks eight: its part is twelve, the other's four."""
+    views = [*cluster(1), an_agent("busy", cpus=24, mem=65536, free=Resources(), offered=False)]
+    demands = [a_demand(name, 900, project=name) for name in ("poor", "rich")]
+    result = plan(views, demands, tenants=holding(rich=16, poor=8))
+    assert started(result) == {"poor": 12, "rich": 4}
+    assert result.assignments[0].count == 6  # half of twelve: what others need may fit worse than it seems
+
+
+def test_equal_shares_take_few_turns():
+    """Twenty projects share 1,600 cpus: what is left halves each round, to a hundredth of a share, which seven rounds do."""
+    demands = [a_demand(f"j{n:02}", 10_000, project=f"p{n:02}") for n in range(20)]
+    result = plan(cluster(100), demands)
+    assert set(started(result).values()) == {80}
+    assert len(result.assignments) <= 7 * 20
+
+
 def test_what_was_held_of_late_counts_in_part():
     """Two idle projects: the one that had the cluster to itself gets less now, and not nothing."""
     demands = [a_demand("old", 900, project="old"), a_demand("new", 900, project="new")]

@@ -178,3 +178,13 @@ def test_spreading_is_exact_and_within_capacity(capacity: list[int], wanted: int
     taken = spread(room, wanted)
     assert int(taken.sum()) == min(wanted, sum(capacity))
     assert (taken <= room).all()
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(0, 200))
+def test_spreading_is_even_and_the_odd_tasks_go_where_there_is_most_room(capacity: list[int], wanted: int):
+    """Who could take more has one task fewer than others at most, and then no more room than they have."""
+    taken = spread(np.array(capacity, dtype=np.float64), wanted).tolist()
+    for room, got in zip(capacity, taken, strict=True):
+        if got < room:
+            assert got >= max(taken) - 1
+            assert all(room <= other for other, more in zip(capacity, taken, strict=True) if more > got)
