@@ -7,6 +7,7 @@ seconds to hours and its output has to be read anyway.
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ from swath.domain.retries import Cause
 log = logging.getLogger(__name__)
 
 _NO_NETWORK = "the image's network is off (swath.manifest.json), so nobody can reach its ports"
+_KILLED = (128 + signal.SIGTERM, 128 + signal.SIGKILL)  # as an engine ends containers when it ends itself
 _PATIENCE_S = 60.0  # for an engine that is being restarted
 _RETRY_S = 1.0
 _LATEST_WORDS = 500  # characters of what a failing health check has said
@@ -74,6 +76,7 @@ class Container:
         self._asked_for = False  # the engine may have a container of that name
         self._running = False
         self._ended = False
+        self._signalled = False
         self._totals = Totals()
         self.thread = threading.Thread(target=self._run, name=f"container {self.attempt}", daemon=True)
 
@@ -82,6 +85,7 @@ class Container:
         if not self._running:
             self._cancelled.set()
         elif self.id is not None:
+            self._signalled = True
             self._engine.kill(self.id, "SIGKILL" if force else "SIGTERM")
 
     def abandon(self) -> None:
@@ -220,6 +224,8 @@ class Container:
                 code = self._engine.wait(container)
                 # Why it ended badly is asked besides; what ended well has said all.
                 ended = Ended(exit_code=0, oom=False) if code == 0 else self._engine.inspect(container)
+                if code in _KILLED and not self._signalled:
+                    self._engine.reach()
             except NoContainerError:
                 raise EngineError("the container was removed by somebody else") from None
             except EngineError as error:

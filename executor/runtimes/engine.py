@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CALL_S = 60.0  # for one answer of the engine
 _BELIEVED_S = 5.0  # so long an answer to a ping is not asked for again
-_CONNECTIONS = 100  # kept; each container holds one while it runs
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386", "i386": "386"}
 
 
@@ -82,6 +80,10 @@ class Engine:
         with _translated():
             self._connect().ping()
         self._answered_at_s, self.seen = time.monotonic(), True
+
+    def reach(self) -> None:
+        """Raises EngineError for an engine that is ending: it serves those who are connected, and takes nobody else."""
+        self._make_client(None).close()
 
     def machine(self) -> Machine:
         """What the engine runs on; asked for once."""
@@ -255,16 +257,10 @@ class Engine:
 
     def _make_client(self, silence_s: float | None) -> Any:
         """A client whose streams may be silent for so long; None for as long as they like."""
-        import docker.utils
-
-        class Client(docker.APIClient):
-            def post(self, *given: Any, **named: Any) -> Any:  # the SDK lets a pull take its time
-                return super().post(*given, **(named if silence_s is None else {**named, "timeout": silence_s}))
-
-        settings = docker.utils.kwargs_from_env()
-        many: dict[str, Any] = {"num_pools": _CONNECTIONS, "max_pool_size": _CONNECTIONS}
         with _translated():
-            return Client(**settings, version="auto", timeout=int(_CALL_S), **many)
+            from executor.runtimes.client import make_client
+
+            return make_client(silence_s)
 
 
 @contextmanager

@@ -181,16 +181,22 @@ def containers_of(specs: list[AttemptSpec]) -> set[str]:
 
 
 def test_finished_attempts_leave_nothing(tmp_path: Path, image: ImageSource) -> None:
-    """However many: no container, no network, no volume, no directory but the logs of the last."""
+    """However many: no container, no network, no volume, no directory but the logs of the last; one that runs all the while is
+    heard to its end.
+    """
     before = [docker(kind, "ls", "-q") for kind in ("network", "volume")]
     settings = {"SWATH_DOCKER": "auto", "SWATH_KEPT_ATTEMPTS": "5"}
     agent = Agent(tmp_path, **settings).start()
     try:
+        long = a_run(agent, image, "echo begun; while [ ! -e /tmp/end ]; do sleep 0.2; done; echo ended")
+        agent.wait(agent.launch(long), "TASK_RUNNING")
         specs = [a_run(agent, image, f"echo $OUTPUT_DIR; exit {n % 2}") for n in range(120)]
         for at in range(0, len(specs), 10):
             for task in [agent.launch(spec) for spec in specs[at : at + 10]]:
                 agent.wait(task)
-        wait_until(lambda: not containers_of(specs), "every container is removed")
+        (agent.sandbox / "attempts" / long.attempt / "tmp" / "end").touch()
+        assert agent.log(agent.wait(long.attempt)) == "begun\nended\n"
+        wait_until(lambda: not containers_of([*specs, long]), "every container is removed")
         assert [docker(kind, "ls", "-q") for kind in ("network", "volume")] == before
         most = 2 * (5 + 50)  # of each kind, and what is removed together
         wait_until(lambda: len(list((agent.sandbox / "attempts").iterdir())) <= most, "old logs are removed")

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from executor.runtimes.cache import ImageCache
+from executor.runtimes.engine import Engine
+from executor.settings import Settings
 from swath.domain.attempts import AttemptSpec, ImageSource
 from swath.domain.retries import Cause
 from tests.executor.agent import Agent, wait_until
@@ -185,3 +188,18 @@ def test_a_cache_of_images_has_a_limit(engine: OwnEngine, tmp_path: Path) -> Non
             assert engine.docker("image", "inspect", tagged)
         finally:
             agent.stop()
+
+
+def test_what_is_waited_for_is_not_removed(engine: OwnEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image that an attempt holds stays, although no container uses it yet, whatever room is wanted."""
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    cache = ImageCache(Engine(), Settings.from_environ({"MESOS_SANDBOX": str(tmp_path), "SWATH_INPUT_ROOTS": "/"}))
+    with SlowRegistry() as registry:
+        reference, _ = registry.add("wanted", secrets.token_bytes(MIB))
+        source = ImageSource(name="trial", version="1", reference=reference)
+        spec = a_spec(a_manifest("true"), tmp_path, image=source)
+        with cache.held(spec, lambda _: None) as image, cache.held(spec, lambda _: None) as same:
+            assert cache.trim(all_of_it=True) == []
+            assert image is same
+        assert cache.trim(all_of_it=True) == [image["Id"]]
+        assert not engine.docker("images", "-q")
