@@ -58,6 +58,7 @@ def _to_running(state: State, lives: Sequence[LiveAttempt], now: datetime) -> Ru
         priority=0 if job is None else job.record.priority,
         age_s=maintenance.age_s(live, now),
         ends_in_s=0.0 if job is None or ending else _left_s(state, job, lives, now),
+        overdue=job is not None and len(lives) == 1 and maintenance.age_s(live, now) > maintenance.expected_s(job),
         preemptible=job is not None and _is_preemptible(job) and live.state is not AttemptState.UNREACHABLE,
         ending=ending,
     )

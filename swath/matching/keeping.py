@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -138,8 +139,9 @@ class Keeper:
     def _keep(self, row: int, job: str, rank: Rank, need: Need, running: Sequence[Running], *, anew: bool) -> None:
         if rank is Rank.URGENT:
             start_s, there = 0.0, self._find_coming(row, running)
-        else:
-            start_s, there = self._look_ahead(row, need, running)
+        else:  # were the wait for what is overdue taken for granted, others would fill it, over and over
+            soonest = [replace(entry, ends_in_s=0.0) if entry.overdue else entry for entry in running]
+            start_s, there = self._look_ahead(row, need, soonest)
         level = self.level_of(rank, need)
         self._room.keep(row, job, need, level=level, for_s=start_s, there=there, anew=anew)
 

@@ -73,6 +73,7 @@ class Running:
     priority: int = 0
     age_s: float = 0.0  # since its launch
     ends_in_s: float = 0.0  # as expected: see swath.domain.duration.left_s
+    overdue: bool = False  # it was expected to have ended by now: it may do so at any moment
     preemptible: bool = True
     ending: bool = False  # its end has been asked for
 

@@ -62,6 +62,7 @@ def _to_running(live: Live, now: float) -> Running:
         priority=job.priority,
         age_s=age_s,
         ends_in_s=max(0.0, live.stops_s - now) if live.asked else left_s(live.job.believed_s, age_s),
+        overdue=age_s > job.believed_s,
         preemptible=job.preemptible and not job.interactive,  # else two that wait would end each other for ever
         ending=live.asked,
     )

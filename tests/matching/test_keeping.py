@@ -116,3 +116,14 @@ def test_a_cycle_that_is_cut_short_forgets_no_claims():
     )
     assert result.cut
     assert result.claims == (claim,)
+
+
+def test_small_tasks_are_not_let_in_before_what_is_overdue():
+    """It may end at any moment, and the large task could start: they would take its place for another minute, over and over."""
+    demands = [
+        a_demand("large", cpus=4),
+        a_demand("small", 9, cpus=0.5, since=NOON + timedelta(hours=1), expected_s=60),
+    ]
+    for overdue, taken in ((True, {}), (False, {("small", "a"): 2})):
+        running = [a_running(f"a{n}", ends_in_s=90, overdue=overdue) for n in range(3)]
+        assert placed(plan([a_busy("a", ONE)], demands, work=works(a=running))) == taken
