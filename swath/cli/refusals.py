@@ -80,7 +80,7 @@ def _problems(error: Any) -> Iterator[Problem]:
     elif hint := getattr(error, "param_hint", None):
         yield Problem(str(hint), error.message)
     elif parameter := getattr(error, "param", None):
-        yield Problem(max(parameter.opts, key=len), error.message)
+        yield Problem(max(parameter.opts, key=len), error.message or "is required")
 
 
 def _detail(error: Any, code: Exit) -> str:

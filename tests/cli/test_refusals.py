@@ -16,36 +16,11 @@ from tests.cli.conftest import JOB_ID, StandIn, a_job, an_agent
 
 Swath = Callable[..., Result]
 FIELDS = {"type", "title", "status", "detail", "instance", "exit_code"}
-# What a command needs to be said at all, by its name; none of these asks for a cluster before its words are right.
+# What has to be said beside what is required, or otherwise than by a name.
 WORDS = {
-    "show": (JOB_ID,),
-    "tasks": (JOB_ID,),
-    "why": (JOB_ID,),
-    "wait": (JOB_ID,),
-    "cancel": (JOB_ID,),
-    "retry": (JOB_ID,),
-    "history": (JOB_ID,),
-    "logs": (JOB_ID,),
-    "outputs": (JOB_ID,),
-    "events": (JOB_ID,),
     "submit": ("true",),
-    "agents show": ("a1",),
-    "agents drain": ("a1", "--yes"),
-    "agents undrain": ("a1",),
-    "agents uncordon": ("a1",),
-    "agents cordon": ("a1",),
-    "images show": ("ndvi",),
-    "projects show": ("land",),
-    "projects set": ("land",),
-    "projects remove": ("land",),
-    "schedules show": ("nightly",),
-    "schedules pause": ("nightly",),
-    "schedules resume": ("nightly",),
-    "schedules remove": ("nightly",),
+    "schedules add": ("nightly", "* * * * *", "--file", "-"),
     "tokens create": ("ci", "--scope", "push"),
-    "tokens revoke": ("ci",),
-    "scheduler teardown": ("--yes",),
-    "scheduler reset-framework": ("--yes",),
 }
 # They look at this machine, not at a cluster.
 ALONE = {"up", "down", "demo", "doctor", "completion", "simulate", "images register", "schedules add"}
@@ -61,7 +36,22 @@ def _walk(command: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 
 COMMANDS = dict(_walk(typer.main.get_command(app)))
 ASKING = [way for way in COMMANDS if " ".join(way) not in ALONE]
-NAMING = [way for way in ASKING if " ".join(way) in WORDS]
+
+
+def _words(way: tuple[str, ...]) -> tuple[str, ...]:
+    """The command with as many words behind it as it needs to be understood."""
+    parameters = COMMANDS[way].params
+    needed = [word for parameter in parameters if parameter.required for word in _word_for(parameter)]
+    yes = ["--yes"] if any("--yes" in parameter.opts for parameter in parameters) else []
+    return (*way, *WORDS.get(" ".join(way), (*needed, *yes)))
+
+
+def _word_for(parameter: Any) -> list[str]:
+    option = [parameter.opts[0]] if parameter.opts[0].startswith("-") else []
+    return [*option, JOB_ID if parameter.name.startswith("job") else "a1"]
+
+
+NAMING = [way for way in ASKING if any(parameter.required for parameter in COMMANDS[way].params)]
 
 
 def the_problem(done: Result) -> dict[str, Any]:
@@ -85,7 +75,7 @@ def test_every_command_ends_with_5_where_no_cluster_answers(
 ) -> None:
     """And says so in a problem document, whether --json stands behind the command or before it."""
     monkeypatch.setenv("SWATH_URL", "http://127.0.0.1:1")
-    words = (*way, *WORDS.get(" ".join(way), ()))
+    words = _words(way)
     for line in ((*words, "--json"), ("--json", *words)):
         done = swath(*line)
         assert done.exit_code == 5, done.output
@@ -99,7 +89,7 @@ def test_every_command_ends_with_3_where_there_is_no_such_thing(
     api: StandIn, swath: Swath, way: tuple[str, ...]
 ) -> None:
     """The service's own document is shown, with the exit code."""
-    done = swath(*way, *WORDS[" ".join(way)], "--json")
+    done = swath(*_words(way), "--json")
     assert done.exit_code == 3, done.output
     assert api.asked
     document = json.loads(done.stderr.splitlines()[-1])
@@ -109,7 +99,7 @@ def test_every_command_ends_with_3_where_there_is_no_such_thing(
 @pytest.mark.parametrize("way", COMMANDS, ids=" ".join)
 def test_every_command_ends_with_2_where_its_words_are_wrong(api: StandIn, swath: Swath, way: tuple[str, ...]) -> None:
     """An option that there is not; nobody is asked."""
-    done = swath(*way, *WORDS.get(" ".join(way), ()), "--wat", "--json")
+    done = swath(*_words(way), "--wat", "--json")
     assert done.exit_code == 2
     assert the_problem(done)["type"] == "urn:swath:problem:usage"
     assert api.asked == []
@@ -125,7 +115,7 @@ def test_no_value_of_an_option_is_refused_in_the_validators_words(api: StandIn, 
     }
     assert len(options) > 70
     for option, way in options.items():
-        done = swath(*way, *WORDS.get(" ".join(way), ()), f"{option}=-x", "--json", "--no-such-option")
+        done = swath(*_words(way), f"{option}=-x", "--json", "--no-such-option")
         assert done.exit_code == 2, (option, done.output)
         assert not any(word in done.stderr for word in ("Input", "should", "valid")), done.stderr
 
