@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -22,6 +21,7 @@ from swath.domain.constraints import LARGEST_WEIGHT, OPERATORS
 from swath.domain.dependencies import MOST_DEPENDENCIES
 from swath.domain.jobs import DEFAULT_PRIORITY, LARGEST_ARRAY
 from swath.domain.resources import MOST, MOST_CUSTOM, find_complaint
+from swath.domain.shown import find_hidden
 from swath.domain.wishes import AgentMode
 
 LONGEST_TIMEOUT_S = 30 * 24 * 3600
@@ -29,12 +29,9 @@ LONGEST_GRACE_S = 7 * 24 * 3600
 MOST_TOGETHER = 200  # jobs of a batch
 MOST_ENTRIES = 200  # inputs, parameters, labels, constraints of a job
 
-# What a terminal obeys instead of showing it, or what has the rest of a line shown in another order than it is read.
-_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-
 
 def _to_shown(text: str) -> str:
-    if (found := _HIDDEN.search(text)) is not None:
+    if (found := find_hidden(text)) is not None:
         raise ValueError(f"has U+{ord(found[0]):04X}, a control character, at place {found.start()}")
     return text
 

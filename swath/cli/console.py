@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from swath.domain.resources import to_digits
+from swath.domain.shown import to_visible
 
 _SKEW_S = 5.0  # by which a cluster's clock may be ahead of ours: what has happened there has not still to happen
 COLOURS = {
@@ -41,14 +42,24 @@ def err() -> Console:
     return Console(file=sys.stderr, soft_wrap=True, highlight=False)
 
 
+def shown(text: str) -> str:
+    """A text of somebody else's, which can neither steer the terminal nor pass for markup of ours."""
+    return escape(to_visible(text))
+
+
 def say(text: str) -> None:
     """A remark to the human."""
-    err().print(escape(text))
+    err().print(shown(text))
+
+
+def tell(text: str) -> None:
+    """A line, or several, on stdout."""
+    sys.stdout.write(to_visible(text) + "\n")
 
 
 def print_json(document: Any) -> None:
     """A document on stdout, indented for people and readable for programs."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    tell(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, fold: bool = True) -> None:
@@ -91,7 +102,7 @@ def _widest(console: Console) -> Console:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    text = escape(str(value))
+    text = shown(str(value))
     return f"[{COLOURS[text]}]{text}[/]" if text in COLOURS else text
 
 

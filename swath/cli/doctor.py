@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 
 from swath.cli.blueprint import COMPARE, find_checkout
-from swath.cli.console import err, out, print_json
+from swath.cli.console import err, out, print_json, shown
 from swath.cli.exits import Exit
 from swath.cli.machine import Engine
 from swath.cli.options import AsJson
@@ -61,9 +61,9 @@ def doctor(as_json: AsJson = False) -> None:
 def _print(finding: Finding) -> None:
     console = out()
     console.print(f"{_SIGNS[finding.grade]:<16} {finding.name}: ", end="")
-    console.print(finding.text, markup=False)
+    console.print(shown(finding.text))
     if finding.mend:
-        console.print(f"         -> {finding.mend}", markup=False)
+        console.print(shown(f"         -> {finding.mend}"))
 
 
 def examine(var: Var) -> Iterator[Finding]:

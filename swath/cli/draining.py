@@ -7,7 +7,7 @@ import time
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from swath.cli.console import err, say
+from swath.cli.console import err, say, shown
 from swath.cli.exits import Exit
 from swath.client import Client
 from swath.documents import Agent
@@ -51,7 +51,9 @@ def _show(progress: Progress, row: TaskID, agent: Agent) -> None:
     left = agent["attempts"]
     total = max(left, progress.tasks[row].total or 0)
     text = f"{left} left" if left else (agent["drain"] or "nothing left")
-    progress.update(row, description=agent["hostname"], total=max(total, 1), completed=max(total, 1) - left, left=text)
+    progress.update(
+        row, description=shown(agent["hostname"]), total=max(total, 1), completed=max(total, 1) - left, left=text
+    )
 
 
 def _is_drained(agent: Agent) -> bool:

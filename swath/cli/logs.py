@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.console import print_json, print_table
+from swath.cli.console import print_json, print_table, tell
 from swath.cli.options import AsJson, Index, JobId, open_client, resolve_job
 
 
@@ -74,7 +74,7 @@ def _print_line(event: dict[str, object], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(event))
     else:
-        typer.echo(f"{event['at']}  {event['kind']}  {event['job'] or ''}  {_words(event['data'])}")
+        tell(f"{event['at']}  {event['kind']}  {event['job'] or ''}  {_words(event['data'])}")
 
 
 def _words(data: object) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from swath.cli.console import err, print_json, print_table, say, size
+from swath.cli.console import err, print_json, print_table, say, shown, size
 from swath.cli.options import AsJson, JobId, open_client, resolve_job
 from swath.client import Client
 from swath.documents import Output
@@ -66,7 +66,7 @@ def _download(client: Client, found: list[Output], directory: Path) -> list[Path
     paths = []
     with err().status("") as status:
         for number, output in enumerate(found, 1):
-            status.update(f"{number} of {len(found)}: {output['path']}")
+            status.update(f"{number} of {len(found)}: {shown(output['path'])}")
             target = local_path(directory, output)
             target.parent.mkdir(parents=True, exist_ok=True)
             paths.append(client.download(output, target))

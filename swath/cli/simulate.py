@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from swath.cli.console import err, say
+from swath.cli.console import err, say, shown
 from swath.cli.options import AsJson
 from swath.domain.errors import ConflictError
 
@@ -193,7 +193,7 @@ def _run(bar: Progress, trace: Trace, cluster: Cluster, name: str, policy: Polic
     from swath.simulation.engine import simulate as run_engine
     from swath.simulation.planning import make_planner
 
-    line = bar.add_task(name, total=trace.tasks)
+    line = bar.add_task(shown(name), total=trace.tasks)
     watch = _Watch(make_planner(policy, cluster.projects))
     history = run_engine(
         trace,

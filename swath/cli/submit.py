@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from swath.cli.batch import find_batch, submit_batch
-from swath.cli.console import print_json, say
+from swath.cli.console import print_json, say, tell
 from swath.cli.jobdoc import (
     Interface,
     over_files,
@@ -26,7 +26,7 @@ from swath.cli.jobdoc import (
 from swath.cli.links import to_after
 from swath.cli.options import AsJson, JobId, Timeout, open_client, parse_duration, parse_pair, resolve_job
 from swath.cli.waiting import finish, wait
-from swath.cli.why import tell
+from swath.cli.why import to_lines
 from swath.client import Client
 from swath.domain.errors import InvalidInputError
 
@@ -187,7 +187,7 @@ def _try_out(client: Client, document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        typer.echo("\n".join(tell(found)))
+        tell("\n".join(to_lines(found)))
 
 
 def _submit(

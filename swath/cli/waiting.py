@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from swath.cli.console import err, say
+from swath.cli.console import err, say, shown
 from swath.cli.exits import JOB_EXITS, Exit
 from swath.client import Client
 from swath.documents import Job
@@ -48,7 +48,7 @@ def _progress(job: Job) -> dict[str, Any]:
     parts = [f"{counts[name]} {word}" for name, word in (("active", "active"), ("failed", "failed")) if counts[name]]  # type: ignore[literal-required]
     waits = job["why"] if job["why"] and not counts["active"] and ended < counts["total"] else None
     detail = ", ".join(parts) if parts or not waits else f"waits: {waits}"
-    return {"description": job["name"], "total": counts["total"], "completed": ended, "detail": detail}
+    return {"description": shown(job["name"]), "total": counts["total"], "completed": ended, "detail": shown(detail)}
 
 
 def finish(client: Client, job: Job, *, quiet: bool = False) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.console import duration, print_json
+from swath.cli.console import duration, print_json, tell
 from swath.cli.options import AsJson, JobId, open_client, resolve_job
 from swath.documents import Explanation
 
@@ -33,16 +33,16 @@ def why(
             if as_json:
                 print_json({"state": task["state"], "why": task["why"]})
             else:
-                typer.echo(task["why"] or f"it does not wait: it is {task['state']}")
+                tell(task["why"] or f"it does not wait: it is {task['state']}")
             return
         found = client.explain(job)
     if as_json:
         print_json(found)
     else:
-        typer.echo("\n".join(tell(found)))
+        tell("\n".join(to_lines(found)))
 
 
-def tell(found: Explanation) -> Iterator[str]:
+def to_lines(found: Explanation) -> Iterator[str]:
     """An explanation as people read it."""
     if found["why"] is None and not found["waiting"]:
         yield f"it does not wait: it is {found['state']}"

@@ -209,6 +209,31 @@ def test_a_refused_job_names_every_field(api: StandIn, swath: Swath) -> None:
     assert "/name: is too long" in done.stderr
 
 
+def test_nothing_of_others_steers_the_terminal(api: StandIn, swath: Swath) -> None:
+    """Colours, titles, bidirectional overrides and our own markup are shown as what they are, in tables, sentences and JSON."""
+    evil, harmless = "[/x]\x1b]0;owned\x07\x9b31m\u202egnp", "[/x]\\u001b]0;owned\\u0007\\u009b31m\\u202egnp"
+    api.has_job(a_job("FAILED", name=evil, why=evil, message=evil))
+    api.answer("GET", f"/v1/jobs/{JOB_ID}/tasks", {"items": [a_task(0, "FAILED", message=evil)], "next": None})
+    api.answer("GET", f"/v1/jobs/{JOB_ID}/tasks/0", a_task(0, "PENDING", why=evil))
+    event = {"id": 1, "at": "2026-01-01T00:00:00Z", "kind": "job.state", "job": JOB_ID, "data": {"message": evil}}
+    for words in (
+        ("jobs",),
+        ("show", JOB_ID),
+        ("tasks", JOB_ID),
+        ("why", JOB_ID, "0"),
+        ("wait", JOB_ID),
+        ("jobs", "--json"),
+    ):
+        done = swath(*words)
+        assert harmless in done.output, words
+        assert not set(done.output) & set("\x1b\x07\x9b\u202e"), words
+    assert json.loads(swath("show", JOB_ID, "--json").stdout)["name"] == evil
+    api.answer("GET", f"/v1/jobs/{JOB_ID}/events", f"event: job.state\ndata: {json.dumps(event)}\n\n")
+    assert harmless in swath("events", JOB_ID).output
+    api.refuse("GET", f"/v1/jobs/{JOB_ID}", 404, "not-found", evil)
+    assert harmless in swath("show", JOB_ID).stderr
+
+
 def test_show_tells_when_a_job_may_start_and_has_to(api: StandIn, swath: Swath) -> None:
     """As it was said, and how far away that is."""
     ahead, past = datetime.now(UTC) + timedelta(hours=5, minutes=1), datetime.now(UTC) - timedelta(days=3, minutes=1)
