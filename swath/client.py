@@ -363,10 +363,22 @@ def _locate(url: str | None, token: str | None) -> tuple[str, str | None]:
         if "api_url" not in cluster:
             raise errors.NotFoundError("no cluster: start one here with `swath up`, or set SWATH_URL and SWATH_TOKEN")
         url = str(cluster["api_url"])
+    _check(url)
     # the local cluster's token is for nobody else
     if token is None and url.rstrip("/") == str(cluster.get("api_url", "")).rstrip("/") and cluster.get("token_file"):
         token = Path(cluster["token_file"]).read_text(encoding="utf-8").strip()
     return url.rstrip("/"), token
+
+
+def _check(url: str) -> None:
+    """Raise InvalidInputError for what is no address of a service."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or too large
+        good = False
+    if not good:
+        raise errors.InvalidInputError.at("SWATH_URL", f"must look like http://127.0.0.1:8642, is {url!r}")
 
 
 def _read_cluster(path: Path) -> dict[str, Any]:

@@ -153,3 +153,21 @@ def test_the_client_is_light() -> None:
     program = f"import sys, swath.client; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "ftp://node",
+        "127.0.0.1:8642",
+        "http://node:99999",
+        "http://node:0",
+        "http://node:many",
+        "http://[::1",
+    ],
+)
+def test_what_is_no_address_is_refused_at_once(url: str) -> None:
+    """With what one looks like; nobody is asked."""
+    with pytest.raises(errors.InvalidInputError, match="SWATH_URL: must look like http://"):
+        Client(url, "token")
