@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from scheduler.core.effects import Decline, ListAgents
 from scheduler.core.events import AgentsListed, Failure, InverseOffer, Offer
-from scheduler.core.state import Agent
+from scheduler.core.known_agents import Agent
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.changes import DeactivateAgent, PutAgent

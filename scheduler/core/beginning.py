@@ -8,8 +8,8 @@ from operator import itemgetter
 
 from scheduler.core import cooling, jobs, ports
 from scheduler.core.effects import Launch
+from scheduler.core.known_agents import Agent
 from scheduler.core.open_jobs import Job
-from scheduler.core.state import Agent
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.attempts import Attempt

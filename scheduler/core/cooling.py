@@ -13,8 +13,9 @@ from datetime import datetime
 from itertools import islice
 
 from scheduler.core.health import Record
+from scheduler.core.known_agents import Agent
 from scheduler.core.open_jobs import Job
-from scheduler.core.state import Agent, LiveAttempt, State
+from scheduler.core.state import LiveAttempt, State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.backoff import back_off_s

@@ -8,8 +8,9 @@ from datetime import datetime
 from itertools import chain
 
 from scheduler.core import cooling, images_held, maintenance, usage
+from scheduler.core.known_agents import Agent
 from scheduler.core.open_jobs import Job, Size
-from scheduler.core.state import Agent, LiveAttempt, State
+from scheduler.core.state import LiveAttempt, State
 from swath.domain.constraints import SPREADING
 from swath.domain.resources import Resources
 from swath.domain.states import AttemptState

@@ -19,7 +19,8 @@ from swath.domain.images import HeldImage, ImagesReport
 from swath.store.rows import ImageRow
 
 if TYPE_CHECKING:
-    from scheduler.core.state import Agent, State
+    from scheduler.core.known_agents import Agent
+    from scheduler.core.state import State
     from scheduler.core.turn import Turn
 
 PROCESS = "process"  # the key of images that are a build context and nothing else: an agent that runs processes holds them all

@@ -9,8 +9,8 @@ from itertools import groupby
 
 from scheduler.core import beginning, demands, kills, offers, slots, why
 from scheduler.core.effects import Accept, Decline, Launch
+from scheduler.core.known_agents import Agent
 from scheduler.core.open_jobs import Job
-from scheduler.core.state import Agent
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.resources import Resources

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.core.state import Agent
+from scheduler.core.known_agents import Agent
 from swath.domain.errors import InternalError
 from swath.domain.ranges import Ranges
 

@@ -19,8 +19,9 @@ from datetime import datetime, timedelta
 
 from scheduler.core import cooling, images_held, maintenance
 from scheduler.core.effects import Message
+from scheduler.core.known_agents import Agent
 from scheduler.core.open_jobs import Job
-from scheduler.core.state import Agent, LiveAttempt, State
+from scheduler.core.state import LiveAttempt, State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.images import PrefetchOrder

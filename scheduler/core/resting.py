@@ -10,8 +10,9 @@ from __future__ import annotations
 from scheduler.core import cooling
 from scheduler.core.cooling import BAD_ENDS, FIRST_REST_S, LONGEST_REST_S, UNLIKELY
 from scheduler.core.health import Trouble
+from scheduler.core.known_agents import Agent
 from scheduler.core.open_jobs import Job
-from scheduler.core.state import Agent, LiveAttempt
+from scheduler.core.state import LiveAttempt
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.backoff import back_off_s

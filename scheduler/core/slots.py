@@ -8,9 +8,10 @@ from datetime import timedelta
 from scheduler.core import beginning, cooling, demands, maintenance, reconciliation
 from scheduler.core.beginning import RESEND_S
 from scheduler.core.effects import HandOver, Launch
+from scheduler.core.known_agents import Agent
 from scheduler.core.open_jobs import Job
 from scheduler.core.slot import Slot
-from scheduler.core.state import Agent, State
+from scheduler.core.state import State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.backoff import back_off_s
