@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scheduler.core.effects import SendSecrets
 from scheduler.core.events import SecretsWanted
+from scheduler.core.specs import manifest_of
 from scheduler.core.turn import Turn
 from swath.domain.secrets import split_settings
 
@@ -15,7 +16,7 @@ def on_wanted(turn: Turn, event: SecretsWanted) -> None:
         turn.note("warning", "secrets_refused", attempt=event.attempt, agent=event.agent_id)
         return
     job = turn.state.jobs[live.attempt.job_id].record
-    _, wanted = split_settings(job.image.manifest, job.spec.settings)
+    _, wanted = split_settings(manifest_of(job), job.spec.settings)
     turn.call(
         SendSecrets(
             agent_id=event.agent_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from scheduler.core.effects import Launch
@@ -22,7 +23,8 @@ def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_ro
     """
     attempt, job = launch.attempt, launch.job
     binding = bind_item(job.spec, file_inputs, item)
-    settings, secrets = split_settings(job.image.manifest, job.spec.settings)
+    manifest = manifest_of(job)
+    settings, secrets = split_settings(manifest, job.spec.settings)
     return AttemptSpec(
         attempt=attempt.id,
         job=job.id,
@@ -37,7 +39,7 @@ def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_ro
             image_id=job.image.image_id,
             context=job.image.context,
         ),
-        manifest=to_trial(job.image.manifest, job.image.swath_manifest) if job.spec.trial else job.image.manifest,
+        manifest=manifest,
         swath_manifest=job.image.swath_manifest,
         files={name: list(hrefs) for name, hrefs in binding.files.items()},
         checksums=binding.checksums,
@@ -50,6 +52,11 @@ def make_spec(launch: Launch, item: Any, file_inputs: frozenset[str], outputs_ro
         kill_grace_s=KILL_GRACE_S,
         outputs_root=outputs_root,
     )
+
+
+def manifest_of(job: JobRecord) -> Mapping[str, Any]:
+    """What the job's attempts run by. A trial takes no settings: nobody trusts the version with a secret yet."""
+    return to_trial(job.image.manifest, job.image.swath_manifest) if job.spec.trial else job.image.manifest
 
 
 def timeout_s(job: JobRecord) -> float:

@@ -85,6 +85,19 @@ def test_a_task_names_its_secrets_and_holds_none() -> None:
     assert (spec.settings, spec.secrets) == ({"OPEN": "yes"}, {"TOKEN": "TOKEN", "PLACE": "MINE"})
 
 
+def test_a_version_that_is_tried_gets_no_secrets() -> None:
+    """Nobody trusts it yet: its trial takes no settings, and a question of its executor is answered with none."""
+    job = a_secret_job()
+    world = World()
+    attempt = world.running(replace(job, spec=replace(job.spec, settings={}, trial=True)))
+    launch = world.called(fx.Accept)[0].launches[0]
+
+    spec = make_spec(launch, None, frozenset(), "/out")
+
+    assert (spec.settings, spec.secrets) == ({}, {})
+    assert ask(world, attempt).lately(fx.SendSecrets)[0].wanted == {}
+
+
 def test_a_question_is_read_from_mesos_message() -> None:
     """With the agent and executor that Mesos says it is from."""
     order = SecretsOrder.make("01JD0000000000000000000000", KEY)
