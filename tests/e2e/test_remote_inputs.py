@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.jobs import all_scenes, bolzano, direct_mean_ndvi, ended
-from tests.executor.web_server import serving
-from tests.fixtures.laptop import running
+from tests.executor.web_server import LETTERS, serving
+from tests.fixtures.laptop import eventually, running
 from tests.fixtures.stac import check_item
 
 pytestmark = pytest.mark.data
@@ -58,3 +58,20 @@ def test_scenes_of_a_web_server_and_a_store_become_the_maps_of_those_at_home(rem
     for index, words in ((2, digest), (3, "is not there")):
         (attempt,) = remote_laptop.client.attempts(job["id"], index)
         assert (attempt["cause"], words in attempt["message"]) == ("INPUT", True), attempt
+
+
+def test_a_slow_server_is_seen_in_the_attempts_message(remote_laptop):
+    """How much has come of how much, while the attempt is on its way; a cancel does not wait for the rest."""
+    with serving() as site:
+        site.files["/slow.tif"], site.pause_s = LETTERS, 0.6
+        href = site.url + "/slow.tif"
+        job = remote_laptop.client.submit({"image": "ndvi", "inputs": {"SCENE": {"href": href}}})
+
+        def find_message():
+            attempts = remote_laptop.client.attempts(job["id"], 0)
+            return attempts and "fetching input SCENE" in (attempts[0]["message"] or "") and attempts[0]
+
+        attempt = eventually(find_message, 60)
+        assert (attempt["state"], f"of 1 MiB of {href}" in attempt["message"]) == ("STAGING", True), attempt
+        assert remote_laptop.client.cancel(job["id"])
+        assert ended(remote_laptop, job["id"])["state"] == "CANCELLED"
