@@ -175,7 +175,7 @@ class OutputAnswer(Answered):
     media_type: str | None
     sha256: str | None = Field(description="of the file's bytes, in hex; null where the executor did not tell")
     href: str
-    file: str = Field(description="absolute path on the shared file system")
+    file: str = Field(description="absolute path on the shared file system, or s3://bucket/key")
 
 
 class JobPage(Answered):

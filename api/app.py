@@ -24,6 +24,7 @@ from api.openapi import describe
 from api.outlook import Outlook
 from api.presence import Presence
 from api.recurring import Recurring
+from api.remote_outputs import RemoteOutputs
 from api.routes import (
     batch,
     cluster,
@@ -135,6 +136,7 @@ def _make_service(settings: Settings) -> Service:
         recurring=Recurring(store, lambda: make_file_check(settings), _now, gate),
         observer=Observer(store, lambda: Listener(database, Channel.OBSERVED)),
         sandboxes=SandboxReader(settings.agent_credential),
+        remote_outputs=RemoteOutputs(settings.s3_file),
         metrics=Metrics(store.cluster_status),
         outlook=Outlook(store, SchedulerStore(database)),
         tokens=TokenStore(database),

@@ -7,8 +7,10 @@ import mimetypes
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
@@ -45,13 +47,17 @@ class Download:
     sha256: str | None
 
 
-def find_download(attempt: AttemptRow, path: str) -> Download:
-    """The file `path` of the attempt's outputs.
-
-    Raises InvalidInputError for a path that climbs, NotFoundError for one that leads nowhere, or elsewhere by a symbolic link.
-    """
+def check_path(path: str) -> None:
+    """Raises InvalidInputError for a path that climbs."""
     if path.startswith("/") or "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise InvalidInputError.at("path:path", "must lead to a file below the task's outputs, without '..'")
+
+
+def find_download(attempt: AttemptRow, path: str) -> Download:
+    """The file `path` of the attempt's outputs, which was checked.
+
+    Raises NotFoundError for one that leads nowhere, or elsewhere by a symbolic link.
+    """
     missing = NotFoundError(f"task {attempt.task_index} has no output {path!r}")
     if attempt.output_dir is None:
         raise missing
@@ -63,7 +69,7 @@ def find_download(attempt: AttemptRow, path: str) -> Download:
         raise missing from None
     if not real.is_relative_to(root) or not stat.S_ISREG(status.st_mode):
         raise missing
-    listed = next((entry for entry in attempt.outputs if entry.get("path") == path), {})
+    listed = find_listed(attempt, path)
     return Download(
         path=real,
         status=status,
@@ -71,6 +77,11 @@ def find_download(attempt: AttemptRow, path: str) -> Download:
         sha256=listed.get("sha256"),
         etag=f'"{attempt.id}-{status.st_size:x}-{status.st_mtime_ns:x}"',
     )
+
+
+def find_listed(attempt: AttemptRow, path: str) -> Mapping[str, Any]:
+    """What the attempt said of an output; nothing of a file that it did not list."""
+    return next((entry for entry in attempt.outputs if entry.get("path") == path), {})
 
 
 def guess_media_type(path: str) -> str:
@@ -81,30 +92,41 @@ def guess_media_type(path: str) -> str:
 
 def to_response(download: Download, headers: Headers) -> Response:
     """The file, the ranges of it that are asked for, or 304 where the client has it. Raises RangeError."""
-    if download.etag in [tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")]:
+    if is_known(download.etag, headers):
         return Response(status_code=304, headers={"ETag": download.etag})
     kind = FileResponse
     if (asked := headers.get("range")) is not None:
         kind = FileResponse if _is_valid(asked) else _WholeFileResponse
         find_range(asked, download.status.st_size)
-    digest = base64.b64encode(bytes.fromhex(download.sha256 or "")).decode()
-    name = download.path.name
-    shown = download.media_type.partition(";")[0] in SHOWN
     return kind(
         download.path,
         media_type=download.media_type,
-        filename=name,
-        content_disposition_type="inline" if shown else "attachment",
+        filename=download.path.name,
+        content_disposition_type="inline" if is_shown(download.media_type) else "attachment",
         stat_result=download.status,
-        headers={
-            "ETag": download.etag,
-            "Cache-Control": "private, no-cache",
-            "Content-Security-Policy": "sandbox",
-            **(
-                {"Repr-Digest": f"sha-256=:{digest}:"} if digest else {}
-            ),  # RFC 9530: of the whole file, whatever the range
-        },
+        headers=make_headers(download.etag, download.sha256),
     )
+
+
+def is_known(etag: str, headers: Headers) -> bool:
+    """Whether the client has it already."""
+    return etag in [tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")]
+
+
+def is_shown(media_type: str) -> bool:
+    """Whether browsers may show it."""
+    return media_type.partition(";")[0] in SHOWN
+
+
+def make_headers(etag: str, sha256: str | None) -> dict[str, str]:
+    """What is told of every output that is sent."""
+    digest = base64.b64encode(bytes.fromhex(sha256 or "")).decode()
+    return {
+        "ETag": etag,
+        "Cache-Control": "private, no-cache",
+        "Content-Security-Policy": "sandbox",
+        **({"Repr-Digest": f"sha-256=:{digest}:"} if digest else {}),  # RFC 9530: of the whole file, whatever the range
+    }
 
 
 class _WholeFileResponse(FileResponse):

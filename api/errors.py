@@ -74,6 +74,9 @@ ANSWERS: Mapping[type[Exception], Answer] = {
         status=503, kind="registry-unavailable", title="The registry does not answer"
     ),
     errors.RegistryError: Answer(status=502, kind="registry-refused", title="The registry refuses"),
+    errors.OutputsUnreachableError: Answer(
+        status=503, kind="outputs-unreachable", title="The outputs' storage does not answer"
+    ),
     errors.AgentUnreachableError: Answer(status=503, kind="agent-unreachable", title="The agent does not answer"),
     Exception: INTERNAL,
 }

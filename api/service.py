@@ -19,6 +19,7 @@ from api.observation import Metrics
 from api.observe import Observer
 from api.outlook import Outlook
 from api.recurring import Recurring
+from api.remote_outputs import RemoteOutputs
 from api.secrets import Secrets
 from api.settings import Settings
 from api.verification import Verifier
@@ -39,6 +40,7 @@ class Service:
     observer: Observer
     recurring: Recurring
     sandboxes: SandboxReader
+    remote_outputs: RemoteOutputs
     metrics: Metrics
     outlook: Outlook
     tokens: TokenStore

@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     public_url: str | None = None  # how users reach the service, where that is not host and port
     allowed_hosts: Names = ()  # names in Host beside loopback's and the public URL's
     input_roots: Annotated[tuple[Path, ...], NoDecode] = (Path("/"),)  # file:// inputs lie below one of these
+    s3_file: Path | None = None  # names the site's S3 stores, with their keys; mode 0600
     input_schemes: Annotated[tuple[str, ...], NoDecode] = ("file", "https", "s3")  # as the executors have them
     logs_root: Path | None = None  # where executors ship logs to; None: they are in the agents' sandboxes only
     check_inputs: bool = True  # False where the api does not see the agents' file system

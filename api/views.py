@@ -171,8 +171,13 @@ def to_output(row: OutputRow, base_url: str) -> Document:
         "media_type": row.media_type,
         "sha256": row.sha256,
         "href": f"{base_url}/v1/jobs/{row.job_id}/tasks/{row.task_index}/outputs/{quote(row.path)}",
-        "file": f"{row.output_dir.rstrip('/')}/{row.path}",
+        "file": to_place(row.output_dir, row.path),
     }
+
+
+def to_place(output_dir: str, path: str) -> str:
+    """Where an output lies: a path of the shared file system, or the href of an object."""
+    return f"{output_dir.rstrip('/')}/{quote(path) if output_dir.startswith('s3://') else path}"
 
 
 def to_event(row: EventRow) -> Document:

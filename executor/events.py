@@ -43,6 +43,11 @@ class Order:
         return bool(self.spec.image.reference or self.spec.image.image_id)
 
     @property
+    def has_remote_outputs(self) -> bool:
+        """True where outputs belong into an object store."""
+        return self.spec.outputs_root.startswith("s3://")
+
+    @property
     def is_light(self) -> bool:
         """True for an attempt that needs no file of another machine and no engine: there is nothing to wait for."""
         return not (self.spec.files or self.has_outputs or self.needs_engine or self.spec.secrets)

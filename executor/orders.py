@@ -74,8 +74,8 @@ def _identity_problems(spec: AttemptSpec) -> Iterator[Problem]:
     if isinstance(context, str) and context != BUILTIN and not context.startswith("/"):
         yield Problem("/image/context", "is no absolute path")
     root: Any = spec.outputs_root
-    if not isinstance(root, str) or not root.startswith("/") or ".." in PurePosixPath(root).parts:
-        yield Problem("/outputs_root", "is no absolute path")
+    if not isinstance(root, str) or not root.startswith(("/", "s3://")) or ".." in PurePosixPath(root).parts:
+        yield Problem("/outputs_root", "is no absolute path, nor s3://bucket/prefix")
 
 
 def _shape_problems(spec: AttemptSpec) -> Iterator[Problem]:

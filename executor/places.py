@@ -4,6 +4,9 @@
 <outputs_root>/<job>/<task>/.<attempt>.partial/   only where outputs are declared: `out`, what the command writes, and
                                        `publish`, what becomes ...
 <outputs_root>/<job>/<task>/<attempt>/ ... by one rename, the published outputs
+
+Where the outputs root is an object store, `published` in the attempt's directory stands for the task's until its files are
+there.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ class Places:
         """The directories of an order's attempt."""
         spec = order.spec
         attempt_dir = sandbox / "attempts" / spec.attempt
-        task_dir = Path(spec.outputs_root, spec.job, str(spec.task))
+        remote = order.has_remote_outputs
+        task_dir = attempt_dir / "published" if remote else Path(spec.outputs_root, spec.job, str(spec.task))
         scratch = task_dir / f".{spec.attempt}.partial" if order.has_outputs else None
         if order.is_light:  # the fewer directories, the more tasks a second
             output_dir = tmp = attempt_dir
@@ -47,6 +51,12 @@ class Places:
     def inputs(self) -> Path:
         """For the directories that `multiple` inputs become."""
         return self.attempt_dir / "inputs"
+
+    @property
+    def written(self) -> list[Path]:
+        """The directories that the command fills, none below another."""
+        apart = self.scratch is not None and not self.scratch.is_relative_to(self.attempt_dir)
+        return [self.attempt_dir, self.scratch] if apart and self.scratch else [self.attempt_dir]
 
     def make(self) -> None:
         """Make them all; raises OSError. A directory of this attempt that exists already is an error: ids are used once."""

@@ -266,7 +266,7 @@ class Shell:
             begun = time.monotonic()
             trim(held.places.attempt_dir, self._settings.log_limit)
             places = held.places
-            disk = disk_mib([places.attempt_dir, *([places.scratch] if places.scratch else [])])
+            disk = disk_mib(places.written)
             usage = {} if held.runtime is None else held.runtime.observe(attempt)
             held.measured = False
             self._inbox.post(Measured(attempt=attempt, disk=disk, took_s=time.monotonic() - begun, usage=usage))
@@ -286,6 +286,7 @@ class Shell:
         event: Published | NotPublished
         try:
             outputs = self._publish_outputs(held.order.manifest, held.places, to_lineage(held.order))
+            output_dir = self._store_outputs(held, outputs)
         except PublishError as error:
             event = NotPublished(attempt=attempt, cause=error.cause, message=str(error))
         except Exception as error:
@@ -294,11 +295,22 @@ class Shell:
         else:
             event = Published(
                 attempt=attempt,
-                output_dir=str(held.places.target),
+                output_dir=output_dir,
                 outputs=outputs.files,
                 json_outputs=outputs.json_outputs,
             )
         self._inbox.post(lambda: self._return(held, lambda: self._inbox.post(event)))
+
+    def _store_outputs(self, held: _Held, outputs: Outputs) -> str:
+        """Where published outputs are: in their place, or taken to the site's object store. Raises PublishError."""
+        spec, target = held.order.spec, held.places.target
+        if not held.order.has_remote_outputs:
+            return str(target)
+        from executor.uploading import upload  # what it imports costs memory
+
+        types = {file.path: file.media_type for file in outputs.files}
+        below = f"{spec.job}/{spec.task}/{spec.attempt}"
+        return upload(target, spec.outputs_root, below, types, self._settings.fetching.stores)
 
     def _clean(self, effect: Clean) -> None:
         held = self._held.pop(effect.attempt)

@@ -148,7 +148,7 @@ class Scheduler:
             role=self._settings.role,
             framework=self._settings.make_framework(),
             executor=self._settings.make_executor(),
-            outputs_root=str(self._settings.outputs_root.absolute()),
+            outputs_root=self._settings.outputs_root,
             read_items=store.read_items,
             answer_secrets=Strongroom(
                 store=SecretStore(self._database), key_file=self._settings.secrets_key_file

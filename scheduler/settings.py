@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     )
     key_file: Path | None = None  # of cert_file, unless it holds the key as well
     tls_verify_hostname: bool = True  # False where certificates carry no addresses; the chain is verified all the same
-    outputs_root: Path  # on the shared file system
+    outputs_root: str  # on the shared file system, or s3://bucket/prefix of a store that executors and api know
     executor_command: str  # a shell's command line on the agent's host, or in executor_container
     executor_env: dict[str, str] = Field(default_factory=dict)
     executor_container: dict[str, Any] | None = None  # Mesos' ContainerInfo; None for a process on the host
@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         except OSError as error:  # ssl's errors are such, too
             raise ValueError(f"ca_file, cert_file and key_file do not serve for TLS: {error}") from error
         return self
+
+    @field_validator("outputs_root", mode="before")
+    @classmethod
+    def _to_absolute(cls, value: object) -> str:
+        return text if (text := str(value)).startswith("s3://") else str(Path(text).absolute())
 
     @field_validator("policy")
     @classmethod

@@ -27,6 +27,7 @@ ERRORS: Mapping[str, type[errors.SwathError]] = MappingProxyType(
         "registry-unavailable": errors.RegistryUnreachableError,
         "store-unavailable": errors.StoreUnavailableError,
         "agent-unreachable": errors.AgentUnreachableError,
+        "outputs-unreachable": errors.OutputsUnreachableError,
     }
 )
 

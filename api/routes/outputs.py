@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from api.answers import OutputPage
-from api.downloads import find_download, to_response
+from api.downloads import check_path, find_download, to_response
 from api.openapi import PROBLEMS
 from api.pages import Cursor, JobId, Limit, TaskIndex, check_job_id, from_cursor, to_cursor
 from api.service import Injected, Service
@@ -59,6 +59,9 @@ def download(
     attempt = next((row for row in attempts if row.id == winner), None)
     if attempt is None:
         raise NotFoundError(f"task {index} has published nothing: only what a succeeded task leaves becomes its output")
+    check_path(path)
+    if attempt.output_dir is not None and attempt.output_dir.startswith("s3://"):
+        return service.remote_outputs.serve(attempt, path, request)
     return to_response(find_download(attempt, path), request.headers)
 
 

@@ -175,7 +175,7 @@ def _common_environment(var: Var, root: Path, wishes: Wishes, ports: Ports) -> d
         "SWATH_VAR": str(var.root),
         "SWATH_DATABASE_URL": f"sqlite:///{var.database}",
         "SWATH_MASTER": f"{HOST}:{ports.master}",
-        "SWATH_OUTPUTS_ROOT": str(var.outputs),
+        "SWATH_OUTPUTS_ROOT": os.environ.get("SWATH_OUTPUTS_ROOT") or str(var.outputs),
         "SWATH_LOGS_ROOT": executor["SWATH_LOGS_ROOT"],
         "SWATH_EXECUTOR_COMMAND": f"exec {shlex.quote(sys.executable)} -m executor",  # no shell between it and signals
         "SWATH_EXECUTOR_ENV": json.dumps(executor),
@@ -186,6 +186,6 @@ def _common_environment(var: Var, root: Path, wishes: Wishes, ports: Ports) -> d
         "SWATH_PUBLIC_URL": f"http://{HOST}:{ports.api}",
         "SWATH_TOKEN_FILE": str(var.token_file),
         "SWATH_INPUT_ROOTS": input_roots,
-        **({"SWATH_INPUT_SCHEMES": executor["SWATH_INPUT_SCHEMES"]} if "SWATH_INPUT_SCHEMES" in executor else {}),
+        **{name: executor[name] for name in ("SWATH_INPUT_SCHEMES", "SWATH_S3_FILE") if name in executor},
         "SWATH_DOCKER": executor["SWATH_DOCKER"],
     }

@@ -27,6 +27,7 @@ SwathError
     │   └── StoreLockedError   it answers; another transaction holds what this one needs
     ├── RefusedByDatabaseError the database answers and will never take these values
     ├── AgentUnreachableError  an agent does not answer
+    ├── OutputsUnreachableError  the object store that holds outputs does not answer
     └── WireError              Mesos said something that cannot be understood
 """
 
@@ -173,6 +174,10 @@ class StoreLockedError(StoreUnavailableError):
 
 class RefusedByDatabaseError(InternalError):
     """Values that the database cannot hold; nothing was written, and writing the same again ends the same way."""
+
+
+class OutputsUnreachableError(InternalError):
+    """The object store that holds outputs does not answer, or this service is not told how to reach it."""
 
 
 class AgentUnreachableError(InternalError):

@@ -60,6 +60,29 @@ def test_scenes_of_a_web_server_and_a_store_become_the_maps_of_those_at_home(rem
         assert (attempt["cause"], words in attempt["message"]) == ("INPUT", True), attempt
 
 
+def test_outputs_in_a_store_are_listed_downloaded_and_used_by_the_next_job(s3, data_folder, tmp_path, monkeypatch):
+    """No file system is shared: the map goes into the store, comes back by the api, and another job reads it from there."""
+    bucket = s3.make_bucket("scenes-out")
+    monkeypatch.setenv("SWATH_S3_FILE", str(s3.write_stores(tmp_path / "s3.toml")))
+    monkeypatch.setenv("SWATH_OUTPUTS_ROOT", "s3://scenes-out/site")
+    for laptop in running(tmp_path / "var", "--no-docker"):
+        scene = {"href": bolzano(data_folder).as_uri()}
+        job = ended(laptop, laptop.client.submit({"image": "ndvi", "inputs": {"SCENE": scene}})["id"])
+        assert job["state"] == "SUCCEEDED", job
+        found = {output["path"]: output for output in laptop.client.outputs(job["id"])}
+        assert found["ndvi.tif"]["file"].startswith(f"s3://scenes-out/site/{job['id']}/0/")
+        statistics = laptop.client.download(found["statistics.json"], tmp_path / "statistics.json")
+        assert json.loads(statistics.read_text())["mean"] == pytest.approx(
+            direct_mean_ndvi(bolzano(data_folder)), abs=1e-6
+        )
+        # A map has no red band: that the image says so proves that it has read it.
+        again = laptop.client.submit({"image": "ndvi", "inputs": {"SCENE": {"href": found["ndvi.tif"]["file"]}}})
+        ended(laptop, again["id"])
+        (attempt,) = laptop.client.attempts(again["id"], 0)
+        assert attempt["cause"] == "DATA", attempt
+    assert len([entry for batch in bucket.list() for entry in batch]) >= len(found)
+
+
 def test_a_slow_server_is_seen_in_the_attempts_message(remote_laptop):
     """How much has come of how much, while the attempt is on its way; a cancel does not wait for the rest."""
     with serving() as site:

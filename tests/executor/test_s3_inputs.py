@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from obstore.store import S3Store
 
-from executor.fetching.buckets import StoreSettings, read_stores
 from executor.fetching.cache import Cache
 from executor.fetching.inputs import Fetcher
 from executor.fetching.limits import Limits
@@ -17,6 +16,7 @@ from executor.fetching.policy import Policy
 from executor.staging import StartError
 from swath.domain.checksums import read_checksum
 from swath.domain.retries import Cause
+from swath.s3 import StoreSettings, read_stores
 from tests.executor.web_server import LETTERS
 from tests.fixtures.s3 import KEY, S3
 
