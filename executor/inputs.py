@@ -81,7 +81,9 @@ class Inputs:
                 self._fetcher = Fetcher(
                     policy=wanted.policy,
                     limits=wanted.limits,
-                    cache=Cache(wanted.cache or self._settings.sandbox / "input-cache", wanted.limits.cache),
+                    cache=Cache(
+                        wanted.cache or self._settings.sandbox / "input-cache", wanted.limits.cache, wanted.limits.spare
+                    ),
                     stores=wanted.stores,
                 )
             return self._fetcher

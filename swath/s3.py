@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -29,6 +30,9 @@ _SETTINGS = frozenset(
 )
 _TRIES = 2  # of one request; whoever asks tries again and again besides
 _CONNECT_S, _SILENCE_S = timedelta(seconds=10), timedelta(seconds=60)
+
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
 
 class NoBucketError(Exception):
@@ -119,6 +123,6 @@ def split_href(href: str) -> tuple[str, str]:
     except ValueError as error:
         raise ValueError(f"is no URL: {error}") from None
     bucket, key = parts.netloc, unquote(parts.path).removeprefix("/")
-    if not bucket or not key or parts.query or parts.fragment or "@" in bucket or ":" in bucket or "\0" in key:
+    if not _BUCKET.fullmatch(bucket) or ".." in bucket or not key or parts.query or parts.fragment or "\0" in key:
         raise ValueError("is not of the form s3://bucket/key, with ? and # written as %3F and %23")
     return bucket, key

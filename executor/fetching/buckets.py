@@ -128,7 +128,6 @@ def translated() -> Iterator[None]:
     """The library's errors in ours: their first line, for what follows is its innards."""
     from obstore.exceptions import (
         BaseError,
-        InvalidPathError,
         PermissionDeniedError,
         PreconditionError,
         UnauthenticatedError,
@@ -142,7 +141,7 @@ def translated() -> Iterator[None]:
         raise ChangedError("has changed while it was fetched") from None
     except (PermissionDeniedError, UnauthenticatedError):
         raise RefusedError("may not be read with what this site's file of S3 stores says") from None
-    except InvalidPathError as error:
+    except ValueError as error:  # a key with ".." in it, or an empty part
         raise RefusedError(_first_line(error)) from None
     except (BaseError, OSError) as error:
         raise TransientError(_first_line(error)) from None

@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,11 +54,15 @@ class _Entry:
 
 
 class Cache:
-    """At most `limit` bytes, beside what is in use; the least recently used goes first."""
+    """At most `limit` bytes beside what is in use, and `spare` bytes of its disk left alone.
 
-    def __init__(self, root: Path, limit: int) -> None:
+    The least recently used goes first.
+    """
+
+    def __init__(self, root: Path, limit: int, spare: int = 0) -> None:
         self._root = root
         self._limit = limit
+        self._spare = spare
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def take(self, key: str, fill: Fill, size: int | None, watch: Watch) -> Lease:
@@ -98,6 +103,8 @@ class Cache:
             log.warning("%s was changed and is fetched anew", made)
             self._remove(made)
         self.make_room(size or 0)
+        if shutil.disk_usage(self._root).free < (size or 0) + self._spare:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         files = partial / "files"
         files.mkdir(parents=True, exist_ok=True)
         fill(files)
@@ -108,11 +115,14 @@ class Cache:
         self.make_room(0)
 
     def make_room(self, wanted: int) -> None:
-        """Remove what was not used for longest until `wanted` more bytes fit, but nothing that is in use."""
+        """Remove what was not used for longest until `wanted` more bytes fit; nothing that is in use."""
         for gone in self._root.glob(f"{_GONE}*"):  # a kill -9 came between
             remove_tree(gone)
         entries = sorted(self._list(), key=lambda entry: entry.used_at_ns)
-        excess = sum(entry.size for entry in entries) + wanted - self._limit
+        excess = max(
+            sum(entry.size for entry in entries) + wanted - self._limit,
+            wanted + self._spare - shutil.disk_usage(self._root).free,
+        )
         for entry in entries:
             if excess <= 0:
                 return

@@ -18,6 +18,7 @@ class Limits:
 
     attempt: int = 100 * 1024 * _MIB  # bytes of one attempt's inputs
     cache: int = 20 * 1024 * _MIB  # bytes that are kept, beside what is in use
+    spare: int = 1024 * _MIB  # bytes of the cache's disk that are left alone
     files: int = 10_000  # below one prefix
     transfers: int = 4  # at a time
 
@@ -38,6 +39,7 @@ class Fetching:
         limits = Limits(
             attempt=_whole(environ, "SWATH_INPUTS_LIMIT_MIB", given.attempt // _MIB) * _MIB,
             cache=_whole(environ, "SWATH_INPUT_CACHE_MIB", given.cache // _MIB) * _MIB,
+            spare=_whole(environ, "SWATH_INPUT_FREE_MIB", given.spare // _MIB) * _MIB,
             files=_whole(environ, "SWATH_INPUT_FILES", given.files),
             transfers=max(1, _whole(environ, "SWATH_INPUT_TRANSFERS", given.transfers)),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
+import shutil
 import ssl
 import threading
 from collections.abc import Iterator
@@ -309,6 +310,23 @@ def test_the_least_recently_used_goes_and_what_is_in_use_stays(site: Site, tmp_p
     fetched(fetcher, site.url + "/a")[1].close()  # wanted again
     b, _ = fetched(fetcher, site.url + "/b")
     assert (a.exists(), b.exists(), c.exists()) == (True, True, False)
+
+
+def test_the_cache_makes_room_on_a_disk_that_fills(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies that nobody uses go though the cache's own limit is far; where that does not help nothing is fetched: AGENT."""
+    cache = Cache(tmp_path, 2**40, spare=1000)
+    fetcher = Fetcher(policy=HERE, limits=Limits(), cache=cache, stores=None)
+    site.files["/b"] = LETTERS[::-1]
+    unused, lease = fetched(fetcher, site.url + "/a/scene.tif")
+    lease.close()
+    free = [len(LETTERS)]  # until something is removed
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free[0] if unused.exists() else 2**30))
+    path, _ = fetched(fetcher, site.url + "/b")
+    assert (unused.exists(), path.read_bytes()) == (False, LETTERS[::-1])
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
+    error = refused(fetcher, site.url + "/a/scene.tif")
+    assert (error.cause, "the disk is full" in str(error), path.exists()) == (Cause.AGENT, True, True)
 
 
 def test_more_than_the_cache_holds_is_fetched_all_the_same(site: Site, tmp_path: Path) -> None:
