@@ -170,11 +170,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     # more threads than the store has connections would only wait for them, and each keeps memory of its own
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    service.recurring.start()
+    service.recurring.watch.start()
     service.verifier.watch.start()
     service.lookout.watch.start()
     yield
-    await anyio.to_thread.run_sync(service.recurring.stop)
+    await anyio.to_thread.run_sync(service.recurring.watch.stop)
     await anyio.to_thread.run_sync(service.verifier.watch.stop)
     await anyio.to_thread.run_sync(service.lookout.watch.stop)
     service.observer.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -18,6 +17,7 @@ from api.image_gate import ImageGate
 from api.inputs import FileCheck
 from api.schemas import JobDocument
 from api.submission import Admitted, admit
+from api.watch import FAILED_S, Watch
 from swath.domain.dependencies import Condition
 from swath.domain.errors import (
     CannotRunError,
@@ -34,7 +34,6 @@ from swath.store.recurring_rows import Previous, RunRow, ScheduleRow
 from swath.store.rows import Submission
 
 POLL_S = 5.0  # another service may have taken a schedule in
-FAILED_S = 10.0  # after a failure
 MOST_TOLD = 3  # of what is wrong with a job, in its run's message
 
 log = structlog.get_logger()
@@ -54,43 +53,13 @@ class Recurring:
         self._gate = gate
         self._files = files
         self._now = now
-        self._awake = threading.Event()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="recurring jobs", daemon=True)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Look again: a schedule has changed."""
-        self._awake.set()
-
-    def stop(self) -> None:
-        """End after the fire time that is being dealt with."""
-        self._stopped = True
-        self._awake.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopped:
-            self._awake.clear()
-            try:
-                wait_s = self.fire_due()
-            except StoreUnavailableError as error:
-                log.warning("schedules_unread", reason=str(error))
-                wait_s = FAILED_S
-            except Exception as error:  # a thread that ends would end all recurring jobs, and tell nobody
-                log.error("schedules_failed", exc_info=error)
-                wait_s = FAILED_S
-            self._awake.wait(wait_s)
+        self.watch = Watch("recurring jobs", self.fire_due)
 
     def fire_due(self) -> float:
         """Deal with every fire time that has come; returns the seconds until there may be more."""
         failed = 0
         for schedule in self._store.list_due(self._now()):
-            if self._stopped:
+            if self.watch.stopped:
                 break
             failed += not self._tried(schedule)
         if failed:

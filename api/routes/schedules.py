@@ -46,7 +46,7 @@ def add(service: Injected, body: Body) -> Any:
         next_at=None if document.paused else _next_at(cron, now),
     )
     row = service.store.add_schedule(row)
-    service.recurring.wake()
+    service.recurring.watch.wake()
     return _show(service, row)
 
 
@@ -78,7 +78,7 @@ def change(service: Injected, name: Name, body: Body) -> Any:
     ):
         given["next_at"] = None if paused else _next_at(cron, now)
     row = service.store.change_schedule(row.id, given)
-    service.recurring.wake()
+    service.recurring.watch.wake()
     return _show(service, row)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from swath.cli import image_states
-from swath.cli.console import duration, print_fields, print_json, print_table, say, size
+from swath.cli.console import duration, print_fields, print_json, print_table, say, size, when
 from swath.cli.jobdoc import parse_json, read_text
 from swath.cli.options import AsJson, open_client
 from swath.cli.push import push
@@ -112,8 +112,24 @@ def _provenance(image: dict[str, Any]) -> list[tuple[str, Any]]:
         *sorted((image["provenance"] or {}).items()),
         ("signed by", image["signed_by"]),
         ("packages", len(image["packages"] or ()) or None),
-        ("measured", ", ".join(f"{name} {value}" for name, value in (image["profile"] or {}).items())),
+        ("missing", f"from its registry, since {when(image['missing_since'])}" if image["missing_since"] else None),
+        ("measured", tell_profile(image["profile"] or {})),
     ]
+
+
+def tell_profile(profile: dict[str, Any]) -> str | None:
+    """ "passed: 2.5 s, 2.0 s of CPU, 300 of 512 MiB" """
+    if not profile:
+        return None
+    figures = [
+        f"{profile['run_s']:.1f} s" if profile.get("run_s") is not None else None,
+        f"{profile['cpu_s']:.1f} s of CPU" if profile.get("cpu_s") is not None else None,
+        f"{profile['max_mem']:.0f} of {profile['asked']['mem']:.0f} MiB"
+        if profile.get("max_mem") is not None
+        else None,
+    ]
+    said = ", ".join(figure for figure in figures if figure)
+    return f"{profile.get('verdict')}: {said}" if said else str(profile.get("verdict"))
 
 
 def _use(usage: dict[str, Any]) -> str | None:
@@ -147,7 +163,7 @@ def register(
         Path | None, typer.Argument(metavar="[DIR]", help="Build context with seed.manifest.json; runs as a process.")
     ] = None,
     manifest: Annotated[str | None, typer.Option(help="File with the Seed manifest (default: in DIR).")] = None,
-    reference: Annotated[str | None, typer.Option(help="Where a registry has it: registry/ndvi@sha256:...")] = None,
+    reference: Annotated[str | None, typer.Option(help="Where a registry has it: registry/ndvi:1.0.0.")] = None,
     image_id: Annotated[str | None, typer.Option(help="Id in this machine's Docker engine: sha256:...")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -155,17 +171,17 @@ def register(
 
     \b
       swath images register ./images/ndvi
-      swath images register --manifest seed.manifest.json --reference registry.example/ndvi@sha256:...
+      swath images register --reference registry.example/ndvi:1.0.0
+      swath images register --manifest seed.manifest.json --image-id sha256:...
+
+    Of what a registry has, the manifest is read from the image's labels.
     """
-    if context is None and manifest is None:
-        raise typer.BadParameter("name a build context, or a manifest with --manifest", param_hint="DIR")
+    if context is None and manifest is None and reference is None:
+        raise typer.BadParameter("name a build context, a manifest with --manifest, or a --reference", param_hint="DIR")
     if context is not None and not context.is_dir():
         raise NotFoundError(f"there is no directory {context}")
-    source = manifest or str((context or Path()) / FILE)
-    other = Path(source).with_name(SWATH_FILE)
     document = {
-        "manifest": parse_json(read_text(source), source, dict),
-        "swath_manifest": parse_json(other.read_text(), str(other), dict) if other.is_file() else None,
+        **(_read_manifests(manifest or str((context or Path()) / FILE)) if context or manifest else {}),
         "reference": reference,
         "image_id": image_id,
         "context": str(context.absolute()) if context else None,
@@ -176,6 +192,15 @@ def register(
         print_json(image)
     else:
         say(f"registered {image['name']}:{image['version']}")
+
+
+def _read_manifests(source: str) -> dict[str, Any]:
+    """The manifest in a file, and what stands beside it."""
+    other = Path(source).with_name(SWATH_FILE)
+    return {
+        "manifest": parse_json(read_text(source), source, dict),
+        "swath_manifest": parse_json(other.read_text(), str(other), dict) if other.is_file() else None,
+    }
 
 
 def _job(image: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class TokenScope(StrEnum):
     NOTIFY = "notify"  # a registry: says what was pushed to it
 
 
-_IMAGE = r"/v1/images/(?P<image>[^/]+)(/.+)?"
+# A comparison is not among these: the other image stands in its query.
+_IMAGE = r"/v1/images/(?P<image>[^/]+)(/[^/]+(/(transitions|verification))?)?"
 REACHED: Mapping[TokenScope, tuple[tuple[str, re.Pattern[str]], ...]] = MappingProxyType(
     {
         # which images a POST is about stands in its body: the route looks (`check_image`)

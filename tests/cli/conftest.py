@@ -26,7 +26,9 @@ IMAGE = {
     **dict.fromkeys(
         ("reference", "image_id", "projects", "tag", "tag_digest", "platform", "size", "layers", "pushed_by")
     ),
-    **dict.fromkeys(("provenance", "signed_by", "packages", "profile", "labels", "media_type", "runs_as")),
+    **dict.fromkeys(
+        ("provenance", "signed_by", "packages", "profile", "labels", "media_type", "runs_as", "missing_since")
+    ),
     "context": "/images/ndvi",
     "manifest": {
         "job": {

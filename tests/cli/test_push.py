@@ -11,6 +11,7 @@ import pytest
 from typer.testing import Result
 
 from swath.cli import push
+from swath.cli.images import tell_profile
 from swath.cli.pipeline import Pipeline, find_pipeline
 from swath.domain.references import Reference
 from swath.registry.client import RegistryClient
@@ -211,3 +212,29 @@ def test_a_pipeline_says_where_an_image_comes_from() -> None:
         revision="abc", source=gitlab["CI_PROJECT_URL"], pipeline=gitlab["CI_PIPELINE_URL"]
     )
     assert find_pipeline({}).to_document() == {}
+
+
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        ({}, None),
+        ({"verdict": "untried"}, "untried"),
+        (
+            {"verdict": "passed", "run_s": 2.51, "cpu_s": 2.0, "max_mem": 300.4, "asked": {"mem": 512.0}},
+            "passed: 2.5 s, 2.0 s of CPU, 300 of 512 MiB",
+        ),
+        ({"verdict": "failed", "run_s": None, "cpu_s": None, "max_mem": None, "asked": {}}, "failed"),
+    ],
+)
+def test_what_a_verification_measured_is_shown_beside_what_was_asked_for(
+    profile: dict[str, Any], said: str | None
+) -> None:
+    """In `swath images show`; nothing where nothing was tried."""
+    assert tell_profile(profile) == said
+
+
+def test_what_a_registry_has_is_registered_by_its_name_alone(swath: Swath, registering: StandIn) -> None:
+    """No manifest is sent: the image's labels hold it."""
+    assert swath("images", "register", "--reference", "registry.example/eo/trial:1.0.0").exit_code == 0
+    (sent,) = (document for method, _, document in registering.asked if method == "POST")
+    assert sent == {"reference": "registry.example/eo/trial:1.0.0", "image_id": None, "context": None}

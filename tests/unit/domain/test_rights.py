@@ -15,7 +15,9 @@ REGISTRY = Caller(user="registry", scope=TokenScope.NOTIFY)
     [
         (CI, "POST", "/v1/images"),
         (CI, "GET", "/v1/images/ndvi"),
+        (CI, "GET", "/v1/images/ndvi/1.0.0"),
         (CI, "GET", "/v1/images/ndvi-fast/1.0.0/transitions"),
+        (CI, "GET", "/v1/images/ndvi-fast/1.0.0/verification"),
         (REGISTRY, "POST", "/v1/registry/notifications"),
         (Caller(user="ada"), "DELETE", "/v1/tokens/x"),
     ],
@@ -31,6 +33,8 @@ def test_what_a_token_is_for_is_let_through(caller, method, path):
         (CI, "GET", "/v1/images"),
         (CI, "GET", "/v1/images/other"),
         (CI, "GET", "/v1/images/ndvi2"),
+        (CI, "GET", "/v1/images/ndvi/1.0.0/compare"),
+        (CI, "GET", "/v1/images/ndvi/1.0.0/usage"),
         (CI, "GET", "/v1/images/other/../ndvi"),
         (CI, "GET", "/v1/images//ndvi"),
         (CI, "GET", "/v1/images/\n"),
