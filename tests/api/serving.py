@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import structlog
 
 from api.app import create_app
 from api.server import Server
@@ -92,6 +93,9 @@ def make_settings(directory: Path, database_url: str, **changed: Any) -> Setting
 @contextmanager
 def serving(settings: Settings, *, port: int = 0) -> Iterator[Api]:
     """The service of `settings`, until the end of the block."""
+    if not structlog.is_configured():  # its own way with tracebacks shows every variable, and takes seconds over that
+        plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.configure(processors=[structlog.processors.add_log_level, plain])
     server = Server(create_app(settings), host="127.0.0.1", port=port)
     thread = threading.Thread(target=server.run)
     thread.start()
