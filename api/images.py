@@ -71,10 +71,21 @@ def _read_manifest(document: ImageDocument, problems: list[Problem]) -> Manifest
         problems += [Problem("/manifest" + problem.path, problem.message) for problem in error.problems]
     if document.swath_manifest is not None:
         try:
-            SwathManifest.from_json(document.swath_manifest)
+            other = SwathManifest.from_json(document.swath_manifest)
+            problems += _find_open_files(manifest, other)
         except InvalidInputError as error:
             problems += [Problem("/swath_manifest" + problem.path, problem.message) for problem in error.problems]
     return manifest
+
+
+def _find_open_files(manifest: Manifest | None, other: SwathManifest) -> Iterator[Problem]:
+    """Settings that are to be files and are no secrets."""
+    secret = {entry.name for entry in manifest.job.interface.settings if entry.secret} if manifest else set()
+    for index, name in enumerate(other.secret_files):
+        if manifest is not None and name not in secret:
+            yield Problem(
+                f"/swath_manifest/secret_files/{index}", f"{name} is no setting that the manifest declares secret"
+            )
 
 
 def _find_unrunnable(job: Job) -> Iterator[tuple[str, str]]:

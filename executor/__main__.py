@@ -19,7 +19,7 @@ def main() -> int:
         print(f"executor: {error}", file=sys.stderr)  # noqa: T201 - before anything else works
         return 2
     settings.sandbox.mkdir(parents=True, exist_ok=True)
-    guard = start_guardian(Charge(label=settings.label, run=settings.run, sandbox=settings.sandbox))
+    guard = start_guardian(Charge.of(settings))
     # Imported only now: the guardian is a copy of this process and is to stay small.
     from executor.program import run
     from swath.wire.executor import ExecutorDriver

@@ -17,9 +17,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from executor.orphans import remove_own
 from executor.processes import read_stat
+from executor.settings import Settings
+from executor.trees import remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,13 @@ class Charge:
     label: str  # the executor's
     run: str  # and which of its runs: another one's are not touched
     sandbox: Path
+    secret_files: Path  # in memory, which would keep them until the machine is started anew
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of the executor with these settings."""
+        here = {"sandbox": settings.sandbox, "secret_files": settings.secret_files}
+        return cls(label=settings.label, run=settings.run, **here)
 
 
 class Guard:
@@ -130,6 +140,7 @@ def _guard(charge: Charge, pipe: int) -> None:
         said += word
     for _ in _pauses(said):
         remove_own(charge.run, charge.sandbox)
+        remove_tree(charge.secret_files)
         if _CONTAINERS in said:
             _remove_containers(charge)
 

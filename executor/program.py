@@ -61,6 +61,7 @@ def run(settings: Settings, make_driver: MakeDriver, guard: Guard) -> int:
         log.warning("the agent has not acknowledged every update")
     shell.close()
     runtimes.close()
+    shell.forget_secrets()
     driver.stop()
     journal.close()
     guard.close()

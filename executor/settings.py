@@ -14,9 +14,11 @@ from typing import Literal, Self
 
 from executor.bounds import Bounds, find_closed, resolve
 from executor.fetching.limits import Fetching
+from executor.secret_files import prefix_of
 from executor.sweeping import Keeping
 
 _DURATION = re.compile(r"(?P<number>[0-9.]+)\s*(?P<unit>ns|us|ms|secs|mins|hrs|days|weeks)")
+MEMORY = Path("/dev/shm")  # noqa: S108 - a file system that no disk keeps
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "secs": 1.0, "mins": 60.0, "hrs": 3600.0, "days": 86400.0}
 _SECONDS["weeks"] = 7 * _SECONDS["days"]
 
@@ -54,11 +56,17 @@ class Settings:
     logs_root: Path | None = None  # where logs are shipped to; None: they stay in the sandbox
     keeping: Keeping = field(default_factory=Keeping)  # of shipped logs
     fetching: Fetching = field(default_factory=Fetching)  # of inputs from other machines
+    secrets_dir: Path = MEMORY  # for secrets that are wanted as files
 
     @property
     def run(self) -> str:
         """Which run of the executor this is: each has a directory of its own (".../runs/<container>")."""
         return hashlib.sha256(f"{self.label}\0{self.host_sandbox}".encode()).hexdigest()[:16]
+
+    @property
+    def secret_files(self) -> Path:
+        """This run's own directory there."""
+        return self.secrets_dir / f"{prefix_of(self.label)}{self.run}"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -104,6 +112,7 @@ class Settings:
                 days=_number(environ, "SWATH_LOGS_DAYS", 90), size=int(_number(environ, "SWATH_LOGS_GIB", 100) * 2**30)
             ),
             fetching=fetching,
+            secrets_dir=_directory(environ, "SWATH_SECRETS_DIR", str(MEMORY)),
         )
 
 

@@ -47,6 +47,7 @@ from executor.publish import Outputs, PublishError, publish
 from executor.runtimes.choice import Runtimes
 from executor.runtimes.engine import EngineError
 from executor.runtimes.port import Assignment, Runtime
+from executor.secret_files import SecretFiles
 from executor.secrets import Secrets
 from executor.settings import Settings
 from executor.shipping import Shipper
@@ -100,6 +101,8 @@ class Shell:
         self._kept = KeptLogs(most=settings.kept_attempts, most_bytes=settings.kept_bytes)
         self._inputs = Inputs(settings)
         self.secrets = Secrets(driver.send_message)
+        self._secret_files = SecretFiles(root=settings.secret_files)
+        self._secret_files.remove_former(settings.label)
         self._shipper = None if settings.logs_root is None else Shipper(settings.logs_root, settings.log_limit)
         self._publish_outputs = publish
         self._workers = Workers()
@@ -178,6 +181,10 @@ class Shell:
                 "something hangs, in a file system or the engine; what it leaves is removed by the next executor"
             )
 
+    def forget_secrets(self) -> None:
+        """Remove what is left of them, once nothing runs any more."""
+        self._secret_files.close()
+
     def _begin(self, order: Order) -> None:
         held = _Held(order=order, places=Places.of(order, self._settings.sandbox))
         self._held[order.spec.attempt] = held
@@ -233,7 +240,9 @@ class Shell:
         held.inputs = staged.held
         secrets = self.secrets.fetch(order, lambda: held.cancelled)
         places.make()
-        return Assignment(order=order, places=places, inputs=staged.paths, secrets=secrets)
+        wanted = {name: secrets[name] for name in order.swath_manifest.secret_files if name in secrets}
+        files = self._secret_files.write(attempt, wanted)
+        return Assignment(order=order, places=places, inputs=staged.paths, secrets=secrets, secret_files=files)
 
     def _start(self, held: _Held, assignment: Assignment) -> None:
         """On the loop's thread: the process runtime's children are children of that."""
@@ -331,6 +340,8 @@ class Shell:
 
     def _tidy(self, held: _Held, effect: Clean) -> None:
         held.inputs.close()
+        if held.order.spec.secrets:
+            self._secret_files.remove(effect.attempt)
         if held.places.is_clean():
             self._journal.end(effect.attempt)
         else:

@@ -24,6 +24,7 @@ GPUS = "swath.gpus"  # which ones of the machine, with commas between
 
 INPUTS = PurePosixPath("/swath/inputs")
 OUTPUT = PurePosixPath("/swath/output")
+SECRETS = PurePosixPath("/swath/secrets")
 TMP = PurePosixPath("/tmp")  # noqa: S108 - of the container
 # In memory, and counted against the container's: for what expects to leave a socket or a pid somewhere.
 _RUN_DIRECTORY = {"/run": "rw,nosuid,nodev,noexec,size=16m,mode=1777"}
@@ -83,7 +84,7 @@ def make_config(assignment: Assignment, berth: Berth, site: Site) -> dict[str, A
         order.manifest,
         files=_to_paths(assignment),
         parameters=spec.parameters,
-        settings=assignment.settings,
+        settings=assignment.settings(lambda name, _: str(SECRETS / name)),
         resources=resources,
         output_dir=str(OUTPUT),
         ports=spec.ports,
@@ -195,6 +196,8 @@ def _mounts(assignment: Assignment, berth: Berth, site: Site) -> list[dict[str, 
         for path, file in zip(paths, to_names(paths), strict=True)
     ]
     mounts.append(_mount(site.to_host(places.output_dir), OUTPUT))
+    files = assignment.secret_files.items()
+    mounts += [_mount(site.to_host(path), SECRETS / name, read_only=True) for name, path in files]
     # Of the attempt, not the engine's own: what is written there counts against its disk, and goes with it.
     mounts += [_mount(site.to_host(path), PurePosixPath(volume)) for volume, path in berth.volumes.items()]
     return [*mounts, _mount(site.to_host(places.tmp), TMP)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,16 +19,17 @@ class Assignment:
     places: Places
     inputs: dict[str, list[Path]]  # real paths
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # values of the settings that are secret
+    secret_files: Mapping[str, Path] = field(default_factory=dict)  # those among them that the image wants as files
 
     @property
     def attempt(self) -> str:
         """The attempt's id."""
         return self.order.spec.attempt
 
-    @property
-    def settings(self) -> Mapping[str, str]:
-        """All settings, the secret ones among them."""
-        return {**self.order.spec.settings, **self.secrets}
+    def settings(self, place: Callable[[str, Path], str]) -> Mapping[str, str]:
+        """All settings, the secret ones among them; of those that are files their place, as `place` says by name and path."""
+        files = {name: place(name, path) for name, path in self.secret_files.items()}
+        return {**self.order.spec.settings, **self.secrets, **files}
 
 
 class Runtime(Protocol):

@@ -199,7 +199,7 @@ class ProcessRuntime:
             order.manifest,
             files=files,
             parameters=order.spec.parameters,
-            settings=assignment.settings,
+            settings=assignment.settings(lambda _, path: str(path)),
             resources=Resources.from_document(order.spec.resources),
             output_dir=str(places.output_dir),
             ports=order.spec.ports,

@@ -283,6 +283,7 @@ class SwathManifest(_Closed):
     health: HealthCheck | None = None
     reusable: bool = False  # several attempts may run in one container, one after another
     smoke_test: list[str] | None = None  # a command that proves that the image starts
+    secret_files: list[Name] = []  # secret settings whose variable is to name a file with the value
 
     @field_validator("smoke_test")
     @classmethod

@@ -164,3 +164,14 @@ def test_a_value_where_a_secret_belongs_is_refused_and_not_repeated(api: Api, sc
 def test_a_bad_reference_to_a_secret_is_refused(shared_api: Api, value: Any) -> None:
     """Within its setting."""
     assert any(path.startswith("/settings/PLACE") for path in shared_api.refusal(a_job(PLACE=value)))
+
+
+def test_only_a_secret_setting_can_be_a_file(shared_api: Api) -> None:
+    """An image that wants another one as a file is refused at its place."""
+    interface = {**MANIFEST["job"]["interface"], "settings": [{"name": "PLACE"}, {"name": "TOKEN", "secret": True}]}
+    manifest = {**MANIFEST, "job": {**MANIFEST["job"], "interface": interface}}
+    document = {"manifest": manifest, "swath_manifest": {"secret_files": ["TOKEN", "PLACE", "NOTHING"]}}
+
+    refused = shared_api.refusal({**document, "context": "builtin:true"}, "/v1/images")
+
+    assert list(refused) == ["/swath_manifest/secret_files/1", "/swath_manifest/secret_files/2"]

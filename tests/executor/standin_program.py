@@ -57,6 +57,6 @@ class PipeDriver:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     settings = Settings.from_environ(os.environ)
-    charge = Charge(label=settings.label, run=settings.run, sandbox=settings.sandbox)
+    charge = Charge.of(settings)
     guard = start_guardian(charge) if "STANDIN_UNGUARDED" not in os.environ else Guard(os.open(os.devnull, os.O_WRONLY))
     sys.exit(run(settings, PipeDriver, guard))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from swath.domain.retries import Cause
 from swath.domain.secret_messages import SecretsAnswer
 from swath.domain.secrets import MASK
 from swath.vault.sealing import seal
-from tests.executor.agent import Agent
+from tests.executor.agent import Agent, wait_until
 from tests.executor.build import a_manifest, a_spec
 
 SECRET = "xyzzy-plugh-plover"
@@ -62,6 +63,47 @@ def test_a_command_gets_its_secrets_and_no_file_holds_them(agent: Agent) -> None
     assert agent.log(update, "stderr") == f"{MASK.decode()}\n"
     assert find_in(agent.directory, SECRET) == find_in(agent.directory, "MIIEowIBAAKCAQEA") == []
     assert SECRET not in repr(agent.updates)
+
+
+def a_file_run(agent: Agent, command: str) -> AttemptSpec:
+    """An attempt that wants its secret as a file."""
+    return replace(a_secret_run(agent, command, TOKEN=SECRET), swath_manifest={"secret_files": ["TOKEN"]})
+
+
+def test_a_secret_is_a_file_where_the_image_wants_that(agent: Agent) -> None:
+    """In memory, whole, closed to others, and gone with the attempt; its variable holds the path."""
+    program = (
+        "import os, pathlib; path = pathlib.Path(os.environ['TOKEN']); "
+        "print(path, oct(path.parent.parent.stat().st_mode & 0o777), len(path.read_text()), path.read_text())"
+    )
+    spec = a_file_run(agent, f'python -c "{program}"')
+    agent.launch(spec)
+    give(agent, spec, {"TOKEN": SECRET})
+
+    update = agent.wait(spec.attempt)
+    path, mode, length, masked = agent.log(update).split()
+
+    assert (mode, length, masked) == ("0o700", str(len(SECRET)), MASK.decode())
+    assert path.startswith("/dev/shm/swath-")
+    wait_until(lambda: not Path(path).parent.exists(), "the file goes with its attempt")
+
+
+@pytest.mark.parametrize("kill", [True, False])
+def test_no_file_is_left_when_the_executor_ends(own_agent: Agent, kill: bool) -> None:
+    """Neither by SHUTDOWN nor after kill -9, for which there is the guardian."""
+    spec = a_file_run(own_agent, "sleep 60")
+    own_agent.launch(spec)
+    give(own_agent, spec, {"TOKEN": SECRET})
+    own_agent.wait(spec.attempt, "TASK_RUNNING")
+    (directory,) = Path("/dev/shm").glob(f"swath-*/{spec.attempt}")
+    assert (directory / "TOKEN").read_text() == SECRET
+
+    if kill:
+        own_agent.kill_executor()
+    else:
+        own_agent.stop()
+
+    wait_until(lambda: not directory.parent.exists(), "nothing is left in memory")
 
 
 def test_a_lost_question_is_asked_again(agent: Agent) -> None:
