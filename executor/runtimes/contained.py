@@ -10,7 +10,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -176,12 +176,8 @@ class Container:
             if self.abandoned_at_s is not None:
                 raise CancelledError
             self._ground.post(self._started())
-            with suppress(OSError):  # the engine is gone, or the connection; what became of the container is asked next
-                for chunks in output:
-                    for file, data in zip(logs, chunks, strict=True):
-                        if data:
-                            file.write(data)
-        return self._await_end(self.id)
+            _write_down(output, logs)
+            return self._await_end(self.id, logs)
 
     def _create(self, image: Mapping[str, Any]) -> str:
         spec, site = self._assignment.order.spec, self._ground.site()
@@ -216,28 +212,40 @@ class Container:
         warnings = (_NO_NETWORK,) if useless and not is_published(self._assignment) else ()
         return Started(attempt=self.attempt, sandbox=self._sandbox(), runtime="docker", warnings=warnings)
 
-    def _await_end(self, container: str) -> Ended:
-        """How it ended; raises EngineError for an engine that stays away, and for what an engine's restart has killed."""
-        deadline, restarted = time.monotonic() + _PATIENCE_S, False
+    def _await_end(self, container: str, logs: Sequence[BoundedLog]) -> Ended:
+        """How it ended; raises EngineError for an engine that stays away, and for what an engine's restart has killed.
+
+        A container may outlive its engine (`live-restore`): what it says then goes on.
+        """
+        away_since_s: float | None = None
         while True:
             try:
-                code = self._engine.wait(container)
-                # Why it ended badly is asked besides; what ended well has said all.
-                ended = Ended(exit_code=0, oom=False) if code == 0 else self._engine.inspect(container)
-                if code in _KILLED and not self._signalled:
-                    self._engine.reach()
+                if away_since_s is not None and self._engine.inspect(container) is None:
+                    _write_down(self._engine.attach(container), logs)
+                    away_since_s = None
+                ended = self._find_end(container)
             except NoContainerError:
                 raise EngineError("the container was removed by somebody else") from None
             except EngineError as error:
-                restarted = True
-                if time.monotonic() > deadline:
+                away_since_s = away_since_s or time.monotonic()
+                if time.monotonic() > away_since_s + _PATIENCE_S:
                     raise EngineError(f"{error}; for {_PATIENCE_S:g} s") from error
                 time.sleep(_RETRY_S)
                 continue
-            if ended is not None and restarted and ended.exit_code != 0:
+            if ended is not None and away_since_s is not None and ended.exit_code != 0:
                 raise EngineError("the Docker engine was restarted, and the container ended with it")
             if ended is not None:
                 return ended
+
+    def _find_end(self, container: str) -> Ended | None:
+        """Wait for it; None where it runs on all the same. Raises EngineError for an engine that is ending, or has gone."""
+        code = self._engine.wait(container)
+        if code == 0:  # why it ended badly is asked besides; what ended well has said all
+            return Ended(exit_code=0, oom=False)
+        ended = self._engine.inspect(container)
+        if code in _KILLED and not self._signalled:
+            self._engine.reach()
+        return ended
 
     def _on_wait(self, message: str) -> None:
         self._check()
@@ -256,6 +264,15 @@ class Container:
         except EngineError as error:
             log.warning("the container of attempt %s stays for now: %s", self.attempt, error)
             self._ground.leave(self._name)
+
+
+def _write_down(output: Iterator[tuple[bytes | None, bytes | None]], logs: Sequence[BoundedLog]) -> None:
+    """Until it ends, or the engine goes, or the connection: what became of the container is asked next."""
+    with suppress(OSError):
+        for chunks in output:
+            for file, data in zip(logs, chunks, strict=True):
+                if data:
+                    file.write(data)
 
 
 def try_signal(container: Container, force: bool) -> None:

@@ -22,9 +22,10 @@ from tests.fixtures.machine import skip_or_fail
 class OwnEngine:
     """`dockerd` with all that it writes below one directory."""
 
-    def __init__(self, directory: Path, data: Path | None = None) -> None:
+    def __init__(self, directory: Path, data: Path | None = None, *options: str) -> None:
         self._directory = directory
         self._data = data or directory / "data"
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         # Of its own: an engine that is told to have no bridge removes docker0, which is another one's.
         self._bridge = f"swath{os.getpid() % 100_000}"
@@ -62,6 +63,7 @@ class OwnEngine:
                         "--iptables=false",
                         "--ip-masq=false",
                     ),
+                    *self._options,
                     *(f"--{name}={place}" for name, place in places.items()),
                 ],
                 stdout=log,

@@ -84,6 +84,26 @@ def test_an_engine_that_is_restarted_costs_its_attempts_nothing(
     assert not [path for path in agent.outputs.glob("*/*/*") if process.attempt not in path.name]
 
 
+def test_a_container_that_outlives_its_engine_is_heard_to_its_end(place: Path, tmp_path: Path) -> None:
+    """With `live-restore`: nothing has failed, and what it says afterwards is in its log; its own failure is its own."""
+    with OwnEngine(place, None, "--live-restore") as engine:
+        agent = Agent(tmp_path, SWATH_DOCKER="auto", DOCKER_HOST=engine.host).start()
+        try:
+            image = ImageSource(name="shell", version="1", image_id=engine.docker("import", "-", data=pack(PROGRAMS)))
+            spec = a_run(agent, image, "echo begun; while [ ! -e /tmp/end ]; do sleep 0.2; done; echo ended; exit 7")
+            running = agent.wait(agent.launch(spec), "TASK_RUNNING")
+            wait_until(lambda: agent.log(running) == "begun\n", "it has begun")
+            engine.stop()
+            engine.start()
+            assert agent.run(a_run(agent, image, "sleep 2")).state == "TASK_FINISHED"  # so it is listened to again
+            (agent.sandbox / "attempts" / spec.attempt / "tmp" / "end").touch()
+            update = agent.wait(spec.attempt)
+            assert (update.report.cause, update.report.exit_code) == (Cause.APP, 7)
+            assert agent.log(update) == "begun\nended\n"
+        finally:
+            agent.stop()
+
+
 def test_an_engine_that_says_nothing_pauses_its_agent(engine: OwnEngine, image: ImageSource, agent: Agent) -> None:
     """The scheduler is told, launches are refused at once, what runs runs on; once it answers, all is as before."""
     running = a_run(agent, image, "while [ ! -e /tmp/end ]; do sleep 0.2; done; exit 0")

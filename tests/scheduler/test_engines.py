@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from scheduler.core.engines import SICK_S
 from scheduler.core.from_mesos import to_event
+from scheduler.core.specs import make_spec
 from swath.domain.attempts import AttemptReport
 from swath.domain.changes import ChangeAttempt
 from swath.domain.images import EngineReport
@@ -82,3 +84,11 @@ def test_what_an_attempt_uses_is_shown_while_it_runs():
         world.say(attempt_id, "RUNNING", AttemptReport(warnings=["w"], usage={"cpu_s": cpu_s}))
         (change,) = world.written(ChangeAttempt)
         assert change.report == {"usage": {"cpu_s": cpu_s}, "json_outputs": {}, "warnings": ["w"]}
+
+
+def test_an_executor_is_told_who_has_submitted():
+    """So that the container can run as that account."""
+    world = World()
+    world.running(a_job())
+    launch = world.called(fx.Accept)[0].launches[0]
+    assert make_spec(launch, None, frozenset(), "/out").user == "me"
