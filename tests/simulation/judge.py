@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,9 @@ from swath.domain.retries import Cause
 from swath.domain.slots import WORK, read_slot_report
 from swath.domain.states import (
     ENDED_JOB,
-    ENDED_TASK,
     AttemptState,
     Desired,
-    JobState,
     Observation,
-    TaskState,
     is_terminal,
     next_state,
 )
@@ -32,6 +28,7 @@ from swath.wire.calls import Message
 from tests.simulation.books import Books
 from tests.simulation.liveness import Liveness
 from tests.simulation.order import JobOrder
+from tests.simulation.rows import Rows
 from tests.simulation.runs import Run, find_shared_ports, read_work
 from tests.simulation.sharing import Sharing
 
@@ -61,9 +58,7 @@ class Judge:
         self._world = world
         self._runs: dict[str, Run] = {}  # attempts that run, wherever
         self._begun: set[str] = set()  # attempts that ever ran
-        self._published: dict[str, str] = {}
-        self._tasks: dict[tuple[str, int], PutTask] = {}
-        self._job_states: dict[str, tuple[JobState, int, int]] = {}
+        self._rows = Rows(world.database, self._fail)
         self._used_offers: dict[str, str] = {}
         self._updates: dict[str, Message] = {}  # uuid -> status, as the scheduler was told
         self._told_ended: set[str] = set()  # attempts that Mesos has called ended
@@ -99,10 +94,10 @@ class Judge:
         for change in changes:
             match change:
                 case PutTask():
-                    self._check_task(change)
+                    self._rows.check_task(change)
                     jobs[change.job_id] = None
                 case ChangeJob():
-                    self._check_job_state(change)
+                    self._rows.check_job_state(change)
                     jobs[change.job_id] = None
                 case CordonAgent():
                     # Whatever goes wrong in this hour, no agent fails everything for long.
@@ -113,7 +108,7 @@ class Judge:
                     self._check_patience(change)
                     jobs[self._world.database.attempts[change.attempt_id].job_id] = None
         for job_id in jobs:
-            self._check_counts(job_id)
+            self._rows.check_counts(job_id)
         for problem in self._order.on_commit(changes):
             self._fail(problem)
         self.sharing.on_commit(changes)
@@ -144,57 +139,6 @@ class Judge:
                 f"{change.attempt_id} is given up after {waited_s:.0f} s, its job waits {patience_s:.0f} s",
             )
             self.replaced += 1
-
-    def _check_task(self, task: PutTask) -> None:
-        key = (task.job_id, task.index)
-        before, self._tasks[key] = self._tasks.get(key), task
-        if before is not None and before.state in ENDED_TASK and before.state is not task.state:
-            job = self._world.database.jobs[task.job_id]
-            again = task.state in (TaskState.PENDING, TaskState.ACTIVE)
-            retried = before.state is TaskState.FAILED and again and job.retry_rev > 0
-            self._check(retried, f"task {key} was {before.state} and is {task.state}")
-        if before is not None and before.winner_attempt is not None:
-            self._check(before.winner_attempt == task.winner_attempt, f"task {key} has another winner")
-        if task.state is TaskState.SUCCEEDED:
-            self._check_winner(task)
-
-    def _check_winner(self, task: PutTask) -> None:
-        winner = self._world.database.attempts.get(task.winner_attempt or "")
-        self._check(winner is not None, f"task {task.job_id} {task.index} has succeeded without an attempt")
-        if winner is not None:
-            mine = (winner.job_id, winner.task_index) == (task.job_id, task.index)
-            self._check(mine and winner.state is AttemptState.SUCCEEDED, f"{winner.id} has not won {task.index}")
-            directory = self._world.database.details[winner.id].get("output_dir")
-            known = directory is not None and directory == self._published.get(winner.id)
-            self._check(known, f"the output of {winner.id} is {directory}, which it has not published")
-
-    def _check_job_state(self, job: ChangeJob) -> None:
-        record = self._world.database.jobs[job.job_id]
-        before, rev, dropped = self._job_states.get(job.job_id, (JobState.PENDING, 0, 0))
-        # Wishes may come before they are heard of.
-        self._job_states[job.job_id] = (job.state, job.retry_rev_done, job.dropped.count)
-        if before in ENDED_JOB and before is not job.state:
-            woken = job.dropped.count < dropped  # by a retry of the job before it, or of one of its tasks
-            self._check(record.retry_rev > rev or woken, f"job {job.job_id} was {before} and is {job.state}")
-
-    def _check_counts(self, job_id: str) -> None:
-        """Tasks without a row wait, or have ended all together."""
-        database = self._world.database
-        job, rows = database.jobs[job_id], database.rows[job_id]
-        states = [task.state for task in rows.values()]
-        counts, rowless, dropped = job.counts, job.size - len(rows), job.dropped.count
-        told = (counts.pending, counts.failed, counts.cancelled)
-        there = map(states.count, (TaskState.PENDING, TaskState.FAILED, TaskState.CANCELLED))
-        extra = tuple(said - found for said, found in zip(told, there, strict=True))
-        self._check(counts.total == job.size == sum((*told, counts.active, counts.succeeded)), f"{job_id} lost tasks")
-        self._check(job.pending.count == rowless, f"job {job_id}: {job.pending.count} pending, {rowless} without a row")
-        same = (counts.active, counts.succeeded) == (states.count(TaskState.ACTIVE), states.count(TaskState.SUCCEEDED))
-        left = rowless - dropped
-        if not same or extra not in ((left, dropped, 0), (0, rowless, 0), (0, dropped, left)):
-            self._fail(f"job {job_id} counts {counts} where its rows are {Counter(states)} and {rowless} have none")
-        live = database.live.get(job_id, ())
-        if len(live) != counts.active:
-            self._fail(f"job {job_id} counts {counts.active} active and has {sorted(live)}")
 
     # Calls
 
@@ -395,7 +339,7 @@ class Judge:
 
     def on_publish(self, attempt_id: str, directory: str) -> None:
         """An attempt has put its outputs in their place."""
-        self._published[attempt_id] = directory
+        self._rows.published[attempt_id] = directory
 
     # Now and then
 
@@ -422,7 +366,7 @@ class Judge:
                 job.state in ENDED_JOB, f"job {job.id} is {job.state} at the end: {job.counts} {job.wait_reason}"
             )
             self._check(job.desired_rev == job.observed_rev, f"a wish about {job.id} was never heard")
-            self._check_counts(job.id)
+            self._rows.check_counts(job.id)
         open_ones = [attempt.id for attempt in database.attempts.values() if not is_terminal(attempt.state)]
         self._check(not open_ones, f"open attempts at the end: {open_ones}")
         wrong = database.find_misaccounted()
