@@ -156,6 +156,7 @@ def _make_catalogue(settings: Settings, store: ApiStore, registries: RegistryCli
         registries=registries,
         policy=settings.image_policy,
         automatic=settings.image_promotion == "automatic",
+        signers=settings.read_signers(),
         approvers=settings.image_approvers,
         now=_now,
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from api.image_gate import to_name
 from api.image_schemas import ImageDocument, OwnershipDocument
 from api.images import to_registration
 from api.registered import describe
+from api.signatures import find_signer
 from swath.domain.catalogue import ImageState, Mover
 from swath.domain.comparison import compare_layers, compare_packages, find_differences
 from swath.domain.errors import ForbiddenError, InvalidInputError, NotFoundError, Problem
@@ -21,6 +22,9 @@ from swath.registry.client import RegistryClient
 from swath.store.api_store import ApiStore
 from swath.store.rows import CataloguedRow, DetailsRow, ImageRow
 
+if TYPE_CHECKING:
+    from swath.vault.signatures import Key
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Catalogue:
@@ -30,6 +34,7 @@ class Catalogue:
     registries: RegistryClient
     policy: ImagePolicy
     automatic: bool  # what somebody registers by hand is active at once
+    signers: Mapping[str, Key]  # public keys that sign images here, by fingerprint
     approvers: tuple[str, ...]  # users who bring versions into any state; none for everybody
     now: Callable[[], datetime]
 
@@ -44,6 +49,9 @@ class Catalogue:
         registration = to_registration(described)
         caller.check_image(registration.name)
         details = _to_details(described, found, caller.user)
+        if self.signers and registration.reference is not None:
+            signer = find_signer(self.registries, registration.reference, self.signers)
+            details = replace(details, signed_by=signer)
         self._check_policy(self.policy, document, details)
         by_hand = caller.scope is None
         if by_hand:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from swath.domain.image_policy import ImagePolicy
+
+if TYPE_CHECKING:
+    from swath.vault.signatures import Key
 
 SHORTEST_TOKEN = 16  # characters; `swath up` makes 43
 Names = Annotated[tuple[str, ...], NoDecode]  # with commas between them
@@ -61,6 +65,7 @@ class Settings(BaseSettings):
     image_max_size_mib: int | None = Field(default=None, ge=1)
     image_root: bool = True
     image_labels: Names = ()
+    image_signers: Path | None = None  # public keys (PEM), one of which has to have signed an image
     image_registry_down: Literal["accept", "refuse"] = "accept"  # jobs of images that nobody answers for
     image_registry_deadline_s: float = Field(default=3.0, gt=0, le=60)  # that a submission waits for a registry
 
@@ -100,7 +105,16 @@ class Settings(BaseSettings):
             max_size_mib=self.image_max_size_mib,
             root=self.image_root,
             labels=self.image_labels,
+            signers=tuple(self.read_signers()),
         )
+
+    def read_signers(self) -> Mapping[str, Key]:
+        """The keys whose signatures count, by fingerprint. Raises ValueError for a file that holds none."""
+        if self.image_signers is None:
+            return {}
+        from swath.vault.signatures import read_keys
+
+        return read_keys(self.image_signers)
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -19,17 +19,19 @@ class ImagePolicy:
     max_size_mib: int | None = None  # as a registry keeps it, compressed
     root: bool = True  # images whose configuration names no user, or root
     labels: tuple[str, ...] = ()  # that an image has to have
-    signed: bool = False  # by the site's key
+    signers: tuple[
+        str, ...
+    ] = ()  # fingerprints of keys, one of which has to have signed it; none: no signature is asked for
 
     @property
     def of_names(self) -> ImagePolicy:
         """The rules that hold before a registry is asked, which may be anybody's."""
-        return replace(self, max_size_mib=None, root=True, labels=(), signed=False)
+        return replace(self, max_size_mib=None, root=True, labels=(), signers=())
 
     @property
     def asks(self) -> bool:
         """True where a registry has to be asked."""
-        return self.max_size_mib is not None or not self.root or bool(self.labels) or self.signed
+        return self.max_size_mib is not None or not self.root or bool(self.labels or self.signers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,8 +72,11 @@ def _check_registry_image(policy: ImagePolicy, subject: Subject, name: str) -> I
         yield "labels", _unknown("labels")
     elif missing := [label for label in policy.labels if label not in (subject.labels or {})]:
         yield "labels", f"it lacks {', '.join(missing)}"
-    if policy.signed and subject.signed_by is None:
-        yield "signed", "no signature by this site's key was found"
+    if policy.signers and subject.signed_by not in policy.signers:
+        yield (
+            "signed",
+            "no signature by a key of this site was found: sign it (`cosign sign --key`), and register it again",
+        )
 
 
 def _unknown(what: str) -> str:

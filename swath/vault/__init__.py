@@ -1,1 +1,1 @@
-"""Secrets: how they lie in the database, and how they travel to an executor. Only it imports `cryptography`."""
+"""Secrets, at rest and on their way to an executor, and signatures of images. Only this imports `cryptography`."""

@@ -87,7 +87,8 @@ def test_a_failure_rate_counts_what_says_something_of_the_image():
         ("root", {"root": False}, {"runs_as": None}),
         ("labels", {"labels": ("team", "mail")}, {}),
         ("labels", {"labels": ("team",)}, {"labels": None}),
-        ("signed", {"signed": True}, {"signed_by": None}),
+        ("signed", {"signers": ("f",)}, {"signed_by": None}),
+        ("signed", {"signers": ("g",)}, {}),
     ],
 )
 def test_each_refusal_names_its_rule(rule, policy, subject):
@@ -100,7 +101,7 @@ def test_each_refusal_names_its_rule(rule, policy, subject):
 
 def test_what_keeps_all_rules_passes():
     """The strictest policy has nothing against it, whether a host or the beginning of a name is allowed."""
-    strict = {"pinned": True, "max_size_mib": 1, "root": False, "labels": ("team",), "signed": True}
+    strict = {"pinned": True, "max_size_mib": 1, "root": False, "labels": ("team",), "signers": ("f",)}
     for place in ("registry", "registry/eo", "registry/eo/ndvi"):
         assert find_violations(ImagePolicy(registries=(place,), **strict), GOOD) == []
 
