@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from api.image_gate import to_name
+from api.image_gate import tell_unknown, to_name
 from api.image_schemas import ImageDocument, OwnershipDocument
 from api.images import to_registration
 from api.registered import describe
@@ -81,7 +81,7 @@ class Catalogue:
         """The version that a reference means, whatever its state; raises NotFoundError."""
         image = self.store.find_image(reference)
         if image is None:
-            raise NotFoundError(f"there is no image {reference!r}")
+            raise NotFoundError(tell_unknown(reference, self.store))
         return self.store.get_catalogued(image.id)
 
     def _check_policy(self, policy: ImagePolicy, document: ImageDocument, details: DetailsRow) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from api.dependencies import check_after
 from api.errors import MOST_ERRORS
-from api.image_gate import ImageGate
+from api.image_gate import ImageGate, tell_unknown
 from api.inputs import FileCheck
 from api.quotas import check_quotas
 from api.schemas import JobDocument
@@ -26,7 +26,7 @@ from swath.domain.resources import Resources, largest_of
 from swath.domain.retries import ERROR, RetryPolicy
 from swath.domain.secrets import split_settings
 from swath.store.api_store import ApiStore
-from swath.store.rows import AgentRow, ImageFilters, ImageRow
+from swath.store.rows import AgentRow, ImageRow
 
 SEEN_WITHIN = timedelta(hours=24)
 MIB = 1024 * 1024
@@ -63,7 +63,7 @@ def admit(
     problems = _check_times(document, now) + check_after(spec, store, siblings)
     image = store.find_image(spec.image)
     if image is None:
-        raise CannotRunError([Problem("/image", _unknown_image(spec.image, store)), *problems])
+        raise CannotRunError([Problem("/image", tell_unknown(spec.image, store)), *problems])
     found = gate.look_at(image, spec.project, allowed)
     problems += [Problem("/image", message) for message in found.problems]
     manifest = Manifest.from_json(image.manifest)
@@ -119,13 +119,6 @@ def _check_mounts(manifest: Manifest) -> list[Problem]:
     names = ", ".join(mount.name for mount in manifest.job.interface.mounts)
     message = f"declares mounts ({names}), which no site here offers: take such data as an input"
     return [Problem("/image", message)] if names else []
-
-
-def _unknown_image(reference: str, store: ApiStore) -> str:
-    name = reference.partition("@")[0].partition(":")[0]
-    known = store.list_images(ImageFilters(name=name), limit=20).items or store.list_images(limit=20).items
-    names = ", ".join(sorted({str(row.image) for row in known}))
-    return f"there is no image {reference!r}; registered are {names}" if names else "no image is registered yet"
 
 
 def _check_tasks(spec: JobSpec, manifest: Manifest, files: FileCheck | None) -> Iterator[Problem]:

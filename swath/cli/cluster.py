@@ -30,8 +30,11 @@ def words(value: Any) -> Any:
     """A value of a document in one line."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     if not isinstance(value, dict):
         return value
     if set(value) & {"cpus", "mem"}:
         return amounts(value)
-    return ", ".join(f"{name.replace('_', ' ')} {words(entry)}" for name, entry in value.items() if entry is not None)
+    said = ((name.replace("_", " "), words(entry)) for name, entry in value.items())
+    return ", ".join(f"{name} {entry}" for name, entry in said if entry not in (None, ""))

@@ -60,10 +60,20 @@ def list_again(
         print_json(found)
         return
     rows = (
-        (f"{image['name']}:{image['version']}", image.get("state"), _where(image), _job(image).get("title", ""))
+        (
+            f"{image['name']}:{image['version']}",
+            image.get("state"),
+            _short(image),
+            _where(image),
+            _job(image).get("title"),
+        )
         for image in found
     )
-    print_table(("image", "state", "runs from", "title"), rows, empty="no images; `swath images register DIR` adds one")
+    print_table(
+        ("image", "state", "digest", "runs from", "title"),
+        rows,
+        empty="no images; `swath images register DIR` adds one",
+    )
 
 
 def show(reference: Reference, as_json: AsJson = False) -> None:
@@ -97,6 +107,11 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
     codes = [(error["code"], error["name"], error.get("category", "job")) for error in job.get("errors", [])]
     if codes:
         print_table((">exit", "error", "fault of"), codes, empty="")
+
+
+def _short(image: dict[str, Any]) -> str:
+    """What tells versions of one name apart: an image that was built anew from other files is another."""
+    return str(image.get("digest") or "").partition(":")[2][:12]
 
 
 def _provenance(image: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -22,7 +22,9 @@ def scene_file(tmp_path: Path) -> str:
 
 def test_an_unknown_image_is_refused_with_those_that_are_known(shared_api: Api) -> None:
     """By name and by version."""
-    assert "registered are ndvi:1.0.0" in shared_api.refusal({"image": "nvdi"})["/image"]
+    assert "registered are ndvi:1.0.0" in shared_api.refusal({"image": "mosaic"})["/image"]
+    assert "did you mean ndvi?" in shared_api.refusal({"image": "nvdi"})["/image"]
+    assert shared_api.get("/v1/images/ndvo").json()["detail"] == "there is no image 'ndvo'; did you mean ndvi?"
     assert "there is no image 'ndvi:9.0.0'" in shared_api.refusal({"image": "ndvi:9.0.0"})["/image"]
 
 

@@ -209,6 +209,20 @@ def test_a_refused_job_names_every_field(api: StandIn, swath: Swath) -> None:
     assert "/name: is too long" in done.stderr
 
 
+def test_versions_of_one_name_are_told_apart(api: StandIn, swath: Swath) -> None:
+    """By their digests, of which a few digits do."""
+    api.answer("GET", "/v1/images", {"items": [IMAGE | {"digest": f"sha256:{n * 64}"} for n in "ab"], "next": None})
+    first, second = swath("images").stdout.splitlines()[1:]
+    assert ("aaaaaaaaaaaa" in first, "bbbbbbbbbbbb" in second) == (True, True)
+
+
+def test_the_cluster_is_told_in_words(api: StandIn, swath: Swath) -> None:
+    """What is empty is left out, what is nested is no Python."""
+    figures = {"executor": {"cpus": 0.1, "mem": 64}, "policy": {}, "resting": [], "sick": ["a1", "a2"]}
+    api.answer("GET", "/v1/cluster", {"connected": True, "scheduler": figures})
+    assert "executor 0.1 cpus, 64 MiB memory, sick a1, a2" in swath("cluster").stdout
+
+
 def test_nothing_of_others_steers_the_terminal(api: StandIn, swath: Swath) -> None:
     """Colours, titles, bidirectional overrides and our own markup are shown as what they are, in tables, sentences and JSON."""
     evil, harmless = "[/x]\x1b]0;owned\x07\x9b31m\u202egnp", "[/x]\\u001b]0;owned\\u0007\\u009b31m\\u202egnp"

@@ -23,7 +23,18 @@ WORDS = {
     "tokens create": ("ci", "--scope", "push"),
 }
 # They look at this machine, not at a cluster.
-ALONE = {"up", "down", "demo", "doctor", "completion", "simulate", "images register", "schedules add"}
+ALONE = {
+    "up",
+    "down",
+    "demo",
+    "doctor",
+    "completion",
+    "simulate",
+    "images register",
+    "images push",
+    "schedules add",
+    "secrets new-key",
+}
 
 
 def _walk(command: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -54,6 +65,12 @@ def _word_for(parameter: Any) -> list[str]:
 NAMING = [way for way in ASKING if any(parameter.required for parameter in COMMANDS[way].params)]
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that write files do so in no checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
 def the_problem(done: Result) -> dict[str, Any]:
     """The last line of stderr, which has the fields of the API's problems."""
     assert done.stdout == ""
@@ -77,10 +94,10 @@ def test_every_command_ends_with_5_where_no_cluster_answers(
     monkeypatch.setenv("SWATH_URL", "http://127.0.0.1:1")
     words = _words(way)
     for line in ((*words, "--json"), ("--json", *words)):
-        done = swath(*line)
+        done = swath(*line, input="x")
         assert done.exit_code == 5, done.output
         assert the_problem(done)["type"] == "urn:swath:problem:unreachable"
-    done = swath(*words)
+    done = swath(*words, input="x")
     assert (done.exit_code, "error: the API at http://127.0.0.1:1 does not answer" in done.stderr) == (5, True)
 
 
@@ -89,7 +106,7 @@ def test_every_command_ends_with_3_where_there_is_no_such_thing(
     api: StandIn, swath: Swath, way: tuple[str, ...]
 ) -> None:
     """The service's own document is shown, with the exit code."""
-    done = swath(*_words(way), "--json")
+    done = swath(*_words(way), "--json", input="x")
     assert done.exit_code == 3, done.output
     assert api.asked
     document = json.loads(done.stderr.splitlines()[-1])
