@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
+from api.errors import to_problems
 from api.image_schemas import ImageDocument
 from api.images import digest_context
 from api.schemas import JobDocument
-from swath.domain.errors import CannotRunError, InvalidInputError, Problem
+from swath.domain.errors import CannotRunError, ConflictError, InvalidInputError, Problem
 from swath.store.api_store import ApiStore
 from swath.store.rows import ImageRow, JobRow
 
@@ -17,8 +20,13 @@ def to_document_again(store: ApiStore, job: JobRow) -> JobDocument:
     said = {name: value for name, value in store.read_document(job.id).items() if name not in _OF_ITS_MOMENT}
     _check_context(store.get_image(job.image_version_id))
     image = f"{job.image_name}:{job.image_version}@{job.image_digest}"
+    if said.get("trial"):
+        raise ConflictError(f"job {job.id} tried an image version: it is the service that tries one again")
     # It was checked when it was submitted, and JSON has no tuples: strictness would only find that out again.
-    document = JobDocument.model_validate({**said, "name": job.name}, strict=False)
+    try:
+        document = JobDocument.model_validate({**said, "name": job.name}, strict=False)
+    except ValidationError as error:  # by a version of Swath that took other documents
+        raise InvalidInputError(to_problems(error, said)) from error
     return document.model_copy(update={"image": image})
 
 

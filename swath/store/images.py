@@ -12,7 +12,7 @@ from sqlalchemy import Select, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from swath.domain.catalogue import ImageState, Mover, check_move
+from swath.domain.catalogue import RUNNABLE, ImageState, Mover, check_move
 from swath.domain.errors import ConflictError, NotFoundError
 from swath.store.catalogue_models import Image, ImageDetails, ImageTransition, ImageVersion
 from swath.store.catalogue_rows import CataloguedRow, DetailsRow, ImageFilters, ImageRow, TransitionRow
@@ -54,10 +54,24 @@ def register_image(
     new = {"name": name, "version": version, "digest": digest, "state": state, "created_at": now}
     insert = _dialect(session).insert(ImageVersion).values(**new, **changed)
     put = insert.on_conflict_do_update(index_elements=["name", "version", "digest"], set_=changed)
+    if state is not ImageState.ACTIVE:
+        _check_same(session, name, version, digest, said)
     row = to_image(session.scalars(put.returning(ImageVersion)).one())
     session.execute(_dialect(session).insert(Image).values(name=name, owner=user).on_conflict_do_nothing())
     _put_details(session, row, details)
     return _settle_state(session, row, state, user, why, now)
+
+
+def _check_same(session: Session, name: str, version: str, digest: str, said: Mapping[str, Any]) -> None:
+    """Raise ConflictError where a version that runs would get another manifest from somebody who may not let it run."""
+    met = (ImageVersion.name == name, ImageVersion.version == version, ImageVersion.digest == digest)
+    known = session.scalars(select(ImageVersion).where(*met).with_for_update()).one_or_none()
+    if known is None or known.state not in RUNNABLE:
+        return
+    if (known.manifest, known.swath_manifest) != (said["manifest"], said["swath_manifest"]):
+        raise ConflictError(
+            f"{name}:{version} ({digest}) is {known.state} with another manifest: give yours another version"
+        )
 
 
 def _put_details(session: Session, row: ImageRow, details: DetailsRow) -> None:

@@ -293,6 +293,14 @@ def test_a_job_whose_files_have_changed_is_not_run_again(api: Api, client: Clien
     assert len(api.get("/v1/jobs").json()["items"]) == 2
 
 
+def test_a_trial_and_a_document_of_old_are_not_run_again(api: Api, scene: Scene) -> None:
+    """A trial is the service's to repeat; what no schema knows any more is refused at its place."""
+    trial, old = scene.submit(trial=True), scene.submit(fields_of_old=1)
+    for job, status, word in ((trial, 409, "tried an image version"), (old, 422, "/fields_of_old")):
+        response = api.post(f"/v1/jobs/{job.id}/rerun")
+        assert (response.status_code, word in response.text) == (status, True), response.text
+
+
 def test_a_rerun_of_no_job_is_not_found(client: Client) -> None:
     """With its id."""
     with pytest.raises(NotFoundError, match="01JD"):

@@ -116,6 +116,16 @@ def test_a_pushed_version_known_as_active_stays_so(scene):
     assert scene.register(digest="sha256:9").state is ImageState.ACTIVE
 
 
+def test_a_manifest_that_runs_is_changed_only_by_who_may_let_it_run(scene):
+    """A push of a known digest with another manifest is a conflict, and nothing is written; by hand it is taken."""
+    other = {"seedVersion": "1.0.0", "job": {"title": "other"}}
+    with pytest.raises(ConflictError, match="ACTIVE with another manifest"):
+        scene.register(manifest=other, state=ImageState.REGISTERED)
+    assert scene.api.get_image(scene.image.id) == scene.image
+
+    assert scene.register(manifest=other).manifest == other
+
+
 def test_owner_and_projects_are_changed_and_found(scene):
     """The first to register owns; projects are null for all, and a search by project finds what it may run."""
     scene.register(name="evi", digest="sha256:e", user="ada")
