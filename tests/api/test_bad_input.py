@@ -174,7 +174,7 @@ def test_a_bad_last_event_id_is_named(shared_api: Api) -> None:
     [
         ({"manifest": {}}, "/manifest/job"),
         ({"manifest": {**MANIFEST, "extra": 1}}, "/manifest/extra"),
-        ({"swath_manifest": {"network": "host"}}, "/swath_manifest/network"),
+        ({"swath_manifest": {"network": "everywhere"}}, "/swath_manifest/network"),
         ({"image_id": None}, ""),
         ({"image_id": "latest"}, "/image_id"),
         ({"image_id": None, "reference": "registry/ndvi:latest"}, "/reference"),
