@@ -34,12 +34,12 @@ COLOURS = {
 
 def out() -> Console:
     """The console on stdout; made anew, for tests and pipes exchange the stream."""
-    return Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    return Console(file=sys.stdout, soft_wrap=True, highlight=False, emoji=False)
 
 
 def err() -> Console:
     """The console on stderr."""
-    return Console(file=sys.stderr, soft_wrap=True, highlight=False)
+    return Console(file=sys.stderr, soft_wrap=True, highlight=False, emoji=False)
 
 
 def shown(text: str) -> str:

@@ -61,7 +61,9 @@ def jobs(
         print_json(found)
         return
     columns = ("job", "name", "image", "state", ">tasks", ">succeeded", ">failed", "submitted", "why it waits")
-    print_table(columns, map(_job_row, found), empty="no jobs; `swath submit` makes one, `swath demo` six")
+    named = any((state, project, image, name, label))
+    nothing = "no such jobs" if named else "no jobs; `swath submit` makes one, `swath demo` six"
+    print_table(columns, map(_job_row, found), empty=nothing)
 
 
 def _job_row(job: Job) -> tuple[Any, ...]:

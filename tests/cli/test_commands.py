@@ -209,6 +209,22 @@ def test_a_refused_job_names_every_field(api: StandIn, swath: Swath) -> None:
     assert "/name: is too long" in done.stderr
 
 
+def test_what_others_write_is_no_emoji(api: StandIn, swath: Swath) -> None:
+    """ ":label:" in a place, a name or a sentence stays what it is."""
+    api.has_job(a_job(name=":label:", why="query:label: wrong"))
+    assert "query:label: wrong" in swath("show", JOB_ID).stdout
+    assert ":label:" in swath("jobs").stdout
+    api.refuse("GET", "/v1/jobs", 422, "invalid-input", "", [{"path": "query:label", "message": "must be KEY=VALUE"}])
+    assert "query:label: must be KEY=VALUE" in swath("jobs", "--label", "x").stderr
+
+
+def test_an_empty_list_says_whether_there_are_no_jobs_or_none_such(api: StandIn, swath: Swath) -> None:
+    """Whoever asked for some of them is not told to submit a first one."""
+    api.answer("GET", "/v1/jobs", {"items": [], "next": None})
+    assert "`swath submit` makes one" in swath("jobs").stderr
+    assert swath("jobs", "--project", "x").stderr == "no such jobs\n"
+
+
 def test_versions_of_one_name_are_told_apart(api: StandIn, swath: Swath) -> None:
     """By their digests, of which a few digits do."""
     api.answer("GET", "/v1/images", {"items": [IMAGE | {"digest": f"sha256:{n * 64}"} for n in "ab"], "next": None})
