@@ -7,6 +7,7 @@ recent past added and divided by its weight, is the smallest.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from swath.matching.model import Demand, Policy, Tenants
 ROOT = ""
 
 ToAmounts = Callable[[Resources], Sequence[float]]
+
+_by_charge = operator.attrgetter("charge", "name")
 
 
 @dataclass(slots=True)
@@ -77,7 +80,7 @@ class Tree:
         while not node.waiting:
             if not node.children:
                 return None
-            node = min(node.children.values(), key=_charge)
+            node = min(node.children.values(), key=_by_charge)
         return node
 
     def part_of(self, node: Node, share: float) -> float:
@@ -184,16 +187,12 @@ def _way_up(node: Node) -> Iterator[Node]:
 def _find_level(nodes: Collection[Node], share: float) -> float:
     """The charge to which a `share` that is poured out over the nodes lifts those that it reaches."""
     weight = poured = 0.0
-    for node in sorted(nodes, key=_charge):
+    for node in sorted(nodes, key=operator.attrgetter("charge")):
         if weight * node.charge - poured > share:
             break
         weight += node.weight
         poured += node.weight * node.charge
     return (share + poured) / weight
-
-
-def _charge(node: Node) -> tuple[float, str]:
-    return node.charge, node.name
 
 
 def _order(demand: Demand) -> tuple[int, float, str, int, int]:

@@ -6,6 +6,7 @@ The cost grows with (demands) x (agents), not with tasks (DESIGN.md 4.6).
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
@@ -93,7 +94,7 @@ class _Cycle:
         columns = Columns(demand.resources for demand in demands)
         self._limits = Limits(tenants)
         self._cluster = Cluster(
-            sorted(keep_for_gpus(agents, demands, self._limits), key=lambda agent: agent.id),
+            sorted(keep_for_gpus(agents, demands, self._limits), key=operator.attrgetter("id")),
             columns,
             policy.most_starting,
         )

@@ -117,7 +117,7 @@ class Room:
     def take(self, demand: Demand, need: Need, places: Ints, counts: Ints, level: float) -> None:
         """`counts[i]` tasks have found their places on the agent `places[i]`; of what can be spared only lower levels take."""
         for column, amount in need:
-            self.available[column, places] -= counts * amount
+            self.available[column][places] -= counts * amount
         if self._spare is not None:
             lower = self._kept_level > level
             for column, amount in need:
