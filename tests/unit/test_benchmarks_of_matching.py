@@ -9,6 +9,7 @@ import pytest
 from benchmarks import cycle, fairness, firstfit, packing, turn, whole_agent
 from benchmarks.matching import fit_exponent
 from benchmarks.workload import EXECUTOR, check, make_workload
+from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.matching.model import Placement
 from swath.matching.plan import plan
@@ -83,9 +84,22 @@ def test_shares_are_measured_in_a_cycle_and_over_time() -> None:
     """Ten equal projects share a small cluster out: nearly equally, and nearly all of it."""
     case = fairness.CASES["ten_equal"]
     alike = fairness.make_alike(case)
+    undivided = fairness.share_undivided(case, alike, drops=1000)
     for shares in (fairness.share_in_a_cycle(case, alike, 10), fairness.share_over_time(case, alike, agents=4)):
-        assert fairness.describe(case, shares)["spread_percent"] < 10
+        figures = fairness.describe(case, shares, undivided)
+        assert (figures["spread_percent"] < 10, figures["largest_lack_percent"] < 10) == (True, True)
         assert 0.9 < sum(shares.values()) <= 1
+
+
+def test_shares_of_an_undivided_cluster_are_those_of_the_paper() -> None:
+    """One project wants cpus, the other memory (Ghodsi 2011, figure 1): both hold two thirds, and weights count."""
+    cpus, mem = fairness.AGENT.cpus_m, fairness.AGENT.mem
+    shapes = {"a": Resources(cpus_m=cpus // 9, mem=mem * 4 // 18), "b": Resources(cpus_m=cpus * 3 // 9, mem=mem // 18)}
+    equal = fairness.Case(parts={"a": 1, "b": 1}, goal_percent=2)
+    assert fairness.share_undivided(equal, shapes) == {name: pytest.approx(2 / 3, abs=0.001) for name in shapes}
+    double = replace(equal, projects=(Project(name="b", weight=2),))
+    shares = fairness.share_undivided(double, shapes)
+    assert shares["b"] == pytest.approx(2 * shares["a"], abs=0.001)
 
 
 def test_the_wait_for_a_whole_agent_is_measured_in_mean_run_times() -> None:
