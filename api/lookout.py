@@ -5,6 +5,7 @@ What a registry says is a hint: what is written down is what it answers when it 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import count
@@ -22,6 +23,7 @@ from swath.registry.notifications import Action, Happening
 from swath.store.sighting_store import SightedRow, SightingStore
 
 DEADLINE_S = 10.0  # for one question
+TAGGED_AFTER_S = 1.0  # by when a pushed manifest has its tag
 _PAGE = 200
 _NEVER_S = 24 * 3600.0  # a check that is switched off looks whether it should end, and no more
 
@@ -39,12 +41,14 @@ class Lookout:
         *,
         every_s: float,
         now: Callable[[], datetime],
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
         self._registries = registries
         self._catalogue = catalogue
         self._every_s = every_s  # 0: never
         self._now = now
+        self._wait = wait
         self.watch = Watch("registries", self.look)
 
     def look(self) -> float:
@@ -79,9 +83,11 @@ class Lookout:
                 row = SightedRow(id=image_id, reference=str(reference), tag=None, missing_since=None)
                 self._look_at(row, reference)
             return None
-        if reference.tag is not None:
-            self._look_at_tag(Reference(host=reference.host, repository=reference.repository, tag=reference.tag))
-        return str(self._catalogue.register(ImageDocument(reference=str(reference)), caller=caller))
+        try:
+            return str(self._catalogue.register(ImageDocument(reference=str(reference)), caller=caller))
+        finally:  # a tag has moved, too, where the catalogue does not take what it means now
+            if reference.tag is not None:
+                self._look_at_pushed_tag(reference)
 
     def _look_at(self, row: SightedRow, reference: Reference) -> None:
         try:
@@ -95,11 +101,21 @@ class Lookout:
                 self._store.see_digest(row.id, missing_since=None)
                 log.info("image_back", reference=str(reference))
 
-    def _look_at_tag(self, tag: Reference) -> None:
+    def _look_at_pushed_tag(self, pushed: Reference) -> None:
+        """Twice where it means another digest: the distribution project's registry tells of a push before it moves the tag."""
+        tag = Reference(host=pushed.host, repository=pushed.repository, tag=pushed.tag)
+        if self._look_at_tag(tag) != pushed.digest:
+            self._wait(TAGGED_AFTER_S)
+            self._look_at_tag(tag)
+
+    def _look_at_tag(self, tag: Reference) -> str | None:
+        """Note what the tag means now; None where it is gone: what was registered by it is there all the same."""
         try:
-            self._store.see_tag(str(tag), self._registries.resolve(tag, deadline_s=DEADLINE_S).digest)
+            digest = self._registries.resolve(tag, deadline_s=DEADLINE_S).digest
         except NotInRegistryError:
-            log.info("tag_gone", tag=str(tag))  # what was registered by it is there all the same
+            return None
+        self._store.see_tag(str(tag), digest)
+        return digest
 
     def _rows(self) -> Iterator[SightedRow]:
         after = 0

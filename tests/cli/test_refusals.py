@@ -21,6 +21,7 @@ WORDS = {
     "submit": ("true",),
     "schedules add": ("nightly", "* * * * *", "--file", "-"),
     "tokens create": ("ci", "--scope", "push"),
+    "images push": (f"registry.example/eo/ndvi:1@sha256:{'1' * 64}", "--no-push"),
 }
 # They look at this machine, not at a cluster.
 ALONE = {
