@@ -57,7 +57,7 @@ def test_the_api_serves_in_it(application):
     assert done.stdout.splitlines()[-1:] == ["200"], done.stderr
 
 
-@pytest.mark.parametrize(("program", "word"), [("scheduler", "database_url"), ("executor", "MESOS_SANDBOX")])
+@pytest.mark.parametrize(("program", "word"), [("scheduler", "SWATH_DATABASE_URL"), ("executor", "MESOS_SANDBOX")])
 def test_the_other_programs_start_in_it(application, program, word):
     """As far as to say which setting is missing."""
     done = run(application, "python", "-m", program)
