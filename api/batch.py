@@ -46,7 +46,13 @@ def admit_together(
             problems += [Problem(f"/jobs/{place}{found.path}", found.message) for found in error.problems]
             continue
         submissions.append(
-            Submission(job_id=ids[name], spec=admitted.spec, image=admitted.image, resources=admitted.resources)
+            Submission(
+                job_id=ids[name],
+                spec=admitted.spec,
+                image=admitted.image,
+                resources=admitted.resources,
+                warnings=admitted.warnings,
+            )
         )
     if problems:
         raise CannotRunError(problems[:MOST_ERRORS])

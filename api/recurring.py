@@ -103,7 +103,8 @@ class Recurring:
             admitted = admit(filled, self._store, self._files(), self._now(), gate=self._gate)
             submission = _to_submission(admitted, running, self._now())
             cancelled = running.job_id if running is not None and schedule.overlap is Overlap.CANCEL else None
-            self._write(schedule, firing, Outcome.SUBMITTED, firing.message, submission, cancelled)
+            message = "; ".join(filter(None, (firing.message, *admitted.warnings))) or None
+            self._write(schedule, firing, Outcome.SUBMITTED, message, submission, cancelled)
         except (InvalidInputError, RefusedByDatabaseError) as error:
             self._write(schedule, firing, Outcome.REFUSED, _describe(error))
 

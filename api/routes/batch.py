@@ -24,6 +24,7 @@ def submit_together(service: Injected, body: Body, response: Response, idempoten
     """Submit several jobs, which may wait for each other by their names: all of them are accepted, or none."""
     idempotency = (idempotency_key, hashlib.sha256(body).hexdigest()) if idempotency_key else None
     jobs = service.store.find_submitted_together(*idempotency) if idempotency else None
+    warnings: dict[str, list[str]] = {}
     if jobs is None:
         now = service.now()
         documents = parse(BatchDocument, body).jobs
@@ -31,7 +32,8 @@ def submit_together(service: Injected, body: Body, response: Response, idempoten
         jobs = service.store.submit_together(
             submissions, now=now, user=service.settings.token_user, idempotency=idempotency
         )
+        warnings = {submission.job_id: list(submission.warnings) for submission in submissions}
         response.status_code = 201 if jobs[0].id == submissions[0].job_id else 200
     else:
         response.status_code = 200
-    return {"items": [to_job(job) for job in jobs]}
+    return {"items": [to_job(job) | {"warnings": warnings.get(job.id, [])} for job in jobs]}

@@ -97,6 +97,7 @@ class Submission:
     spec: JobSpec
     image: ImageRow
     resources: Resources  # of one task: the manifest's and the job's own
+    warnings: tuple[str, ...] = ()  # for whoever submits it; not stored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -66,6 +66,20 @@ def test_a_deprecated_version_runs_with_a_warning_and_serves_no_name(both_api: A
     assert both_api.submit(image="ndvi", **INPUTS)["image"] == "ndvi:1.0.0"
 
 
+def test_each_job_of_a_batch_has_its_own_warnings(api: Api) -> None:
+    """The one of the deprecated version says so, the other nothing; a repeated request says nothing new."""
+    api.post("/v1/images", json=a_document(reference=None, context="builtin:true"))
+    move(api, "DEPRECATED", "1.1.0")
+    jobs = [{"name": version, "image": f"ndvi:{version}", **INPUTS} for version in ("1.0.0", "1.1.0")]
+    request = {"json": {"jobs": jobs}, "headers": {"Idempotency-Key": "once"}}
+
+    items = api.post("/v1/jobs:batch", **request).json()["items"]
+
+    assert items[0]["warnings"] == []
+    assert "ndvi:1.1.0 is DEPRECATED" in items[1]["warnings"][0]
+    assert [job["id"] for job in api.post("/v1/jobs:batch", **request).json()["items"]] == [job["id"] for job in items]
+
+
 def test_a_retired_version_is_refused_and_its_jobs_go_on(api: Api, scene: Scene) -> None:
     """A new job is refused with the state's name; the one that was accepted is as it was."""
     api.post("/v1/images", json=a_document())

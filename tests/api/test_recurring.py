@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from api.image_gate import ImageGate
 from api.recurring import FAILED_S, Recurring
+from swath.domain.catalogue import ImageState, Mover
 from swath.domain.errors import StoreUnavailableError
 from swath.domain.image_policy import ImagePolicy
 from swath.domain.ranges import Ranges
@@ -103,6 +104,20 @@ def test_a_job_is_submitted_at_its_time(both_scene: Scene, recurring: Recurring,
     assert both_scene.api.list_runs(schedule.id)[0].job_id == job.id
     assert both_scene.api.get_schedule("hourly").next_at == NINE + 2 * HOUR
     assert [record.id for record in both_scene.scheduler.read_changed_jobs()] == [job.id]
+
+
+def test_a_run_of_a_deprecated_image_says_so(both_scene: Scene, recurring: Recurring, clock: Clock) -> None:
+    """Nobody sees what its submission answers: the warning stands with the run."""
+    for row in both_scene.api.list_images().items:
+        said = {"mover": Mover.OWNER, "user": "ada", "why": "old", "now": NINE}
+        both_scene.api.move_image(row.image.id, ImageState.DEPRECATED, **said)
+    schedule = add(both_scene)
+    clock.now = NINE + HOUR
+    recurring.fire_due()
+
+    (run,) = both_scene.api.list_runs(schedule.id)
+    assert run.outcome is Outcome.SUBMITTED
+    assert "is DEPRECATED" in str(run.message)
 
 
 def test_services_that_fire_together_fire_once(database: Database, both_scene: Scene, clock: Clock) -> None:
