@@ -5,7 +5,7 @@
     job = client.submit({"image": "ndvi", "inputs": {"SCENE": "scene.tif"}})
     job = client.wait(job["id"], on_progress=lambda job: print(job["counts"]))
     for output in client.outputs(job["id"]):
-        client.download(output, "results/")
+        client.download(output, f"results/{output['task']}/")
 
 Documents are plain dictionaries, typed in `swath.documents`. Whatever the API refuses is raised as the error of
 `swath.domain.errors` that the service itself raised, with its text; a service that does not answer is an InternalError.

@@ -66,7 +66,9 @@ def submit(
     retry_on: Annotated[
         list[str] | None, typer.Option(help="`APP:2=fail`, `DATA=retry`: what follows an end.", rich_help_panel=_RULES)
     ] = None,
-    task_timeout: Annotated[int | None, typer.Option(help="Seconds of an attempt.", rich_help_panel=_RULES)] = None,
+    task_timeout: Annotated[
+        str | None, typer.Option(help="How long an attempt may run: 90, 5m, 1h.", rich_help_panel=_RULES)
+    ] = None,
     unreachable_wait: Annotated[
         float | None,
         typer.Option(
@@ -141,7 +143,7 @@ def submit(
         resources=_resources(cpus, mem, disk, gpus, ports, resource),
         priority=priority,
         max_running=max_running,
-        timeout_s=task_timeout,
+        timeout_s=None if task_timeout is None else math.ceil(parse_duration(task_timeout, "--task-timeout")),
         retry=_options(max_attempts=max_attempts, unreachable_s=unreachable_wait, on=_reactions(retry_on)),
         constraints=[parse_constraint(word) for word in constraint or ()] + [_ONE_A_HOST] * spread_hosts,
         prefer=[parse_preference(word) for word in prefer or ()],

@@ -171,3 +171,10 @@ def test_what_is_no_address_is_refused_at_once(url: str) -> None:
     """With what one looks like; nobody is asked."""
     with pytest.raises(errors.InvalidInputError, match="SWATH_URL: must look like http://"):
         Client(url, "token")
+
+
+def test_outputs_of_several_tasks_do_not_overwrite_each_other_as_the_pages_show_it() -> None:
+    """The README's and the module's own example name the task: an image calls its output the same in each."""
+    for page in ((Path(__file__).parents[2] / "README.md").read_text(), str(client.__doc__)):
+        (line,) = [line for line in page.splitlines() if ".download(" in line]
+        assert "results/{output['task']}/" in line
