@@ -207,7 +207,7 @@ def test_a_policy_about_an_error_that_the_image_does_not_declare_is_refused(api:
 
 def test_settings_are_given_exactly(api: Api, scene: Scene) -> None:
     """One that the image asks for and nobody gives is told at once, as one that it does not know is."""
-    interface = {"command": "x", "settings": [{"name": "KEY", "secret": True}]}
+    interface = {"command": "x", "settings": [{"name": "KEY"}]}
     job = {**MANIFEST["job"], "name": "set", "interface": interface}
     scene.register(name="set", digest="sha256:5", manifest={**MANIFEST, "job": job})
     assert api.refusal({"image": "set"}) == {"/settings/KEY": "is missing"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.executor.agent import Agent
+from tests.executor.web_server import LETTERS, Site, serving
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +25,11 @@ def own_agent(tmp_path: Path) -> Iterator[Agent]:
     agent = Agent(tmp_path).start()
     yield agent
     agent.stop()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A server that has one file."""
+    with serving() as site:
+        site.files["/a/scene.tif"] = LETTERS
+        yield site

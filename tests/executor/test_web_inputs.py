@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
-import shutil
 import ssl
-import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -21,53 +18,24 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from executor.fetching import transfer
-from executor.fetching.cache import Cache, Lease
-from executor.fetching.inputs import Fetcher, Progress
-from executor.fetching.limits import Limits
+from executor.fetching.cache import Cache
 from executor.fetching.policy import Policy
 from executor.inputs import Inputs
 from executor.settings import Settings
 from executor.staging import StartError
-from swath.domain.checksums import Checksum, read_checksum
+from swath.domain.checksums import read_checksum
 from swath.domain.retries import Cause
 from tests.executor.build import a_manifest, a_spec
+from tests.executor.fetching import HERE, a_fetcher, begun, fetched, refused
 from tests.executor.web_server import LETTERS, Site, serving
 
-HERE = Policy(schemes=frozenset({"http"}), private=(ip_network("127.0.0.0/8"),))
 SHA = read_checksum("sha256:" + hashlib.sha256(LETTERS).hexdigest())
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    """A server that has one file."""
-    with serving() as site:
-        site.files["/a/scene.tif"] = LETTERS
-        yield site
 
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries are for servers of others."""
     monkeypatch.setattr(transfer, "_FIRST_PAUSE_S", 0.001)
-
-
-def a_fetcher(root: Path, *, policy: Policy = HERE, **limits: int) -> Fetcher:
-    given = Limits(**limits)
-    return Fetcher(policy=policy, limits=given, cache=Cache(root, given.cache), stores=None)
-
-
-def fetched(fetcher: Fetcher, url: str, checksum: Checksum | None = None) -> tuple[Path, Lease]:
-    return fetcher.fetch("SCENE", url, checksum, begun(fetcher))
-
-
-def begun(fetcher: Fetcher) -> Progress:
-    return fetcher.begin(cancelled=lambda: False, tell=lambda message: None)
-
-
-def refused(fetcher: Fetcher, url: str, checksum: Checksum | None = None) -> StartError:
-    with pytest.raises(StartError) as caught:
-        fetched(fetcher, url, checksum)
-    return caught.value
 
 
 def test_a_file_is_fetched_once_and_kept_read_only(site: Site, tmp_path: Path) -> None:
@@ -274,80 +242,6 @@ def test_what_is_too_large_is_refused(site: Site, tmp_path: Path) -> None:
         fetcher.fetch("B", site.url + "/b.tif", None, progress)
     assert caught.value.cause is Cause.INPUT
     assert site.asked("GET", "/b.tif") == []
-
-
-def test_two_that_want_the_same_fetch_it_once(site: Site, tmp_path: Path) -> None:
-    """In one executor and in two that share the cache: one request, the same copy for all."""
-    site.pause_s = 0.02
-    fetchers = [a_fetcher(tmp_path), a_fetcher(tmp_path)]
-    paths: list[Path] = []
-
-    def want(fetcher: Fetcher) -> None:
-        paths.append(fetched(fetcher, site.url + "/a/scene.tif")[0])
-
-    threads = [threading.Thread(target=want, args=[fetcher]) for fetcher in fetchers * 2]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(paths)) == 1
-    assert len(paths) == 4
-    assert site.asked("GET", "/a/scene.tif") == [None]
-
-
-def test_the_least_recently_used_goes_and_what_is_in_use_stays(site: Site, tmp_path: Path) -> None:
-    """Three files where two fit: of those that nobody holds, the one that was not wanted for longest goes."""
-    for name in "abc":
-        site.files[f"/{name}"] = LETTERS
-    fetcher = a_fetcher(tmp_path, cache=2 * len(LETTERS) + 100)
-    a, lease_a = fetched(fetcher, site.url + "/a")
-    b, lease_b = fetched(fetcher, site.url + "/b")
-    lease_b.close()
-    c, lease_c = fetched(fetcher, site.url + "/c")
-    assert (a.exists(), b.exists(), c.exists()) == (True, False, True)  # a is older, and in use
-    lease_a.close()
-    lease_c.close()
-    fetched(fetcher, site.url + "/a")[1].close()  # wanted again
-    b, _ = fetched(fetcher, site.url + "/b")
-    assert (a.exists(), b.exists(), c.exists()) == (True, True, False)
-
-
-def test_the_cache_makes_room_on_a_disk_that_fills(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Copies that nobody uses go though the cache's own limit is far; where that does not help nothing is fetched: AGENT."""
-    cache = Cache(tmp_path, 2**40, spare=1000)
-    fetcher = Fetcher(policy=HERE, limits=Limits(), cache=cache, stores=None)
-    site.files["/b"] = LETTERS[::-1]
-    unused, lease = fetched(fetcher, site.url + "/a/scene.tif")
-    lease.close()
-    free = [len(LETTERS)]  # until something is removed
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free[0] if unused.exists() else 2**30))
-    path, _ = fetched(fetcher, site.url + "/b")
-    assert (unused.exists(), path.read_bytes()) == (False, LETTERS[::-1])
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
-    error = refused(fetcher, site.url + "/a/scene.tif")
-    assert (error.cause, "the disk is full" in str(error), path.exists()) == (Cause.AGENT, True, True)
-
-
-def test_more_than_the_cache_holds_is_fetched_all_the_same(site: Site, tmp_path: Path) -> None:
-    """The limit is of what is kept; what an attempt needs it gets."""
-    path, lease = fetched(a_fetcher(tmp_path, cache=10), site.url + "/a/scene.tif")
-    assert path.read_bytes() == LETTERS
-    lease.close()
-
-
-def test_a_copy_that_somebody_wrote_to_is_fetched_anew(site: Site, tmp_path: Path) -> None:
-    """Even where its size and its time of modification are the old ones."""
-    fetcher = a_fetcher(tmp_path)
-    path, lease = fetched(fetcher, site.url + "/a/scene.tif")
-    lease.close()
-    before = path.stat()
-    path.chmod(0o644)
-    path.write_bytes(LETTERS[::-1])
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    path.chmod(0o444)
-    again, _ = fetched(fetcher, site.url + "/a/scene.tif")
-    assert again.read_bytes() == LETTERS
 
 
 def test_an_attempt_that_is_to_end_waits_for_no_server(site: Site, tmp_path: Path) -> None:
