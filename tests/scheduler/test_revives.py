@@ -95,7 +95,7 @@ def test_an_agent_that_comes_back_has_its_attempts_still():
     assert not world.core.state.agents
     world.happen(ev.AgentsListed(agents=(an_agent("a1"),)))
     use = world.core.state.agents["a1"].use
-    assert (len(use.attempts), use.resources) == (2, Resources(cpus_m=2000, mem=200))
+    assert (len(use.slots), use.resources) == (2, Resources(cpus_m=2000, mem=200))
 
 
 def test_what_is_used_of_an_agent_that_is_gone_is_forgotten_with_its_last_attempt():

@@ -170,7 +170,7 @@ def test_a_scheduler_without_its_settings_says_what_is_missing(tmp_path: Path):
     """Exit code 2 and the names, no traceback."""
     ended = subprocess.run([sys.executable, "-m", "scheduler"], cwd=ROOT, env=HERE, capture_output=True, timeout=60)
     assert ended.returncode == 2
-    assert b"outputs_root" in ended.stderr
+    assert b"SWATH_OUTPUTS_ROOT" in ended.stderr
     assert b"Traceback" not in ended.stderr
 
 
