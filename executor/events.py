@@ -61,7 +61,7 @@ class Launch:
     """The agent hands over a task."""
 
     task_id: str
-    data: bytes  # AttemptSpec
+    data: bytes | Mapping[str, Any]  # AttemptSpec, as JSON or as what has been read of it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

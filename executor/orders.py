@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -21,9 +21,9 @@ from swath.domain.resources import Resources
 BUILTIN = "builtin:true"  # the context of the image that needs none: its command runs from the attempt's own directory
 
 
-def to_order(task_id: str, data: bytes) -> Order:
+def to_order(task_id: str, data: bytes | Mapping[str, Any]) -> Order:
     """The order in a task's data; raises InvalidInputError with the path of every problem that was found."""
-    spec = AttemptSpec.from_json(data)
+    spec = AttemptSpec.from_json(data) if isinstance(data, bytes) else AttemptSpec.from_value(data)
     problems = [*_identity_problems(spec), *_shape_problems(spec), *_port_problems(spec.ports)]
     if problems:
         raise InvalidInputError(problems)

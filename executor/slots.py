@@ -6,7 +6,6 @@ agent of it is gathered here and told of the slot. An attempt that has a Mesos t
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -77,7 +76,7 @@ class Slots:
     def handle(self, event: Event, now: Moment) -> list[Effect]:
         """What to do about `event`."""
         match event:
-            case Launch() if (spec := _read_slot(event.data)) is not None:
+            case Launch(data=bytes() as data) if (spec := _read_slot(data)) is not None:
                 return self._on_launch(event.task_id, spec, now)
             case Work():
                 if (slot := self._slots.get(event.order.slot)) is not None and slot.end == "TASK_FINISHED":
@@ -127,8 +126,7 @@ class Slots:
             one = slot.queue.popleft()
             attempt: str = one["attempt"]
             slot.current, self._of[attempt] = attempt, slot
-            data = json.dumps({**slot.shared, **one}).encode()
-            if effects := self._core.handle(Launch(task_id=attempt, data=data), now):
+            if effects := self._core.handle(Launch(task_id=attempt, data={**slot.shared, **one}), now):
                 return effects
             del self._of[attempt]  # it has run here, whoever gave it to us
         slot.current = None

@@ -25,4 +25,5 @@ class Slot:
     untaken: dict[str, None] = field(default_factory=dict)  # of which its executor has not said that it has them
     tries: int = 0  # how often work was handed over again, since something was taken
     ended: int = 0  # attempts that its executor has told the end of
+    ended_at: datetime | None = None  # the last of these, by its agent's clock
     closing: bool = False  # gets no more work

@@ -39,7 +39,7 @@ def on_update(turn: Turn, update: Update) -> None:
         _take_in(turn, slot, update, report)
     elif update.data:
         turn.note("error", "slot_report_unreadable", slot=slot.id, agent=slot.agent_id)
-    _observe(turn, slot, update)
+    _observe(turn, slot, update, report)
     if update.uuid is not None and update.agent_id is not None:
         turn.call(Acknowledge(agent_id=update.agent_id, task_id=update.task_id, uuid=update.uuid))
 
@@ -89,22 +89,23 @@ def _tell(turn: Turn, slot: Slot, update: Update, told: Told, report: AttemptRep
     slots.on_taken(turn, slot, told.attempt)
     if told.state in _ENDS:
         slot.ended += 1
-        _note_run(turn, live, report)
+        _note_run(turn, slot, live, report)
     news = replace(update, observation=told.state, source="SOURCE_EXECUTOR", message=told.message, uuid=None, data=None)
     updates.bring(turn, live, news, report, unreadable=updates.UNREADABLE)
 
 
-def _note_run(turn: Turn, live: LiveAttempt, report: AttemptReport | None) -> None:
-    """A short attempt's first news is that of its end."""
-    if report is None or report.started_at is None:
+def _note_run(turn: Turn, slot: Slot, live: LiveAttempt, report: AttemptReport | None) -> None:
+    """A short attempt's first news is that of its end. How long it took, the end of the one before tells."""
+    if report is None or report.started_at is None or report.ended_at is None:
         return
-    live.started_at = live.started_at or min(datetime.fromisoformat(report.started_at), turn.now)
-    job = turn.state.jobs.get(live.attempt.job_id)
-    if job is not None and "wall_s" in report.usage:
-        slots.note_pace(job, max(0.0, report.usage["wall_s"]))
+    begun_at, ended_at = map(datetime.fromisoformat, (report.started_at, report.ended_at))
+    live.started_at = live.started_at or min(begun_at, turn.now)
+    if (job := turn.state.jobs.get(live.attempt.job_id)) is not None:
+        slots.note_pace(job, max(0.0, (ended_at - (slot.ended_at or begun_at)).total_seconds()))
+    slot.ended_at = ended_at
 
 
-def _observe(turn: Turn, slot: Slot, update: Update) -> None:
+def _observe(turn: Turn, slot: Slot, update: Update, report: SlotReport | None) -> None:
     """What Mesos says of the slot itself."""
     left = turn.state.attempts_in(slot.id)
     if not left:
@@ -116,7 +117,7 @@ def _observe(turn: Turn, slot: Slot, update: Update) -> None:
     elif update.observation in partitions.ALIVE or update.observation is Observation.KILLING:
         _see_alive(turn, left, update)
     elif update.observation in _ENDS:
-        _end(turn, slot, left, update)
+        _end(turn, slot, left, update, report)
     elif update.observation is not Observation.ERROR or _is_unheard_of(slot, left, update):
         for live in left:
             updates.bring(turn, live, replace(update, data=None), None)
@@ -141,15 +142,16 @@ def _see_alive(turn: Turn, left: list[LiveAttempt], update: Update) -> None:
         updates.bring(turn, first, replace(update, observation=Observation.STAGING, data=None), None)
 
 
-def _end(turn: Turn, slot: Slot, left: list[LiveAttempt], update: Update) -> None:
+def _end(turn: Turn, slot: Slot, left: list[LiveAttempt], update: Update, report: SlotReport | None) -> None:
     """The slot's own end, or its executor's: what was not told of never began, as far as anybody knows."""
     by_executor = update.source == "SOURCE_EXECUTOR"
     asked = any(live.kills or live.kill_cause for live in left)
-    idle = by_executor and not slot.ended and not asked and not update.reason
+    refused = report is None or update.observation is Observation.FAILED
+    idle = by_executor and refused and not (slot.ended or asked or update.reason)
     for place, live in enumerate(left):
-        if idle:  # an executor that knows no slots: it must not go on for ever
-            report = AttemptReport(cause=Cause.AGENT, message=_DOES_NOTHING)
-            updates.bring(turn, live, replace(update, observation=Observation.FAILED, data=None), report)
+        if idle:  # an executor that knows no slots, or is about to end: it must not be asked over and over
+            said = AttemptReport(cause=Cause.AGENT, message=update.message or _DOES_NOTHING)
+            updates.bring(turn, live, replace(update, observation=Observation.FAILED, data=None), said)
         elif live.kills or live.kill_cause is not None:
             updates.bring(turn, live, replace(update, observation=Observation.KILLED, data=None), None)
         elif by_executor or (place > 0 and live.state in (AttemptState.LAUNCHING, AttemptState.STAGING)):

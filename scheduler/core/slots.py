@@ -20,6 +20,7 @@ from swath.domain.states import AttemptState
 
 AHEAD_S = 2.0  # of work is handed over before its turn: news may be a fifth of a second old, and a turn takes its time
 FEWEST, FIRST, MOST = 2, 8, 128  # attempts in a slot; at the beginning; at the most
+ARRIVES_S = 0.1  # a message takes so long: where less is left to do, the slot would end before
 SHORT_S = 30.0  # whose tasks take longer gains nothing
 AMONG_OTHERS_S = 10.0  # for which a slot gets work while other jobs wait; then the matcher decides anew
 ALONE_S = 300.0  # the same while none does
@@ -73,7 +74,7 @@ def refill(turn: Turn) -> None:
 
 def _refill(turn: Turn, slot: Slot, job: Job, agent: Agent) -> int:
     depth, here = find_depth(job), len(slot.attempts)
-    if here > depth // 2:
+    if here > depth // 2 or (job.pace_s is not None and here * job.pace_s < ARRIVES_S):
         return 0
     count = min(depth - here, share_of(job, len(turn.state.shared[job.id])))
     indices = beginning.take(turn, job, slot.resources, count, slot.agent_id)
@@ -97,7 +98,7 @@ def _may_go_on(turn: Turn, slot: Slot, job: Job, agent: Agent) -> bool:
         return False
     if slot.agent_id in cooling.avoided(state, job) or not job.waiting:
         return False
-    others = [state.jobs[job_id] for job_id in state.waiting if job_id != job.id]
+    others = [other for job_id in state.waiting if job_id != job.id and _wants_room(other := state.jobs[job_id])]
     if any(other.is_interactive for other in others):
         return False
     if turn.now - slot.opened_at > timedelta(seconds=AMONG_OTHERS_S if others else ALONE_S):
@@ -106,6 +107,11 @@ def _may_go_on(turn: Turn, slot: Slot, job: Job, agent: Agent) -> bool:
         demands.is_ending(live) or live.doubtful or live.state is AttemptState.UNREACHABLE
         for live in state.attempts_in(slot.id)
     )
+
+
+def _wants_room(job: Job) -> bool:
+    """False where what a slot holds would not help the job, which waits all the same."""
+    return not job.hopeless and job.room != 0
 
 
 def close_all(state: State) -> None:
@@ -130,7 +136,10 @@ def on_untaken(turn: Turn, slot_id: str) -> None:
         return
     job = state.jobs.get(slot.job_id)
     lives = [state.attempts[attempt_id] for attempt_id in slot.untaken]
-    if state.connected and job is not None and not any(map(demands.is_ending, lives)):
+    if not state.connected:
+        turn.set_timer(Kind.WORK, RESEND_S, (slot_id, 0))
+        return
+    if job is not None and not any(map(demands.is_ending, lives)):
         _hand_over(turn, slot, tuple(Launch(attempt=live.attempt, job=job.record) for live in lives), again=True)
     reconciliation.ask(turn, lives[0].attempt.id)
     slot.tries += 1

@@ -204,7 +204,7 @@ class State:
         self.attempts[attempt.id] = live
         slot = self.slots.get(attempt.slot_id) or self._open_slot(live)
         slot.attempts[attempt.id] = None
-        if slot.shared and attempt.state is AttemptState.LAUNCHING:
+        if slot.shared and attempt.started_at is None:  # told once more, it is not taken twice
             slot.untaken[attempt.id] = None
         if attempt.state not in STARTING:
             self._note_starting(slot, starting=False)

@@ -129,9 +129,9 @@ class MemoryStore:
                 before = self.attempts[change.attempt_id]
                 assert not is_terminal(before.state), "an attempt that has ended never changes"
                 since = change.unreachable_at or before.unreachable_at
-                why = change.kill_cause or before.kill_cause
+                why, begun = change.kill_cause or before.kill_cause, change.started_at or before.started_at
                 self.attempts[change.attempt_id] = replace(
-                    before, state=change.state, unreachable_at=since, kill_cause=why
+                    before, state=change.state, started_at=begun, unreachable_at=since, kill_cause=why
                 )
                 said = {f.name: getattr(change, f.name) for f in fields(change)}
                 self.details[change.attempt_id] |= {name: value for name, value in said.items() if value is not None}

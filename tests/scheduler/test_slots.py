@@ -11,7 +11,7 @@ import pytest
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from scheduler.core.slot_news import divide
-from scheduler.core.slots import ALONE_S, AMONG_OTHERS_S, FIRST
+from scheduler.core.slots import ALONE_S, AMONG_OTHERS_S, FIRST, MOST
 from swath.domain.attempts import Attempt, AttemptReport
 from swath.domain.changes import AddUsage
 from swath.domain.projects import Project
@@ -22,7 +22,7 @@ from swath.domain.states import AttemptState, Desired, Observation, TaskState
 from swath.domain.wishes import AgentMode, AgentWish, ProjectTree, Wishes
 from tests.scheduler.world import World, a_job
 
-DONE = AttemptReport(output_dir="/o", usage={"wall_s": 1.0})
+DONE = AttemptReport(output_dir="/o")
 
 
 def a_world(size: int = 20, cpus: float = 1.1, **spec: Any) -> World:
@@ -116,6 +116,20 @@ def test_what_ends_makes_room_for_more_and_that_is_written_before_it_is_said():
     assert world.job().counts.succeeded == 2
 
 
+def test_nothing_is_handed_over_that_would_come_too_late():
+    """Two attempts of a hundredth of a second are over before a message arrives: a new slot is launched, with more."""
+    world = a_world(size=500, expected_s=None)
+    slot = world.launched()
+    report = replace(DONE, started_at="2026-06-01T11:59:59.990Z", ended_at="2026-06-01T12:00:00Z")
+    again = replace(report, ended_at="2026-06-01T12:00:00.010Z")
+    tell(world, *((one, "FINISHED") for one in slot[:2]), report=report)
+    tell(world, *((one, "FINISHED") for one in slot[2:6]), report=again)
+    assert world.called(fx.HandOver) == []
+    tell(world, *((one, "FINISHED") for one in slot[6:]), report=again, state="FINISHED")
+    world.offer(cpus=1.1)
+    assert len(world.lately(fx.Accept)[0].launches) == MOST
+
+
 def test_what_nobody_has_taken_is_handed_over_again_and_no_more_once_it_is():
     """Later and later; each time the slot itself is asked for, too."""
     world = a_world(size=4)
@@ -166,6 +180,15 @@ def test_an_executor_that_ends_a_slot_without_a_word_is_to_blame():
     world.happen(world.an_update(slot[0].slot_id, "FAILED", AttemptReport(cause=Cause.SPEC, message="what is that")))
     assert states_of(world, slot) == [(AttemptState.FAILED, Cause.AGENT)] * 2
     assert world.task(0).free_retries == 1
+
+
+def test_work_that_crosses_the_end_of_a_slot_never_began_whoever_leads_by_then():
+    """What an earlier leader had heard of the slot does not matter: its executor knows slots, and has ended this one."""
+    world = a_world(size=4)
+    slot = world.launched()
+    world.restart().subscribe()
+    tell(world, state="FINISHED")
+    assert states_of(world, slot) == [(AttemptState.LOST, Cause.UNBEGUN)] * 4
 
 
 def test_when_an_executor_dies_its_present_attempt_is_its_agents_failure_and_the_rest_never_began():
@@ -271,15 +294,21 @@ def test_a_slot_runs_out_sooner_where_others_wait():
     ):
         world = a_world()
         if others:
-            world.submit(a_job("j2", cpus=3))
+            world.submit(a_job("j2", cpus=1))
         world.advance(age_s)
         assert _finish_half(world) is goes_on, (others, age_s)
 
 
 def test_a_slot_runs_out_where_somebody_waits_at_a_screen():
     """Its resources are free within moments."""
-    world = a_world(preemptible=False).submit(a_job("j2", cpus=3, **{"class": "interactive"}))
+    world = a_world(preemptible=False).submit(a_job("j2", cpus=1, **{"class": "interactive"}))
     assert not _finish_half(world)
+
+
+def test_a_slot_goes_on_where_others_wait_for_what_it_does_not_have():
+    """No agent will ever have three cpus for them."""
+    world = a_world(preemptible=False).submit(a_job("j2", cpus=3, **{"class": "interactive"})).advance(3)
+    assert _finish_half(world)
 
 
 def test_a_slot_runs_out_on_an_agent_that_takes_no_tasks():

@@ -69,9 +69,9 @@ class Fate:
     publishes: bool = True
 
     def shortened(self) -> Fate:
-        """The same for a task of seconds; what hangs, hangs."""
-        running_s = None if self.running_s is None else self.running_s / 20
-        return replace(self, staging_s=self.staging_s / 20, running_s=running_s)
+        """The same for a task of some seconds; what hangs, hangs."""
+        running_s = None if self.running_s is None else self.running_s / 12
+        return replace(self, staging_s=self.staging_s / 12, running_s=running_s)
 
 
 def draw_fate(random: Random) -> Fate:

@@ -24,6 +24,7 @@ LEAST_TASKS = 300
 CALM_S = (3350.0, 3500.0)  # when all faults are over
 PROJECTS = ("default", "forest", "forest", "city", "sea")
 USERS = ("ada", "ben")
+LONG = 120  # tasks of an array whose slots meet with many faults
 LARGE = (3.5, 4096)  # cpus and mem of a task that takes nearly all of the smallest agent
 
 _INTERFACE = {
@@ -42,10 +43,11 @@ def make_images() -> tuple[ImageRow, ImageRow]:
 
 
 def draw_sizes(random: Random) -> list[int]:
-    """Tasks of each job: some single ones, some arrays, 300 in all at least."""
+    """Tasks of each job: some single ones, some arrays, 300 in all at least; and one long array beside them."""
     sizes = [1, 1]
     while sum(sizes) < LEAST_TASKS:
         sizes.append(random.choice((1, 2, 5, 10, 20, 40, 60)))
+    sizes.append(LONG)
     random.shuffle(sizes)
     return sizes
 
@@ -100,7 +102,7 @@ def with_more(record: JobRecord, random: Random) -> JobRecord:
 
 def in_slots(record: JobRecord, random: Random) -> JobRecord:
     """Some arrays are of short tasks, which run several in a row in one Mesos task."""
-    if record.size < 5 or random.random() > 0.4:
+    if record.size < 5 or (record.size < LONG and random.random() > 0.4):
         return record
     said = record.spec.to_document()
     plain = {name: value for name, value in said.items() if name != "max_running"}
