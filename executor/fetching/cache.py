@@ -18,6 +18,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -91,7 +92,8 @@ class Cache:
         with _locked(path, fcntl.LOCK_SH) as lock:
             if lock is None or not _is_whole(path / "made"):
                 return None
-            os.utime(lock)
+            now_ns = time.time_ns()  # the file system's own clock is coarser than two tasks that follow each other
+            os.utime(lock, ns=(now_ns, now_ns))
             return Lease(path / "made" / "files", os.dup(lock))  # a copy holds the same lock
 
     def _make(self, path: Path, fill: Fill, size: int | None) -> None:
