@@ -15,15 +15,24 @@ def choose_user(image: Mapping[str, Any], submitter: str | None, *, allow_root: 
     """ "uid:gid", or None for the image's own user.
 
     An executor that is not root could not remove what somebody else's container has written, so all run as its own user. Else
-    it is the submitter's account on this machine, where there is one; else the image's own user, unless that is root.
+    it is the submitter's account on this machine, where there is one; else the image's own user, by number and as nobody
+    but itself: what a name means, and which groups it has, is said by files of the image's.
     """
     if os.geteuid() != 0:
         return f"{os.geteuid()}:{os.getegid()}"
     if submitter and (account := find_account(submitter)):
         return account
-    user = str((image.get("Config") or {}).get("User") or "")
-    is_root = user.partition(":")[0] in ("", "0", "root")
-    return NOBODY if is_root and not allow_root else None
+    if allow_root:
+        return None
+    user, _, group = str((image.get("Config") or {}).get("User") or "").partition(":")
+    if not _is_plain(user):
+        return NOBODY
+    return f"{int(user)}:{int(group if _is_plain(group) else user)}"
+
+
+def _is_plain(number: str) -> bool:
+    """True for the number of a user or a group that is not root's."""
+    return number.isascii() and number.isdecimal() and int(number) > 0
 
 
 def find_account(name: str) -> str | None:

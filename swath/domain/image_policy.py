@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 MIB = 1024 * 1024
-_ROOT = ("", "0", "root")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,7 +16,7 @@ class ImagePolicy:
     local: bool = True  # build contexts, and images that exist on one engine only
     pinned: bool = False  # whoever registers names a digest; a tag alone is not looked up
     max_size_mib: int | None = None  # as a registry keeps it, compressed
-    root: bool = True  # images whose configuration names no user, or root
+    root: bool = True  # images whose configuration gives no number of a user, or root's
     labels: tuple[str, ...] = ()  # that an image has to have
     signers: tuple[
         str, ...
@@ -44,6 +43,7 @@ class Subject:
     runs_as: str | None = None
     labels: Mapping[str, str] | None = None
     signed_by: str | None = None
+    elsewhere: bool = False  # another place is named beside its registry: an engine's own image, or a build context
 
 
 def find_violations(policy: ImagePolicy, subject: Subject) -> list[str]:
@@ -56,6 +56,11 @@ def find_violations(policy: ImagePolicy, subject: Subject) -> list[str]:
 def _check_registry_image(policy: ImagePolicy, subject: Subject, name: str) -> Iterator[tuple[str, str]]:
     if policy.registries and not any(name == place or name.startswith(f"{place}/") for place in policy.registries):
         yield "registries", f"{name} is in none that is allowed here: {', '.join(policy.registries)}"
+    if subject.elsewhere and (policy.asks or policy.pinned or not policy.local):
+        yield (
+            "local",
+            "what another place beside its registry holds cannot be held against the other rules: name the registry only",
+        )
     if policy.pinned and not subject.by_digest:
         yield "pinned", "the reference must name a digest: REPOSITORY@sha256:..."
     if policy.max_size_mib is not None:
@@ -66,8 +71,11 @@ def _check_registry_image(policy: ImagePolicy, subject: Subject, name: str) -> I
     if not policy.root:
         if subject.runs_as is None:
             yield "root", _unknown("user")
-        elif subject.runs_as.partition(":")[0] in _ROOT:
-            yield "root", "it runs as root: name a user in its Dockerfile (USER 10001)"
+        elif not _is_number_above_0(subject.runs_as.partition(":")[0]):
+            yield (
+                "root",
+                "it runs as root, or as somebody whom only its own files know: give a number in its Dockerfile (USER 10001)",
+            )
     if policy.labels and subject.labels is None:
         yield "labels", _unknown("labels")
     elif missing := [label for label in policy.labels if label not in (subject.labels or {})]:
@@ -77,6 +85,11 @@ def _check_registry_image(policy: ImagePolicy, subject: Subject, name: str) -> I
             "signed",
             "no signature by a key of this site was found: sign it (`cosign sign --key`), and register it again",
         )
+
+
+def _is_number_above_0(user: str) -> bool:
+    """False for names, too: what they mean is said by the image's own files."""
+    return user.isascii() and user.isdecimal() and int(user) > 0
 
 
 def _unknown(what: str) -> str:

@@ -62,7 +62,7 @@ def test_nobody_is_root(agent: Agent, image: ImageSource) -> None:
 
 
 def test_the_submitters_account_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never root's and never the system's, whatever somebody calls himself; else the image's own user, if that is not root."""
+    """Never root's and never the system's, whatever somebody calls himself; else the image's own user, by its number."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     people = {"ann": 1234, "root": 0, "daemon": 1}
 
@@ -70,14 +70,31 @@ def test_the_submitters_account_is_taken_where_there_is_one(monkeypatch: pytest.
         return pwd.struct_passwd((name, "x", people[name], 99, "", "/", "/bin/sh"))
 
     monkeypatch.setattr(pwd, "getpwnam", find)
-    plain, own = {"Config": {"User": ""}}, {"Config": {"User": "app"}}
+    plain, own = {"Config": {"User": ""}}, {"Config": {"User": "2000"}}
     assert users.choose_user(plain, "ann", allow_root=True) == "1234:99"
     for name in ("root", "daemon", "stranger", None):
-        assert users.choose_user(own, name, allow_root=False) is None
+        assert users.choose_user(own, name, allow_root=False) == "2000:2000"
         assert users.choose_user(plain, name, allow_root=False) == users.NOBODY
         assert users.choose_user(plain, name, allow_root=True) is None
     monkeypatch.setattr(os, "geteuid", lambda: 77)
     assert users.choose_user(own, "ann", allow_root=True) == f"77:{os.getegid()}"
+
+
+@pytest.mark.parametrize(
+    ("said", "user"),
+    [
+        ("app", users.NOBODY),  # the image's own passwd may say that it is 0
+        ("00", users.NOBODY),
+        ("root:1000", users.NOBODY),
+        ("2000:3000", "2000:3000"),
+        ("2000:0", "2000:2000"),
+        ("2000:docker", "2000:2000"),
+    ],
+)
+def test_an_image_does_not_make_itself_root(monkeypatch: pytest.MonkeyPatch, said: str, user: str) -> None:
+    """Neither by a name that its own files explain, nor by a group."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert users.choose_user({"Config": {"User": said}}, None, allow_root=False) == user
 
 
 def test_what_may_be_written_to_is_small_or_measured(agent: Agent, image: ImageSource) -> None:
