@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from api.image_gate import tell_unknown, to_name
 from api.image_schemas import ImageDocument, OwnershipDocument
-from api.images import to_registration
+from api.images import Registration, to_registration
 from api.registered import describe
 from api.signatures import find_signer
 from swath.domain.catalogue import ImageState, Mover
 from swath.domain.comparison import compare_layers, compare_packages, find_differences
 from swath.domain.errors import ForbiddenError, InvalidInputError, NotFoundError, Problem
 from swath.domain.image_policy import ImagePolicy, Subject, find_violations
-from swath.domain.rights import Caller
+from swath.domain.rights import Caller, TokenScope
 from swath.domain.sbom import read_packages
 from swath.registry.client import RegistryClient
 from swath.store.api_store import ApiStore
@@ -53,6 +53,8 @@ class Catalogue:
             signer = find_signer(self.registries, registration.reference, self.signers)
             details = replace(details, signed_by=signer)
         self._check_policy(self.policy, document, details)
+        if caller.scope is TokenScope.NOTIFY:
+            self._check_home(registration)
         by_hand = caller.scope is None
         if by_hand:
             self._check_owner(registration.name, caller.user)
@@ -93,10 +95,21 @@ class Catalogue:
             runs_as=details.runs_as,
             labels=details.labels,
             signed_by=details.signed_by,
+            elsewhere=reference is not None and bool(document.image_id or document.context),
         )
         place = "/reference" if reference else "/image_id" if document.image_id else "/context"
         if found := find_violations(policy, subject):
             raise InvalidInputError(Problem(place, message) for message in found)
+
+    def _check_home(self, registration: Registration) -> None:
+        """A registry's word goes for images that come from the same repository: a label may say the name of any other."""
+        homes = {to_name(reference) for reference in self.store.list_references(registration.name)}
+        here = to_name(registration.reference) if registration.reference else None
+        if homes and here not in homes:
+            raise ForbiddenError(
+                f"{registration.name} comes from {', '.join(sorted(homes))}, and not from {here}: "
+                "whoever owns it registers it from there by hand, once"
+            )
 
     def _check_owner(self, name: str, user: str) -> None:
         image = self.store.find_image(name)

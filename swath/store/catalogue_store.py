@@ -104,6 +104,11 @@ class CatalogueStore:
         with self._database.read() as session:
             return images.get_catalogued(session, image_id)
 
+    def list_references(self, name: str) -> list[str]:
+        """Where the image's versions lie that were not rejected; those of a registry only."""
+        with self._database.read() as session:
+            return images.list_references(session, name)
+
     def find_image(self, reference: str) -> ImageRow | None:
         """What "name", "name:version" or "name:version@sha256:..." means now, whatever its state; None where nothing does."""
         with self._database.read() as session:

@@ -237,6 +237,12 @@ def find_image(session: Session, reference: str) -> ImageRow | None:
     return max(candidates, key=_precedence, default=None)
 
 
+def list_references(session: Session, name: str) -> list[str]:
+    """The references of the image's versions that were not rejected, as far as they lie in a registry."""
+    query = select(ImageVersion).where(ImageVersion.name == name, ImageVersion.state != ImageState.REJECTED)
+    return [row.reference for row in session.scalars(query) if row.reference]
+
+
 def _precedence(row: ImageRow) -> tuple[Any, ...]:
     return (_SERVES.get(row.state, 0), version_key(row.version), row.registered_at, row.id)
 

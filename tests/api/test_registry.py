@@ -266,6 +266,17 @@ def test_a_notification_said_twice_changes_nothing(site: Site) -> None:
     assert [entry["before"] for entry in history].count(None) == 1
 
 
+def test_a_pushed_image_does_not_become_another_by_its_label(site: Site) -> None:
+    """What calls itself `ndvi` and lies in another repository of the same registry is refused, whoever may push there."""
+    mine = site.pusher.push("eo/ndvi", a_processing_image(), "1")
+    theirs = site.pusher.push("mallory/x", a_processing_image("99.0.0"), "1")
+    with notifying(site) as http:
+        assert http.post("/v1/registry/notifications", json=an_event(site.registry, mine)).json()["refused"] == []
+        forged = an_event(site.registry, theirs, repository="mallory/x")
+        assert "not from" in http.post("/v1/registry/notifications", json=forged).json()["refused"][0]["why"]
+    assert found(site, "99.0.0") is None
+
+
 def test_a_forged_notification_registers_nothing(site: Site) -> None:
     """Another host is not even asked; a digest that is not there is refused; what is no envelope is told."""
     other = free_port()
