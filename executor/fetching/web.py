@@ -25,7 +25,7 @@ _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOR_NOW = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509})
 _NO_HEAD = frozenset({400, 401, 403, 404, 405, 501})  # by servers, and signed URLs, that know GET only
-_RANGE = re.compile(r"bytes (?P<first>\d+)-\d+/(?P<size>\d+|\*)")
+_RANGE = re.compile(r"bytes (?P<first>\d{1,18})-\d{1,18}/(?P<size>\d{1,18}|\*)", re.ASCII)
 _LONGEST_NAME = 255  # bytes, on any file system
 
 
@@ -102,7 +102,7 @@ class Web:
                     yield answer
                     return
                 connection.close()
-                url = urljoin(url, response.headers.get("Location", ""))
+                url = _follow(url, response.headers.get("Location", ""))
         raise RefusedError(f"{urlsplit(url).hostname} redirects more than {_MOST_REDIRECTS} times")
 
     def _connect(self, parts: SplitResult) -> http.client.HTTPConnection:
@@ -171,6 +171,13 @@ def _whole_size(answer: _Answer) -> int | None:
         return _to_size(match["size"])
     # "bytes */0": what an empty file answers to every range
     return _to_size(answer.headers.get("Content-Range", "").removeprefix("bytes */"))
+
+
+def _follow(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise RefusedError(f"{urlsplit(url).hostname} redirects to what is no address") from error
 
 
 def _to_start(answer: _Answer, offset: int) -> int:

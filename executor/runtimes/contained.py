@@ -116,8 +116,8 @@ class Container:
             return
         health = self._engine.health(container)
         if health.get("Status") == "unhealthy":
-            said = (health.get("Log") or [{}])[-1].get("Output", "").strip()[-_LATEST_WORDS:]
-            said = Mask(self._assignment.secrets.values()).hide(said)
+            output = (health.get("Log") or [{}])[-1].get("Output", "")
+            said = Mask(self._assignment.secrets.values()).hide(output.strip())[-_LATEST_WORDS:]
             message = f"its health check failed {health.get('FailingStreak')} times in a row: {said}"
             self._ground.post(Unhealthy(attempt=self.attempt, message=message))
 

@@ -201,6 +201,7 @@ def test_redirects_are_followed_and_checked(site: Site, tmp_path: Path) -> None:
         "/metadata": "http://169.254.169.254/latest/meta-data",
         "/file": "file:///etc/passwd",
         "/nowhere": "",
+        "/broken": "http://[x",
     }
     fetcher = a_fetcher(tmp_path)
     path, _ = fetched(fetcher, site.url + "/short")
@@ -209,6 +210,7 @@ def test_redirects_are_followed_and_checked(site: Site, tmp_path: Path) -> None:
     assert "not of the public internet" in str(refused(fetcher, site.url + "/metadata"))
     assert "inputs may come by http only" in str(refused(fetcher, site.url + "/file"))
     assert refused(fetcher, site.url + "/nowhere").cause is Cause.INPUT
+    assert refused(fetcher, site.url + "/broken").cause is Cause.INPUT
 
 
 def test_an_address_of_the_site_is_refused_by_name_too(site: Site, tmp_path: Path) -> None:
