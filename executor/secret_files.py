@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,7 @@ class SecretFiles:
         if not secrets:
             return {}
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check_own()
         directory = self.root / attempt
         directory.mkdir(mode=0o755)
         paths = {name: directory / name for name in secrets}
@@ -28,6 +32,12 @@ class SecretFiles:
             path.write_text(secrets[name], encoding="utf-8")
             path.chmod(0o444)
         return paths
+
+    def _check_own(self) -> None:
+        """Everybody may make directories where it stands: raises OSError where somebody else has made it, to read along."""
+        status = self.root.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            raise PermissionError(errno.EPERM, "somebody else has made the directory for secrets", str(self.root))
 
     def remove(self, attempt: str) -> None:
         """Those of an attempt that has ended, if it had any."""
