@@ -24,10 +24,6 @@ Items = Callable[[str, Iterable[int]], Mapping[int, Any]]  # a job's id and indi
 IMAGES = 256  # whose manifests are known at a time
 
 
-def _has_none(call: fx.SendSecrets) -> SecretsAnswer:
-    return SecretsAnswer(attempt=call.attempt, problem="this scheduler keeps no secrets")
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Writer:
     """Puts calls into Mesos' words; what it has to know is the same for all of them."""
@@ -37,7 +33,7 @@ class Writer:
     executor: wire.Message  # ExecutorInfo
     outputs_root: str
     read_items: Items
-    answer_secrets: Callable[[fx.SendSecrets], SecretsAnswer] = _has_none
+    answer_secrets: Callable[[fx.SendSecrets], SecretsAnswer | None] = lambda call: None  # a scheduler without secrets
     refused: list[LaunchRefused] = field(default_factory=list)  # launches for which there were no words
     file_inputs: dict[tuple[int, datetime], frozenset[str]] = field(default_factory=dict)  # by image
 
@@ -66,7 +62,9 @@ class Writer:
             case fx.Message():
                 return wire.make_message(call.agent_id, call.executor_id, call.data)
             case fx.SendSecrets():
-                return wire.make_message(call.agent_id, call.executor_id, self.answer_secrets(call).to_json().encode())
+                if (answer := self.answer_secrets(call)) is None:
+                    return None
+                return wire.make_message(call.agent_id, call.executor_id, answer.to_json().encode())
             case fx.UpdateFramework():
                 return self._update_framework(call)
             case fx.Teardown():

@@ -12,17 +12,21 @@ from swath.domain.secrets import split_settings
 def on_wanted(turn: Turn, event: SecretsWanted) -> None:
     """Have them sealed and sent. Whom the question came from, Mesos says: an agent cannot ask for another one's attempts."""
     live = turn.state.attempts.get(event.attempt)
-    if live is None or (live.attempt.agent_id, live.attempt.executor_id) != (event.agent_id, event.executor_id):
+    job = None if live is None else turn.state.jobs.get(live.attempt.job_id)
+    if (
+        live is None
+        or job is None
+        or (live.attempt.agent_id, live.attempt.executor_id) != (event.agent_id, event.executor_id)
+    ):
         turn.note("warning", "secrets_refused", attempt=event.attempt, agent=event.agent_id)
         return
-    job = turn.state.jobs[live.attempt.job_id].record
-    _, wanted = split_settings(manifest_of(job), job.spec.settings)
+    _, wanted = split_settings(manifest_of(job.record), job.record.spec.settings)
     turn.call(
         SendSecrets(
             agent_id=event.agent_id,
             executor_id=event.executor_id,
             attempt=event.attempt,
-            project=job.spec.project,
+            project=job.record.spec.project,
             wanted=wanted,
             key=event.key,
         )
