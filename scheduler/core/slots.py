@@ -17,6 +17,7 @@ from scheduler.core.turn import Turn
 from swath.domain.backoff import back_off_s
 from swath.domain.constraints import SPREADING
 from swath.domain.states import AttemptState
+from swath.matching.reasons import QuotaReached
 
 AHEAD_S = 2.0  # of work is handed over before its turn: news may be a fifth of a second old, and a turn takes its time
 FEWEST, FIRST, MOST = 2, 8, 128  # attempts in a slot; at the beginning; at the most
@@ -94,6 +95,8 @@ def _may_go_on(turn: Turn, slot: Slot, job: Job, agent: Agent) -> bool:
     state = turn.state
     if slot.closing or not state.connected or state.is_leaving or state.gone or not may_share(job):
         return False
+    if slot.executor_id != state.settings.executor_id:  # of the version before: it is to run out
+        return False
     if demands.find_shut(state, agent) is not None or maintenance.closes_in_s(agent.info, turn.now) is not None:
         return False
     if slot.agent_id in cooling.avoided(state, job) or not job.waiting:
@@ -110,8 +113,8 @@ def _may_go_on(turn: Turn, slot: Slot, job: Job, agent: Agent) -> bool:
 
 
 def _wants_room(job: Job) -> bool:
-    """False where what a slot holds would not help the job, which waits all the same."""
-    return not job.hopeless and job.room != 0
+    """False where what a slot holds would not help the job, which waits all the same: for its quota, say."""
+    return not job.hopeless and job.room != 0 and job.reason_kind != QuotaReached.__name__
 
 
 def close_all(state: State) -> None:

@@ -311,6 +311,23 @@ def test_a_slot_goes_on_where_others_wait_for_what_it_does_not_have():
     assert _finish_half(world)
 
 
+def test_a_slot_goes_on_where_others_wait_for_their_own_quota():
+    """Somebody at a screen, whose project may not have what he asks for: what the slot holds would not help him."""
+    world = World().subscribe()
+    tree = ProjectTree(projects={"small": Project(name="small", quota={"cpus": 500})}, rev=1)
+    world.happen(ev.ProjectsSeen(tree=tree)).submit(a_job(size=20, short=True, expected_s=0.5, preemptible=False))
+    theirs = replace(a_job("j2", cpus=1, **{"class": "interactive"}), project="small")
+    world.offer(cpus=1.1).submit(theirs).advance(3)
+    assert _finish_half(world)
+
+
+def test_a_slot_of_the_executor_before_runs_out():
+    """After an upgrade, which gives executors another id: what is launched now belongs to the new one."""
+    world = a_world()
+    world.core.state.settings = replace(world.core.state.settings, executor_id="swath-1")
+    assert not _finish_half(world)
+
+
 def test_a_slot_runs_out_on_an_agent_that_takes_no_tasks():
     """A cordon ends it."""
     world = a_world()
