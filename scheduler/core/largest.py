@@ -47,8 +47,22 @@ def fits_somewhere(state: State, job: Job, asked: Resources) -> bool:
 
 
 def fitted(state: State, job: Job, wanted: Resources, least: Resources) -> Resources:
-    """`wanted`, or as much of it as an agent could hold, but `least` in any case; all of it while that is not known."""
-    if wanted == least or fits_somewhere(state, job, wanted) or not _are_known(state):
+    """`wanted`, or as much of it as an agent could hold, but `least` in any case; all of it while that is not known.
+
+    Thousands of tasks may ask for the same in one turn: what was found is remembered until some agent is another.
+    """
+    if wanted == least:
+        return wanted
+    key = (job.record.spec.constraints, wanted, least)
+    if key not in state.fitted:
+        if len(state.fitted) >= _MOST_KNOWN:
+            state.fitted.clear()
+        state.fitted[key] = _fitted(state, job, wanted, least)
+    return state.fitted[key]
+
+
+def _fitted(state: State, job: Job, wanted: Resources, least: Resources) -> Resources:
+    if fits_somewhere(state, job, wanted) or not _are_known(state):
         return wanted
     found = bounded(wanted, least, largest_for(state, job))
     return found if isinstance(found, Resources) and fits_somewhere(state, job, found) else least

@@ -29,10 +29,10 @@ def on_inverse_offered(turn: Turn, event: InverseOffered) -> None:
             turn.call(AnswerInverse(accept=accept, offer_ids=offer_ids, refuse_s=ASK_AGAIN_S))
 
 
-def note_run(job: Job, live: LiveAttempt, now: datetime) -> None:
-    """An attempt has succeeded: its job's next ones may take about as long."""
+def note_run(job: Job, live: LiveAttempt, ended_at: datetime) -> None:
+    """An attempt has succeeded: its job's next ones may take about as long. When nobody led counts for nothing."""
     if live.started_at is not None:
-        job.longest_run_s = max(job.longest_run_s or 0.0, (now - live.started_at).total_seconds())
+        job.longest_run_s = max(job.longest_run_s or 0.0, (ended_at - live.started_at).total_seconds())
 
 
 def expected_s(job: Job) -> float:

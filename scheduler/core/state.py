@@ -135,6 +135,7 @@ class State:
     agents: dict[str, Agent] = field(default_factory=dict)
     uses: dict[str, Use] = field(default_factory=dict)  # of the agents that are known or have live attempts
     largest: dict[object, int | None] = field(default_factory=dict)  # see scheduler.core.largest
+    fitted: dict[object, Resources] = field(default_factory=dict)  # the same
     missed: dict[str, PutAgent] = field(default_factory=dict)  # agents that have gone lately: they may come back
     all_missed: bool = False  # nobody may come back any more who had gone before this core began
     agents_changed: bool = False  # in this turn: they have come, gone, grown or shrunk
@@ -277,7 +278,7 @@ class State:
         """Take an agent in; it may come back with attempts of ours on it."""
         known = self.agents.get(info.agent_id)
         self.missed.pop(info.agent_id, None)
-        self.largest.clear()
+        self._forget_sizes()
         self.total += info.total if known is None else info.total - known.info.total
         agent = self.agents[info.agent_id] = Agent(info=info, use=self.uses.setdefault(info.agent_id, Use()))
         return agent
@@ -287,19 +288,19 @@ class State:
         if agent.info.total != info.total:
             self.total += info.total - agent.info.total
         if agent.info != info:
-            self.largest.clear()
+            self._forget_sizes()
         agent.info = info
 
     def note_listed(self, agent: Agent) -> None:
         """The master has said what the agent has in total."""
         if not agent.listed:
             agent.listed = True
-            self.largest.clear()
+            self._forget_sizes()
 
     def remove_agent(self, agent_id: str) -> Agent | None:
         """Let go of an agent, if there is such a one; its attempts stay."""
         agent = self.agents.pop(agent_id, None)
-        self.largest.clear()
+        self._forget_sizes()
         if agent is not None:
             self.missed[agent_id] = agent.info
             self.total -= agent.info.total
@@ -313,7 +314,12 @@ class State:
     def forget_missed(self, agent_id: str) -> None:
         """The agent is not waited for any more."""
         self.missed.pop(agent_id, None)
+        self._forget_sizes()
+
+    def _forget_sizes(self) -> None:
+        """An agent is another: what the largest one has may be another, too."""
         self.largest.clear()
+        self.fitted.clear()
 
     def _tidy(self, agent_id: str) -> None:
         use = self.uses.get(agent_id)
