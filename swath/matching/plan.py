@@ -231,13 +231,16 @@ class _Cycle:
             self._keeper.claim(demand, need)
 
     def _take_back(self, demand: Demand, need: Need, count: int) -> None:
-        count -= self._preemptor.count_promised(demand, need, count)
+        """What room is made for counts under its quotas from now on: others would fill them, and it were made in vain."""
+        promised = self._preemptor.count_promised(demand, need, count)
+        self._limits.take(demand, promised)
+        count -= promised
         if not self._preemptor.may_take(demand):
             return
         left = self._policy.most_preemptions - len(self._preemptor.chosen)
         if demand.waited_s < OFFER_S:  # what nobody uses will be offered, and need not be taken from anybody
             count -= int(self._count_idle(demand, need))
-        self._preemptor.take_back(demand, need, count, left)
+        self._limits.take(demand, self._preemptor.take_back(demand, need, count, left))
 
     def _count_idle(self, demand: Demand, need: Need) -> float:
         cluster = self._cluster

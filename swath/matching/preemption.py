@@ -48,15 +48,15 @@ class Preemptor:
         self._looks = _MOST_LOOKED_AT
         self._in_vain: dict[object, list[Need]] = {}  # needs for which nobody could be found, by who may use what
 
-    def take_back(self, demand: Demand, need: Need, count: int, most: int) -> None:
-        """Make room for `count` tasks that found none, by at most `most` victims."""
-        permit = self._find_permit(demand)
+    def take_back(self, demand: Demand, need: Need, count: int, most: int) -> int:
+        """Make room for `count` tasks that found none, by at most `most` victims: for how many it is made."""
+        permit, made = self._find_permit(demand), 0
         if permit is None or not need:
-            return
+            return 0
         for _ in range(_ROUNDS):
-            if count <= 0 or most <= 0 or not self.may_take(demand):
-                return
-            chosen = [] if self._is_in_vain(demand, need) else self._choose(demand, need, permit, count)
+            if made >= count or most <= 0 or not self.may_take(demand):
+                break
+            chosen = [] if self._is_in_vain(demand, need) else self._choose(demand, need, permit, count - made)
             for row, victims in chosen:
                 permitted = all(permit(victim, victims[:place]) for place, victim in enumerate(victims))
                 if len(victims) > most or not permitted or not self.may_take(demand):
@@ -64,11 +64,12 @@ class Preemptor:
                 if self._is_in_the_way(demand, need, row):
                     continue
                 most -= len(victims)
-                count -= 1
+                made += 1
                 self._end(demand, need, row, victims)
             if not chosen:
                 self._in_vain.setdefault((demand.interactive, mask_key(demand)), []).append(need)
-                return
+                break
+        return made
 
     def _is_in_vain(self, demand: Demand, need: Need) -> bool:
         """True where one that needs no more has found nobody already."""

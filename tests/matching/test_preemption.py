@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.domain.constraints import Constraint
+from swath.domain.projects import Project
 from swath.domain.resources import Resources
 from swath.matching.model import AgentView, Claim, Demand, Policy, Preemption, Running, Tenants
 from swath.matching.plan import plan
@@ -311,6 +312,26 @@ def test_a_cycle_that_is_cut_short_forgets_nobody_for_whom_others_were_ended():
     result = plan([a_busy("a"), an_agent("b", cpus=1)], [*demands, other], work=works(a=running), claims=claims, most=1)
     assert result.cut
     assert sorted(claim.job for claim in result.claims) == ["x", "y"]
+
+
+def test_a_quota_is_kept_for_what_others_were_ended_for():
+    """Two projects share four cpus of quota: while the victim of the one ends, the other may not take the last of them."""
+    tenants = Tenants(
+        projects={
+            "both": Project(name="both", quota={"cpus": 4000}),
+            "x": Project(name="x", parent="both"),
+            "y": Project(name="y", parent="both"),
+        },
+        held=holding(y=2).held,
+    )
+    screen = a_demand("screen", cpus=2, project="x", interactive=True)
+    batch = a_demand("batch", 9, cpus=1, project="y", expected_s=60)
+    agents, running = [a_busy("a"), an_agent("b", cpus=1)], [a_running(f"v{n}", 2, project="z") for n in range(2)]
+    first = plan(agents, [screen, batch], tenants=tenants, work=works(a=running))
+    assert (len(first.preemptions), started(first)) == (1, {})
+    ending = [replace(running[0], ending=True), running[1]]
+    again = plan(agents, [screen, batch], tenants=tenants, work=works(a=ending), claims=first.claims)
+    assert (again.preemptions, started(again), again.claims) == ((), {}, first.claims)
 
 
 class Rounds:

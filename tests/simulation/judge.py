@@ -124,7 +124,11 @@ class Judge:
         """What runs has not ended. Only of what nobody can be sure may it be said, and then only that it is LOST."""
         run, now = self._runs.get(change.attempt_id), self._world.timeline.now
         if run is not None:
-            unsure = change.state is AttemptState.LOST and run.executor.host.parted_until >= now - HINDSIGHT_S
+            removed = (
+                self._world.database.framework_id is None
+            )  # by this very commit: Mesos kills all, those on lost agents later
+            parted = removed or run.executor.host.parted_until >= now - HINDSIGHT_S
+            unsure = change.state is AttemptState.LOST and parted
             self._check(unsure, f"{change.attempt_id} runs on {run.executor} and is written as {change.state}")
 
     def _check_patience(self, change: ChangeAttempt) -> None:
