@@ -87,6 +87,7 @@ class Core:
         for job in state.jobs.values():
             learned.follow(state, job)
         _load_attempts(turn, snapshot)
+        slots.close_all(state)  # since they were opened, quotas may have been changed
         usage.load(state, snapshot.pasts, now)
         agents.load(turn)
         for job in state.jobs.values():

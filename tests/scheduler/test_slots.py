@@ -336,6 +336,11 @@ def test_a_slot_runs_out_on_an_agent_that_takes_no_tasks():
     assert not _finish_half(world)
 
 
+def test_a_slot_that_a_new_leader_finds_runs_out():
+    """Nobody remembers under which quotas it was opened."""
+    assert not _finish_half(a_world().restart().subscribe())
+
+
 def test_a_slot_runs_out_where_projects_have_changed():
     """It was launched under other quotas."""
     world = a_world()
