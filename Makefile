@@ -41,7 +41,7 @@ bench: install  ## measure speeds and sizes: NAMES="matching packing" these (doc
 	$(BIN)/python -m benchmarks $(NAMES)
 
 SEEDS ?= 100
-simulate: install  ## hours of faults on a virtual clock: SEEDS=100 fresh ones, SEEDS=0-999 these, SEEDS=s:12345 that one
+simulate: install  ## hours of faults on a virtual clock: SEEDS=100 fresh ones, SEEDS=0-999 these, SEEDS=s:12345 that one, SEEDS=commit the tests'
 	$(BIN)/python -m tests.simulation $(SEEDS)
 
 simulate-nightly: install  ## 10,000 fresh seeds, to the end whatever fails (some hours)

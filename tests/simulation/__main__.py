@@ -13,7 +13,9 @@ from tests.simulation.run import PROCESSES, Result, parse_seeds, run_seed, run_s
 def main() -> int:
     """0 when every seed passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("seeds", help='"100": so many fresh seeds; "0-999": these; "s:12345": this one')
+    parser.add_argument(
+        "seeds", help='"100": so many fresh seeds; "0-999": these; "s:12345": this one; "commit": those of the tests'
+    )
     parser.add_argument("--processes", type=int, default=PROCESSES)
     parser.add_argument("--trace", type=Path, help="write everything that happens to this file (one seed)")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")

@@ -6,12 +6,14 @@ import gc
 import logging
 import multiprocessing
 import secrets
+import subprocess
 import time
 import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import structlog
 
@@ -48,7 +50,11 @@ class Result:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """The seeds of "100" (so many fresh ones), "0-999" (a range, its end included) or "s:12345" (that one)."""
+    """The seeds of "100" (so many fresh ones), "0-999" (a range, its end included), "s:12345" (that one) or "commit" (those
+    that this commit's tests run).
+    """
+    if text == "commit":
+        return draw_seeds_of_commit(100)
     if text.startswith("s:"):
         return [int(text[2:])]
     first, dash, last = text.partition("-")
@@ -58,6 +64,26 @@ def parse_seeds(text: str) -> list[int]:
 def draw_seeds(count: int) -> list[int]:
     """Seeds that nobody has seen, from the operating system."""
     return [secrets.randbelow(LARGEST) for _ in range(count)]
+
+
+def draw_seeds_of_commit(count: int) -> list[int]:
+    """Seeds that are new with each commit, and the same for all who test it: its tests pass or fail, whoever runs them.
+
+    Where something is changed, or there is no commit, they come from the operating system.
+    """
+    commit = find_commit()
+    return draw_seeds(count) if commit is None else [Random(f"{commit}/{n}").randrange(LARGEST) for n in range(count)]
+
+
+def find_commit() -> str | None:
+    """The commit that is checked out; None where any of its files is changed."""
+    root = Path(__file__).parent
+    try:
+        if subprocess.check_output(["git", "status", "--porcelain", "--untracked-files=no"], cwd=root):
+            return None
+        return subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=root, text=True).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def run_seed(seed: int, sabotage: str = "", trace: Path | None = None) -> Result:
