@@ -33,13 +33,13 @@ PLAN = [  # the first seconds are for the scheduler to begin
     {"at_s": 23, "fault": "executor_crash"},
     {"at_s": 24, "fault": "redirect_loop", "for_s": 0.5},
     {"at_s": 24, "fault": "cut"},
-    {"at_s": 25, "fault": "half_open", "for_s": 30},
-    {"at_s": 26, "fault": "clock_jump", "by_s": 30},
-    {"at_s": 28, "fault": "agent_gone", "agent": GONE},
-    {"at_s": 29, "fault": "drop", "event": "UPDATE", "count": 2},
-    {"at_s": 29, "fault": "lose_call", "call": "ACKNOWLEDGE", "count": 2},
-    {"at_s": 31, "fault": "cut"},  # what was lost is told again
-    {"at_s": 32, "fault": "error"},  # which is answered slowly
+    {"at_s": 28, "fault": "half_open", "for_s": 30},  # by now it has found the master again, however long it backed off
+    {"at_s": 29, "fault": "clock_jump", "by_s": 30},
+    {"at_s": 31, "fault": "agent_gone", "agent": GONE},
+    {"at_s": 32, "fault": "drop", "event": "UPDATE", "count": 2},
+    {"at_s": 32, "fault": "lose_call", "call": "ACKNOWLEDGE", "count": 2},
+    {"at_s": 34, "fault": "cut"},  # what was lost is told again
+    {"at_s": 35, "fault": "error"},  # which is answered slowly
 ]
 
 
