@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test check bench simulate simulate-nightly soak lock vendor clean
+.PHONY: help install demo up down test test-failed check bench simulate simulate-nightly soak lock vendor clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ down: install  ## stop the laptop cluster and its executors
 
 test: install  ## run all tests
 	$(BIN)/python -m pytest -q
+
+test-failed: install  ## run again what failed last time, and nothing else
+	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
 
 check: install  ## lint, types, architecture, lock freshness
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
