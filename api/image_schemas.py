@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from api.schemas import AbsolutePath, Key, Line, Sent, Shown
+from swath.domain.references import LONGEST_TEXT
 
 MOST_PROJECTS = 200  # that are named for one image
 Why = Annotated[str, StringConstraints(min_length=1, max_length=1000), Shown]
 Place = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+RegistryReference = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT), Shown]
 
 
 class ProvenanceDocument(Sent):
@@ -32,7 +34,7 @@ class ImageDocument(Sent):
         "it is not given",
     )
     swath_manifest: dict[str, Any] | None = None
-    reference: Line | None = Field(default=None, description="REGISTRY/REPOSITORY[:TAG]@sha256:DIGEST")
+    reference: RegistryReference | None = Field(default=None, description="REGISTRY/REPOSITORY[:TAG]@sha256:DIGEST")
     image_id: Line | None = Field(default=None, description="sha256:... of an image that exists on one engine only")
     context: AbsolutePath | None = Field(default=None, description="absolute path of the build context")
     provenance: ProvenanceDocument = ProvenanceDocument()

@@ -15,7 +15,7 @@ import structlog
 from api.catalogue import Catalogue
 from api.image_schemas import ImageDocument
 from api.watch import Watch
-from swath.domain.errors import ConflictError, ForbiddenError, InvalidInputError, NotInRegistryError, RegistryError
+from swath.domain.errors import NotInRegistryError, RegistryError
 from swath.domain.references import Reference
 from swath.domain.rights import Caller
 from swath.registry.client import RegistryClient
@@ -125,6 +125,3 @@ class Lookout:
             if len(page) < _PAGE:
                 return
             after = page[-1].id
-
-
-REFUSALS = (InvalidInputError, ConflictError, ForbiddenError)  # of the catalogue

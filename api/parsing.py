@@ -44,7 +44,10 @@ def _read(body: bytes) -> Any:
 
 
 def find_unstorable(value: Any, place: tuple[Any, ...] = ()) -> Iterator[Problem]:
-    """What no database or program could take: NULs, numbers and nesting beyond all bounds."""
+    """What no database or program could take: NULs, halves of characters, numbers and nesting beyond all bounds.
+
+    `place` is where the value stands in its document.
+    """
     entries = _entries_of(value)
     if entries is None:
         if complaint := _complaint(value):
@@ -55,7 +58,8 @@ def find_unstorable(value: Any, place: tuple[Any, ...] = ()) -> Iterator[Problem
         for name, entry in entries:
             if isinstance(name, str) and (complaint := _complaint(name)):
                 yield Problem(to_pointer(place), f"has a name that {complaint}")
-            yield from find_unstorable(entry, (*place, name))
+            else:  # a place below such a name could not be told
+                yield from find_unstorable(entry, (*place, name))
 
 
 def _entries_of(value: Any) -> Iterable[tuple[Any, Any]] | None:
@@ -69,10 +73,19 @@ def _entries_of(value: Any) -> Iterable[tuple[Any, Any]] | None:
 
 def _complaint(value: Any) -> str | None:
     if isinstance(value, str):
-        # from_json lets no lone surrogate pass
-        return "contains a NUL" if "\0" in value else None
+        return _complaint_about_text(value)
     if isinstance(value, float) and not math.isfinite(value):
         return "is larger than any number"
     if isinstance(value, int) and not -LARGEST_INTEGER <= value < LARGEST_INTEGER:
         return "is an integer of more than 64 bits"
+    return None
+
+
+def _complaint_about_text(text: str) -> str | None:
+    if "\0" in text:
+        return "contains a NUL"
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a body cannot have it; the JSON in an image's label can
+        return "contains half of a surrogate pair"
     return None

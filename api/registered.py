@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict
 from typing import Any
 
+from api.errors import MOST_ERRORS
 from api.image_schemas import ImageDocument, ProvenanceDocument
+from api.parsing import find_unstorable
 from swath.domain.errors import InvalidInputError, NotInRegistryError, RegistryError
 from swath.domain.manifest import LABEL, SWATH_LABEL
 from swath.domain.references import Reference
@@ -62,6 +65,8 @@ def _to_manifest(said: dict[str, Any] | None, image: RegistryImage, label: str, 
         raise InvalidInputError.at(place, f"the image's label {label} is no JSON: {error}") from error
     if not isinstance(found, dict):
         raise InvalidInputError.at(place, f"the image's label {label} is no JSON object")
+    if problems := list(itertools.islice(find_unstorable(found, (place.strip("/"),)), MOST_ERRORS)):
+        raise InvalidInputError(problems)
     if said is not None and json.dumps(said, sort_keys=True) != json.dumps(found, sort_keys=True):
         raise InvalidInputError.at(place, f"is another than the image's own, in its label {label}: leave it out")
     return found

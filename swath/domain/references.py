@@ -16,7 +16,7 @@ from swath.domain.errors import InvalidInputError
 DOCKER_HUB = "docker.io"
 _OFFICIAL = "library/"  # where Docker Hub keeps what is named without an owner
 LONGEST = 255  # characters of host and repository together
-_LONGEST_TEXT = 600
+LONGEST_TEXT = 600  # with tag and digest
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII)
@@ -39,7 +39,7 @@ class Reference:
     @classmethod
     def parse(cls, text: str, path: str = "") -> Self:
         """The reference that a text means; raises InvalidInputError at `path` with what is wrong."""
-        if len(text) > _LONGEST_TEXT:
+        if len(text) > LONGEST_TEXT:
             raise InvalidInputError.at(path, f"{len(text)} characters are too many for a reference")
         rest, at, digest = text.partition("@")
         if at and not is_digest(digest):

@@ -209,6 +209,9 @@ def _read_blob(talk: Talk, reference: Reference, blob: Descriptor) -> bytes:
 
 
 def _check(content: bytes, digest: str | None, size: int | None, what: str) -> None:
+    """Raise where the content is not what names it; only what a lost connection may have done is worth another try."""
+    if size is not None and len(content) != size and digest is not None and digest_of(content, digest) == digest:
+        raise RegistryMalformedError(f"{what} has {len(content)} bytes, and what names it says {size}: push it again")
     if size is not None and len(content) < size:
         raise TruncatedError(f"{what} comes with {len(content)} bytes instead of {size}: try again later")
     if digest is not None:

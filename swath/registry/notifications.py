@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from swath.domain.errors import InvalidInputError
-from swath.domain.references import Reference, is_digest, is_host, is_repository, is_tag
+from swath.domain.references import LONGEST, Reference, is_digest, is_host, is_repository, is_tag
 from swath.domain.strict_json import read_strictly
 from swath.registry.manifests import INDEXES, MANIFESTS
 
@@ -70,6 +70,8 @@ def _to_reference(host: Any, target: Mapping[str, Any], *, tagged: bool) -> Refe
     repository, digest = target.get("repository"), target.get("digest")
     tag = (target.get("tag") or None) if tagged else None
     if not (isinstance(host, str) and is_host(host) and isinstance(repository, str) and is_repository(repository)):
+        return None
+    if len(host) + len(repository) + 1 > LONGEST:
         return None
     if not (isinstance(digest, str) and is_digest(digest)):
         return None

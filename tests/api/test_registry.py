@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +264,47 @@ def test_a_notification_said_twice_changes_nothing(site: Site) -> None:
             assert answer.json() == {"registered": ["ndvi:2.0.0"], "refused": [], "passed_by": 0}
     history = site.api.get("/v1/images/ndvi/2.0.0/transitions").json()["items"]
     assert [entry["before"] for entry in history].count(None) == 1
+
+
+def test_no_event_blocks_the_others_of_a_notification(site: Site) -> None:
+    """Not a name that is none, a size that lies, a label that no database holds: each is refused, and the last registered."""
+    manifest = {**MANIFEST, "job": {**MANIFEST["job"], "jobVersion": "2.0.0"}}
+    titled = {title: {**manifest, "job": {**manifest["job"], "title": title}} for title in ("a\0b", "a\ud800b")}
+    bad = [an_image(labels={LABEL: json.dumps(document)}) for document in titled.values()]
+    lying = a_processing_image("3.0.0")
+    size = len(lying.blobs[0])
+    bad.append(replace(lying, manifest=lying.manifest.replace(f'"size": {size}'.encode(), b'"size": %d' % (size + 9))))
+    digests = [site.pusher.push("eo/ndvi", image, str(index)) for index, image in enumerate(bad)]
+    events = [an_event(site.registry, digests[0], repository="n" * 250, tag="t" * 128)]
+    events += [an_event(site.registry, digest, tag=str(index)) for index, digest in enumerate(digests)]
+    long = f"eo/{'n' * 180}"
+    good = site.pusher.push(long, a_processing_image(), "t" * 100)
+    events.append(an_event(site.registry, good, repository=long, tag="t" * 100))
+    with notifying(site) as http:
+        answer = http.post(
+            "/v1/registry/notifications", json={"events": [entry for event in events for entry in event["events"]]}
+        )
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["registered"], found["passed_by"]) == (["ndvi:2.0.0"], 1)
+    nul, half, size_ = (entry["why"] for entry in found["refused"])
+    assert nul == "/manifest/job/title: contains a NUL"
+    assert half == "/manifest/job/title: contains half of a surrogate pair"
+    assert f"has {size} bytes, and what names it says {size + 9}" in size_
+
+
+def test_a_registry_that_is_silent_does_not_hold_up_what_another_says(site: Site) -> None:
+    """503, so that its event comes again; what stands behind that is registered by then."""
+    down = f"127.0.0.1:{free_port()}"
+    (site.folder / "registries.toml").write_text(f'["{site.registry}"]\n["{down}"]\n')
+    digest = site.pusher.push("eo/ndvi", a_processing_image(), "1")
+    events = [*an_event(down, digest)["events"], *an_event(site.registry, digest)["events"]]
+    settings = make_settings(
+        site.folder, site.database_url, registries=site.folder / "registries.toml", registry_check_s=0
+    )
+    with serving(settings) as api, asking(api, make(api, "other", scope="notify", images=[])["token"]) as http:
+        assert http.post("/v1/registry/notifications", json={"events": events}).status_code == 503
+    assert found(site, "2.0.0") is not None
 
 
 def test_a_pushed_image_does_not_become_another_by_its_label(site: Site) -> None:
