@@ -18,7 +18,7 @@ import structlog
 from api.views import why_task
 from api.watch import Watch
 from swath.domain.catalogue import ImageState, Mover
-from swath.domain.errors import ConflictError, ForbiddenError, InvalidInputError
+from swath.domain.errors import ConflictError, ForbiddenError, InvalidInputError, StoreUnavailableError
 from swath.domain.ids import make_ulid
 from swath.domain.jobs import JobSpec, total_request
 from swath.domain.manifest import Manifest
@@ -78,8 +78,8 @@ class Verifier:
 
     def find_job(self, image: ImageRow) -> JobRow | None:
         """The job of the version's last trial."""
-        jobs = self._store.list_jobs(JobFilters(name=_name(image), labels={LABEL: self._round_of(image)}), limit=1)
-        return next(iter(jobs.items), None)
+        filters = JobFilters(name=_name(image), trial_of=image.id, labels={LABEL: self._round_of(image)})
+        return next(iter(self._store.list_jobs(filters, limit=1).items), None)
 
     def _tried(self, step: Callable[[CataloguedRow], None], row: CataloguedRow) -> None:
         """Another service or a person was faster, or one version has something that nobody foresaw: the others go on."""
@@ -87,24 +87,29 @@ class Verifier:
             step(row)
         except (ConflictError, ForbiddenError) as error:
             log.info("verification_overtaken", image=str(row.image), reason=str(error))
-        except InvalidInputError as error:
-            self._settle(row.image, Verdict(state=ImageState.REJECTED, why=str(error), profile=None))
+        except StoreUnavailableError:
+            raise
+        except Exception as error:
+            log.error("verification_failed", image=str(row.image), exc_info=error)
 
     def _begin(self, row: CataloguedRow, project: str | None = None) -> None:
+        self._move(row.image, ImageState.VERIFYING, "it is to be tried")
+        self._judge(self._store.get_catalogued(row.image.id), project)
+
+    def _judge(self, row: CataloguedRow, project: str | None = None) -> None:
         image = row.image
         if find_command(image.manifest, image.swath_manifest) is None:
             why = "it declares no smoke test, and its command takes inputs: nothing was tried"
             self._settle(image, self._passed(why, {"verdict": UNTRIED}))
             return
-        self._move(image, ImageState.VERIFYING, "its smoke test is to run")
-        self._judge(self._store.get_catalogued(image.id), project)
-
-    def _judge(self, row: CataloguedRow, project: str | None = None) -> None:
-        job = self.find_job(row.image)
+        job = self.find_job(image)
         if job is None:
-            self._submit(row, project or (row.projects or [DEFAULT_PROJECT])[0])
+            try:
+                self._submit(row, project or (row.projects or [DEFAULT_PROJECT])[0])
+            except InvalidInputError as error:
+                self._settle(image, Verdict(state=ImageState.REJECTED, why=str(error), profile=None))
         elif job.state in ENDED_JOB:
-            self._settle(row.image, self._decide(row.image, job))
+            self._settle(image, self._decide(image, job))
 
     def _submit(self, row: CataloguedRow, project: str) -> None:
         image, now, name = row.image, self._now(), self._round_of(row.image)
@@ -127,7 +132,8 @@ class Verifier:
             job_id=make_ulid(now, os.urandom(10)),
             now=now,
             user=row.details.pushed_by or USER,
-            idempotency=(f"{LABEL}={name}", hashlib.sha256(image.digest.encode()).hexdigest()),
+            # with a space, which no client's key has: nobody can use it up beforehand
+            idempotency=(f"{LABEL} {name}", hashlib.sha256(image.digest.encode()).hexdigest()),
         )
         log.info("verification_begun", image=str(image), job=job.id)
 
@@ -158,14 +164,12 @@ class Verifier:
         return Verdict(state=ImageState.REJECTED, why=why, profile={"verdict": FAILED, **to_profile(job, attempt)})
 
     def _settle(self, image: ImageRow, verdict: Verdict) -> None:
-        """The profile first: whoever is killed in between judges again, and comes to the same."""
-        if verdict.profile is not None:
-            self._store.set_image_details(image.id, profile=dict(verdict.profile))
-        if verdict.state is not image.state:
-            self._move(image, verdict.state, verdict.why)
+        """Only what was tried passes: where state or manifest are others by now, the next look sees to it."""
+        profile = None if verdict.profile is None else dict(verdict.profile)
+        self._move(image, verdict.state, verdict.why, learned={"profile": profile}, seen=image)
 
-    def _move(self, image: ImageRow, after: ImageState, why: str) -> None:
-        self._store.move_image(image.id, after, mover=Mover.SERVICE, user=USER, why=why, now=self._now())
+    def _move(self, image: ImageRow, after: ImageState, why: str, **also: Any) -> None:
+        self._store.move_image(image.id, after, mover=Mover.SERVICE, user=USER, why=why, now=self._now(), **also)
         log.info("image_moved", image=str(image), digest=image.digest, state=after, reason=why)
 
     def _is_untried(self, row: CataloguedRow) -> bool:

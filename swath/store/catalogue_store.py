@@ -63,14 +63,27 @@ class CatalogueStore:
             )
 
     def move_image(
-        self, image_id: int, after: ImageState, *, mover: Mover, user: str, why: str, now: datetime
+        self,
+        image_id: int,
+        after: ImageState,
+        *,
+        mover: Mover,
+        user: str,
+        why: str,
+        now: datetime,
+        learned: Mapping[str, Any] | None = None,
+        seen: ImageRow | None = None,
     ) -> ImageRow:
         """Bring a version into another state; who did it, when and why is kept.
 
-        Raises ConflictError for what the table does not allow, ForbiddenError where it does not allow it to `mover`.
+        learned: details that were found out with that. seen: the version as the mover knows it. Raises ConflictError for what
+        the table does not allow, or where what was seen is no more, ForbiddenError for what is not the mover's to do.
         """
         with self._database.write() as session:
-            return images.move_image(session, image_id, after, mover=mover, user=user, why=why, now=now)
+            moved = images.move_image(session, image_id, after, mover=mover, user=user, why=why, now=now, seen=seen)
+            if learned is not None:
+                images.set_details(session, image_id, learned)
+            return moved
 
     def list_transitions(self, image_id: int) -> list[TransitionRow]:
         """What became of a version, the oldest first."""

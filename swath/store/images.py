@@ -54,24 +54,45 @@ def register_image(
     new = {"name": name, "version": version, "digest": digest, "state": state, "created_at": now}
     insert = _dialect(session).insert(ImageVersion).values(**new, **changed)
     put = insert.on_conflict_do_update(index_elements=["name", "version", "digest"], set_=changed)
-    if state is not ImageState.ACTIVE:
-        _check_same(session, name, version, digest, said)
-    row = to_image(session.scalars(put.returning(ImageVersion)).one())
+    changes = _is_other(session, name, version, digest, said, may_run=state is ImageState.ACTIVE)
+    row = to_image(session.scalars(put.returning(ImageVersion).execution_options(populate_existing=True)).one())
     session.execute(_dialect(session).insert(Image).values(name=name, owner=user).on_conflict_do_nothing())
     _put_details(session, row, details)
+    if changes:
+        row = _forget_trial(session, row, user, now)
     return _settle_state(session, row, state, user, why, now)
 
 
-def _check_same(session: Session, name: str, version: str, digest: str, said: Mapping[str, Any]) -> None:
-    """Raise ConflictError where a version that runs would get another manifest from somebody who may not let it run."""
+def _is_other(
+    session: Session, name: str, version: str, digest: str, said: Mapping[str, Any], *, may_run: bool
+) -> bool:
+    """True where the version is known with another manifest.
+
+    Raises ConflictError where one that runs would get it from somebody who may not let it run.
+    """
     met = (ImageVersion.name == name, ImageVersion.version == version, ImageVersion.digest == digest)
     known = session.scalars(select(ImageVersion).where(*met).with_for_update()).one_or_none()
-    if known is None or known.state not in RUNNABLE:
-        return
-    if (known.manifest, known.swath_manifest) != (said["manifest"], said["swath_manifest"]):
+    if known is None or _said_by(known) == (said["manifest"], said["swath_manifest"]):
+        return False
+    if known.state in RUNNABLE and not may_run:
         raise ConflictError(
             f"{name}:{version} ({digest}) is {known.state} with another manifest: give yours another version"
         )
+    return True
+
+
+def _said_by(row: ImageVersion | ImageRow) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """What a trial tries."""
+    return row.manifest, row.swath_manifest
+
+
+def _forget_trial(session: Session, row: ImageRow, user: str, now: datetime) -> ImageRow:
+    """What was tried was another manifest: what it has measured counts no more, and one under way decides nothing."""
+    set_details(session, row.id, {"profile": None})
+    if row.state is not ImageState.VERIFYING:
+        return row
+    why = "it has another manifest now: it is to be tried again"
+    return move_image(session, row.id, ImageState.REGISTERED, mover=Mover.SERVICE, user=user, why=why, now=now)
 
 
 def _put_details(session: Session, row: ImageRow, details: DetailsRow) -> None:
@@ -104,13 +125,23 @@ def _settle_state(session: Session, row: ImageRow, wanted: ImageState, user: str
 
 
 def move_image(
-    session: Session, image_id: int, after: ImageState, *, mover: Mover, user: str, why: str, now: datetime
+    session: Session,
+    image_id: int,
+    after: ImageState,
+    *,
+    mover: Mover,
+    user: str,
+    why: str,
+    now: datetime,
+    seen: ImageRow | None = None,
 ) -> ImageRow:
     """Bring the version into another state and write that down: see ApiStore.move_image."""
     row = session.get(ImageVersion, image_id, with_for_update=True, populate_existing=True)
     if row is None:
         raise NotFoundError(f"there is no image version {image_id}")
     before = row.state
+    if seen is not None and (before, *_said_by(row)) != (seen.state, *_said_by(seen)):
+        raise ConflictError(f"{row.name}:{row.version} is {before} by now, or has another manifest")
     check_move(before, after, mover, f"{row.name}:{row.version}")
     row.state = after
     _record(session, image_id, before, after, user, why, now)

@@ -258,6 +258,8 @@ def _filtered(query: Select[Any], filters: JobFilters, is_postgres: bool) -> Sel
         query = query.where(ImageVersion.name == image)
         if version:
             query = query.where(ImageVersion.version == version)
+    if filters.trial_of is not None:
+        query = query.where(Job.image_version_id == filters.trial_of, Job.spec["trial"].as_boolean().is_(True))
     for label, value in filters.labels.items():
         # Pairs, not a path to the label: SQLite's paths cannot name a key with a quotation mark in it.
         pairs = (func.json_each_text if is_postgres else func.json_each)(Job.labels).table_valued("key", "value")

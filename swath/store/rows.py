@@ -109,6 +109,7 @@ class JobFilters:
     state: JobState | None = None
     name: str | None = None
     image: str | None = None  # "name" or "name:version"
+    trial_of: int | None = None  # the image version that a trial is of; jobs of users are none, whatever they look like
     labels: Mapping[str, str] = field(default_factory=dict)  # all of them
 
 

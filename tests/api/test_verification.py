@@ -10,11 +10,13 @@ import pytest
 from api.verification import AGAIN_AFTER, Verifier
 from swath.domain.catalogue import ImageState, Mover
 from swath.domain.changes import AddAttempt, ChangeAttempt
+from swath.domain.errors import ConflictError
 from swath.domain.ranges import Ranges
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, JobState, TaskState
 from swath.domain.trial import LABEL
 from swath.store.api_store import ApiStore
+from swath.store.database import Database
 from swath.store.rows import DetailsRow, ImageRow, JobRow
 from tests.api.serving import MANIFEST, Api
 from tests.store.build import NOW, Scene, a_task, an_attempt, figures
@@ -202,14 +204,109 @@ def test_a_version_that_is_pushed_again_is_tried_again_unless_somebody_said_no(
     assert (state_of(both_scene, image), len(trials(both_scene))) == ((ImageState.REJECTED, "no"), 2)
 
 
-def test_a_service_that_is_killed_between_two_steps_loses_nothing(both_scene: Scene, verifier: Verifier) -> None:
-    """VERIFYING without a job gets one; a profile without a state gets its state."""
+def test_a_version_whose_last_trial_says_nothing_is_as_untried_as_a_new_one(
+    both_scene: Scene, verifier: Verifier, clock: Clock
+) -> None:
+    """Rejected, pushed again, and the agent lost: what the trial before has measured does not stand for the next one."""
     image = register(both_scene.api)
-    both_scene.api.move_image(image.id, ImageState.VERIFYING, mover=Mover.SERVICE, user="swath", why="so far", now=NOW)
+    verifier.begin(image.id, None)
+    end(both_scene, trials(both_scene)[0], Cause.APP)
     verifier.look()
+    verifier.begin(image.id, None)
+    end(both_scene, trials(both_scene)[1], Cause.LOST)
+    verifier.look()
+    assert both_scene.api.get_catalogued(image.id).details.profile is None
+    clock.time += AGAIN_AFTER
+    verifier.look()
+    end(both_scene, trials(both_scene)[2])
+    verifier.look()
+    assert state_of(both_scene, image)[0] is ImageState.ACTIVE
+
+
+def test_another_manifest_is_tried_anew_before_it_counts(both_scene: Scene, verifier: Verifier) -> None:
+    """While a version is verified, and while it waits for an approver; the trial of what it said before decides nothing."""
+    image = register(both_scene.api)
+    verifier.begin(image.id, None)
+    register(both_scene.api, {"smoke_test": ["ndvi", "--other"]})
+    end(both_scene, trials(both_scene)[0])
+    verifier.look()
+    assert state_of(both_scene, image) == (
+        ImageState.REGISTERED,
+        "it has another manifest now: it is to be tried again",
+    )
+    cautious = Verifier(both_scene.api, automatic=False, now=lambda: NOW)
+    cautious.begin(image.id, None)
+    end(both_scene, trials(both_scene)[1])
+    cautious.look()
+    assert "waits for an approver" in state_of(both_scene, image)[1]
+    register(both_scene.api)
+    assert both_scene.api.get_catalogued(image.id).details.profile is None
+    cautious.begin(image.id, None)
+    assert (state_of(both_scene, image)[0], len(trials(both_scene))) == (ImageState.VERIFYING, 3)
+
+
+def test_a_verdict_on_what_has_changed_since_is_none(both_scene: Scene, verifier: Verifier) -> None:
+    """Another service may have read a version before it got its manifest, and come to speak after that."""
+    image = register(both_scene.api)
+    verifier.begin(image.id, None)
+    seen = both_scene.api.get_image(image.id)
+    register(both_scene.api, {"smoke_test": ["ndvi", "--other"]})
+    verifier.begin(image.id, None)
+    with pytest.raises(ConflictError, match="another manifest"):
+        both_scene.api.move_image(
+            image.id, ImageState.ACTIVE, mover=Mover.SERVICE, user="swath", why="it passed", now=NOW, seen=seen
+        )
+    assert state_of(both_scene, image)[0] is ImageState.VERIFYING
+
+
+def test_a_job_that_only_looks_like_a_trial_is_none(both_scene: Scene, verifier: Verifier) -> None:
+    """Whoever gives a job its name and label, and uses up a key of that name, neither passes a version nor holds it up."""
+    image = register(both_scene.api)
+    label = f"{image.id}.1"
+    for forged_for in (both_scene.image, image):
+        both_scene.image = forged_for
+        end(both_scene, both_scene.submit(name=f"verify {image}", labels={LABEL: label}))
+    both_scene.submit(idempotency=(f"{LABEL}={label}", "somebody's"))
+    verifier.look()
+    verifier.look()
+    assert state_of(both_scene, image)[0] is ImageState.VERIFYING
+    (job,) = [job for job in trials(both_scene) if job.spec.get("trial")]
+    found = verifier.find_job(both_scene.api.get_image(image.id))
+    assert found is not None
+    assert found.id == job.id
+
+
+class KilledError(BaseException):
+    """What no program catches."""
+
+
+class Dying(ApiStore):
+    """A store whose program is killed where it would write a verdict."""
+
+    def move_image(self, image_id: int, after: ImageState, **arguments: Any) -> ImageRow:
+        """Only what comes before a verdict is written."""
+        if after is not ImageState.VERIFYING:
+            raise KilledError
+        return super().move_image(image_id, after, **arguments)
+
+
+def test_a_service_that_is_killed_between_two_steps_loses_nothing(
+    both_scene: Scene, verifier: Verifier, database: Database
+) -> None:
+    """VERIFYING without a job gets one; and a verdict stands as a whole or not at all, where nothing is to be tried, too."""
+    image = register(both_scene.api)
+    untried = register(both_scene.api, swath_manifest=None, version="3.0.0")
+    both_scene.api.move_image(image.id, ImageState.VERIFYING, mover=Mover.SERVICE, user="swath", why="so far", now=NOW)
+    dying = Verifier(Dying(database), automatic=True, now=lambda: NOW)
+    with pytest.raises(KilledError):
+        dying.look()
+    verifier.look()
+    assert state_of(both_scene, untried)[0] is ImageState.ACTIVE
     (job,) = trials(both_scene)
     end(both_scene, job)
-    both_scene.api.set_image_details(image.id, profile={"verdict": "passed"})
+    with pytest.raises(KilledError):
+        dying.look()
+    assert both_scene.api.get_catalogued(image.id).details.profile is None
     verifier.look()
     assert state_of(both_scene, image)[0] is ImageState.ACTIVE
 
@@ -245,6 +342,14 @@ def test_a_manifest_that_no_task_can_have_is_rejected_and_holds_up_nobody(
     verifier.look()
     assert state_of(both_scene, first)[0] is ImageState.REJECTED
     assert state_of(both_scene, second)[0] is ImageState.VERIFYING
+
+
+def test_a_version_that_nobody_foresaw_holds_up_nobody(both_scene: Scene, verifier: Verifier) -> None:
+    """A row without a job in its manifest, from whatever version of Swath: the version behind it is tried."""
+    register(both_scene.api, swath_manifest=None, version="1.9.0", manifest={"seedVersion": "1.0.0"})
+    image = register(both_scene.api)
+    verifier.look()
+    assert state_of(both_scene, image)[0] is ImageState.VERIFYING
 
 
 def test_nobody_can_submit_a_trial(api: Api) -> None:
