@@ -20,6 +20,7 @@ from swath.domain.secret_messages import SecretsOrder
 
 ROOT = Path(__file__).parents[2]
 ENDINGS = ("TASK_FINISHED", "TASK_FAILED", "TASK_KILLED")
+CONTAINERS_ONLY = {"SWATH_DOCKER": "auto", "SWATH_PROCESS_RUNTIME": "0"}  # of an executor's environment
 PATIENCE_S = 60.0  # the machine is shared; no test measures time with it
 
 

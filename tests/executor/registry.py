@@ -10,11 +10,11 @@ import json
 import tarfile
 import threading
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 from tests.executor.programs import files_of
+from tests.fixtures.loopback import LoopbackServer
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _FIRST = 1000  # bytes of a layer that come at once
@@ -36,14 +36,13 @@ def _make_layer(content: bytes, programs: tuple[str, ...]) -> tuple[bytes, str]:
     return gzip.compress(archive.getvalue(), mtime=0, compresslevel=1), _digest(archive.getvalue())
 
 
-class SlowRegistry:
+class SlowRegistry(LoopbackServer):
     """Serves images of one layer on loopback. `let_go` lets layers through; until then they stop after their first bytes."""
 
     def __init__(self) -> None:
         self._blobs: dict[str, bytes] = {}
         self._slow: set[str] = set()
         self._manifests: dict[str, bytes] = {}
-        self._gate = threading.Event()
         self.begun: list[str] = []  # layers that were asked for, in order
         self.stalls = False  # not even a byte now and then
         self.status = 200  # of every answer below /v2/NAME, where that is another one
@@ -51,20 +50,7 @@ class SlowRegistry:
         self.shown: list[str] = []  # what was shown
         self.damage: Callable[[bytes], bytes] | None = None  # what becomes of layers on the way
         self.broken_off = threading.Event()  # a reader of a layer went away
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._gate.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(self._make_handler())
 
     def add(
         self,
@@ -103,12 +89,11 @@ class SlowRegistry:
         self._manifests[_digest(manifest)] = manifest
         if slow:
             self._slow.add(_digest(layer))
-        host, port = self._server.server_address[:2]
-        return f"{host}:{port}/{name}@{_digest(manifest)}", _digest(layer)
+        return f"{self.host}/{name}@{_digest(manifest)}", _digest(layer)
 
     def let_go(self) -> None:
         """Let all layers through."""
-        self._gate.set()
+        self.released.set()
 
     def _make_handler(registry) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
@@ -168,7 +153,7 @@ class SlowRegistry:
             # A byte now and then, as over a bad line: whoever is not there any more is noticed, and progress is told.
             at = _FIRST
             request.wfile.write(data[:at])
-            while not self._gate.wait(0.05):
+            while not self.released.wait(0.05):
                 if not self.stalls:
                     request.wfile.write(data[at : at + 512])
                     at += 512

@@ -13,12 +13,13 @@ import pytest
 from executor.runtimes import users
 from swath.domain.attempts import AttemptSpec, ImageSource
 from swath.domain.retries import Cause
-from tests.executor.agent import Agent, wait_until
+from tests.executor.agent import CONTAINERS_ONLY, Agent, wait_until
 from tests.executor.build import an_output
 from tests.executor.programs import PROGRAMS, docker, make_image
 from tests.executor.test_docker_runtime import a_run
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+ENVIRON = CONTAINERS_ONLY | {"SWATH_NETWORKS": "none,host"}
 
 DISK = {"cpus": 1, "mem": 64, "disk": 10, "gpus": 0}
 
@@ -33,15 +34,6 @@ def image() -> Iterator[ImageSource]:
     docker("rm", made)
     yield ImageSource(name="shell", version="1.0.0", image_id=image_id)
     docker("rmi", "--force", image_id, plain)
-
-
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
-    """One executor that runs containers only, on a site that allows the machine's network."""
-    settings = {"SWATH_DOCKER": "auto", "SWATH_PROCESS_RUNTIME": "0", "SWATH_NETWORKS": "none,host"}
-    agent = Agent(tmp_path_factory.mktemp("agent"), **settings).start()
-    yield agent
-    agent.stop()
 
 
 def test_a_command_has_no_privilege(agent: Agent, image: ImageSource) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +12,12 @@ import pytest
 
 from swath.domain.attempts import AttemptSpec, ImageSource
 from swath.domain.retries import Cause
-from tests.executor.agent import Agent, wait_until
+from tests.executor.agent import CONTAINERS_ONLY, Agent, wait_until
 from tests.executor.build import a_manifest, a_spec, an_output
-from tests.executor.programs import PROGRAMS, docker, make_image
+from tests.executor.programs import docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def image() -> Iterator[ImageSource]:
-    """An image with a shell and little else; removed in the end."""
-    image_id = make_image(PROGRAMS)
-    yield ImageSource(name="shell", version="1.0.0", image_id=image_id)
-    docker("rmi", "--force", image_id)
-
-
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
-    """One executor that runs containers only."""
-    directory = tmp_path_factory.mktemp("agent")
-    agent = Agent(directory, SWATH_DOCKER="auto", SWATH_PROCESS_RUNTIME="0").start()
-    yield agent
-    agent.stop()
+ENVIRON = CONTAINERS_ONLY
 
 
 def a_run(agent: Agent, image: ImageSource, script: str, **given: Any) -> AttemptSpec:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from swath.domain.attempts import ImageSource
 from swath.domain.retries import Cause
-from tests.executor.agent import Agent
+from tests.executor.agent import CONTAINERS_ONLY, Agent
 from tests.executor.build import a_manifest, a_spec
 from tests.executor.programs import PROGRAMS, docker, make_image
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
-    """One executor that runs containers only."""
-    agent = Agent(tmp_path_factory.mktemp("agent"), SWATH_DOCKER="auto", SWATH_PROCESS_RUNTIME="0").start()
-    yield agent
-    agent.stop()
+ENVIRON = CONTAINERS_ONLY
 
 
 def push_new(name: str) -> str:

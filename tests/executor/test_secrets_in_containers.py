@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,29 +10,13 @@ import pytest
 
 from swath.domain.attempts import ImageSource
 from swath.domain.secrets import MASK
-from tests.executor.agent import Agent, wait_until
-from tests.executor.programs import PROGRAMS, docker, make_image
+from tests.executor.agent import CONTAINERS_ONLY, Agent, wait_until
+from tests.executor.programs import docker
 from tests.executor.test_secrets import SECRET, a_secret_run, find_in, give
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+ENVIRON = CONTAINERS_ONLY
 OTHER = "hollow-voice-says-plugh"
-
-
-@pytest.fixture(scope="module")
-def image() -> Iterator[ImageSource]:
-    """An image with a shell and little else; removed in the end."""
-    image_id = make_image(PROGRAMS)
-    yield ImageSource(name="shell", version="1.0.0", image_id=image_id)
-    docker("rmi", "--force", image_id)
-
-
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
-    """One executor that runs containers only."""
-    directory = tmp_path_factory.mktemp("agent")
-    agent = Agent(directory, SWATH_DOCKER="auto", SWATH_PROCESS_RUNTIME="0").start()
-    yield agent
-    agent.stop()
 
 
 def test_a_container_gets_its_secrets(agent: Agent, image: ImageSource) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 from swath.domain.references import Reference
 from swath.registry.client import RegistryClient
 from swath.registry.exchange import Patience
 from swath.registry.settings import RegistrySettings
+from tests.fixtures.loopback import LoopbackServer
 from tests.registry.pushing import Image, digest_of
 
 
@@ -58,7 +57,7 @@ def served(*images: Image, **tags: Image) -> Script:
     return lambda heard: parts.get(heard.path.partition("?")[0].rpartition("/")[2], Reply(status=404))
 
 
-class HostileServer:
+class HostileServer(LoopbackServer):
     """Runs `script` for every request."""
 
     def __init__(self, script: Script | None = None, *, tls: ssl.SSLContext | None = None) -> None:
@@ -67,22 +66,7 @@ class HostileServer:
         self.raw: tuple[bytes, float] | None = (
             None  # sent as it is instead of any answer, with a pause before each byte
         )
-        self.ending = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
-        self._server.daemon_threads = True
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self._server.server_address[1]
-
-    @property
-    def host(self) -> str:
-        """The same as images' names have it."""
-        return f"127.0.0.1:{self.port}"
+        super().__init__(self._make_handler(), tls)
 
     def paths(self) -> list[str]:
         """What was asked for, in order."""
@@ -91,17 +75,6 @@ class HostileServer:
     def secrets(self) -> list[str]:
         """Every Authorization header that was sent here."""
         return [heard.headers["authorization"] for heard in self.heard if "authorization" in heard.headers]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.ending.set()
-        self._server.shutdown()
-        self._server.server_close()
 
     def _make_handler(server) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
@@ -137,7 +110,7 @@ class HostileServer:
                     self.wfile.write(body)
                     return
                 for byte in body:
-                    if server.ending.wait(pause_s):
+                    if server.released.wait(pause_s):
                         return
                     self.wfile.write(bytes([byte]))
 
