@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from executor.bounds import resolve
 from executor.settings import Settings
-from executor.staging import StartError, find_difference, is_local, resolve_input
+from executor.staging import Seen, StartError, find_difference, is_local, resolve_input
 from swath.domain.attempts import AttemptSpec
 from swath.domain.checksums import Checksum, read_checksum
 from swath.domain.retries import Cause
@@ -28,6 +28,7 @@ class Staged:
     """Inputs that are here."""
 
     paths: dict[str, list[Path]]  # real ones
+    seen: tuple[Seen, ...]  # those among them that are no copies
     held: ExitStack  # copies that nobody removes before it is closed
 
 
@@ -46,17 +47,19 @@ class Inputs:
         with ExitStack() as held:
             fetching: _Fetching | None = None
             paths: dict[str, list[Path]] = {}
+            seen: list[Seen] = []
             for name, hrefs in spec.files.items():
                 paths[name] = []
                 for href in hrefs:
                     if is_local(href):
-                        path = resolve_input(name, href, self._settings.bounds, outputs)
+                        seen.append(resolve_input(name, href, self._settings.bounds, outputs))
+                        path = seen[-1].path
                         _check(name, path, sums.get(href))
                     else:
                         fetching = fetching or self._begin(cancelled, tell)
                         path = fetching(name, href, sums.get(href), held)
                     paths[name].append(path)
-            return Staged(paths=paths, held=held.pop_all())
+            return Staged(paths=paths, seen=tuple(seen), held=held.pop_all())
 
     def _begin(self, cancelled: Callable[[], bool], tell: Tell) -> _Fetching:
         fetcher = self._find_fetcher()

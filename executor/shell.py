@@ -242,7 +242,11 @@ class Shell:
         places.make()
         wanted = {name: secrets[name] for name in order.swath_manifest.secret_files if name in secrets}
         files = self._secret_files.write(attempt, wanted)
-        return Assignment(order=order, places=places, inputs=staged.paths, secrets=secrets, secret_files=files)
+        assignment = Assignment(
+            order=order, places=places, inputs=staged.paths, seen=staged.seen, secrets=secrets, secret_files=files
+        )
+        assignment.check_inputs()
+        return assignment
 
     def _start(self, held: _Held, assignment: Assignment) -> None:
         """On the loop's thread: the process runtime's children are children of that."""

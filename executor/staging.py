@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from executor.bounds import Bounds
+from executor.trees import is_in_scratch
 from swath.domain.checksums import Checksum
 from swath.domain.retries import Cause
 
@@ -22,27 +24,59 @@ class StartError(Exception):
         super().__init__(message)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """A file or a directory of this machine, as it was when it was found that an attempt may read it."""
+
+    name: str  # of the input
+    path: Path  # without links
+    identity: tuple[int, int]  # device and inode
+
+
 def is_local(href: str) -> bool:
     """Whether a href names something that this machine sees; other schemes are fetched."""
     return href.partition(":")[0] not in ("http", "https", "s3")
 
 
-def resolve_input(name: str, href: str, bounds: Bounds, outputs_root: Path) -> Path:
-    """The real path of a file of this machine; raises StartError (INPUT) where it is missing, unreadable or out of bounds."""
+def resolve_input(name: str, href: str, bounds: Bounds, outputs_root: Path) -> Seen:
+    """A file of this machine by its real path; raises StartError (INPUT) where it is missing, unreadable or out of bounds."""
     path = to_path(name, href)
     try:
         real = Path(os.path.realpath(path, strict=True))
-        mode = real.stat().st_mode
+        status = real.stat()
     except OSError as error:
         raise StartError(Cause.INPUT, f"input {name}: {path} cannot be had: {error.strerror}") from error
     # The real path decides: `..` and symbolic links may lead anywhere inside of the bounds, and nowhere else.
     if complaint := bounds.complaint(real, outputs_root):
         raise StartError(Cause.INPUT, f"input {name}: {path} {complaint}")
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if is_in_scratch(real):
+        raise StartError(Cause.INPUT, f"input {name}: {path} is what an attempt has not published")
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise StartError(Cause.INPUT, f"input {name}: {path} is neither a file nor a directory")
     if not os.access(real, os.R_OK):
         raise StartError(Cause.INPUT, f"input {name}: {path} may not be read by this agent's user")
-    return real
+    return Seen(name=name, path=real, identity=_identify(status))
+
+
+def check_seen(seen: Iterable[Seen]) -> None:
+    """Raises StartError where a path leads to something else by now: whoever may write there can put a link in its place.
+
+    An engine mounts what a name leads to, minutes after somebody has looked. The cause is TRANSFER: the next attempt looks
+    anew, and finds what it is now allowed, or not.
+    """
+    for one in seen:
+        try:
+            same = (
+                os.path.realpath(one.path, strict=True) == str(one.path) and _identify(one.path.stat()) == one.identity
+            )
+        except OSError:
+            same = False
+        if not same:
+            raise StartError(Cause.TRANSFER, f"input {one.name}: {one.path} was replaced while the attempt waited")
+
+
+def _identify(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def find_difference(path: Path, declared: Checksum) -> str | None:

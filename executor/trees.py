@@ -26,6 +26,11 @@ def is_scratch(path: Path, attempt: str) -> bool:
     return match is not None and match["attempt"] == attempt
 
 
+def is_in_scratch(path: Path) -> bool:
+    """True for what an attempt's unpublished output holds, and for that itself."""
+    return any(_SCRATCH.fullmatch(part) for part in path.parts)
+
+
 def remove_scratch(path: str | None, attempt: str) -> bool:
     """Remove the scratch directory of an attempt, and nothing that is none; True when none is there any more."""
     if path is None or not is_scratch(Path(path), attempt):

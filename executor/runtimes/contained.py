@@ -171,6 +171,7 @@ class Container:
                 stack.callback(each.close)
             output = self._engine.attach(self.id)
             self._check()
+            self._assignment.check_inputs()  # the engine follows their paths now
             self._engine.start(self.id)
             self._running = True
             if self.abandoned_at_s is not None:

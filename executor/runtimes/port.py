@@ -9,6 +9,7 @@ from typing import Protocol
 
 from executor.events import Order
 from executor.places import Places
+from executor.staging import Seen, check_seen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,6 +19,7 @@ class Assignment:
     order: Order
     places: Places
     inputs: dict[str, list[Path]]  # real paths
+    seen: tuple[Seen, ...] = ()  # those among them that others may write to
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # values of the settings that are secret
     secret_files: Mapping[str, Path] = field(default_factory=dict)  # those among them that the image wants as files
 
@@ -25,6 +27,10 @@ class Assignment:
     def attempt(self) -> str:
         """The attempt's id."""
         return self.order.spec.attempt
+
+    def check_inputs(self) -> None:
+        """Raises StartError where an input is not any more what was looked at; to be called just before its path is used."""
+        check_seen(self.seen)
 
     def settings(self, place: Callable[[str, Path], str]) -> Mapping[str, str]:
         """All settings, the secret ones among them; of those that are files their place, as `place` says by name and path."""

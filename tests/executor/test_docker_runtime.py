@@ -115,6 +115,29 @@ def test_inputs_are_read_only(agent: Agent, image: ImageSource) -> None:
     assert (agent.inputs / "scene" / "b.txt").read_text() == "scene/b.txt"
 
 
+def test_what_is_swapped_behind_the_look_is_not_mounted(tmp_path: Path, image: ImageSource) -> None:
+    """A link takes its place just before the container begins, by the site's hook: free, and nothing is read there."""
+    precious, swap = tmp_path / "precious", tmp_path / "swap"
+    precious.mkdir()
+    (precious / "key").write_text("xyzzy")
+    scene = tmp_path / "inputs" / "scene"
+    scene.mkdir(parents=True)
+    swap.write_text(f"#!/bin/sh\ntest $1 = after || {{ rmdir {scene} && ln -s {precious} {scene}; }}\n")
+    swap.chmod(0o755)
+    agent = Agent(tmp_path, **CONTAINERS_ONLY, SWATH_HOOK_BEFORE=str(swap)).start()
+    try:
+        files = {"SCENE": [scene.as_uri()]}
+        update = agent.run(a_run(agent, image, "cat ${SCENE}/key", inputs=[{"name": "SCENE"}], files=files))
+        assert (update.state, update.report.cause) == ("TASK_FAILED", Cause.TRANSFER), agent.log(update)
+        assert "was replaced while the attempt waited" in update.message
+        assert agent.log(update) == ""
+        assert (
+            agent.run(a_run(agent, image, "true", inputs=[{"name": "SCENE"}], files=files)).report.cause is Cause.INPUT
+        )
+    finally:
+        agent.stop()
+
+
 def test_the_images_own_file_system_is_read_only(agent: Agent, image: ImageSource) -> None:
     """A command writes to its output and to /tmp, and nowhere else."""
     update = agent.run(a_run(agent, image, "touch /tmp/a $OUTPUT_DIR/b && ! touch /c /bin/d"))

@@ -65,6 +65,25 @@ def test_a_command_gets_its_secrets_and_no_file_holds_them(agent: Agent) -> None
     assert SECRET not in repr(agent.updates)
 
 
+def test_an_input_is_looked_at_again_when_the_secrets_have_come(agent: Agent) -> None:
+    """Whoever puts a link in its place while the attempt waits gains nothing: the next one is told that it leads outside."""
+    scene = agent.inputs / "swapped.tif"
+    scene.write_text("x")
+    spec = a_secret_run(agent, "cat $SCENE", TOKEN=SECRET)
+    spec.manifest["job"]["interface"]["inputs"]["files"] = [{"name": "SCENE"}]
+    spec = replace(spec, files={"SCENE": [scene.as_uri()]})
+    agent.launch(spec)
+    agent.wait_for_secrets_wanted(spec.attempt)
+    scene.unlink()
+    scene.symlink_to("/etc/passwd")
+    give(agent, spec, {"TOKEN": SECRET})
+
+    update = agent.wait(spec.attempt)
+
+    assert (update.state, update.report.cause) == ("TASK_FAILED", Cause.TRANSFER)
+    assert f"input SCENE: {scene} was replaced" in update.message
+
+
 def a_file_run(agent: Agent, command: str) -> AttemptSpec:
     """An attempt that wants its secret as a file."""
     return replace(a_secret_run(agent, command, TOKEN=SECRET), swath_manifest={"secret_files": ["TOKEN"]})
