@@ -128,7 +128,7 @@ class Mind:
         self.turns_cpu_s.append(time.thread_time() - cpu)
 
     def _perform(self, effects: Effects) -> None:
-        messages = [message for call in effects.calls if (message := self._writer.write(call)) is not None]
+        messages = [message for _, message in self._writer.write_all(effects.calls)]
         self.launched += sum(len(getattr(call, "launches", ())) for call in effects.calls)
         self._driver.calls(messages)
 

@@ -93,7 +93,7 @@ class Shell:
         after all calls.
         """
         # In Mesos' words first: what cannot be said, and what the database does not give, is known before the commit.
-        messages = [(call, message) for call in effects.calls if (message := self._writer.write(call)) is not None]
+        messages = self._writer.write_all(effects.calls)
         self._fence.check()
         # A REVIVE says nothing of what is being written: the offers come while the transaction runs.
         self._send([(call, message) for call, message in messages if isinstance(call, _AHEAD)])
@@ -111,8 +111,7 @@ class Shell:
         """Give back offers that the core has never seen; nothing has to be committed for that."""
         self._fence.check()
         call = fx.Decline(offer_ids=offer_ids, refuse_s=UNREAD_REFUSE_S)
-        message = self._writer.write(call)
-        self._send([(call, message)] if message is not None else [])
+        self._send(self._writer.write_all([call]))
         self._metrics.unread_offers.inc(len(offer_ids))
         log.warning("offers_declined_unread", offers=len(offer_ids))
 

@@ -20,6 +20,7 @@ from swath.store.rows import ImageRow
 from swath.wire import calls as wire
 
 Items = Callable[[str, Iterable[int]], Mapping[int, Any]]  # a job's id and indices of tasks -> elements of its array
+_Found = Mapping[tuple[str, int], Any]  # the same by job and index
 
 IMAGES = 256  # whose manifests are known at a time
 
@@ -37,13 +38,22 @@ class Writer:
     refused: list[LaunchRefused] = field(default_factory=list)  # launches for which there were no words
     file_inputs: dict[tuple[int, datetime], frozenset[str]] = field(default_factory=dict)  # by image
 
-    def write(self, call: fx.Call) -> wire.Message | None:
-        """The message of a call; None for what is not for Mesos' scheduler API."""
+    def write_all(self, calls: Sequence[fx.Call]) -> list[tuple[fx.Call, wire.Message]]:
+        """The calls that are for Mesos' scheduler API, each with its message.
+
+        Items are read first, once a job: they lie in chunks, and the launches of many slots are of the same one.
+        """
+        launches = [launch for call in calls if isinstance(call, fx.Accept | fx.HandOver) for launch in call.launches]
+        items = self._read_items(launches)
+        return [(call, message) for call in calls if (message := self.write(call, items)) is not None]
+
+    def write(self, call: fx.Call, items: _Found | None = None) -> wire.Message | None:
+        """The message of a call; None for what is not for Mesos' scheduler API. `items`: where they have been read."""
         match call:
             case fx.Accept():
-                return self._accept(call)
+                return self._accept(call, self._read_items(call.launches) if items is None else items)
             case fx.HandOver():
-                return self._hand_over(call)
+                return self._hand_over(call, self._read_items(call.launches) if items is None else items)
             case fx.Decline():
                 return wire.make_decline(call.offer_ids, call.refuse_s)
             case fx.Revive():
@@ -83,23 +93,21 @@ class Writer:
         self.refused.clear()
         return taken
 
-    def _accept(self, call: fx.Accept) -> wire.Message:
-        items = self._read_items(call.launches)
+    def _accept(self, call: fx.Accept, items: _Found) -> wire.Message:
         hands = [list(hand) for _, hand in groupby(call.launches, key=lambda launch: launch.attempt.slot_id)]
         tasks = [task for hand in hands if (task := self._task(hand, items)) is not None]
         if not tasks:
             return wire.make_decline(call.offer_ids, call.refuse_s)
         return wire.make_accept(call.offer_ids, tasks, call.refuse_s)
 
-    def _hand_over(self, call: fx.HandOver) -> wire.Message | None:
-        items = self._read_items(call.launches)
+    def _hand_over(self, call: fx.HandOver, items: _Found) -> wire.Message | None:
         work = [own_part(spec) for launch in call.launches if (spec := self._spec(launch, items)) is not None]
         if not work:
             return None
         order = WorkOrder(slot=call.slot_id, work=tuple(work))
         return wire.make_message(call.agent_id, call.executor_id, order.to_json().encode())
 
-    def _read_items(self, launches: Iterable[fx.Launch]) -> dict[tuple[str, int], Any]:
+    def _read_items(self, launches: Iterable[fx.Launch]) -> _Found:
         wanted: dict[str, list[int]] = {}
         for launch in launches:
             wanted.setdefault(launch.job.id, []).append(launch.attempt.task_index)
@@ -118,7 +126,7 @@ class Writer:
             self.file_inputs[key] = Manifest.from_json(image.manifest).file_inputs
         return self.file_inputs[key]
 
-    def _spec(self, launch: fx.Launch, items: Mapping[tuple[str, int], Any]) -> AttemptSpec | None:
+    def _spec(self, launch: fx.Launch, items: _Found) -> AttemptSpec | None:
         """What an executor is told; an item that no spec can be made of is remembered, and fails by itself alone."""
         attempt = launch.attempt
         try:
@@ -128,7 +136,7 @@ class Writer:
             self.refused.append(LaunchRefused(attempt_id=attempt.id, message=str(error)))
             return None
 
-    def _task(self, hand: Sequence[fx.Launch], items: Mapping[tuple[str, int], Any]) -> wire.Message | None:
+    def _task(self, hand: Sequence[fx.Launch], items: _Found) -> wire.Message | None:
         """TaskInfo of one slot: of an attempt that has it to itself, or of the first ones that share it."""
         launch, attempt = hand[0], hand[0].attempt
         specs = [spec for one in hand if (spec := self._spec(one, items)) is not None]

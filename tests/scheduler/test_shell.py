@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from scheduler.core import effects as fx
@@ -95,6 +97,27 @@ def test_only_launches_that_were_sent_are_counted():
     diary.answer = CallResult(outcome=Outcome.FAILED, status=400, message="bad")
     shell.perform(fx.Effects(calls=(accept,)), NOON)
     assert metrics.registry.get_sample_value("swath_scheduler_launches_total") == 2
+
+
+def test_the_items_of_a_turn_are_read_once_a_job():
+    """However many slots it hands work over to: their tasks lie in the same chunk."""
+    asked: list[tuple[str, list[int]]] = []
+
+    def read_items(job: str, indices: Iterable[int]) -> dict[int, None]:
+        asked.append((job, sorted(indices)))
+        return dict.fromkeys(asked[-1][1])
+
+    world = World().subscribe().submit(a_job(size=4, cpus=0.5)).submit(a_job("j2", cpus=0.5)).offer()
+    launches = [launch for call in world.called(fx.Accept) for launch in call.launches]
+    mine, theirs = ([one for one in launches if one.job.id == job] for job in ("j1", "j2"))
+    slots = {"s1": mine[::2], "s2": mine[1::2], "s3": theirs}
+    calls = tuple(
+        fx.HandOver(agent_id="a1", executor_id="e", slot_id=slot_id, launches=tuple(hand))
+        for slot_id, hand in slots.items()
+    )
+    diary = Diary()
+    a_shell(diary, read_items=read_items).perform(fx.Effects(calls=calls), NOON)
+    assert (asked, diary.lines) == ([("j1", [0, 1, 2, 3]), ("j2", [0])], ["MESSAGE"] * 3)
 
 
 def test_agents_that_are_cordoned_are_counted():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import datetime
@@ -33,7 +33,7 @@ class _EarlyShell(Shell):
 
     def perform(self, effects: fx.Effects, now: datetime) -> list[ev.Event]:
         early = [call for call in effects.calls if isinstance(call, self.kind)]
-        self._send([(call, message) for call in early if (message := self._writer.write(call)) is not None])
+        self._send(self._writer.write_all(early))
         late = tuple(call for call in effects.calls if not isinstance(call, self.kind))
         return super().perform(replace(effects, calls=late), now)
 
@@ -210,8 +210,8 @@ class TakesRefusalsForDrains(_Meddled):
 
 
 class _SilentWriter(Writer):
-    def write(self, call: fx.Call) -> Message | None:
-        message = super().write(call)
+    def write(self, call: fx.Call, items: Mapping[tuple[str, int], Any] | None = None) -> Message | None:
+        message = super().write(call, items)
         if message is not None and message["type"] == "ACCEPT":
             for task in message["accept"]["operations"][0]["launch"]["task_infos"]:
                 task["resources"] = [entry for entry in task["resources"] if entry["name"] != "ports"]
