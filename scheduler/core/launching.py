@@ -144,14 +144,15 @@ def launch_plan(turn: Turn, placements: Iterable[Placement], refusals: _Refusals
     slots_left = Counter[str]()
     for placement in by_agent:
         slots_left[placement.demand.job] += placement.count
+    most = max(1, LAUNCHES // max(1, slots_left.total()))  # in each slot
     for agent_id, group in groupby(by_agent, key=lambda placement: placement.agent):
         agent = turn.state.agents.get(agent_id)
         if agent is not None and agent.offers:
-            _launch_on(turn, agent, list(group), refusals.choose_s(turn, agent), slots_left)
+            _launch_on(turn, agent, list(group), refusals.choose_s(turn, agent), slots_left, most)
 
 
 def _launch_on(
-    turn: Turn, agent: Agent, placements: list[Placement], refuse_s: float, slots_left: Counter[str]
+    turn: Turn, agent: Agent, placements: list[Placement], refuse_s: float, slots_left: Counter[str], most: int
 ) -> None:
     """Verify the placements against the agent's offers as they are now, and launch what they cover."""
     settings = turn.state.settings
@@ -162,7 +163,7 @@ def _launch_on(
         job = turn.state.jobs[placement.demand.job]
         room = placement.count if job.room is None else min(placement.count, job.room)
         count = min(room, placement.demand.resources.count_in(left)) if Resources().fits_in(left) else 0
-        depth = _find_depth(job, slots_left)
+        depth = min(most, _find_depth(job, slots_left))
         slots_left[job.id] -= placement.count
         indices = beginning.take(turn, job, placement.demand.resources, count * depth, agent.info.agent_id)
         begun = _begin(turn, agent, job, indices, placement.demand.resources, count)
@@ -185,8 +186,7 @@ def _find_depth(job: Job, slots_left: Counter[str]) -> int:
     """How many attempts each slot of the job begins with; 1 for a job whose attempts have each a Mesos task to itself."""
     if not slots.may_share(job):
         return 1
-    most = max(1, LAUNCHES // max(1, slots_left.total()))
-    return min(most, slots.find_depth(job), slots.share_of(job, slots_left[job.id]))
+    return min(slots.find_depth(job), slots.share_of(job, slots_left[job.id]))
 
 
 def _begin(turn: Turn, agent: Agent, job: Job, indices: list[int], resources: Resources, count: int) -> list[Launch]:

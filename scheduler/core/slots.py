@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import timedelta
 
 from scheduler.core import beginning, cooling, demands, maintenance, reconciliation
@@ -59,9 +60,24 @@ def note_pace(job: Job, run_s: float) -> None:
     job.pace_s = run_s if job.pace_s is None else 0.9 * job.pace_s + 0.1 * run_s
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Waiting:
+    """The jobs that what slots hold would help: looked for once a turn, for there may be as many slots as jobs."""
+
+    jobs: frozenset[str]
+    at_screens: frozenset[str]  # those among them for whom somebody waits at a screen
+
+    @classmethod
+    def among(cls, state: State) -> _Waiting:
+        jobs = [job for job in map(state.jobs.__getitem__, state.waiting) if _wants_room(job)]
+        at_screens = frozenset(job.id for job in jobs if job.is_interactive)
+        return cls(jobs=frozenset(job.id for job in jobs), at_screens=at_screens)
+
+
 def refill(turn: Turn) -> None:
     """Hand more work over to slots in which attempts have ended."""
     state, left = turn.state, HANDED
+    waiting = _Waiting.among(state) if state.hungry else None
     for slot_id in list(state.hungry):
         if left <= 0:
             turn.set_timer(Kind.PLACE, 0)
@@ -69,7 +85,7 @@ def refill(turn: Turn) -> None:
         del state.hungry[slot_id]
         slot = state.slots[slot_id]
         job, agent = state.jobs.get(slot.job_id), state.agents.get(slot.agent_id)
-        if job is not None and agent is not None and _may_go_on(turn, slot, job, agent):
+        if waiting and job is not None and agent is not None and _may_go_on(turn, slot, job, agent, waiting):
             left -= _refill(turn, slot, job, agent)
 
 
@@ -90,7 +106,7 @@ def _hand_over(turn: Turn, slot: Slot, launches: tuple[Launch, ...], *, again: b
     turn.call(HandOver(**to, launches=launches, again=again))
 
 
-def _may_go_on(turn: Turn, slot: Slot, job: Job, agent: Agent) -> bool:
+def _may_go_on(turn: Turn, slot: Slot, job: Job, agent: Agent, waiting: _Waiting) -> bool:
     """False where the slot is to run out: the matcher decides anew what its resources are for."""
     state = turn.state
     if slot.closing or not state.connected or state.is_leaving or state.gone or not may_share(job):
@@ -101,15 +117,19 @@ def _may_go_on(turn: Turn, slot: Slot, job: Job, agent: Agent) -> bool:
         return False
     if slot.agent_id in cooling.avoided(state, job) or not job.waiting:
         return False
-    others = [other for job_id in state.waiting if job_id != job.id and _wants_room(other := state.jobs[job_id])]
-    if any(other.is_interactive for other in others):
+    if _has_other(waiting.at_screens, job.id):
         return False
-    if turn.now - slot.opened_at > timedelta(seconds=AMONG_OTHERS_S if others else ALONE_S):
+    lasts_s = AMONG_OTHERS_S if _has_other(waiting.jobs, job.id) else ALONE_S
+    if turn.now - slot.opened_at > timedelta(seconds=lasts_s):
         return False
     return not any(
         demands.is_ending(live) or live.doubtful or live.state is AttemptState.UNREACHABLE
         for live in state.attempts_in(slot.id)
     )
+
+
+def _has_other(jobs: frozenset[str], job_id: str) -> bool:
+    return len(jobs) > (job_id in jobs)
 
 
 def _wants_room(job: Job) -> bool:
