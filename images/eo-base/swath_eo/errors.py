@@ -11,6 +11,8 @@ EoError
     EmptyOverlapError        16  empty-overlap
     NoValidPixelsError       17  no-valid-pixels
     CalibrationUnknownError  18  calibration-unknown
+  ExpressionError            22  bad-expression       (Seed category `job`)
+  IndexUnknownError          23  index-unknown        (Seed category `job`)
   ParameterError             30  bad-parameter        (Seed category `job`)
   OutputError                31  output-not-written   (Seed category `job`)
 """
@@ -97,6 +99,22 @@ class CalibrationUnknownError(SceneError):
     name = "calibration-unknown"
 
 
+class ExpressionError(EoError):
+    """An expression is none, or asks for what is not allowed in one."""
+
+    exit_code = 22
+    name = "bad-expression"
+    category = "job"
+
+
+class IndexUnknownError(EoError):
+    """No index has the wanted name."""
+
+    exit_code = 23
+    name = "index-unknown"
+    category = "job"
+
+
 class ParameterError(EoError):
     """A parameter has a value that makes no sense."""
 
@@ -123,6 +141,8 @@ ALL_ERRORS: tuple[type[EoError], ...] = (
     EmptyOverlapError,
     NoValidPixelsError,
     CalibrationUnknownError,
+    ExpressionError,
+    IndexUnknownError,
     ParameterError,
     OutputError,
 )
