@@ -5,10 +5,12 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import rasterio
 from rasterio.transform import Affine
+from swath_eo.products import open_product
 
 ROOT = Path(__file__).parents[2]
 NDVI = ROOT / "images" / "ndvi"
@@ -24,6 +26,12 @@ def load_ndvi():
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
     return sys.modules["swath_image_ndvi"]
+
+
+def find_scene(source, *, red="red", nir="nir"):
+    """The two bands of an index, out of whatever form of scene."""
+    product = open_product(source)
+    return SimpleNamespace(red=product.find(red), nir=product.find(nir), directory=product.directory)
 
 
 def random_numbers(seed, shape=(120, 160), low=200, high=4000):

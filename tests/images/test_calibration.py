@@ -6,9 +6,8 @@ import pytest
 from swath_eo.calibration import from_baseline, from_item, from_product_name, from_product_xml
 from swath_eo.describe import choose_calibration
 from swath_eo.errors import CalibrationUnknownError, ParameterError
-from swath_eo.scene import find_scene
 
-from tests.images.scenes import BOLZANO, DATES, random_numbers, write
+from tests.images.scenes import BOLZANO, DATES, find_scene, random_numbers, write
 
 COGS = "s2-cog-29RKH/29/R/KH/2020/2/S2A_29RKH_20200219_0_L2A"
 
@@ -108,7 +107,7 @@ def test_every_date_of_the_tile_has_had_its_offset_applied(data_folder):
     for folder in sorted((data_folder / DATES).glob("S2*")):
         scene = find_scene(folder)
         for band in (scene.red, scene.nir):
-            chosen = choose_calibration(scene, band)
+            chosen = choose_calibration(scene.directory, band)
             assert (chosen.scale, chosen.offset) == (0.0001, 0.0)
             assert "boa_offset_applied" in chosen.reason
 
@@ -117,14 +116,14 @@ def test_every_date_of_the_tile_has_had_its_offset_applied(data_folder):
 def test_an_old_scenes_item_names_an_offset_of_zero(data_folder):
     """Baseline 02.14."""
     scene = find_scene(data_folder / COGS)
-    assert choose_calibration(scene, scene.red).offset == 0.0
+    assert choose_calibration(scene.directory, scene.red).offset == 0.0
 
 
 @pytest.mark.data
 def test_a_lone_file_has_no_offset(data_folder):
     """Nothing describes it."""
     scene = find_scene(data_folder / BOLZANO)
-    chosen = choose_calibration(scene, scene.red)
+    chosen = choose_calibration(scene.directory, scene.red)
     assert (chosen.scale, chosen.offset) == (1e-4, 0.0)
 
 
@@ -136,35 +135,35 @@ def test_a_file_with_an_offset_of_its_own_has_it_applied(tmp_path):
     with rasterio.open(tmp_path / "x.tif", "r+") as dataset:
         dataset.scales, dataset.offsets = (1e-4, 1e-4), (-0.1, -0.1)
     scene = find_scene(tmp_path / "x.tif")
-    assert choose_calibration(scene, scene.nir).offset == -0.1
+    assert choose_calibration(scene.directory, scene.nir).offset == -0.1
 
 
 def test_a_directory_named_as_a_product_tells_its_baseline(tmp_path):
     """Where the metadata were left behind."""
     scene = a_scene(tmp_path / "S2A_MSIL2A_20230815T095031_N0509_R079_T33TWM_20230815T155057.SAFE")
-    assert choose_calibration(scene, scene.red).offset == -0.1
+    assert choose_calibration(scene.directory, scene.red).offset == -0.1
 
 
 def test_the_items_word_goes_before_the_products(tmp_path):
     """An archive that applied the offset leaves the product's metadata as they were."""
     item = an_item(properties={"earthsearch:boa_offset_applied": True})
     scene = a_scene(tmp_path / "S2A_MSIL2A_20230815T095031_N0509_R079_T33TWM_20230815T155057", item)
-    assert choose_calibration(scene, scene.red).offset == 0.0
+    assert choose_calibration(scene.directory, scene.red).offset == 0.0
 
 
 def test_what_is_given_goes_before_all(tmp_path):
     """`none`, a number, and a scale of the user's."""
     scene = a_scene(tmp_path / "scene", an_item())
-    assert choose_calibration(scene, scene.red, offset="none").offset == 0.0
-    assert choose_calibration(scene, scene.red, offset="-0.05").offset == -0.05
-    assert choose_calibration(scene, scene.red, scale=0.001).scale == 0.001
+    assert choose_calibration(scene.directory, scene.red, offset="none").offset == 0.0
+    assert choose_calibration(scene.directory, scene.red, offset="-0.05").offset == -0.05
+    assert choose_calibration(scene.directory, scene.red, scale=0.001).scale == 0.001
 
 
 def test_floating_point_is_taken_for_reflectance(tmp_path):
     """Scale 1, so a given offset is one of reflectance."""
     write(tmp_path / "x.tif", [random_numbers(1) / 1e4, random_numbers(2) / 1e4], names=("red", "nir"))
     scene = find_scene(tmp_path / "x.tif")
-    assert choose_calibration(scene, scene.red, offset="-0.1").scale == 1.0
+    assert choose_calibration(scene.directory, scene.red, offset="-0.1").scale == 1.0
 
 
 @pytest.mark.parametrize("offset", ["maybe", "nan", "inf", ""])
@@ -172,7 +171,7 @@ def test_an_offset_that_is_none_is_a_bad_parameter(tmp_path, offset):
     """Not a fault of the scene."""
     scene = a_scene(tmp_path / "scene")
     with pytest.raises(ParameterError):
-        choose_calibration(scene, scene.red, offset=offset)
+        choose_calibration(scene.directory, scene.red, offset=offset)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
@@ -180,15 +179,15 @@ def test_a_scale_that_is_none_is_a_bad_parameter(tmp_path, scale):
     """Zero would make every sum zero."""
     scene = a_scene(tmp_path / "scene")
     with pytest.raises(ParameterError):
-        choose_calibration(scene, scene.red, scale=scale)
+        choose_calibration(scene.directory, scene.red, scale=scale)
 
 
 def test_a_broken_item_is_an_error_unless_an_offset_is_given(tmp_path):
     """It may have been the one that says whether the offset is applied."""
     scene = a_scene(tmp_path / "scene", '{"type": "Feature", ')
     with pytest.raises(CalibrationUnknownError, match=r"item\.json"):
-        choose_calibration(scene, scene.red)
-    assert choose_calibration(scene, scene.red, offset="none").offset == 0.0
+        choose_calibration(scene.directory, scene.red)
+    assert choose_calibration(scene.directory, scene.red, offset="none").offset == 0.0
 
 
 def test_items_that_disagree_are_an_error(tmp_path):
@@ -196,10 +195,10 @@ def test_items_that_disagree_are_an_error(tmp_path):
     scene = a_scene(tmp_path / "scene", an_item())
     (tmp_path / "scene" / "other.json").write_text(json.dumps(an_item(offset=0)))
     with pytest.raises(CalibrationUnknownError, match="disagree"):
-        choose_calibration(scene, scene.red)
+        choose_calibration(scene.directory, scene.red)
 
 
 def test_other_json_beside_a_scene_is_no_item(tmp_path):
     """A style or a report says nothing of reflectance."""
     scene = a_scene(tmp_path / "scene", {"type": "FeatureCollection", "features": []})
-    assert choose_calibration(scene, scene.red).offset == 0.0
+    assert choose_calibration(scene.directory, scene.red).offset == 0.0

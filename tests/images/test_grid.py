@@ -1,18 +1,26 @@
 """Two bands meet on their common ground, pixel on pixel, or are refused in clear words."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 from swath_eo.errors import CrsMismatchError, EmptyOverlapError, GridMismatchError, NotGeoreferencedError
-from swath_eo.grid import Grid, check_georeferenced, overlap_of
+from swath_eo.grid import Grid, check_georeferenced, common_ground, place
 
 UTM33 = CRS.from_epsg(32633)
 
 
 def a_grid(*, x=0.0, y=0.0, size=10.0, width=100, height=80, crs=UTM33, transform=None):
     return Grid(crs=crs, transform=transform or Affine(size, 0, x, 0, -size, y), width=width, height=height)
+
+
+def overlap_of(first, second):
+    """The common grid, and how each comes onto it."""
+    common = common_ground([first, second])
+    return SimpleNamespace(grid=common, first=place(first, common), second=place(second, common))
 
 
 def test_equal_grids_need_no_work():

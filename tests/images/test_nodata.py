@@ -6,11 +6,10 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
-from swath_eo.describe import with_nodata
 from swath_eo.items import is_sentinel_2, nodata_from_item
-from swath_eo.scene import find_scene
+from swath_eo.scene import find_band
 
-from tests.images.scenes import DATES, random_numbers, write
+from tests.images.scenes import DATES, find_scene, random_numbers, write
 
 SENTINEL_2 = {"platform": "sentinel-2b"}
 PRODUCT = "S2A_MSIL2A_20230815T095031_N0509_R079_T33TWM_20230815T155057.SAFE"
@@ -67,10 +66,9 @@ def test_a_jpeg2000_of_a_described_scene_needs_no_declaration(data_folder, tmp_p
     source = data_folder / DATES / "S2A_33TWM_20230815_0_L2A"
     for path in (source / "B04.tif", source / "B08.tif", *source.glob("*.json")):
         shutil.copy(path, tmp_path)
+    assert find_band(tmp_path / "B04.tif", "red").nodata is None
     scene = find_scene(tmp_path)
-    assert (scene.red.nodata, scene.nir.nodata) == (None, None)
-    described = with_nodata(scene)
-    assert (described.red.nodata, described.nir.nodata) == (0, 0)
+    assert (scene.red.nodata, scene.nir.nodata) == (0, 0)
 
 
 @pytest.mark.parametrize("item", [None, an_item({"platform": "landsat-8"}), {"type": "FeatureCollection"}])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
-from swath_eo.cog import write_cog
+from swath_eo.cog import OutputBand, write_cog
 from swath_eo.grid import Grid
 from swath_eo.quicklook import palette, to_levels, write_quicklook
 
@@ -76,7 +76,7 @@ def test_a_failure_midway_leaves_no_file(tmp_path):
 
     grid = Grid(crs=None, transform=rasterio.Affine(10, 0, 0, 0, -10, 0), width=300, height=300)
     with pytest.raises(RuntimeError, match="midway"):
-        write_cog(tmp_path / "x.tif", blocks(), grid=grid, description="x", unit="1", tags={})
+        write_cog(tmp_path / "x.tif", blocks(), grid=grid, bands=[OutputBand(name="x")], tags={})
     assert list(tmp_path.iterdir()) == []
 
 

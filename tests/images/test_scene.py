@@ -1,15 +1,17 @@
 """A scene's bands are found in each of the forms that archives use."""
 
 import shutil
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 import rasterio
 from swath_eo.errors import BandAmbiguousError, BandMissingError, UnreadableFileError
+from swath_eo.products import open_product
 from swath_eo.sample import write_spyndex_sample
-from swath_eo.scene import find_pair, find_scene, open_raster
+from swath_eo.scene import open_raster
 
-from tests.images.scenes import BOLZANO, DATES, random_numbers, write
+from tests.images.scenes import BOLZANO, DATES, find_scene, random_numbers, write
 
 
 def a_file(path, seed=0, **options):
@@ -108,11 +110,24 @@ def test_a_missing_band_tells_which_there_are(tmp_path):
         find_scene(tmp_path)
 
 
-def test_two_files_are_what_the_user_says(tmp_path):
-    """Whatever they are called."""
-    scene = find_pair(a_file(tmp_path / "a.tif", 1), a_file(tmp_path / "b.tif", 2))
-    assert (scene.red.path.name, scene.nir.path.name) == ("a.tif", "b.tif")
-    assert scene.directory is None
+def test_a_file_of_one_band_is_what_the_user_says(tmp_path):
+    """Whatever it is called; but it claims to be none."""
+    product = open_product(a_file(tmp_path / "a.tif", 1))
+    assert product.find("red").path.name == product.find("nir").path.name == "a.tif"
+    assert product.directory is None
+    assert not product.has("red")
+
+
+@pytest.mark.data
+def test_a_product_knows_all_that_lies_in_its_directory(data_folder):
+    """Bands, classes and cloud probability (which lies deeper), by one spelling of their names; and its time."""
+    product = open_product(data_folder / DATES / "S2A_33TWM_20230815_0_L2A")
+    assert set(product.bands) == {"B02", "B03", "B04", "B08", "scl", "cldprb"}
+    assert product.find("SCL").path.name == "SCL.tif"
+    assert product.has("cldprb")
+    assert not product.has("B11")
+    assert product.acquired == datetime(2023, 8, 15, 9, 57, 57, 246000, tzinfo=UTC)
+    assert product.calibration(product.find("red")).offset == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"II", b"not an image at all", b"II*\0garbage garbage", b"<VRTDataset/>"])
@@ -156,11 +171,3 @@ def test_links_in_a_directory_are_followed_to_files(data_folder, tmp_path):
         (tmp_path / name).symlink_to(source / name)
         shutil.copy(source / f"{name}.aux.xml", tmp_path)
     assert find_scene(tmp_path).red.grid.width == 915
-
-
-@pytest.mark.data
-def test_a_file_of_one_band_is_not_both_bands(data_folder):
-    """SCENE given a single band's file is an error, where it would silently give NDVI 0 everywhere."""
-    blue = data_folder / "s2-l2a-33TWM-5-dates" / "S2A_33TWM_20230815_0_L2A" / "B02.tif"
-    with pytest.raises(BandMissingError, match="one band for both"):
-        find_scene(blue)

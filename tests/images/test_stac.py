@@ -7,7 +7,7 @@ import rasterio
 from pystac.errors import STACValidationError
 from rasterio.crs import CRS
 from rasterio.transform import Affine
-from swath_eo.stac import COG, PROJECTION, Asset, find_acquired, find_bbox, make_geometry, make_item
+from swath_eo.stac import COG, FILE, PROJECTION, Asset, find_acquired, find_bbox, make_geometry, make_item
 
 from tests.fixtures.stac import check_item
 from tests.images.scenes import BOLZANO, DATES, random_numbers, write
@@ -16,7 +16,7 @@ CREATED = "2026-01-02T03:04:05Z"
 
 
 def an_item(path, **options):
-    asset = Asset(file=path.name, media_type=COG, role="data", title="x", band_statistics={"mean": 0.5})
+    asset = Asset(file=path.name, media_type=COG, role="data", title="x", band_statistics=[{"mean": 0.5}])
     given = {"acquired": None, "created": CREATED, "located": True}
     return make_item("x", path, assets={"data": asset}, **{**given, **options})
 
@@ -26,7 +26,7 @@ def test_a_raster_is_described(tmp_path):
     path = write(tmp_path / "a.tif", random_numbers(1), nodata=0, names=("NDVI",))
     item = an_item(path, acquired="2023-08-15T09:50:31Z")
     check_item(item)
-    assert item["stac_extensions"] == [PROJECTION]
+    assert item["stac_extensions"] == [PROJECTION, FILE]
     assert item["properties"]["datetime"] == "2023-08-15T09:50:31Z"
     assert item["properties"]["proj:code"] == "EPSG:32633"
     assert item["properties"]["proj:shape"] == [120, 160]

@@ -5,8 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+from swath_eo.program import largest_window
 
-from tests.images.scenes import NDVI, load_ndvi, random_numbers, write
+from tests.images.scenes import NDVI, ROOT, load_ndvi, random_numbers, write
 
 
 def a_stack(path, shape=(300, 300)):
@@ -18,7 +19,7 @@ def a_stack(path, shape=(300, 300)):
 )
 def test_a_window_fits_beside_the_program(mib, pixels):
     """40 bytes a pixel in what is left of the allocation, and never less than 256 pixels a side."""
-    largest = load_ndvi().largest_window(mib)
+    largest = largest_window(mib, bytes_per_pixel=load_ndvi().BYTES_PER_PIXEL)
     assert largest == pixels
     assert largest == 256 or 300 + largest**2 * 40 / 2**20 <= mib
 
@@ -55,5 +56,6 @@ def test_the_largest_window_stays_within_the_allocation(tmp_path):
     code += "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
     code += "finally: print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
     command = [sys.executable, "-c", code, NDVI / "ndvi.py", "--scene", scene, "--output", tmp_path, "--window", "8192"]
-    done = subprocess.run(command, env={"ALLOCATED_MEM": "512"}, capture_output=True, text=True, check=True)
+    environ = {"ALLOCATED_MEM": "512", "PYTHONPATH": str(ROOT / "images" / "eo-base")}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
     assert int(done.stdout.splitlines()[-1]) < 512 * 1024

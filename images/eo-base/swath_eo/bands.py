@@ -23,12 +23,48 @@ _COMMON_NAMES = {
     "narrow nir": "nir08",
     "blue": "blue",
     "green": "green",
+    "coastal": "coastal",
+    "rededge1": "rededge1",
+    "rededge2": "rededge2",
+    "rededge3": "rededge3",
+    "nir09": "nir09",
+    "cirrus": "cirrus",
+    "swir16": "swir16",
+    "swir22": "swir22",
 }
-_SENTINEL2 = {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir", "B8A": "nir08"}
+_SENTINEL2 = {
+    "B01": "coastal",
+    "B02": "blue",
+    "B03": "green",
+    "B04": "red",
+    "B05": "rededge1",
+    "B06": "rededge2",
+    "B07": "rededge3",
+    "B08": "nir",
+    "B8A": "nir08",
+    "B09": "nir09",
+    "B10": "cirrus",
+    "B11": "swir16",
+    "B12": "swir22",
+}
 # Landsat's file names give a band's number, whose meaning changed with Landsat 8 (B8 is panchromatic there, not near
 # infrared).
-_LANDSAT_OLI = {"B02": "blue", "B03": "green", "B04": "red", "B05": "nir"}
-_LANDSAT_TM = {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir"}
+_LANDSAT_OLI = {
+    "B01": "coastal",
+    "B02": "blue",
+    "B03": "green",
+    "B04": "red",
+    "B05": "nir",
+    "B06": "swir16",
+    "B07": "swir22",
+    "B09": "cirrus",
+}
+_LANDSAT_TM = {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir", "B05": "swir16", "B07": "swir22"}
+
+# What lies beside a scene's bands and tells of its pixels, by the end of the file's name.
+_CLASSES = ("scl", "qa_pixel", "qa_radsat")
+_LAYERS = (*_CLASSES, "aot", "wvp", "cldprb", "snwprb")
+_RESOLUTION = re.compile(r"_\d+m$")
 
 # Where the first is not there the next will do: B8A sees the same vegetation as B08, at 20 m.
 _FALLBACKS = {"nir": ("nir", "nir08")}
@@ -64,6 +100,17 @@ def name_from_file(file_name: str) -> str | None:
         if name in _COMMON_NAMES.values():
             return name
     return None
+
+
+def layer_from_file(file_name: str) -> str | None:
+    """The layer beside the bands that a file's name tells ("scl", "cldprb", "aot", "qa_pixel", ...), or None."""
+    stem = _RESOLUTION.sub("", (file_name.rpartition(".")[0] or file_name).lower())
+    return next((name for name in _LAYERS if stem == name or stem.endswith(f"_{name}")), None)
+
+
+def is_classes(name: str) -> bool:
+    """Whether a band of this canonical name holds classes or bits, between which there is nothing to interpolate."""
+    return name in _CLASSES
 
 
 def _landsat_name(stem: str, name: str) -> str | None:

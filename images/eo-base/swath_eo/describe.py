@@ -11,15 +11,15 @@ from typing import Any
 from swath_eo.calibration import Calibration, default_calibration, from_item, from_product_name, from_product_xml
 from swath_eo.errors import CalibrationUnknownError, ParameterError
 from swath_eo.items import nodata_from_item
-from swath_eo.scene import BandFile, Scene
+from swath_eo.scene import BandFile
 
 _MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 
 
 def choose_calibration(
-    scene: Scene, band: BandFile, *, offset: str = "auto", scale: float | None = None
+    directory: Path | None, band: BandFile, *, offset: str = "auto", scale: float | None = None
 ) -> Calibration:
-    """The calibration of a scene's band.
+    """The calibration of a band in a scene's directory, None where it is a lone file.
 
     `offset`: "auto" (by what describes the scene), "none", or the reflectance to add, as a number. `scale`:
     reflectance per digital number; by default what describes the scene says, else 0.0001 for whole numbers and 1 for
@@ -28,7 +28,7 @@ def choose_calibration(
     if scale is not None and not 0 < scale < float("inf"):
         raise ParameterError(f"the scale {scale} is not above zero")
     if offset == "auto":
-        found = describe(scene, band)
+        found = describe(directory, band)
         return found if scale is None else Calibration(scale=scale, offset=found.offset, reason=found.reason)
     if scale is None:
         scale = default_calibration(is_float=band.is_float).scale
@@ -47,18 +47,14 @@ def _parse_offset(text: str) -> float:
     return value
 
 
-def describe(scene: Scene, band: BandFile) -> Calibration:
+def describe(directory: Path | None, band: BandFile) -> Calibration:
     """By the STAC item, else the product's metadata, else its name, else the file's own scale and offset, else none.
 
     Only a scene directory is described: beside a lone file may lie anything, and a container sees the file alone.
     """
     found: Calibration | None = None
-    if scene.directory is not None:
-        found = (
-            _by_item(scene.directory, band)
-            or _by_product(scene.directory, band)
-            or from_product_name(scene.directory.name)
-        )
+    if directory is not None:
+        found = _by_item(directory, band) or _by_product(directory, band) or from_product_name(directory.name)
     return found or default_calibration(is_float=band.is_float, scale=band.scale, offset=band.offset)
 
 
@@ -103,21 +99,17 @@ def _find_product_xml(directory: Path) -> Path | None:
     return None
 
 
-def with_nodata(scene: Scene) -> Scene:
-    """The scene, its bands with the no-data value that its description names where a file declares none.
+def with_nodata(directory: Path | None, band: BandFile) -> BandFile:
+    """The band, with the no-data value that its scene's description names where the file declares none.
 
     JPEG2000 cannot declare one, and a zero that counted as a reflectance would make an index of exactly 1 or -1. By
     the STAC item, else 0 for whole numbers in a Sentinel-2 product (by its metadata or its name: "NODATA" is special
     value 0 in all of them). Metadata that cannot be read name none. Only a scene directory is described.
     """
-    return replace(scene, red=_with_nodata(scene, scene.red), nir=_with_nodata(scene, scene.nir))
-
-
-def _with_nodata(scene: Scene, band: BandFile) -> BandFile:
-    if band.nodata is not None or scene.directory is None:
+    if band.nodata is not None or directory is None:
         return band
-    nodata = _nodata_by_item(scene.directory, band)
-    if nodata is None and not band.is_float and _is_product(scene.directory):
+    nodata = _nodata_by_item(directory, band)
+    if nodata is None and not band.is_float and _is_product(directory):
         nodata = 0.0
     return replace(band, nodata=nodata)
 

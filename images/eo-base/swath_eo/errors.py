@@ -11,6 +11,9 @@ EoError
     EmptyOverlapError        16  empty-overlap
     NoValidPixelsError       17  no-valid-pixels
     CalibrationUnknownError  18  calibration-unknown
+    ProductIncompleteError   19  product-incomplete
+    ProductMetadataError     20  product-metadata
+    ArchiveRefusedError      21  archive-refused
   ExpressionError            22  bad-expression       (Seed category `job`)
   IndexUnknownError          23  index-unknown        (Seed category `job`)
   ParameterError             30  bad-parameter        (Seed category `job`)
@@ -99,6 +102,27 @@ class CalibrationUnknownError(SceneError):
     name = "calibration-unknown"
 
 
+class ProductIncompleteError(SceneError):
+    """An image of a product is missing, or smaller than the product's metadata say."""
+
+    exit_code = 19
+    name = "product-incomplete"
+
+
+class ProductMetadataError(SceneError):
+    """A product's metadata are missing, damaged or contradict each other."""
+
+    exit_code = 20
+    name = "product-metadata"
+
+
+class ArchiveRefusedError(SceneError):
+    """An archive holds names or sizes that no product has."""
+
+    exit_code = 21
+    name = "archive-refused"
+
+
 class ExpressionError(EoError):
     """An expression is none, or asks for what is not allowed in one."""
 
@@ -141,6 +165,9 @@ ALL_ERRORS: tuple[type[EoError], ...] = (
     EmptyOverlapError,
     NoValidPixelsError,
     CalibrationUnknownError,
+    ProductIncompleteError,
+    ProductMetadataError,
+    ArchiveRefusedError,
     ExpressionError,
     IndexUnknownError,
     ParameterError,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rasterio.crs import CRS
@@ -53,20 +53,11 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """How one band comes onto the common grid."""
+    """How one band comes onto a common grid."""
 
     column: int  # of the band's own grid at the common grid's left edge; 0 where it is resampled
     row: int
     resampled: bool  # its pixels have another size or lie between the common grid's
-
-
-@dataclass(frozen=True, kw_only=True)
-class Overlap:
-    """The common ground of two bands, on the finer one's pixels."""
-
-    grid: Grid
-    first: Placement
-    second: Placement
 
 
 def check_georeferenced(grid: Grid, *, where: str) -> None:
@@ -77,26 +68,29 @@ def check_georeferenced(grid: Grid, *, where: str) -> None:
         raise NotGeoreferencedError(f"{where} has no geotransform")
 
 
-def overlap_of(first: Grid, second: Grid) -> Overlap:
-    """The ground that both cover, in whole pixels of the finer grid (the first one's where they are alike).
+def common_ground(grids: Sequence[Grid]) -> Grid:
+    """The ground that all cover, in whole pixels of the finest grid (the first of them where they are alike).
 
     Raises CrsMismatchError, GridMismatchError (rotated, or more than 8 times coarser) and EmptyOverlapError.
     """
-    if first.crs != second.crs:
-        raise CrsMismatchError(
-            f"one band is in {_told(first.crs)}, the other in {_told(second.crs)}: reproject one first"
-        )
-    if _is_same(first, second):
-        as_it_is = Placement(column=0, row=0, resampled=False)
-        return Overlap(grid=first, first=as_it_is, second=as_it_is)
-    if not (first.is_north_up and second.is_north_up):
+    first = grids[0]
+    for other in grids[1:]:
+        if first.crs != other.crs:
+            raise CrsMismatchError(
+                f"one band is in {_told(first.crs)}, the other in {_told(other.crs)}: reproject one first"
+            )
+    if all(_is_same(first, other) for other in grids[1:]):
+        return first
+    if not all(grid.is_north_up for grid in grids):
         raise GridMismatchError(
             "the bands' grids differ and one is not north up: only north-up grids can be brought together"
         )
-    _check_ratio(first, second)
-    finer = second if second.transform.a < first.transform.a * (1 - 1e-3) else first
-    common = _clip(finer, _intersection(first, second))
-    return Overlap(grid=common, first=_place(first, common), second=_place(second, common))
+    finest = first
+    for other in grids[1:]:
+        finest = other if other.transform.a < finest.transform.a * (1 - 1e-3) else finest
+    for other in grids:
+        _check_ratio(finest, other)
+    return _clip(finest, _intersection(grids))
 
 
 def _is_same(first: Grid, second: Grid) -> bool:
@@ -124,13 +118,13 @@ def _check_ratio(first: Grid, second: Grid) -> None:
             )
 
 
-def _intersection(first: Grid, second: Grid) -> tuple[float, float, float, float]:
-    a, b = first.bounds, second.bounds
-    left, bottom, right, top = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+def _intersection(grids: Sequence[Grid]) -> tuple[float, float, float, float]:
+    edges = [grid.bounds for grid in grids]
+    lefts, bottoms, rights, tops = zip(*edges, strict=True)
+    left, bottom, right, top = max(lefts), max(bottoms), min(rights), min(tops)
     if left >= right or bottom >= top:
-        raise EmptyOverlapError(
-            f"the bands cover no common ground: {_rounded(a)} and {_rounded(b)} (left, bottom, right, top)"
-        )
+        told = " and ".join(str(_rounded(bounds)) for bounds in dict.fromkeys(edges))
+        raise EmptyOverlapError(f"the bands cover no common ground: {told} (left, bottom, right, top)")
     return left, bottom, right, top
 
 
@@ -149,7 +143,10 @@ def _clip(grid: Grid, bounds: tuple[float, float, float, float]) -> Grid:
     return Grid(crs=grid.crs, transform=grid.transform @ Affine.translation(column, row), width=width, height=height)
 
 
-def _place(own: Grid, common: Grid) -> Placement:
+def place(own: Grid, common: Grid) -> Placement:
+    """How a band on the grid `own` comes onto `common`: shifted by whole pixels where that does, else resampled."""
+    if own.crs != common.crs:
+        return Placement(column=0, row=0, resampled=True)
     column, row = ~own.transform @ (common.transform.c, common.transform.f)
     last_column, last_row = ~own.transform @ (common.transform @ (common.width, common.height))
     drift = max(

@@ -1,14 +1,15 @@
 """The STAC item of a raster that an image has made (STAC 1.1): where it lies, how it is gridded, what its bands hold.
 
-What only the executor knows (checksums, inputs, the job) it adds when it publishes the item.
+What only the executor knows (the image's digest, where inputs come from, the job) it adds when it publishes the item.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from swath_eo.describe import read_items
 from swath_eo.errors import CalibrationUnknownError
 
 VERSION = "1.1.0"
+FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+_SHA256 = "1220"  # multihash: the function, and the length of what follows
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _LONG_LAT = CRS.from_epsg(4326)
 _STEPS = 8  # points on each edge of a raster: a straight edge on one map is a bow on another
@@ -39,33 +43,53 @@ class Asset:
     media_type: str
     role: str  # data, metadata, overview
     title: str
-    band_statistics: Mapping[str, float] = field(default_factory=dict)  # of its one band, as STAC names them
+    band_statistics: Sequence[Mapping[str, float]] = ()  # of each of its bands, as STAC names them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """How it was made."""
+
+    software: str  # "subset"
+    version: str
+    inputs: Sequence[str]  # names of scenes
+    parameters: Mapping[str, Any]  # as a user gave them
 
 
 def make_item(
-    identity: str, raster: Path, *, assets: Mapping[str, Asset], acquired: str | None, created: str, located: bool
+    identity: str,
+    raster: Path,
+    *,
+    assets: Mapping[str, Asset],
+    acquired: str | None,
+    created: str,
+    located: bool,
+    lineage: Lineage | None = None,
 ) -> dict[str, Any]:
-    """The item of a raster and the files beside it.
+    """The item of a raster and the files beside it, which lie there already and are summed.
 
     `acquired` and `created` are RFC 3339 in UTC; without the former the latter stands in, and the item says so. `located`:
     whether the raster's grid is on the ground and not a nominal one; else the item has no geometry.
     """
     with rasterio.open(raster) as dataset:
         grid = _describe_grid(dataset)
-        band = _describe_band(dataset)
         geometry = make_geometry(dataset.crs, dataset.transform, dataset.width, dataset.height) if located else None
     properties = {"datetime": acquired or created, "created": created, **(grid if located else {})}
     if acquired is None:
         properties["description"] = "It is not known when the scene was acquired: datetime is when it was processed."
+    if lineage is not None:
+        properties["processing:software"] = {lineage.software: lineage.version}
+        properties["swath:inputs"] = list(lineage.inputs)
+        properties["swath:parameters"] = dict(lineage.parameters)
     item = {
         "type": "Feature",
         "stac_version": VERSION,
-        "stac_extensions": [PROJECTION] if located else [],
+        "stac_extensions": [*([PROJECTION] if located else []), FILE, *([PROCESSING] if lineage else [])],
         "id": identity,
         "geometry": geometry,
         "properties": properties,
         "links": [],
-        "assets": {key: _describe_asset(asset, raster.name, band) for key, asset in assets.items()},
+        "assets": {key: _describe_asset(asset, raster.parent) for key, asset in assets.items()},
     }
     return item if geometry is None else {**item, "bbox": find_bbox(geometry)}
 
@@ -85,29 +109,44 @@ def _describe_grid(dataset: Any) -> dict[str, Any]:
     }
 
 
-def _describe_band(dataset: Any) -> dict[str, Any]:
-    nodata = dataset.nodata
-    said = {
-        "name": (dataset.descriptions[0] or "band 1").lower(),
-        "description": dataset.descriptions[0],
-        "unit": dataset.units[0],
-        "data_type": dataset.dtypes[0],
-        "nodata": "nan" if nodata is not None and math.isnan(nodata) else nodata,
-    }
-    return {name: value for name, value in said.items() if value is not None}
-
-
-def _describe_asset(asset: Asset, raster: str, band: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_asset(asset: Asset, folder: Path) -> dict[str, Any]:
+    path = folder / asset.file
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     said: dict[str, Any] = {
         "href": f"./{asset.file}",
         "type": asset.media_type,
         "title": asset.title,
         "roles": [asset.role],
+        "file:size": path.stat().st_size,
+        "file:checksum": f"{_SHA256}{digest}",
     }
-    if asset.file == raster:
-        statistics = {"statistics": dict(asset.band_statistics)} if asset.band_statistics else {}
-        said["bands"] = [{**band, **statistics}]
+    if asset.media_type == COG:
+        said["bands"] = _describe_bands(path, asset.band_statistics)
     return said
+
+
+def _describe_bands(path: Path, statistics: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+    with rasterio.open(path) as dataset:
+        bands = [_describe_band(dataset, index) for index in range(dataset.count)]
+    for band, known in zip(bands, statistics, strict=False):
+        band["statistics"] = dict(known)
+    return bands
+
+
+def _describe_band(dataset: Any, index: int) -> dict[str, Any]:
+    nodata = dataset.nodata
+    has_scale = (dataset.scales[index], dataset.offsets[index]) != (1.0, 0.0)
+    said = {
+        "name": (dataset.descriptions[index] or f"band {index + 1}").lower(),
+        "description": dataset.descriptions[index],
+        "unit": dataset.units[index],
+        "data_type": dataset.dtypes[index],
+        "nodata": "nan" if nodata is not None and math.isnan(nodata) else nodata,
+        "raster:scale": dataset.scales[index] if has_scale else None,
+        "raster:offset": dataset.offsets[index] if has_scale else None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def make_geometry(crs: CRS, placed: Affine, width: int, height: int) -> dict[str, Any]:

@@ -1,0 +1,212 @@
+"""Reads bands window by window on one grid, each warped there where it lies on another."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from swath_eo.bands import is_classes
+from swath_eo.errors import UnreadableFileError
+from swath_eo.grid import Grid, Placement, check_georeferenced, common_ground, place
+from swath_eo.scene import BandFile, open_raster
+
+# GDAL's cache of decoded blocks, in bytes. By default it is 5 % of the machine's memory, whatever the container's
+# limit.
+CACHE_BYTES = 128 * 1024 * 1024
+# Pixels. GDAL's default of an eighth shifts differently from block to block; 0 makes rasterio fail.
+_VRT_TOLERANCE = 1e-6
+# Bands are warped in squares of this many pixels, counted from the grid's corner, whatever is asked for: GDAL follows
+# the transformation between points that depend on the square, so that only the same squares give the same bits.
+_WARPED_TILE = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Neighbouring bands of the stack that lie in one file and are read with one call."""
+
+    dataset: Any  # of rasterio, or a WarpedVRT over it
+    name: str
+    indexes: list[int]  # in the file
+    rows: slice  # in the stack
+    placement: Placement
+    nodata: float | None
+    has_mask: bool  # a mask or alpha band counts beside the nodata value, which is compared with
+
+    def read(self, window: Window, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+        """Fills in the bands' part of the stack in a window of the grid; what lies beyond the file is not valid."""
+        if self.placement.resampled:
+            self._read_tiles(window, values[self.rows], valid[self.rows])
+            return
+        column, row = window.col_off + self.placement.column, window.row_off + self.placement.row
+        left, top = max(column, 0), max(row, 0)
+        right = min(column + window.width, self.dataset.width)
+        bottom = min(row + window.height, self.dataset.height)
+        if (left, top, right, bottom) != (column, row, column + window.width, row + window.height):
+            values[self.rows] = _fill(self.nodata, values.dtype)
+            valid[self.rows] = False
+        if left < right and top < bottom:
+            inside = (self.rows, slice(top - row, bottom - row), slice(left - column, right - column))
+            self._read(Window(left, top, right - left, bottom - top), values[inside], valid[inside])
+
+    def _read_tiles(self, window: Window, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+        for tile in _tiles_under(window, self.dataset.width, self.dataset.height):
+            if tile == window:
+                self._read(tile, values, valid)
+                return
+            shape = (len(self.indexes), tile.height, tile.width)
+            tile_values, tile_valid = np.empty(shape, dtype=values.dtype), np.empty(shape, dtype=np.bool_)
+            self._read(tile, tile_values, tile_valid)
+            left, top = max(tile.col_off, window.col_off), max(tile.row_off, window.row_off)
+            right = min(tile.col_off + tile.width, window.col_off + window.width)
+            bottom = min(tile.row_off + tile.height, window.row_off + window.height)
+            here = (slice(None), *_within(window, left, top, right, bottom))
+            there = (slice(None), *_within(tile, left, top, right, bottom))
+            values[here], valid[here] = tile_values[there], tile_valid[there]
+
+    def _read(self, window: Window, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+        try:
+            values[...] = self.dataset.read(self.indexes, window=window)
+            mask = self.dataset.read_masks(self.indexes, window=window) if self.has_mask else None
+        except RasterioError as error:
+            raise UnreadableFileError(f"{self.name} is damaged: {error.__cause__ or error}") from error
+        if self.nodata is None:
+            valid[...] = True
+        elif math.isnan(self.nodata):
+            np.isnan(values, out=valid)
+            np.logical_not(valid, out=valid)
+        else:
+            np.not_equal(values, self.nodata, out=valid)
+        if mask is not None:
+            valid &= mask != 0
+
+
+def _tiles_under(window: Window, width: int, height: int) -> Iterator[Window]:
+    size = _WARPED_TILE
+    for row in range(window.row_off // size * size, window.row_off + window.height, size):
+        for column in range(window.col_off // size * size, window.col_off + window.width, size):
+            yield Window(column, row, min(size, width - column), min(size, height - row))
+
+
+def _within(window: Window, left: int, top: int, right: int, bottom: int) -> tuple[slice, slice]:
+    return slice(top - window.row_off, bottom - window.row_off), slice(left - window.col_off, right - window.col_off)
+
+
+def _fill(nodata: float | None, dtype: np.dtype[Any]) -> float:
+    """What stands where there is no data: the bands' own value, where the stack's type can hold it."""
+    if nodata is None or (dtype.kind in "iu" and not np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max):
+        return 0
+    return nodata
+
+
+class BandsReader:
+    """Bands on one grid. `dtype` is the stack's: the smallest that holds all of theirs."""
+
+    def __init__(self, grid: Grid, sources: Sequence[_Source], dtype: np.dtype[Any]) -> None:
+        self.grid = grid
+        self.dtype = dtype
+        self._sources = sources
+        self._count = sum(len(source.indexes) for source in sources)
+
+    @property
+    def resampled(self) -> tuple[bool, ...]:
+        """For each band, whether it lies on another grid and is resampled."""
+        return tuple(source.placement.resampled for source in self._sources for _ in source.indexes)
+
+    def windows(self, size: int) -> Iterator[Window]:
+        """As `Grid.windows`."""
+        return self.grid.windows(size)
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Digital numbers and whether they are data, both (bands, rows, columns). Raises UnreadableFileError."""
+        shape = (self._count, window.height, window.width)
+        values, valid = np.empty(shape, dtype=self.dtype), np.empty(shape, dtype=np.bool_)
+        for source in self._sources:
+            source.read(window, values, valid)
+        return values, valid
+
+
+@contextmanager
+def open_bands(
+    bands: Sequence[BandFile],
+    grid: Grid | None = None,
+    *,
+    resampling: Resampling = Resampling.bilinear,
+    nodata: float | None = None,
+) -> Iterator[BandsReader]:
+    """Opens bands on `grid`, by default on their common ground in pixels of the finest.
+
+    A band that is off the grid by more than whole pixels, or in another coordinate reference system, is warped with
+    `resampling` (classes always by the nearest pixel; no data stays no data). `nodata` replaces the bands' own. The
+    pixels do not depend on the windows that they are read in. Raises what `grid.common_ground` and
+    `check_georeferenced` raise, and UnreadableFileError.
+    """
+    for band in bands:
+        check_georeferenced(band.grid, where=band.path.name)
+    common = grid or common_ground([band.grid for band in bands])
+    with ExitStack() as stack:
+        # One thread: with more, GDAL 3.10 decodes JPEG2000 tiles in threads whose errors nobody hears, and a file that
+        # lacks its last byte reads as data.
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_NUM_THREADS="1"))
+        sources: list[_Source] = []
+        types: list[str] = []
+        for _, together in groupby(bands, key=lambda band: (band.path, band.nodata, is_classes(band.name))):
+            group = list(together)
+            missing = group[0].nodata if nodata is None else nodata
+            kernel = Resampling.nearest if is_classes(group[0].name) else resampling
+            dataset = stack.enter_context(open_raster(group[0].path))
+            types += [dataset.dtypes[band.index - 1] for band in group]
+            placement = place(group[0].grid, common)
+            if placement.resampled:
+                dataset = stack.enter_context(_warp(dataset, group[0].path.name, common, kernel, missing))
+            sources.append(_make_source(dataset, group, sum(len(s.indexes) for s in sources), placement, missing))
+        yield BandsReader(common, sources, np.result_type(*types))
+
+
+def _make_source(
+    dataset: Any, group: Sequence[BandFile], first: int, placement: Placement, nodata: float | None
+) -> _Source:
+    flags = dataset.mask_flag_enums[group[0].index - 1]
+    return _Source(
+        dataset=dataset,
+        name=str(group[0].path),
+        indexes=[band.index for band in group],
+        rows=slice(first, first + len(group)),
+        placement=placement,
+        nodata=nodata,
+        has_mask=MaskFlags.per_dataset in flags or MaskFlags.alpha in flags,
+    )
+
+
+def _warp(dataset: Any, name: str, grid: Grid, resampling: Resampling, nodata: float | None) -> Any:
+    has_alpha = ColorInterp.alpha in dataset.colorinterp
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return WarpedVRT(
+                dataset,
+                crs=grid.crs,
+                transform=grid.transform,
+                width=grid.width,
+                height=grid.height,
+                resampling=resampling,
+                src_nodata=nodata,
+                nodata=nodata,
+                add_alpha=nodata is None and not has_alpha,  # else what lies beyond the file would be zeros
+                tolerance=_VRT_TOLERANCE,
+                UNIFIED_SRC_NODATA="NO",  # a band's missing pixel takes no other band's with it
+            )
+    except RasterioError as error:
+        raise UnreadableFileError(f"{name} cannot be brought onto the grid: {error.__cause__ or error}") from error
