@@ -1,11 +1,13 @@
 """Statistics are those of the whole raster, however it was cut."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from swath_eo.statistics import RunningStatistics
+from swath_eo.statistics import RunningPercentiles, RunningStatistics, RunningSummary
 
 INDEX = hnp.arrays(np.float32, st.integers(1, 300), elements=st.floats(-1, 1, width=32) | st.just(float("nan")))
 
@@ -64,3 +66,35 @@ def test_a_value_that_is_no_index_is_refused():
 def test_the_deviation_of_one_value_is_zero():
     """Not the root of a rounding error."""
     assert statistics_of(np.full(1000, 0.1, dtype=np.float32)).std == pytest.approx(0, abs=2e-6)
+
+
+VALUES = np.concatenate(
+    [
+        np.random.default_rng(1).normal(0, 1, 1000),
+        np.random.default_rng(2).normal(0, 1e6, 1000),
+        [1023.9999, 1024, -1024, 3e38, -3e38, 1e-30, np.nan],
+    ]
+).astype(np.float32)
+
+
+def test_a_summary_is_exact_and_knows_no_order():
+    """The mean of numbers of all sizes, in whatever pieces they come."""
+    whole, pieces = RunningSummary(), RunningSummary()
+    whole.add(VALUES)
+    for piece in np.array_split(VALUES[::-1], 13):
+        pieces.add(piece)
+    assert whole.to_document() == pieces.to_document()
+    told, finite = whole.to_document(), VALUES[np.isfinite(VALUES)]
+    assert (told["valid"], told["min"], told["max"]) == (finite.size, finite.min(), finite.max())
+    assert told["mean"] == pytest.approx(math.fsum(finite.tolist()) / finite.size, abs=1e-9)
+
+
+def test_percentiles_of_any_values_are_numpys():
+    """Within 0.05 % of the value, also below zero."""
+    seen = RunningPercentiles()
+    for piece in np.array_split(VALUES, 7):
+        seen.add(piece)
+    finite = VALUES[np.isfinite(VALUES)]
+    for q in (0, 1, 10, 50, 77.7, 99, 100):
+        expected = float(np.percentile(finite, q, method="inverted_cdf"))
+        assert seen.percentile(q) == pytest.approx(expected, rel=5e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -93,3 +94,87 @@ class RunningStatistics:
             "percentiles": {f"p{q}": self.percentile(q) for q in _PERCENTILES},
             "histogram": {"low": -1.0, "high": 1.0, "bins": self.HISTOGRAM_BINS, "counts": counts.tolist()},
         }
+
+
+# Of numbers up to this the sum is kept in whole 2**-30 (1e-9); larger ones are multiples of 2**-13 as they are.
+_LARGE = 1024.0
+_SMALL_BITS = 30
+
+
+class RunningSummary:
+    """Count, extremes and exact mean of values of any size (float32)."""
+
+    def __init__(self) -> None:
+        self.count = 0  # pixels seen
+        self.valid = 0  # of them, with a value
+        self._minimum = math.inf
+        self._maximum = -math.inf
+        self._sum = Fraction()
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Takes in a window's values, any shape; NaN is no data."""
+        self.count += values.size
+        flat = values[np.isfinite(values)]
+        for start in range(0, flat.size, _CHUNK):
+            chunk = flat[start : start + _CHUNK]
+            self.valid += chunk.size
+            minimum, maximum = float(chunk.min()), float(chunk.max())
+            self._minimum, self._maximum = min(self._minimum, minimum), max(self._maximum, maximum)
+            if max(-minimum, maximum) >= _LARGE:
+                is_large = np.abs(chunk) >= _LARGE
+                self._sum += _sum_exactly(chunk[is_large])
+                chunk = chunk[~is_large]
+            self._sum += Fraction(_sum_rounded(chunk), 1 << _SMALL_BITS)
+
+    def to_document(self) -> dict[str, Any]:
+        """As a JSON document; what is not defined without a valid pixel is null."""
+        return {
+            "count": self.count,
+            "valid": self.valid,
+            "valid_fraction": self.valid / self.count if self.count else 0.0,
+            "min": self._minimum if self.valid else None,
+            "max": self._maximum if self.valid else None,
+            "mean": float(self._sum / self.valid) if self.valid else None,
+        }
+
+
+def _sum_rounded(values: NDArray[np.float32]) -> int:
+    """In units of 2**-30; each value below 2**10 in amount, so that 2**22 of them stay below 2**63."""
+    return int(np.rint(values.astype(np.float64) * (1 << _SMALL_BITS)).astype(np.int64).sum())
+
+
+def _sum_exactly(values: NDArray[np.float32]) -> Fraction:
+    mantissas, exponents = np.frexp(values)
+    # Whole numbers of 24 bits, whose sums a double holds exactly up to 2**29 of them.
+    sums = np.bincount(exponents, weights=mantissas * (1 << 24))
+    return sum(
+        (Fraction(int(part)) * Fraction(2) ** (power - 24) for power, part in enumerate(sums) if part), Fraction()
+    )
+
+
+class RunningPercentiles:
+    """Percentiles of values of any size (float32), to 0.05 % of the value.
+
+    Counts values by their sign, exponent and the 11 first bits of the mantissa, which sort as the numbers do.
+    """
+
+    _DROPPED_BITS = 12
+
+    def __init__(self) -> None:
+        self._counts: NDArray[np.int64] = np.zeros(1 << (32 - self._DROPPED_BITS), dtype=np.int64)
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Takes in a window's values, any shape; NaN is no data."""
+        bits = values[np.isfinite(values)].view(np.uint32)
+        sortable = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)) >> self._DROPPED_BITS
+        self._counts += np.bincount(sortable, minlength=self._counts.size)
+
+    def percentile(self, q: float) -> float | None:
+        """The value that `q` percent do not exceed; None where there is no valid pixel."""
+        cumulative = np.cumsum(self._counts)
+        if not cumulative[-1]:
+            return None
+        rank = max(math.ceil(q / 100 * int(cumulative[-1])), 1)
+        middle = (int(np.searchsorted(cumulative, rank)) << self._DROPPED_BITS) + (1 << (self._DROPPED_BITS - 1))
+        bits = middle & ~(1 << 31) if middle >> 31 else ~middle & 0xFFFFFFFF
+        return float(np.uint32(bits).view(np.float32))
