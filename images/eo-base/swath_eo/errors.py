@@ -14,6 +14,8 @@ EoError
     ProductIncompleteError   19  product-incomplete
     ProductMetadataError     20  product-metadata
     ArchiveRefusedError      21  archive-refused
+    DateOrderError           24  date-order
+    NoClearObservationError  25  no-clear-observation
   ExpressionError            22  bad-expression       (Seed category `job`)
   IndexUnknownError          23  index-unknown        (Seed category `job`)
   ParameterError             30  bad-parameter        (Seed category `job`)
@@ -139,6 +141,20 @@ class IndexUnknownError(EoError):
     category = "job"
 
 
+class DateOrderError(SceneError):
+    """The scenes' dates are unknown, alike or not in the order of time."""
+
+    exit_code = 24
+    name = "date-order"
+
+
+class NoClearObservationError(SceneError):
+    """No pixel is clear on any date."""
+
+    exit_code = 25
+    name = "no-clear-observation"
+
+
 class ParameterError(EoError):
     """A parameter has a value that makes no sense."""
 
@@ -170,6 +186,8 @@ ALL_ERRORS: tuple[type[EoError], ...] = (
     ArchiveRefusedError,
     ExpressionError,
     IndexUnknownError,
+    DateOrderError,
+    NoClearObservationError,
     ParameterError,
     OutputError,
 )

@@ -1,0 +1,94 @@
+"""How good an observation is for a composite: by day of the year, distance to clouds and view angle (pure numpy).
+
+After Griffiths et al., "A Pixel-Based Landsat Compositing Algorithm for Large Area Land Cover Mapping" (IEEE JSTARS
+2013), and White et al. (Canadian Journal of Remote Sensing 2014): scores of 0..1, weighted and added.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath_eo.errors import DateOrderError, ParameterError
+
+_STEEPNESS = (
+    10.0  # of the rise over the whole distance to clouds, from 0.0067 to 0.9933 (Griffiths: 0.2 over 50 pixels)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What counts how much. Raises ParameterError."""
+
+    target_day: int = 196  # of the year, from 1: 15 July
+    day_sigma: float = 30.0  # days from the target after which a day's score has fallen to 0.61
+    cloud_reach: float = 1500.0  # metres from which on clouds do not matter
+    widest_view: float = 15.0  # degrees from nadir at which a view is worth nothing
+    day_weight: float = 1.0
+    cloud_weight: float = 1.0
+    view_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        numbers = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in numbers.items():
+            if not math.isfinite(value) or value < 0 or (value == 0 and not name.endswith("_weight")):
+                raise ParameterError(f"{name.replace('_', ' ')} {value:g} makes no sense")
+        if not 1 <= self.target_day <= 366:
+            raise ParameterError(f"the target day {self.target_day} is not within 1..366")
+
+
+def check_ascending(dates: Sequence[Any]) -> None:
+    """Raises DateOrderError where a date is not after the one before."""
+    for earlier, later in pairwise(dates):
+        if not earlier < later:
+            raise DateOrderError(f"{later} comes after {earlier} in the order of the scenes, not in time")
+
+
+def sum_scores(
+    score: Score,
+    dates: Sequence[date],
+    *,
+    cloud_distance: NDArray[np.float32] | None = None,
+    view_zenith: Sequence[float | NDArray[np.float32]] | None = None,
+) -> Iterator[NDArray[np.float32]]:
+    """The score of each date, (rows, columns) or a number as (1, 1) where nothing differs from pixel to pixel.
+
+    `cloud_distance`: metres, (times, rows, columns), None for unknown; `view_zenith`: degrees, of each date a number or
+    (rows, columns), None for unknown.
+    """
+    for place, day in enumerate(dates):
+        total = np.full((1, 1), score.day_weight * day_score(score, day), dtype=np.float32)
+        if cloud_distance is not None:
+            total = total + np.float32(score.cloud_weight) * cloud_score(score, cloud_distance[place])
+        if view_zenith is not None:
+            total = total + np.float32(score.view_weight) * view_score(score, view_zenith[place])
+        yield total
+
+
+def day_score(score: Score, day: date) -> float:
+    """1 on the target day, less before and after it (a Gaussian), across the turn of the year."""
+    apart = abs(day.timetuple().tm_yday - score.target_day)
+    apart = min(apart, 366 - apart)
+    return math.exp(-0.5 * (apart / score.day_sigma) ** 2)
+
+
+def cloud_score(score: Score, distance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Nearly 0 beside a cloud, one half in the middle of the reach, nearly 1 at its end. `distance`: metres."""
+    share = np.minimum(distance, np.float32(score.cloud_reach)) / np.float32(score.cloud_reach)
+    result: NDArray[np.float32] = np.exp(np.float32(-_STEEPNESS) * (share - np.float32(0.5)))
+    result += 1
+    np.reciprocal(result, out=result)
+    return result
+
+
+def view_score(score: Score, zenith: float | NDArray[np.float32]) -> NDArray[np.float32]:
+    """1 at nadir, falling evenly to 0 at the widest view. `zenith`: degrees."""
+    result: NDArray[np.float32] = 1 - np.asarray(zenith, dtype=np.float32) / np.float32(score.widest_view)
+    return np.maximum(result, np.float32(0))
