@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from executor.fetching.errors import ChangedError, RefusedError, TransientError
+from executor.fetching.pace import LEAST
 from executor.fetching.source import Remote, Source
 
-TRIES = 5  # in a row without a byte
+TRIES = 5  # in a row that bring next to nothing: a byte a try is no progress
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _NAP_S = 0.1
 _BEGIN = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -51,7 +52,7 @@ def fetch(source: Source, remote: Remote, path: Path, watch: Watch) -> None:
             path.unlink(missing_ok=True)
             raise
         except TransientError as error:
-            failed = 1 if _size(path) > before else failed + 1
+            failed = 1 if _size(path) - before >= LEAST else failed + 1
             if failed >= TRIES:
                 raise TransientError(f"{error} ({failed} times in a row)") from error
             rest(_to_pause_s(failed, error.retry_after_s), watch)

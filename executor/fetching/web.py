@@ -12,15 +12,16 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, cast
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from executor.fetching.errors import ChangedError, RefusedError, TransientError
+from executor.fetching.pace import Pace, PacedSocket
 from executor.fetching.policy import Policy
 from executor.fetching.source import Body, Found, Remote
 
 CHUNK = 2**20
 _CONNECT_S = 10.0
-_SILENCE_S = 30.0  # without a byte
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOR_NOW = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509})
@@ -37,6 +38,7 @@ class _Answer:
     headers: http.client.HTTPMessage
     response: http.client.HTTPResponse
     host: str
+    pace: Pace
 
 
 class Web:
@@ -80,36 +82,42 @@ class Web:
             if answer.headers.get("Content-Encoding", "identity") != "identity":
                 raise RefusedError(f"{answer.host} sends it compressed, though it was asked not to")
             start = _to_start(answer, offset) if answer.status == http.client.PARTIAL_CONTENT else 0
-            yield Body(start=start, size=_whole_size(answer), chunks=_read(answer.response))
+            yield Body(start=start, size=_whole_size(answer), chunks=_read(answer))
 
     @contextmanager
     def _ask(self, method: str, url: str, headers: Mapping[str, str], but: frozenset[int]) -> Iterator[_Answer]:
         """The answer after all redirects; one that is neither good nor among `but` is raised."""
+        pace = Pace()
         with ExitStack() as stack:
             for _ in range(_MOST_REDIRECTS + 1):
                 parts = self._policy.check_url(url)
-                connection = stack.enter_context(closing(self._connect(parts)))
+                connection = stack.enter_context(closing(self._connect(parts, pace)))
                 # Without a fragment, and without cookies or credentials of any kind.
                 target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
                 connection.request(method, _quote(target), headers={**_ALWAYS, **headers})
-                response = connection.getresponse()
+                response = stack.enter_context(closing(connection.getresponse()))
                 if response.status not in _REDIRECTS:
                     answer = _Answer(
-                        status=response.status, headers=response.headers, response=response, host=str(parts.hostname)
+                        status=response.status,
+                        headers=response.headers,
+                        response=response,
+                        host=str(parts.hostname),
+                        pace=pace,
                     )
                     if response.status not in {http.client.OK, http.client.PARTIAL_CONTENT} | but:
                         raise _to_error(answer)
+                    pace.begin_body()
                     yield answer
                     return
                 connection.close()
                 url = _follow(url, response.headers.get("Location", ""))
         raise RefusedError(f"{urlsplit(url).hostname} redirects more than {_MOST_REDIRECTS} times")
 
-    def _connect(self, parts: SplitResult) -> http.client.HTTPConnection:
+    def _connect(self, parts: SplitResult, pace: Pace) -> _Connection:
         host, secure = str(parts.hostname), parts.scheme == "https"
         port = parts.port or (443 if secure else 80)
-        connection = http.client.HTTPConnection(host, port)
-        connection.sock = self._open(host, port)  # so that it connects to nothing by itself
+        connection = _Connection(host, port, pace)
+        connection.sock = self._open(host, port, pace)  # so that it connects to nothing by itself
         if secure:
             try:
                 connection.sock = self._tls.wrap_socket(connection.sock, server_hostname=host)
@@ -117,29 +125,46 @@ class Web:
                 connection.close()
                 raise
             connection.default_port = 443
+        connection.sock.settimeout(pace.left_s())
         return connection
 
-    def _open(self, host: str, port: int) -> socket.socket:
+    def _open(self, host: str, port: int, pace: Pace) -> socket.socket:
         """A connection to an address of the host that was checked; raises OSError where none answers."""
         problem: OSError | None = None
         for address in self._policy.find_addresses(host, port):
             try:
-                opened = socket.create_connection((address, port), _CONNECT_S)
+                opened = socket.create_connection((address, port), pace.left_s(_CONNECT_S))
             except OSError as error:
                 problem = error
                 continue
-            opened.settimeout(_SILENCE_S)
+            opened.settimeout(pace.left_s())
             return opened
         raise problem or OSError(f"{host} has no address")
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection whose answers are read at a pace."""
+
+    sock: socket.socket
+
+    def __init__(self, host: str, port: int, pace: Pace) -> None:
+        super().__init__(host, port)
+        self._pace = pace
+
+    def response_class(self, sock: socket.socket, **more: Any) -> http.client.HTTPResponse:  # type: ignore[override]
+        """Made by the library, for each request."""
+        return http.client.HTTPResponse(cast("socket.socket", PacedSocket(sock, self._pace)), **more)
 
 
 _ALWAYS = {"Accept-Encoding": "identity", "User-Agent": "swath-executor", "Connection": "close"}
 
 
-def _read(response: http.client.HTTPResponse) -> Iterator[bytes]:
+def _read(answer: _Answer) -> Iterator[bytes]:
     try:
-        while chunk := response.read1(CHUNK):
-            yield chunk
+        while chunk := answer.response.read1(CHUNK):
+            answer.pace.note(len(chunk))
+            with answer.pace.resting():
+                yield chunk
     except (OSError, http.client.HTTPException) as error:
         raise _to_transient(error) from error
 

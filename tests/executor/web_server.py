@@ -6,7 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,6 +27,10 @@ class Site:
     without_head: bool = False
     without_ranges: bool = False
     pause_s: float = 0.0  # before each 64 KiB
+    endless: dict[str, tuple[bytes, bytes]] = field(
+        default_factory=dict
+    )  # instead of an answer: this, then that for ever
+    closed: threading.Event = field(default_factory=threading.Event)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)  # (method, path, range)
     hosts: list[str | None] = field(default_factory=list)
     url: str = ""
@@ -55,6 +59,8 @@ class _Handler(BaseHTTPRequestHandler):
         site.hosts.append(self.headers.get("Host"))
         if self.command == "HEAD" and site.without_head:
             self._say(405)
+        elif path in site.endless:
+            self._go_on(*site.endless[path])
         elif path in site.redirects:
             self._say(302, {"Location": site.redirects[path]})
         elif self.command == "GET" and site.answers.get(path):
@@ -69,6 +75,13 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": "0", **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
+
+    def _go_on(self, first: bytes, again: bytes) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(first)
+            while not self.site.closed.wait(0.01):
+                self.wfile.write(again)
 
     def _send_file(self, path: str, data: bytes) -> None:
         etag = self.site.etags.get(path, f'"{hash(data)}"')
@@ -116,6 +129,7 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     try:
         yield site
     finally:
+        site.closed.set()
         server.shutdown()
         server.server_close()
         thread.join()
