@@ -14,8 +14,7 @@ from swath.domain.retries import Cause
 from tests.executor.agent import Agent, wait_until
 from tests.executor.build import a_manifest, a_spec
 from tests.executor.scripts import a_run
-from tests.executor.test_docker_runtime import image as image
-from tests.executor.web_server import LETTERS, Site, serving
+from tests.executor.web_server import LETTERS, Site
 from tests.fixtures.s3 import KEY, S3
 
 TELL = """
@@ -28,14 +27,6 @@ for file in files:
 print(dict(os.environ))
 """
 SHA = hashlib.sha256(LETTERS).hexdigest()
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    """A web server."""
-    with serving() as site:
-        site.files["/a/scene.tif"] = LETTERS
-        yield site
 
 
 @pytest.fixture
