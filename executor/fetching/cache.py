@@ -105,8 +105,7 @@ class Cache:
             log.warning("%s was changed and is fetched anew", made)
             self._remove(made)
         self.make_room(size or 0)
-        if shutil.disk_usage(self._root).free < (size or 0) + self._spare:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._check_disk(size or 0)
         files = partial / "files"
         files.mkdir(parents=True, exist_ok=True)
         fill(files)
@@ -132,6 +131,16 @@ class Cache:
                 if lock is not None:
                     self._remove(entry.path)
                     excess -= entry.size
+
+    def look_again(self) -> None:
+        """While an entry grows: nobody may have known its size, and others write to the disk as well. Raises OSError."""
+        if shutil.disk_usage(self._root).free < self._spare:
+            self.make_room(0)
+            self._check_disk(0)
+
+    def _check_disk(self, wanted: int) -> None:
+        if shutil.disk_usage(self._root).free < wanted + self._spare:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _list(self) -> Iterator[_Entry]:
         for path in self._root.glob("[0-9a-f]*"):

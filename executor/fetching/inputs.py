@@ -26,6 +26,7 @@ from swath.domain.retries import Cause
 _LOOKS = 3  # at a thing that changes while it is fetched
 _TELL_S = 5.0  # between two words on progress
 _MIB = 2**20
+_LOOK = 16 * _MIB  # of a file; then its disk is looked at again
 
 
 @dataclass(slots=True)
@@ -35,11 +36,13 @@ class Progress:
     cancelled: Callable[[], bool]
     tell: Callable[[str], None]
     limit: int  # bytes
+    look: Callable[[], None]  # whether the disk has room for more; raises OSError
     name: str = ""  # of the input that is being fetched
     what: str = ""
     before: int = 0  # bytes of what has come before the present file
     total: int | None = None
     _told_at_s: float = field(default_factory=time.monotonic)
+    _looked_at: int = 0  # bytes of the present file
 
     def check(self) -> None:
         """Raises StartError where the attempt is to end."""
@@ -48,6 +51,9 @@ class Progress:
 
     def note(self, size: int) -> None:
         """The present file has so many bytes."""
+        if abs(size - self._looked_at) >= _LOOK:
+            self._looked_at = size
+            self.look()
         have = self.before + size
         if have > self.limit:
             raise RefusedError(f"the inputs are larger than the {self.limit / _MIB:g} MiB that an attempt may fetch")
@@ -71,7 +77,7 @@ class Fetcher:
 
     def begin(self, cancelled: Callable[[], bool], tell: Callable[[str], None]) -> Progress:
         """For the inputs of one attempt."""
-        return Progress(cancelled=cancelled, tell=tell, limit=self._limits.attempt)
+        return Progress(cancelled=cancelled, tell=tell, limit=self._limits.attempt, look=self._cache.look_again)
 
     def fetch(self, name: str, href: str, checksum: Checksum | None, progress: Progress) -> tuple[Path, Lease]:
         """The file or directory that a href names, and the hold on it.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from executor.fetching import inputs
 from executor.fetching.cache import Cache
 from executor.fetching.inputs import Fetcher
 from executor.fetching.limits import Limits
@@ -68,6 +69,33 @@ def test_the_cache_makes_room_on_a_disk_that_fills(site: Site, tmp_path: Path, m
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
     error = refused(fetcher, site.url + "/a/scene.tif")
     assert (error.cause, "the disk is full" in str(error), path.exists()) == (Cause.AGENT, True, True)
+
+
+def test_the_disk_is_looked_at_again_while_a_file_grows(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may have said how large it is: copies that nobody uses go, and where that does not help it ends: AGENT."""
+    monkeypatch.setattr(inputs, "_LOOK", 2**18)
+    cache = Cache(tmp_path, 2**40, spare=1000)
+    fetcher = Fetcher(policy=HERE, limits=Limits(), cache=cache, stores=None)
+    site.files["/old"] = LETTERS[::-1]
+    unused, lease = fetched(fetcher, site.url + "/old")
+    lease.close()
+    usage = shutil.disk_usage(tmp_path)
+
+    def shrinking(path: Path) -> object:
+        begun = list(tmp_path.glob("*/partial/files/scene.tif"))
+        filled = bool(begun) and begun[0].stat().st_size > 2**18
+        return usage._replace(free=10 if filled and (unused.exists() or not helps) else 2**30)
+
+    monkeypatch.setattr(shutil, "disk_usage", shrinking)
+    helps = False
+    error = refused(fetcher, site.url + "/a/scene.tif")
+    assert (error.cause, "the disk is full" in str(error), unused.exists()) == (Cause.AGENT, True, False)
+    (part,) = tmp_path.glob("*/partial/files/scene.tif")
+    assert part.stat().st_size < len(LETTERS)
+    helps = True
+    assert fetched(fetcher, site.url + "/a/scene.tif")[0].read_bytes() == LETTERS
 
 
 def test_more_than_the_cache_holds_is_fetched_all_the_same(site: Site, tmp_path: Path) -> None:
