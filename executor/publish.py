@@ -34,7 +34,18 @@ MOST_ENTRIES = 100_000  # files and directories that an output directory may hol
 LARGEST_JSON = 256 * 1024  # bytes of seed.outputs.json: its values travel in a status update
 
 # What a command can bring about in a directory that is its own.
-_COMMANDS_DOING = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR})
+_COMMANDS_DOING = frozenset(
+    {
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.EISDIR,
+    }
+)
 _PREPARED = "publish"  # in the scratch directory: what one rename makes official
 _NO_FOLLOW = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 

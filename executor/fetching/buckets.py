@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from executor.fetching.errors import ChangedError, RefusedError, TransientError
 from executor.fetching.source import Body, Found, Remote
-from executor.fetching.web import CHUNK, to_name
+from executor.fetching.web import CHUNK, is_name, to_name
 from swath.s3 import NoBucketError, StoreSettings, find_store, split_href
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Buckets:
                 count += 1
                 if count > self._most_files:
                     raise RefusedError(f"has more than {self._most_files} objects below it")
-                if any(part in ("", ".", "..") or not part.isprintable() for part in path.split("/")):
+                if not all(map(is_name, path.split("/"))):
                     raise RefusedError("has objects below it whose keys are no paths of files")
                 yield _to_remote(entry, bucket, path)
 

@@ -222,5 +222,11 @@ def to_name(path: str) -> str:
     name = ""
     with suppress(UnicodeDecodeError):
         name = unquote(path.rpartition("/")[2], errors="strict")
-    bad = name in ("", ".", "..") or "/" in name or not name.isprintable() or len(name.encode()) > _LONGEST_NAME
-    return "input" if bad else name
+    return name if is_name(name) else "input"
+
+
+def is_name(text: str) -> bool:
+    """Whether a file may be called this."""
+    return (
+        text not in ("", ".", "..") and "/" not in text and text.isprintable() and len(text.encode()) <= _LONGEST_NAME
+    )

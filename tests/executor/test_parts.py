@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from executor.events import Kill, Launch, Order, Shutdown, Subscribed
 from executor.journal import NAME, Entry, Journal, find_former, read_journal
+from executor.lineage import to_lineage
 from executor.logs import BoundedLog
 from executor.messages import to_event
 from executor.orders import to_order
@@ -217,6 +218,25 @@ def test_only_a_scratch_directory_is_one() -> None:
     assert is_scratch(Path(f"/o/.{attempt}.partial"), attempt)
     assert not is_scratch(Path(f"/o/{attempt}"), attempt)
     assert not is_scratch(Path(f"/o/.{an_id()}.partial"), attempt)
+
+
+def test_a_name_that_is_in_our_way_is_the_commands_doing(tmp_path: Path) -> None:
+    """An output called as what items are written to before they take their place: OUTPUT, for it would come again."""
+    outputs = [
+        an_output("item.json", mediaType="application/geo+json"),
+        {**an_output(".item.partial"), "name": "OTHER"},
+    ]
+    spec = a_spec(a_manifest("true", outputs=outputs), tmp_path / "outputs")
+    order = to_order(spec.attempt, spec.to_json().encode())
+    places = Places.of(order, tmp_path)
+    places.make()
+    item = {"type": "Feature", "stac_version": "1.0.0", "id": "x", "assets": {}, "links": [], "properties": {}}
+    (places.output_dir / "item.json").write_text(json.dumps(item))
+    (places.output_dir / ".item.partial").write_text("mine")
+    with pytest.raises(PublishError) as caught:
+        publish(order.manifest, places, to_lineage(order))
+    assert caught.value.cause is Cause.OUTPUT
+    assert not places.target.exists()
 
 
 def test_nothing_is_published_that_was_not_finished(tmp_path: Path) -> None:
