@@ -1,7 +1,7 @@
 """Where a registry may send us: never into our own network, unless the site says so.
 
 The api and the scheduler reach what the rest of the world must not: agents, databases, a cloud's metadata. A registry that is
-hostile, or was broken into, would have them ask there.
+hostile, or was broken into, would have them ask there; so would whoever names an image of a registry that nobody has declared.
 """
 
 from __future__ import annotations

@@ -21,6 +21,9 @@ class Endpoint:
 
     host: str  # as images' names have it
     settings: RegistrySettings
+    declared: bool = (
+        False  # by the site: whoever names an image names any host, so others have to be of the open internet
+    )
 
     @property
     def place(self) -> str:
@@ -64,11 +67,16 @@ class Endpoint:
 
     def find_addresses(self, url: httpx.URL) -> list[str]:
         """What to connect to: the name, or the checked addresses of a host that nobody has declared."""
-        if self.knows(url):
+        if self.declared and self.knows(url):
             return [url.host]
         try:
-            return find_public_addresses(url.host, url.port or 443)
+            return find_public_addresses(url.host, url.port or (80 if url.scheme == "http" else 443))
         except RegistryForbiddenError as error:
+            if self.owns(url):
+                raise RegistryForbiddenError(
+                    f"registry {self.host} lies in a private network: {error}; if that is meant, give it a table in the "
+                    "file of SWATH_REGISTRIES"
+                ) from error
             raise RegistryForbiddenError(
                 f"registry {self.host} sends us into a private network: {error}; if that is meant, "
                 f"add {_place_of(url)!r} to its trusted_hosts"

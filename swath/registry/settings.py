@@ -34,7 +34,10 @@ Host = Annotated[str, AfterValidator(_to_host)]
 
 
 class RegistrySettings(BaseModel):
-    """One registry. Without any, it is spoken to over TLS and anonymously; on the loopback, in the clear."""
+    """One registry: over TLS and anonymously unless it says otherwise; on the loopback, in the clear.
+
+    One without any has to have a public address.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

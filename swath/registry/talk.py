@@ -54,8 +54,8 @@ class Talk:
         mirrored: bool = True,
     ) -> T:
         """What `read` makes of the first answer that it takes; raises the registry's own RegistryError where none does."""
-        registry = self._find(host)
-        mirrors = [self._find(name) for name in registry.settings.mirrors] if mirrored else []
+        registry = self._find(host, declared=host in self.registries)
+        mirrors = [self._find(name, declared=True) for name in registry.settings.mirrors] if mirrored else []
         left = [*mirrors, registry] if by_digest else [registry, *mirrors]
         for done in range(1, MOST_ROUNDS + 1):
             failure: RegistryError | None = None
@@ -77,8 +77,8 @@ class Talk:
             self.wait(pause_s)
         raise AssertionError("the last round returns or raises")
 
-    def _find(self, host: str) -> Endpoint:
-        return Endpoint(host=host, settings=self.registries.get(host) or RegistrySettings())
+    def _find(self, host: str, *, declared: bool) -> Endpoint:
+        return Endpoint(host=host, settings=self.registries.get(host) or RegistrySettings(), declared=declared)
 
     def _ask(self, endpoint: Endpoint, question: Question) -> Answer:
         """The answer of one registry, let in."""

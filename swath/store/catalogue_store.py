@@ -118,7 +118,9 @@ class CatalogueStore:
             return images.get_catalogued(session, image_id)
 
     def list_references(self, name: str) -> list[str]:
-        """Where the image's versions lie that were not rejected; those of a registry only."""
+        """Where the image's versions lie, those of a registry only. Rejected ones count for nothing, retired ones where there
+        are no others: so a name can be taken from whoever took it first.
+        """
         with self._database.read() as session:
             return images.list_references(session, name)
 

@@ -269,9 +269,11 @@ def find_image(session: Session, reference: str) -> ImageRow | None:
 
 
 def list_references(session: Session, name: str) -> list[str]:
-    """The references of the image's versions that were not rejected, as far as they lie in a registry."""
+    """Where the image comes from: see ApiStore.list_references."""
     query = select(ImageVersion).where(ImageVersion.name == name, ImageVersion.state != ImageState.REJECTED)
-    return [row.reference for row in session.scalars(query) if row.reference]
+    found = [(row.state, row.reference) for row in session.scalars(query) if row.reference]
+    alive = [reference for state, reference in found if state is not ImageState.RETIRED]
+    return alive or [reference for _, reference in found]
 
 
 def _precedence(row: ImageRow) -> tuple[Any, ...]:

@@ -78,6 +78,13 @@ class Api:
         return {entry["path"]: entry["message"] for entry in response.json()["errors"]}
 
 
+def declare(directory: Path, *registries: str) -> Path:
+    """A file of SWATH_REGISTRIES with these."""
+    file = directory / "registries.toml"
+    file.write_text("".join(f'["{registry}"]\n' for registry in registries))
+    return file
+
+
 def make_settings(directory: Path, database_url: str, **changed: Any) -> Settings:
     """Settings with a token file that is as it should be."""
     token_file = directory / "token"

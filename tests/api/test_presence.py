@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from swath.store.rows import DetailsRow, ImageRow
-from tests.api.serving import MANIFEST, Api, make_settings, serving
+from tests.api.serving import MANIFEST, Api, declare, make_settings, serving
 from tests.fixtures.registry import serve_registry
 from tests.registry.pushing import Pusher, an_image
 from tests.store.build import NOW, Scene
@@ -19,6 +19,13 @@ from tests.store.build import NOW, Scene
 FILE = {"href": Path(__file__).as_uri()}
 JOB = {"image": "ndvi:2.0.0", "inputs": {"SCENE": FILE}}
 NOWHERE = f"127.0.0.1:1/eo/ndvi@sha256:{'a' * 64}"  # nobody listens at port 1
+
+
+@pytest.fixture
+def api(scene: Scene, sqlite_database: str, tmp_path: Path, registry: str) -> Iterator[Api]:
+    """The service, which knows the registry."""
+    with serving(make_settings(tmp_path, sqlite_database, registries=declare(tmp_path, registry))) as running:
+        yield running
 
 
 def register(scene: Scene, reference: str, tag: str | None = None) -> ImageRow:
@@ -79,9 +86,10 @@ def test_a_registry_that_is_down_warns_or_refuses_as_the_site_says(
 ) -> None:
     """Accepted with a warning by default; refused, with the rule's name, where the site wants that."""
     register(scene, NOWHERE)
-    with serving(make_settings(tmp_path, sqlite_database)) as api:
-        assert "nobody can tell whether ndvi:2.0.0" in submit(api)["warnings"][0]
-    with serving(make_settings(tmp_path, sqlite_database, image_registry_down="refuse")) as api:
+    known = declare(tmp_path, NOWHERE.partition("/")[0])
+    with serving(make_settings(tmp_path, sqlite_database, registries=known)) as api:
+        assert "takes no connection" in submit(api)["warnings"][0]
+    with serving(make_settings(tmp_path, sqlite_database, registries=known, image_registry_down="refuse")) as api:
         assert api.refusal(JOB)["/image"].startswith("policy registry_down: ")
 
 
@@ -90,7 +98,8 @@ def test_a_registry_that_hangs_holds_no_submission_for_long(
 ) -> None:
     """The first job waits for the deadline, and those after it not at all."""
     register(scene, f"{silent}/eo/ndvi@sha256:{'a' * 64}")
-    with serving(make_settings(tmp_path, sqlite_database, image_registry_deadline_s=0.5)) as api:
+    said = {"image_registry_deadline_s": 0.5, "registries": declare(tmp_path, silent)}
+    with serving(make_settings(tmp_path, sqlite_database, **said)) as api:
         begun = time.monotonic()
         assert "nobody can tell" in submit(api)["warnings"][0]
         first_s = time.monotonic() - begun
@@ -112,7 +121,7 @@ def test_a_registry_that_comes_back_is_asked_again(sqlite_database: str, scene: 
         reference = push(address, "eo/again", b"five")
         register(scene, reference)
         Pusher(f"http://{address}").delete("eo/again", reference.partition("@")[2])
-        with serving(make_settings(tmp_path, sqlite_database)) as api:
+        with serving(make_settings(tmp_path, sqlite_database, registries=declare(tmp_path, address))) as api:
             assert "/image" in api.refusal(JOB)
             assert push(address, "eo/again", b"five") == reference
             assert submit(api)["warnings"] == []

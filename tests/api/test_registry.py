@@ -19,7 +19,7 @@ from swath.registry.manifests import MANIFESTS
 from swath.registry.settings import RegistrySettings
 from swath.store.database import Database
 from swath.store.sighting_store import SightingStore
-from tests.api.serving import MANIFEST, Api, make_settings, serving
+from tests.api.serving import MANIFEST, Api, declare, make_settings, serving
 from tests.api.test_tokens import asking, make
 from tests.fixtures.laptop import eventually
 from tests.fixtures.registry import free_port, serve_registry
@@ -58,9 +58,7 @@ class Site:
 def a_site(folder: Path, database_url: str, port: int) -> Iterator[Site]:
     """The service first: a registry may be told where it is."""
     address = f"127.0.0.1:{port}"
-    file = folder / "registries.toml"
-    file.write_text(f'["{address}"]\n')
-    settings = make_settings(folder, database_url, registries=file, registry_check_s=0)
+    settings = make_settings(folder, database_url, registries=declare(folder, address), registry_check_s=0)
     with serving(settings) as api:
         yield Site(api, address, Pusher(f"http://{address}"), folder, database_url)
 
@@ -133,20 +131,39 @@ def test_the_policy_looks_at_what_the_registry_says(scene: Scene, sqlite_databas
         image = an_image(labels={LABEL: json.dumps(MANIFEST)})
         digest = Pusher(f"http://{address}").push("eo/ndvi", image, "1")
         document = {"reference": f"{address}/eo/ndvi@{digest}", "manifest": MANIFEST}
-        with serving(make_settings(tmp_path, sqlite_database, image_root=False)) as api:
+        known = declare(tmp_path, address)
+        with serving(make_settings(tmp_path, sqlite_database, registries=known, image_root=False)) as api:
             assert "it runs as root" in api.refusal(document, "/v1/images")["/reference"]
-        with serving(make_settings(tmp_path, sqlite_database, image_labels=("team",))) as api:
+        with serving(make_settings(tmp_path, sqlite_database, registries=known, image_labels=("team",))) as api:
             assert "it lacks team" in api.refusal(document, "/v1/images")["/reference"]
-        with serving(make_settings(tmp_path, sqlite_database, image_max_size_mib=1)) as api:
+        with serving(make_settings(tmp_path, sqlite_database, registries=known, image_max_size_mib=1)) as api:
             assert api.post("/v1/images", json=document).status_code == 201
 
 
 def test_what_the_registry_does_not_have_is_refused(site: Site) -> None:
-    """422 with the registry's word; a registry that is down is 503, and may be asked again."""
+    """422 with the registry's word."""
     gone = f"{site.registry}/eo/ndvi@sha256:{'0' * 64}"
     assert "does not have" in site.api.refusal({"reference": gone}, "/v1/images")["/reference"]
-    down = site.api.post("/v1/images", json={"reference": f"127.0.0.1:{free_port()}/eo/ndvi:1"})
+
+
+def test_a_registry_that_is_down_is_no_mistake_of_the_document(
+    scene: Scene, sqlite_database: str, tmp_path: Path
+) -> None:
+    """503: it may be asked again."""
+    address = f"127.0.0.1:{free_port()}"
+    with serving(make_settings(tmp_path, sqlite_database, registries=declare(tmp_path, address))) as api:
+        down = api.post("/v1/images", json={"reference": f"{address}/eo/ndvi:1"})
     assert (down.status_code, down.json()["type"]) == (503, "urn:swath:problem:registry-unavailable")
+
+
+def test_a_token_for_ci_has_the_service_ask_no_machine_of_its_own_network(site: Site) -> None:
+    """A host that nobody declared and that is not public hears nothing; the refusal says how to declare it."""
+    with HostileServer() as server, asking(site.api, make(site.api)["token"]) as http:
+        for host in (server.host, f"localhost:{server.port}", "169.254.169.254", "10.0.0.1:5051"):
+            answer = http.post("/v1/images", json={"reference": f"{host}/eo/ndvi:1"})
+            assert (answer.status_code, answer.json()["type"]) == (502, "urn:swath:problem:registry-refused")
+            assert "give it a table in the file of SWATH_REGISTRIES" in answer.json()["detail"]
+        assert server.heard == []
 
 
 def test_an_image_that_claims_to_be_another_is_refused_to_a_token(site: Site) -> None:
@@ -296,12 +313,10 @@ def test_no_event_blocks_the_others_of_a_notification(site: Site) -> None:
 def test_a_registry_that_is_silent_does_not_hold_up_what_another_says(site: Site) -> None:
     """503, so that its event comes again; what stands behind that is registered by then."""
     down = f"127.0.0.1:{free_port()}"
-    (site.folder / "registries.toml").write_text(f'["{site.registry}"]\n["{down}"]\n')
     digest = site.pusher.push("eo/ndvi", a_processing_image(), "1")
     events = [*an_event(down, digest)["events"], *an_event(site.registry, digest)["events"]]
-    settings = make_settings(
-        site.folder, site.database_url, registries=site.folder / "registries.toml", registry_check_s=0
-    )
+    known = declare(site.folder, site.registry, down)
+    settings = make_settings(site.folder, site.database_url, registries=known, registry_check_s=0)
     with serving(settings) as api, asking(api, make(api, "other", scope="notify", images=[])["token"]) as http:
         assert http.post("/v1/registry/notifications", json={"events": events}).status_code == 503
     assert found(site, "2.0.0") is not None
@@ -316,6 +331,21 @@ def test_a_pushed_image_does_not_become_another_by_its_label(site: Site) -> None
         forged = an_event(site.registry, theirs, repository="mallory/x")
         assert "not from" in http.post("/v1/registry/notifications", json=forged).json()["refused"][0]["why"]
     assert found(site, "99.0.0") is None
+
+
+def test_a_name_that_a_stranger_took_first_is_given_back_by_hand(site: Site) -> None:
+    """The first push of a free name is its home; what was retired is none beside another that somebody registered."""
+    theirs = [site.pusher.push("mallory/x", a_processing_image(version, "free"), "1") for version in ("1.0.0", "9.0.0")]
+    mine = site.pusher.push("eo/free", a_processing_image("2.0.0", "free"), "1")
+    forged = [an_event(site.registry, digest, repository="mallory/x", tag="") for digest in theirs]
+    with notifying(site) as http:
+        assert http.post("/v1/registry/notifications", json=forged[0]).json()["registered"] == ["free:1.0.0"]
+        eventually(lambda: site.api.get("/v1/images/free/1.0.0").json()["state"] == "VERIFYING", 20)
+        for state in ("ACTIVE", "RETIRED"):
+            moved = site.api.post("/v1/images/free/1.0.0/state", json={"state": state, "why": "by hand"})
+            assert moved.status_code == 200, moved.text
+        assert site.api.post("/v1/images", json={"reference": f"{site.registry}/eo/free@{mine}"}).status_code == 201
+        assert "not from" in http.post("/v1/registry/notifications", json=forged[1]).json()["refused"][0]["why"]
 
 
 def test_a_forged_notification_registers_nothing(site: Site) -> None:
@@ -333,10 +363,9 @@ def test_a_forged_notification_registers_nothing(site: Site) -> None:
 
 def test_a_registry_that_is_down_is_asked_again(site: Site, sqlite_database: str) -> None:
     """503: whoever tells has to tell again."""
-    file = site.folder / "registries.toml"
     down = f"127.0.0.1:{free_port()}"
-    file.write_text(f'["{down}"]\n')
-    with serving(make_settings(site.folder, sqlite_database, registries=file, registry_check_s=0)) as api:
+    known = declare(site.folder, down)
+    with serving(make_settings(site.folder, sqlite_database, registries=known, registry_check_s=0)) as api:
         answer = api.post("/v1/registry/notifications", json=an_event(down, f"sha256:{'1' * 64}"))
     assert answer.status_code == 503
 

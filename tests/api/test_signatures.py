@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from api.signatures import PAYLOAD, SIGNATURE
 from swath.domain.manifest import LABEL
 from swath.vault.signatures import TYPE, find_signer, read_keys, to_fingerprint
-from tests.api.serving import MANIFEST, Api, make_settings, serving
+from tests.api.serving import MANIFEST, Api, declare, make_settings, serving
 from tests.registry.pushing import OCI_MANIFEST, Image, Pusher, an_image, digest_of, to_bytes
 from tests.store.build import Scene
 
@@ -60,9 +60,12 @@ def key() -> ec.EllipticCurvePrivateKey:
 
 
 @pytest.fixture
-def strict(sqlite_database: str, scene: Scene, tmp_path: Path, key: ec.EllipticCurvePrivateKey) -> Iterator[Api]:
+def strict(
+    sqlite_database: str, scene: Scene, tmp_path: Path, registry: str, key: ec.EllipticCurvePrivateKey
+) -> Iterator[Api]:
     """A service that wants images signed by the key."""
-    with serving(make_settings(tmp_path, sqlite_database, image_signers=write_keys(tmp_path / "keys", key))) as api:
+    said = {"image_signers": write_keys(tmp_path / "keys", key), "registries": declare(tmp_path, registry)}
+    with serving(make_settings(tmp_path, sqlite_database, **said)) as api:
         yield api
 
 
@@ -122,11 +125,12 @@ def test_a_key_that_is_taken_back_counts_no_more(
     pusher.push("eo/signed", a_signature(payload, sign(key, payload)), place_of(digest))
     other = ec.generate_private_key(ec.SECP256R1())
     keys = write_keys(tmp_path / "keys", other, key)
-    with serving(make_settings(tmp_path, sqlite_database, image_signers=keys)) as api:
+    settings = make_settings(tmp_path, sqlite_database, image_signers=keys, registries=declare(tmp_path, registry))
+    with serving(settings) as api:
         assert api.post("/v1/images", json={"reference": f"{registry}/eo/signed@{digest}"}).status_code == 201
         api.submit(**JOB)
     write_keys(keys, other)
-    with serving(make_settings(tmp_path, sqlite_database, image_signers=keys)) as api:
+    with serving(settings) as api:
         assert api.refusal(JOB)["/image"].startswith("policy signed: ")
 
 

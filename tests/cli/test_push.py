@@ -15,6 +15,7 @@ from swath.cli.images import tell_profile
 from swath.cli.pipeline import Pipeline, find_pipeline
 from swath.domain.references import Reference
 from swath.registry.client import RegistryClient
+from swath.registry.settings import RegistrySettings
 from tests.cli.conftest import StandIn
 from tests.executor.build import a_manifest
 from tests.executor.programs import docker
@@ -81,7 +82,7 @@ def test_a_directory_is_built_pushed_registered_and_verified(
     """Its manifests become labels, the catalogue hears tag and digest, what happens is told once, and the exit code is 0."""
     result = swath("images", "push", str(context), "--to", f"{name}:1.0.0", "--json")
     assert result.exit_code == 0, result.stderr
-    found = RegistryClient({}).inspect(Reference.parse(f"{name}:1.0.0"))
+    found = RegistryClient({name.partition("/")[0]: RegistrySettings()}).inspect(Reference.parse(f"{name}:1.0.0"))
     assert json.loads(found.labels["com.ngageoint.seed.manifest"]) == a_manifest("run")
     assert json.loads(found.labels["swath.manifest"]) == {"smoke_test": ["run", "--help"]}
     (sent,) = (document for method, _, document in registering.asked if method == "POST")

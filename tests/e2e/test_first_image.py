@@ -22,7 +22,7 @@ PAGE = (ROOT / "docs" / "images.md").read_text()
 TEN_MINUTES = PAGE[PAGE.index("## A first image in ten minutes") : PAGE.index("## The catalogue")]
 FILES = dict(re.findall(r"`bright/([\w.]+)`[^\n]*\n\n((?:(?:    [^\n]*)?\n)+)", TEN_MINUTES))
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", TEN_MINUTES, re.DOTALL) for line in block.splitlines()]
-MADE_BY_THE_TEST = ("images/build.sh", "docker run --detach", "SWATH_IMAGE_PROMOTION", "mkdir")
+MADE_BY_THE_TEST = ("images/build.sh", "docker run --detach", "echo", "SWATH_IMAGE_PROMOTION", "mkdir")
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,12 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def cautious(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+def cautious(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     """The page's cluster."""
+    known = tmp_path_factory.mktemp("site") / "registries.toml"
+    known.write_text(f'["{registry}"]\n')
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWATH_REGISTRIES", str(known))
         patch.setenv("SWATH_IMAGE_PROMOTION", "approver")
         yield from running(tmp_path_factory.mktemp("cautious") / "var")
 
