@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from swath.domain.errors import (
     StoreUnavailableError,
 )
 from swath.store import migrate
+from swath.store.api_store import ApiStore
 from swath.store.database import Database, normalise
 from swath.store.leadership import Leadership
 from swath.store.models import Base
+from swath.store.rows import ImageFilters
 from swath.store.scheduling import SchedulerStore
 from swath.store.schema import SCRIPTS, Schema, read_history
 from tests.store.build import NOW
@@ -150,6 +153,35 @@ def test_m06_a_migration_deposes_the_leader(database_url):
     assert not leadership.renew(epoch, NOW)
     with pytest.raises(LeadershipLostError):
         SchedulerStore(database).apply([SetFrameworkId(framework_id="late")], epoch=epoch, now=NOW)
+    database.close()
+
+
+def test_images_of_before_the_catalogue_have_details_after_it(empty_database_url):
+    """They are found by their titles, and what becomes known of them is kept; details that were there stay as they are."""
+    migrate.upgrade(empty_database_url, "0018")
+    database = Database(empty_database_url)
+    insert = (
+        "INSERT INTO image_versions (id, name, version, digest, reference, manifest, state, created_at, registered_at)"
+        " VALUES (:id, 'ndvi', :version, 'sha256:1', :reference, :manifest, 'ACTIVE', :at, :at)"
+    )
+    manifest = json.dumps({"job": {"title": "Bands of the Alps", "tags": ["Snow"]}})
+    with database.write() as session:
+        for number in (1, 2):
+            said = {"id": number, "version": f"{number}.0.0", "reference": None, "manifest": manifest, "at": NOW}
+            session.execute(text(insert), said)
+        session.execute(text("INSERT INTO image_details (image_version_id, words, size) VALUES (2, 'kept', 7)"))
+
+    migrate.upgrade(empty_database_url)
+
+    store = ApiStore(database)
+    for word in ("bands of", "snow", "ndvi"):
+        assert store.list_images(ImageFilters(text=word)).items[0].image.id == 1
+    store.set_image_details(1, missing_since=NOW)
+    assert store.get_catalogued(1).details.missing_since == NOW
+    assert (store.list_images(ImageFilters(text="kept")).items[0].image.id, store.get_catalogued(2).details.size) == (
+        2,
+        7,
+    )
     database.close()
 
 
