@@ -23,7 +23,7 @@ from swath.domain.ids import make_ulid
 from swath.domain.jobs import JobSpec, total_request
 from swath.domain.manifest import Manifest
 from swath.domain.states import ENDED_JOB, JobState
-from swath.domain.trial import LABEL, NOT_ITS_FAULT, find_command, find_missing, tell_missing
+from swath.domain.trial import LABEL, find_command, find_missing, says_nothing, tell_missing
 from swath.store.api_store import ApiStore
 from swath.store.rows import AttemptRow, CataloguedRow, ImageFilters, ImageRow, JobFilters, JobRow
 
@@ -151,7 +151,7 @@ class Verifier:
             return self._passed(f"its smoke test passed: job {job.id}", {"verdict": PASSED, **to_profile(job, last)})
         why = f"{last.cause or last.state}" + ("" if last.exit_code is None else f" (exit code {last.exit_code})")
         why = f"{why}: {last.message or 'no message'}; job {job.id}"
-        if last.cause in NOT_ITS_FAULT:
+        if says_nothing(last.cause):
             return Verdict(state=ImageState.REGISTERED, why=f"the cluster could not say: {why}", profile=None)
         return self._failed(f"its smoke test failed: {why}", job, last)
 

@@ -14,7 +14,7 @@ from swath.domain.retries import Cause
 
 LABEL = "swath.verifies"  # of the job: the image version that it tries
 # How a trial may end without a word about the image.
-NOT_ITS_FAULT = frozenset(
+_NOT_ITS_FAULT = frozenset(
     {
         Cause.KILLED,
         Cause.LOST,
@@ -26,6 +26,11 @@ NOT_ITS_FAULT = frozenset(
         Cause.DEPENDENCY,
     }
 )
+
+
+def says_nothing(cause: Cause | None) -> bool:
+    """True where a trial that ended so tells nothing of the image, as by a cause that only a later version of Swath knows."""
+    return cause is not None and (cause in _NOT_ITS_FAULT or cause not in Cause.__members__)
 
 
 def find_command(manifest: Mapping[str, Any], swath_manifest: Mapping[str, Any] | None) -> str | None:

@@ -45,7 +45,7 @@ class Base(DeclarativeBase):
         TaskState: StateName(TaskState),
         JobState: StateName(JobState),
         Desired: StateName(Desired),
-        Cause: StateName(Cause),
+        Cause: StateName(Cause, grows=True),
         Condition: StateName(Condition),
         Overlap: StateName(Overlap),
         CatchUp: StateName(CatchUp),

@@ -60,18 +60,29 @@ class StateName(TypeDecorator[State]):
     impl = String(16)
     cache_ok = True
 
-    def __init__(self, states: type[State]) -> None:
+    def __init__(self, states: type[State], *, grows: bool = False) -> None:
+        """`grows`: later versions of Swath add names, and a program of this one reads them while it is upgraded."""
         super().__init__()
         self.states = states
+        self.grows = grows
         self._by_name = {state.value: state for state in states}
 
     def process_bind_param(self, value: State | None, dialect: Dialect) -> str | None:
         """The state's name; raises ValueError for a name that is no state."""
-        return None if value is None else self.states(value).value
+        if value is None or (self.grows and value not in self._by_name):
+            return value
+        return self.states(value).value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> State | None:
-        """The state; raises ValueError when the database holds a name that this version does not know."""
-        return None if value is None else self._by_name.get(value) or self.states(value)
+        """The state. Of a name that this version does not know the bare text, where there may be such; else ValueError.
+
+        The text is equal to none of the states, and is shown as they are.
+        """
+        known = None if value is None else self._by_name.get(value)
+        return known if known is not None or value is None else self._to_unknown(value)
+
+    def _to_unknown(self, name: Any) -> Any:
+        return str(name) if self.grows else self.states(name)
 
 
 def make_document() -> JSON:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from swath.domain.changes import AddEvent, ChangeAttempt, ChangeJob, PutTask
 from swath.domain.ranges import Ranges
 from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, JobCounts, JobState, TaskState
+from swath.store.database import Database
 from swath.store.rows import JobRow
 from tests.api.serving import TOKEN, Api
 from tests.store.build import NOW, Scene, a_range, a_task, an_agent
@@ -47,6 +49,18 @@ def publish(scene: Scene, job: JobRow, directory: Path, files: dict[str, bytes],
         a_task(job, index, TaskState.SUCCEEDED, winner_attempt=attempt_id),
     )
     return attempt_id
+
+
+def test_a_cause_of_a_later_version_is_shown_as_it_is(both_api: Api, both_scene: Scene, database: Database) -> None:
+    """While the scheduler is upgraded before this service: no 500, for tasks and attempts alike."""
+    job = both_scene.submit()
+    both_scene.launch(job)
+    with database.write() as session:
+        session.execute(text("UPDATE tasks SET cause = 'NOVEL'"))
+        session.execute(text("UPDATE attempts SET cause = 'NOVEL', kill_cause = 'NOVEL'"))
+    (task,) = both_api.get(f"/v1/jobs/{job.id}/tasks").json()["items"]
+    (attempt,) = both_api.get(f"/v1/jobs/{job.id}/tasks/0/attempts").json()["items"]
+    assert (task["cause"], attempt["cause"], attempt["kill_cause"]) == ("NOVEL", "NOVEL", "NOVEL")
 
 
 def test_tasks_are_there_before_anything_runs(both_api: Api, both_scene: Scene) -> None:
