@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from api.presence import Presence, Sight
 from api.secrets import Secrets
+from api.spelling import find_nearest
 from swath.domain.catalogue import RUNNABLE, ImageState, why_not_runnable
 from swath.domain.image_policy import ImagePolicy, Subject, find_violations
 from swath.domain.projects import walk_up
@@ -22,8 +22,8 @@ def tell_unknown(reference: str, store: ApiStore) -> str:
     name = reference.partition("@")[0].partition(":")[0]
     known = store.list_images(ImageFilters(name=name), limit=_SHOWN).items or store.list_images(limit=_SHOWN).items
     names = {str(row.image) for row in known}
-    near = get_close_matches(name, {row.image.name for row in known if row.image.name != name}, n=1)
-    hint = f"; did you mean {near[0]}?" if near else f"; registered are {', '.join(sorted(names))}"
+    near = find_nearest(name, {row.image.name for row in known})
+    hint = f"; did you mean {near}?" if near else f"; registered are {', '.join(sorted(names))}"
     return f"there is no image {reference!r}{hint}" if names else "no image is registered yet"
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 
+from api.spelling import find_nearest
 from swath.domain.errors import Problem
 from swath.domain.jobs import JobSpec
 from swath.domain.projects import PLAIN, Project, show_amount, walk_up
@@ -58,6 +58,6 @@ def _asked_for(store: ApiStore) -> set[str]:
 
 
 def _warn(kind: str, name: str, known: set[str]) -> str:
-    near = get_close_matches(name, {*known, *PLAIN}, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"agents have {', '.join([*PLAIN, *sorted(known - set(PLAIN))])}"
+    near = find_nearest(name, {*known, *PLAIN})
+    hint = f"did you mean {near}?" if near else f"agents have {', '.join([*PLAIN, *sorted(known - set(PLAIN))])}"
     return f"{kind}: no agent has {name} and no image asks for it, so the limit holds nothing back; {hint}"

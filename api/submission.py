@@ -16,6 +16,7 @@ from api.inputs import FileCheck
 from api.quotas import check_quotas
 from api.schemas import JobDocument
 from api.secrets import Secrets
+from api.spelling import find_resource_hint, warn_of_project
 from swath.domain.catalogue import RUNNABLE, ImageState
 from swath.domain.constraints import Constraint, with_own
 from swath.domain.dependencies import Upstream
@@ -40,7 +41,7 @@ class Admitted:
     spec: JobSpec
     image: ImageRow
     resources: Resources  # of one task
-    warnings: tuple[str, ...] = ()  # what its user should know of the image
+    warnings: tuple[str, ...] = ()  # what its user should know
 
 
 def admit(
@@ -77,10 +78,12 @@ def admit(
     problems += _check_errors(spec.retry, manifest)
     problems += _check_mounts(manifest)
     problems += _check_size(spec, resources, _seen_agents(store, now), executor_of(store))
-    problems += check_quotas(spec, resources, store.read_projects().projects)
+    projects = store.read_projects().projects
+    problems += check_quotas(spec, resources, projects)
     if problems:
         raise CannotRunError(problems)
-    return Admitted(spec=spec, image=image, resources=resources, warnings=found.warnings)
+    warnings = (*found.warnings, *warn_of_project(spec.project, projects.values(), store))
+    return Admitted(spec=spec, image=image, resources=resources, warnings=warnings)
 
 
 def to_spec(document: JobDocument) -> JobSpec:
@@ -206,11 +209,9 @@ def _check_size(spec: JobSpec, request: Resources, agents: Sequence[AgentRow], e
     if any(request.fits_in(room) for room in rooms):
         return []
     reason = request.shortfall(largest_of(rooms)) or "no single one has all of it together"
-    return [
-        Problem(
-            "/resources", f"exceed every agent seen in the last 24 hours: {reason}; may_wait accepts the job anyway"
-        )
-    ]
+    hint = find_resource_hint(request, rooms)
+    told = f"exceed every agent seen in the last 24 hours: {reason}{hint}; may_wait accepts the job anyway"
+    return [Problem("/resources", told)]
 
 
 def _unmet(spec: JobSpec, agents: Sequence[AgentRow]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,16 @@ def test_a_project_is_declared_shown_and_removed(both_api: Api, both_scene: Scen
     assert both_api.http.delete("/v1/projects/land").status_code == 204
     assert both_api.get("/v1/projects/land").status_code == 404
     assert both_api.get("/v1/projects").json() == {"items": [], "total": {"cpus": 0, "mem": 0, "disk": 0, "gpus": 0}}
+
+
+def test_the_first_job_of_a_misspelt_project_is_warned_of(api: Api, scene: Scene) -> None:
+    """With the project that is most likely meant; once, and never where no declared one is of nearly that name."""
+    assert put(api, "forest").status_code == 200
+    document = {"inputs": {"SCENE": {"href": Path(__file__).as_uri()}}}
+    (warning,) = api.submit(project="forset", **document)["warnings"]
+    assert warning.endswith("which nobody has declared; did you mean forest?")
+    for project in ("forset", "forest", "sea", "default"):
+        assert api.submit(project=project, **document)["warnings"] == []
 
 
 def test_putting_replaces_all_that_was_declared(api: Api) -> None:

@@ -166,7 +166,8 @@ def test_ports_and_custom_scalars_are_held_against_the_agents(api: Api, scene: S
     for wanted, words in (
         ({"ports": 11}, "needs 11 ports, there is 10"),
         ({"custom": {"tape": 2}}, "needs 2 tape, there is 1.5"),
-        ({"custom": {"fpgas": 1}}, "needs 1 fpgas, there is 0"),
+        ({"custom": {"fpgas": 1}}, "needs 1 fpgas, there is 0; may_wait"),
+        ({"custom": {"tapes": 1}}, "needs 1 tapes, there is 0 (did you mean tape?)"),
     ):
         assert words in api.refusal({**document, "resources": wanted})["/resources"]
         api.submit(**document, resources=wanted, may_wait=True)
