@@ -152,7 +152,7 @@ class Core:
         if self._closing:
             return self._refuse(event.task_id, Cause.AGENT, self._closing.message)
         try:
-            order = to_order(event.task_id, event.data)
+            order = to_order(event.task_id, event.data, event.slot)
         except (InvalidInputError, RecursionError) as error:  # the latter for JSON of a thousand brackets
             return self._refuse(event.task_id, Cause.SPEC, f"the task's specification is wrong: {error}")
         attempt = order.spec.attempt

@@ -30,6 +30,13 @@ class Order:
     spec: AttemptSpec
     manifest: Manifest
     swath_manifest: SwathManifest
+    slot: str | None = None  # whose attempts run one after another
+
+    @property
+    def is_guest(self) -> bool:
+        """True for an attempt that may share its container with those before and behind it in its slot."""
+        alone = self.swath_manifest.health or self.spec.ports or self.spec.resources.get("gpus")
+        return self.slot is not None and self.swath_manifest.reusable and not alone
 
     @property
     def has_outputs(self) -> bool:
@@ -62,6 +69,7 @@ class Launch:
 
     task_id: str
     data: bytes | Mapping[str, Any]  # AttemptSpec, as JSON or as what has been read of it
+    slot: str | None = None  # that it is an attempt of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -269,6 +277,13 @@ class Clean:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """Let go of what the attempts of a slot have shared: it has ended."""
+
+    slot: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Exit:
     """End the executor: nothing runs."""
 
@@ -299,4 +314,4 @@ class Probe:
     """Find out how the engine is, and remove what is left on it; answered by EngineSeen."""
 
 
-Effect = Begin | Signal | Measure | Publish | Send | Clean | Exit | Look | Tell | Pull | Probe
+Effect = Begin | Signal | Measure | Publish | Send | Clean | Release | Exit | Look | Tell | Pull | Probe

@@ -21,7 +21,7 @@ from swath.domain.resources import Resources
 BUILTIN = "builtin:true"  # the context of the image that needs none: its command runs from the attempt's own directory
 
 
-def to_order(task_id: str, data: bytes | Mapping[str, Any]) -> Order:
+def to_order(task_id: str, data: bytes | Mapping[str, Any], slot: str | None = None) -> Order:
     """The order in a task's data; raises InvalidInputError with the path of every problem that was found."""
     spec = AttemptSpec.from_json(data) if isinstance(data, bytes) else AttemptSpec.from_value(data)
     problems = [*_identity_problems(spec), *_shape_problems(spec), *_port_problems(spec.ports)]
@@ -43,6 +43,7 @@ def to_order(task_id: str, data: bytes | Mapping[str, Any]) -> Order:
         spec=spec,
         manifest=manifest,
         swath_manifest=_read_swath_manifest(json.dumps(spec.swath_manifest or {})),
+        slot=slot,
     )
 
 

@@ -41,9 +41,9 @@ def run(settings: Settings, make_driver: MakeDriver, guard: Guard) -> int:
     """Run the executor until it is told to end or has been idle for long; its exit code."""
     adopt_orphans()
     inbox = Inbox()
-    docker = _make_docker(settings, inbox, guard)
     remove_former(settings.label, settings.run, settings.sandbox)
     journal = Journal(settings.sandbox)
+    docker = _make_docker(settings, journal, inbox, guard)
     process = _make_process(settings, journal, inbox)
     driver = make_driver(lambda message: _receive(inbox, shell.secrets, message))
     runtimes = Runtimes(process=process, docker=docker)
@@ -144,11 +144,11 @@ def _make_process(settings: Settings, journal: Journal, inbox: Inbox) -> Process
     )
 
 
-def _make_docker(settings: Settings, inbox: Inbox, guard: Guard) -> EngineRuntime | None:
+def _make_docker(settings: Settings, journal: Journal, inbox: Inbox, guard: Guard) -> EngineRuntime | None:
     """The runtime, which imports the SDK when it is first asked for something: now only where an engine may be."""
     if settings.docker == "off":
         return None
-    docker = DockerRuntime(settings=settings, post=inbox.post, on_container=guard.note_containers)
+    docker = DockerRuntime(settings=settings, journal=journal, post=inbox.post, on_container=guard.note_containers)
     if docker.is_likely:
         # What a former run left is removed when the engine first answers: now, or whenever it appears.
         threading.Thread(target=docker.answers, name="engine", daemon=True).start()

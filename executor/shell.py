@@ -30,6 +30,7 @@ from executor.events import (
     Published,
     Pull,
     Pulled,
+    Release,
     Send,
     Signal,
     Tell,
@@ -122,6 +123,8 @@ class Shell:
                 self._send(effect)
             case Clean():
                 self._clean(effect)
+            case Release():
+                self._runtimes.release(effect.slot)
             case Look():
                 _start("images", self._look)
             case Tell():
@@ -279,7 +282,8 @@ class Shell:
             begun = time.monotonic()
             trim(held.places.attempt_dir, self._settings.log_limit)
             places = held.places
-            disk = disk_mib(places.written)
+            elsewhere = () if held.runtime is None else held.runtime.find_elsewhere(attempt)
+            disk = disk_mib([*places.written, *elsewhere])
             usage = {} if held.runtime is None else held.runtime.observe(attempt)
             held.measured = False
             self._inbox.post(Measured(attempt=attempt, disk=disk, took_s=time.monotonic() - begun, usage=usage))

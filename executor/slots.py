@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from executor.core import REMEMBERED, Core
-from executor.events import Effect, Event, Exit, Kill, Launch, Moment, Send, Shutdown, Work
+from executor.events import Effect, Event, Exit, Kill, Launch, Moment, Release, Send, Shutdown, Work
 from swath.domain.errors import InvalidInputError
 from swath.domain.slots import SlotReport, SlotSpec, Told
 from swath.domain.states import Observation
@@ -126,13 +126,14 @@ class Slots:
             one = slot.queue.popleft()
             attempt: str = one["attempt"]
             slot.current, self._of[attempt] = attempt, slot
-            if effects := self._core.handle(Launch(task_id=attempt, data={**slot.shared, **one}), now):
+            launch = Launch(task_id=attempt, data={**slot.shared, **one}, slot=slot.task_id)
+            if effects := self._core.handle(launch, now):
                 return effects
             del self._of[attempt]  # it has run here, whoever gave it to us
         slot.current = None
         del self._slots[slot.task_id]
         self._remember(slot.task_id)
-        return [slot.report(slot.end, slot.message)]
+        return [slot.report(slot.end, slot.message), Release(slot=slot.task_id)]
 
     def _pass_on(self, effects: list[Effect], now: Moment) -> list[Effect]:
         """The core's effects; news of an attempt in a slot is kept, and its end makes room for the next one."""

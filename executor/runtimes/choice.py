@@ -36,6 +36,9 @@ class EngineRuntime(Runtime, Protocol):
     def probe(self) -> str | None:
         """What is wrong with the engine, after removing what is left on it; None where all is well. May block."""
 
+    def release(self, slot: str) -> None:
+        """Remove what the attempts of a slot have shared."""
+
     def close(self) -> None:
         """Wait until nothing is left to remove."""
 
@@ -83,6 +86,11 @@ class Runtimes:
     def probe(self) -> str | None:
         """What is wrong with the engine; None where all is well, or there is none. May block."""
         return None if self._docker is None else self._docker.probe()
+
+    def release(self, slot: str) -> None:
+        """Remove what the attempts of a slot have shared."""
+        if self._docker is not None:
+            self._docker.release(slot)
 
     def close(self) -> None:
         """Wait until nothing is left to remove."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from executor.events import Event, Exited, NotStarted, Started, Unhealthy, Vanished, Waiting
+from executor.journal import Journal
 from executor.logs import BoundedLog
 from executor.masking import Mask
 from executor.runtimes.cache import ImageCache
@@ -26,7 +27,7 @@ from executor.runtimes.port import Assignment
 from executor.runtimes.users import choose_user
 from executor.settings import Settings
 from executor.staging import StartError
-from executor.usage import Totals, to_sample
+from executor.usage import Sample, Totals, to_sample
 from swath.domain.errors import InvalidInputError
 from swath.domain.retries import Cause
 
@@ -49,6 +50,7 @@ class Ground(Protocol):
     engine: Engine
     images: ImageCache
     settings: Settings
+    journal: Journal
     post: Callable[[Event], None]
 
     def site(self) -> Site:
@@ -104,12 +106,22 @@ class Container:
                 self._sample(self.id)
             with suppress(EngineError, KeyError, TypeError):
                 self._check_health(self.id)
+        return self._to_usage()
+
+    def find_elsewhere(self) -> Sequence[Path]:
+        """Directories in which the attempt writes and which are none of its places."""
+        return ()
+
+    def _to_usage(self) -> dict[str, float]:
         return self._totals.to_usage()
 
     def _sample(self, container: str) -> None:
         sample = to_sample(self._engine.stats(container), time.monotonic())
         if sample is not None:
-            self._totals.take(sample)
+            self._take(sample)
+
+    def _take(self, sample: Sample) -> None:
+        self._totals.take(sample)
 
     def _check_health(self, container: str) -> None:
         if self._assignment.order.swath_manifest.health is None:
@@ -158,7 +170,7 @@ class Container:
             finally:
                 exit_code = None if ended is None else ended.exit_code
                 run_after(settings.hook_after, self._assignment, settings.hook_s, exit_code)
-        return Exited(attempt=self.attempt, exit_code=ended.exit_code, oom=ended.oom, usage=self._totals.to_usage())
+        return Exited(attempt=self.attempt, exit_code=ended.exit_code, oom=ended.oom, usage=self._to_usage())
 
     def _live_in(self, image: Mapping[str, Any]) -> Ended:
         self._check()
@@ -183,7 +195,10 @@ class Container:
     def _create(self, image: Mapping[str, Any]) -> str:
         spec, site = self._assignment.order.spec, self._ground.site()
         user = choose_user(image, spec.user, allow_root=self._ground.settings.allow_root)
-        volumes = self._make_places(image)
+        volumes = make_volumes(image, self._assignment.places.attempt_dir)
+        # All that the command may write to is open to the container's user; the directories above are closed to everybody else.
+        self._assignment.places.tmp.chmod(0o1777)
+        self._assignment.places.output_dir.chmod(0o777)
 
         def make(gpus: tuple[int, ...]) -> dict[str, Any]:
             berth = Berth(image=str(image["Id"]), user=user, volumes=volumes, gpus=gpus)
@@ -191,22 +206,6 @@ class Container:
 
         self._asked_for = True
         return self._ground.create(self._name, int(spec.resources.get("gpus") or 0), make)
-
-    def _make_places(self, image: Mapping[str, Any]) -> dict[str, Path]:
-        """A directory for each volume of the image; all that the command may write to is open to the container's user.
-
-        The directories above are closed to everybody else.
-        """
-        places = self._assignment.places
-        declared = sorted((image.get("Config") or {}).get("Volumes") or {})
-        volumes = {path: places.attempt_dir / "volumes" / str(n) for n, path in enumerate(declared)}
-        volumes = {path: own for path, own in volumes.items() if path.rstrip("/") not in ("", str(OUTPUT), str(TMP))}
-        for own in volumes.values():
-            own.mkdir(parents=True, exist_ok=True)
-        places.tmp.chmod(0o1777)
-        for own in (places.output_dir, *volumes.values()):
-            own.chmod(0o777)
-        return volumes
 
     def _started(self) -> Started:
         useless = self._assignment.order.spec.ports and self._assignment.order.swath_manifest.network == "none"
@@ -265,6 +264,17 @@ class Container:
         except EngineError as error:
             log.warning("the container of attempt %s stays for now: %s", self.attempt, error)
             self._ground.leave(self._name)
+
+
+def make_volumes(image: Mapping[str, Any], above: Path) -> dict[str, Path]:
+    """A directory, open to everybody, for each volume of the image."""
+    declared = sorted((image.get("Config") or {}).get("Volumes") or {})
+    volumes = {path: above / "volumes" / str(n) for n, path in enumerate(declared)}
+    volumes = {path: own for path, own in volumes.items() if path.rstrip("/") not in ("", str(OUTPUT), str(TMP))}
+    for own in volumes.values():
+        own.mkdir(parents=True, exist_ok=True)
+        own.chmod(0o777)
+    return volumes
 
 
 def _write_down(output: Iterator[tuple[bytes | None, bytes | None]], logs: Sequence[BoundedLog]) -> None:

@@ -20,6 +20,7 @@ TASK = "swath.task"
 EXECUTOR = "swath.executor"
 RUN = "swath.run"
 SCRATCH = "swath.scratch"
+SLOT = "swath.slot"  # of a warm container
 GPUS = "swath.gpus"  # which ones of the machine, with commas between
 
 INPUTS = PurePosixPath("/swath/inputs")
@@ -79,23 +80,11 @@ def make_config(assignment: Assignment, berth: Berth, site: Site) -> dict[str, A
         allowed = ", ".join(sorted(site.networks))
         message = f"{order.swath_manifest.network} is not allowed to images here, only {allowed} (SWATH_NETWORKS)"
         raise InvalidInputError.at("/network", message)
-    resources = Resources.from_document(spec.resources)
-    variables = environment(
-        order.manifest,
-        files=_to_paths(assignment),
-        parameters=spec.parameters,
-        settings=assignment.settings(lambda name, _: str(SECRETS / name)),
-        resources=resources,
-        output_dir=str(OUTPUT),
-        ports=spec.ports,
-    )
-    arguments = command(order.manifest, variables)
-    entries = [f"{name}={value}" for name, value in variables.items()]
-    _check_lengths([*arguments, *entries])
+    arguments, variables = make_command(assignment, OUTPUT)
     config = {
         "Image": berth.image,
         "Cmd": arguments or None,
-        "Env": entries,
+        "Env": [f"{name}={value}" for name, value in variables.items()],
         "Labels": _labels(assignment, berth, site),
         "AttachStdout": True,
         "AttachStderr": True,
@@ -103,11 +92,28 @@ def make_config(assignment: Assignment, berth: Berth, site: Site) -> dict[str, A
         "Tty": False,
         "NetworkDisabled": order.swath_manifest.network == "none",
         "Healthcheck": _health_check(order.swath_manifest.health),
-        "HostConfig": _host_config(assignment, resources, berth, site),
+        "HostConfig": _host_config(assignment, Resources.from_document(spec.resources), berth, site),
     }
     if is_published(assignment):
         config["ExposedPorts"] = {_to_key(port): {} for port in spec.ports}
     return config | ({"User": berth.user} if berth.user else {})
+
+
+def make_command(assignment: Assignment, output: PurePosixPath) -> tuple[list[str], dict[str, str]]:
+    """The arguments of the image's entry point, and the variables; raises InvalidInputError."""
+    order, spec = assignment.order, assignment.order.spec
+    variables = environment(
+        order.manifest,
+        files=_to_paths(assignment),
+        parameters=spec.parameters,
+        settings=assignment.settings(lambda name, _: str(SECRETS / name)),
+        resources=Resources.from_document(spec.resources),
+        output_dir=str(output),
+        ports=spec.ports,
+    )
+    arguments = command(order.manifest, variables)
+    _check_lengths([*arguments, *(f"{name}={value}" for name, value in variables.items())])
+    return arguments, variables
 
 
 def is_published(assignment: Assignment) -> bool:
@@ -191,19 +197,20 @@ def _mounts(assignment: Assignment, berth: Berth, site: Site) -> list[dict[str, 
     """Mounts, not binds: a path may hold a colon."""
     places = assignment.places
     mounts = [
-        _mount(site.to_host(path), INPUTS / name / file, read_only=True)
+        make_mount(site.to_host(path), INPUTS / name / file, read_only=True)
         for name, paths in assignment.inputs.items()
         for path, file in zip(paths, to_names(paths), strict=True)
     ]
-    mounts.append(_mount(site.to_host(places.output_dir), OUTPUT))
+    mounts.append(make_mount(site.to_host(places.output_dir), OUTPUT))
     files = assignment.secret_files.items()
-    mounts += [_mount(site.to_host(path), SECRETS / name, read_only=True) for name, path in files]
+    mounts += [make_mount(site.to_host(path), SECRETS / name, read_only=True) for name, path in files]
     # Of the attempt, not the engine's own: what is written there counts against its disk, and goes with it.
-    mounts += [_mount(site.to_host(path), PurePosixPath(volume)) for volume, path in berth.volumes.items()]
-    return [*mounts, _mount(site.to_host(places.tmp), TMP)]
+    mounts += [make_mount(site.to_host(path), PurePosixPath(volume)) for volume, path in berth.volumes.items()]
+    return [*mounts, make_mount(site.to_host(places.tmp), TMP)]
 
 
-def _mount(source: str, target: PurePosixPath, *, read_only: bool = False) -> dict[str, Any]:
+def make_mount(source: str, target: PurePosixPath, *, read_only: bool = False) -> dict[str, Any]:
+    """A directory or file of the machine in the container."""
     return {"Type": "bind", "Source": source, "Target": str(target), "ReadOnly": read_only}
 
 

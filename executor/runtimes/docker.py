@@ -6,16 +6,18 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from executor.events import Event
+from executor.journal import Journal
 from executor.runtimes.cache import ImageCache
 from executor.runtimes.contained import Container, try_signal
 from executor.runtimes.container import GPUS, Site
 from executor.runtimes.engine import Engine, EngineError
+from executor.runtimes.guest import Guest, Room
 from executor.runtimes.leftovers import remove_containers
 from executor.runtimes.port import Assignment
 from executor.settings import Settings
@@ -32,10 +34,18 @@ _STUCK_S = 20.0  # a container that nobody waits for has to be gone by then, or 
 class DockerRuntime:
     """Containers of the engine that the environment names (DOCKER_HOST, else the machine's own)."""
 
-    def __init__(self, *, settings: Settings, post: Callable[[Event], None], on_container: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        journal: Journal,
+        post: Callable[[Event], None],
+        on_container: Callable[[], None],
+    ) -> None:
         self.engine = Engine(settings.registry_config)
         self.images = ImageCache(self.engine, settings)
         self.settings = settings
+        self.journal = journal
         self.post = post
         self._on_container = on_container  # before one is made
         self._swept = threading.Lock()  # held from when what former runs left is being removed, for good once it is
@@ -43,6 +53,8 @@ class DockerRuntime:
         self._gpus = threading.Lock()  # from the look at which are free until a container has them
         self._site: Site | None = None
         self._containers: dict[str, Container] = {}  # of attempts that have not ended
+        self._rooms: dict[str, Room] = {}  # by slot
+        self._released: list[threading.Thread] = []  # that remove what slots have left
         self._all: list[Container] = []  # whose threads are at work, those that were given up included
 
     @property
@@ -132,10 +144,16 @@ class DockerRuntime:
     def start(self, assignment: Assignment) -> None:
         """Begin; what comes of it is posted."""
         self._on_container()
-        container = Container(assignment, self)
+        container = self._make(assignment)
         self._containers[assignment.attempt] = container
         self._all = [*(other for other in self._all if other.thread.is_alive()), container]
         container.thread.start()
+
+    def _make(self, assignment: Assignment) -> Container:
+        slot = assignment.order.slot
+        if slot is None or not assignment.order.is_guest:
+            return Container(assignment, self)
+        return Guest(assignment, self, self._rooms.setdefault(slot, Room(self)))
 
     def signal(self, attempt: str, *, force: bool) -> None:
         """SIGTERM to the container's command, or SIGKILL to all that is in it."""
@@ -148,6 +166,18 @@ class DockerRuntime:
         container = self._containers.get(attempt)
         return {} if container is None else container.observe()
 
+    def find_elsewhere(self, attempt: str) -> Sequence[Path]:
+        """What it has in its slot's container."""
+        container = self._containers.get(attempt)
+        return () if container is None else container.find_elsewhere()
+
+    def release(self, slot: str) -> None:
+        """On a thread of its own, as everything that asks the engine."""
+        if (room := self._rooms.pop(slot, None)) is not None:
+            thread = threading.Thread(target=room.close, name=f"slot {slot}", daemon=True)
+            self._released = [*(other for other in self._released if other.is_alive()), thread]
+            thread.start()
+
     def clean(self, attempt: str) -> None:
         """Forget; the thread removes the container."""
         container = self._containers.pop(attempt, None)
@@ -158,8 +188,8 @@ class DockerRuntime:
         """Wait until the last containers are removed."""
         self.images.shelf.close()
         deadline = time.monotonic() + _CLOSE_S
-        for container in self._all:
-            container.thread.join(max(0.0, deadline - time.monotonic()))
+        for thread in (*(container.thread for container in self._all), *self._released):
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _is_stuck(self, container: Container) -> bool:
         """True for one that was given up and is still there; it is signalled once more."""

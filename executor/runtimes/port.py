@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -49,6 +49,9 @@ class Runtime(Protocol):
 
     def observe(self, attempt: str) -> Mapping[str, float]:
         """What the attempt has used so far, as a report has it and as far as it is known. May block; from any thread."""
+
+    def find_elsewhere(self, attempt: str) -> Sequence[Path]:
+        """Directories in which the attempt writes for now, and which are none of its places; from any thread."""
 
     def clean(self, attempt: str) -> None:
         """Forget an attempt that has ended, or was given up while it started: whatever of it still runs is killed."""

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -181,6 +181,10 @@ class ProcessRuntime:
     def observe(self, attempt: str) -> Mapping[str, float]:
         """`watch` has noted it, for its end."""
         return {}
+
+    def find_elsewhere(self, attempt: str) -> Sequence[Path]:
+        """There are none."""
+        return ()
 
     def clean(self, attempt: str) -> None:
         """Nothing is left of an attempt that was reaped; one that was given up while it started is killed."""

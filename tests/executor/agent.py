@@ -17,6 +17,7 @@ from typing import Any
 from swath.domain.attempts import AttemptReport, AttemptSpec
 from swath.domain.images import EngineReport, ImagesReport, PrefetchOrder, read_message
 from swath.domain.secret_messages import SecretsOrder
+from swath.domain.slots import SlotSpec, WorkOrder, own_part, read_slot_report
 
 ROOT = Path(__file__).parents[2]
 ENDINGS = ("TASK_FINISHED", "TASK_FAILED", "TASK_KILLED")
@@ -120,6 +121,14 @@ class Agent:
         self._send({"type": "LAUNCH", "launch": {"task": info}})
         return task_id
 
+    def open_slot(self, slot: str, *specs: AttemptSpec) -> None:
+        """Hand over a slot that begins with these attempts, which tell their news as if they were tasks."""
+        self.launch(SlotSpec.of(specs).to_json().encode(), slot)
+
+    def hand_over(self, slot: str, *specs: AttemptSpec) -> None:
+        """Hand over further attempts to a slot."""
+        self.send_message(WorkOrder(slot=slot, work=tuple(map(own_part, specs))).to_json().encode())
+
     def kill(self, task: str, grace_s: float | None = None) -> None:
         """Ask for a task's end."""
         kill: dict[str, Any] = {"task_id": {"value": task}}
@@ -206,10 +215,16 @@ class Agent:
             if "message" in said and "task" not in said:
                 self._take_message(base64.b64decode(said["message"]))
                 continue
-            report = AttemptReport.from_json(base64.b64decode(said["data"]))
+            data = base64.b64decode(said["data"])
+            slot = read_slot_report(data) if data.startswith(b'{"slot":') else None
+            report = AttemptReport() if slot else AttemptReport.from_json(data)
+            told = [
+                Update(task=one.attempt, state=f"TASK_{one.state.value}", report=one.read(), message=one.message)
+                for one in (slot.told if slot else ())
+            ]
             with self._changed:
                 update = Update(task=said["task"], state=said["state"], report=report, message=said["message"])
-                self.updates.append(update)
+                self.updates += [*told, update]
                 self._changed.notify_all()
 
     def _take_message(self, data: bytes) -> None:
