@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the processing images with plain `docker build`, each with what it stands on:
 #
-#   images/build.sh [base|eo-base|ndvi] ...          ndvi unless something is named
+#   images/build.sh [base|eo-base|NAME] ...          ndvi unless something is named
 #
 # base/building.sh says which variables it heeds. A processing image NAME is tagged swath/NAME:VERSION and, as Seed has it,
 # NAME-VERSION-seed:PACKAGEVERSION; its manifests become the labels com.ngageoint.seed.manifest and swath.manifest.

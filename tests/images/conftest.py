@@ -9,3 +9,9 @@ from tests.images.scenes import Runner
 def run_ndvi(tmp_path, capsys):
     """Runs ndvi in this process: `run_ndvi(scene=...)`."""
     return Runner(tmp_path, capsys)
+
+
+@pytest.fixture
+def run_bands(tmp_path, capsys):
+    """Runs bands in this process: `run_bands(scene=..., index="NDVI")`."""
+    return Runner(tmp_path, capsys, "bands")

@@ -1,4 +1,4 @@
-"""Small scenes made for a test: `a_band(path)`, `a_stack(path)`, and running ndvi on them."""
+"""Small scenes made for a test: `a_band(path)`, `a_stack(path)`, and running programs on them."""
 
 import importlib.util
 import json
@@ -18,14 +18,20 @@ BOLZANO = Path("s2-l2a-bolzano", "S2_L2A_sample.tif")
 DATES = Path("s2-l2a-33TWM-5-dates")
 
 
-def load_ndvi():
-    """The image's program as a module, from its folder."""
-    if "swath_image_ndvi" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("swath_image_ndvi", NDVI / "ndvi.py")
+def load_program(name):
+    """An image's program as a module, from its folder."""
+    module_name = f"swath_image_{name}"
+    if module_name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(module_name, ROOT / "images" / name / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
-    return sys.modules["swath_image_ndvi"]
+    return sys.modules[module_name]
+
+
+def load_ndvi():
+    """The program of the image ndvi."""
+    return load_program("ndvi")
 
 
 def find_scene(source, *, red="red", nir="nir"):
@@ -73,7 +79,7 @@ def write(
 
 @dataclass
 class Result:
-    """What a run of ndvi left."""
+    """What a run of a program left."""
 
     exit_code: int
     summary: dict
@@ -92,9 +98,10 @@ class Result:
 
 
 class Runner:
-    """Runs ndvi in this process, each time into a directory of its own."""
+    """Runs a program in this process, each time into a directory of its own."""
 
-    def __init__(self, folder, capsys):
+    def __init__(self, folder, capsys, program="ndvi"):
+        self._program = program
         self._folder = folder
         self._capsys = capsys
         self._runs = 0
@@ -104,7 +111,7 @@ class Runner:
         output = self._folder / f"out{self._runs}"
         output.mkdir()
         given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-        code = load_ndvi().main([*map(str, arguments), *given, "--output", str(output)], environ or {})
+        code = load_program(self._program).main([*map(str, arguments), *given, "--output", str(output)], environ or {})
         told = self._capsys.readouterr()
         lines = told.out.splitlines()
         return Result(code, json.loads(lines[-1]), told.err, output, lines)

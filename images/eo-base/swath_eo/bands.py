@@ -108,6 +108,11 @@ def layer_from_file(file_name: str) -> str | None:
     return next((name for name in _LAYERS if stem == name or stem.endswith(f"_{name}")), None)
 
 
+def is_layer(name: str) -> bool:
+    """Whether a band of this canonical name holds something beside reflectance: classes, probabilities, ..."""
+    return name in _LAYERS
+
+
 def is_classes(name: str) -> bool:
     """Whether a band of this canonical name holds classes or bits, between which there is nothing to interpolate."""
     return name in _CLASSES
