@@ -64,14 +64,6 @@ def test_a_products_bands_are_found_at_their_finest(tmp_path):
     assert scene.red.grid.transform.a == 10
 
 
-@pytest.mark.data
-def test_a_product_without_images_has_no_bands(data_folder):
-    """Trap 1: GDAL's own driver opens such a product and returns zeros."""
-    product = next((data_folder / "safe-metadata").glob("S2A_MSIL2A_20230625*"))
-    with pytest.raises(BandMissingError):
-        find_scene(product)
-
-
 def test_one_band_in_two_processings_is_no_guess(tmp_path):
     """Trap 6: the message names both."""
     a_file(tmp_path / "a_B04.tif")

@@ -22,7 +22,7 @@ _S2_OFFSET = -0.1
 _OFFSET_SINCE = (4, 0)  # the processing baseline from which Sentinel-2 products carry the offset
 _APPLIED_FLAGS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 # The order of band_id in the product's metadata.
-_BAND_IDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
+BAND_IDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def from_product_xml(text: str, *, band: str) -> Calibration | None:
             return None
         quantification = float(values[0].text or "")
         offsets = {
-            _BAND_IDS[int(e.attrib["band_id"])]: float(e.text or "")
+            BAND_IDS[int(e.attrib["band_id"])]: float(e.text or "")
             for e in root.iter()
             if e.tag in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
         }
@@ -103,10 +103,23 @@ def from_baseline(baseline: str, *, reason: str) -> Calibration:
     return Calibration(scale=_S2_SCALE, offset=_S2_OFFSET if has_offset else 0.0, reason=told)
 
 
+def layer_calibration(text: str | None, *, layer: str, scale: float = 1.0, offset: float = 0.0) -> Calibration:
+    """Of a layer: aerosol and water vapour by the product's metadata `text`, the others as they are."""
+    tag = f"{layer.upper()}_QUANTIFICATION_VALUE"
+    found = re.search(rf"<{tag}[^>]*>\s*([0-9.]+)\s*</{tag}>", text or "")
+    if found and float(found[1]) > 0:
+        return Calibration(scale=1 / float(found[1]), reason="product metadata")
+    return Calibration(scale=scale, offset=offset, reason="a layer's own numbers")
+
+
 def from_product_name(name: str) -> Calibration | None:
-    """By the baseline in a product's name (`S2A_MSIL2A_20230815T095031_N0509_...`), or None for another name."""
-    found = re.search(r"^S2[A-D]_MSIL[12][AC]_\d{8}T\d{6}_N(\d{4})_", name)
-    return from_baseline(found[1], reason="product name") if found else None
+    """By the baseline in a product's name (`S2A_MSIL2A_20230815T095031_N0509_...`), or by Landsat's level (Collection 2,
+    `LC08_L2SP_...`), or None for another name."""
+    if found := re.search(r"^S2[A-D]_MSIL[12][AC]_\d{8}T\d{6}_N(\d{4})_", name):
+        return from_baseline(found[1], reason="product name")
+    if re.search(r"^L[COTEM]0[4-9]_L2S[PR]_\d{6}_\d{8}_\d{8}_02_", name):
+        return Calibration(scale=2.75e-5, offset=-0.2, reason="product name: Landsat Collection 2 Level 2")
+    return None
 
 
 def default_calibration(*, is_float: bool, scale: float = 1.0, offset: float = 0.0) -> Calibration:

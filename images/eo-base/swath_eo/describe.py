@@ -8,7 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from swath_eo.calibration import Calibration, default_calibration, from_item, from_product_name, from_product_xml
+from swath_eo.bands import is_layer
+from swath_eo.calibration import (
+    Calibration,
+    default_calibration,
+    from_item,
+    from_product_name,
+    from_product_xml,
+    layer_calibration,
+)
 from swath_eo.errors import CalibrationUnknownError, ParameterError
 from swath_eo.items import nodata_from_item
 from swath_eo.scene import BandFile
@@ -17,18 +25,23 @@ _MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 
 
 def choose_calibration(
-    directory: Path | None, band: BandFile, *, offset: str = "auto", scale: float | None = None
+    directory: Path | None,
+    band: BandFile,
+    *,
+    offset: str = "auto",
+    scale: float | None = None,
+    product_xml: str | None = None,
 ) -> Calibration:
     """The calibration of a band in a scene's directory, None where it is a lone file.
 
     `offset`: "auto" (by what describes the scene), "none", or the reflectance to add, as a number. `scale`:
     reflectance per digital number; by default what describes the scene says, else 0.0001 for whole numbers and 1 for
-    floating point. Raises ParameterError and CalibrationUnknownError.
+    floating point. `product_xml`: of a product that is no directory. Raises ParameterError and CalibrationUnknownError.
     """
     if scale is not None and not 0 < scale < float("inf"):
         raise ParameterError(f"the scale {scale} is not above zero")
     if offset == "auto":
-        found = describe(directory, band)
+        found = describe(directory, band, product_xml=product_xml)
         return found if scale is None else Calibration(scale=scale, offset=found.offset, reason=found.reason)
     if scale is None:
         scale = default_calibration(is_float=band.is_float).scale
@@ -47,14 +60,22 @@ def _parse_offset(text: str) -> float:
     return value
 
 
-def describe(directory: Path | None, band: BandFile) -> Calibration:
+def describe(directory: Path | None, band: BandFile, *, product_xml: str | None = None) -> Calibration:
     """By the STAC item, else the product's metadata, else its name, else the file's own scale and offset, else none.
 
-    Only a scene directory is described: beside a lone file may lie anything, and a container sees the file alone.
+    Only a scene directory is described: beside a lone file may lie anything, and a container sees the file alone. A
+    layer (classes, aerosol, ...) holds no reflectance and follows the product's metadata alone.
     """
-    found: Calibration | None = None
-    if directory is not None:
-        found = _by_item(directory, band) or _by_product(directory, band) or from_product_name(directory.name)
+    if directory is not None and product_xml is None:
+        path = _find_product_xml(directory)
+        product_xml = _read_text(path) if path else None
+    if is_layer(band.name):
+        return layer_calibration(product_xml, layer=band.name, scale=band.scale, offset=band.offset)
+    found = _by_item(directory, band) if directory is not None else None
+    if found is None and product_xml is not None:
+        found = from_product_xml(product_xml, band=band.name)
+    if found is None and directory is not None:
+        found = from_product_name(directory.name)
     return found or default_calibration(is_float=band.is_float, scale=band.scale, offset=band.offset)
 
 
@@ -84,11 +105,6 @@ def read_items(directory: Path) -> Iterator[Mapping[str, Any]]:
             and isinstance(document.get("assets"), dict)
         ):
             yield document
-
-
-def _by_product(directory: Path, band: BandFile) -> Calibration | None:
-    path = _find_product_xml(directory)
-    return from_product_xml(_read_text(path), band=band.name) if path else None
 
 
 def _find_product_xml(directory: Path) -> Path | None:

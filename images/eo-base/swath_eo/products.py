@@ -1,4 +1,5 @@
-"""One way to a scene in whatever form it comes: a file of many bands, or a directory with a file a band."""
+"""One way to a scene in whatever form it comes: a file of many bands, a directory with a file a band, or a SAFE product
+(a directory or a zip)."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from swath_eo.bands import canonical_name, is_wanted, layer_from_file, name_from
 from swath_eo.calibration import Calibration
 from swath_eo.describe import choose_calibration, with_nodata
 from swath_eo.errors import BandAmbiguousError, BandMissingError, UnreadableFileError
+from swath_eo.safe import SafeProduct, is_safe, open_safe
 from swath_eo.scene import BandFile, find_band, list_bands
 from swath_eo.stac import find_acquired
 
@@ -57,6 +59,7 @@ class Product:
     directory: Path | None  # in which the description lies; beside a lone file may lie anything
     acquired: datetime | None
     source: _Bands
+    safe: SafeProduct | None = None  # the same as `source` where it is one, with angles, footprint and grids
 
     def find(self, wanted: str) -> BandFile:
         """The band of a name ("red", "B04", "SCL") or, in a file of many, of a number ("4"); in several resolutions,
@@ -78,12 +81,18 @@ class Product:
 
     def calibration(self, band: BandFile, *, offset: str = "auto", scale: float | None = None) -> Calibration:
         """As `describe.choose_calibration`."""
-        return choose_calibration(self.directory, band, offset=offset, scale=scale)
+        text = self.safe.text if self.safe else None
+        return choose_calibration(self.directory, band, offset=offset, scale=scale, product_xml=text)
 
 
 def open_product(path: Path) -> Product:
-    """A GeoTIFF, COG or JPEG2000 of many bands, or a directory with a file a band (a SAFE or Landsat product, or with a
-    STAC item). Raises UnreadableFileError."""
+    """A GeoTIFF, COG or JPEG2000 of many bands, a directory with a file a band (a Landsat product, or with a STAC item), or
+    a SAFE product as a directory or zip, all of whose images are there.
+
+    Raises UnreadableFileError, and what `safe.open_safe` and `SafeProduct.check` raise.
+    """
+    if path.exists() and is_safe(path):
+        return _of_safe(path)
     if not path.is_dir():
         return _of_file(path, directory=None)
     files = _find_files(path)
@@ -93,6 +102,13 @@ def open_product(path: Path) -> Product:
             return _of_file(rasters[0], directory=path)
     acquired = _to_time(find_acquired(path, path.name))
     return Product(name=path.name, path=path, directory=path, acquired=acquired, source=_Files(path, files))
+
+
+def _of_safe(path: Path) -> Product:
+    safe = open_safe(path)
+    safe.check()
+    directory = path if path.is_dir() else None
+    return Product(name=safe.name, path=path, directory=directory, acquired=safe.acquired, source=safe, safe=safe)
 
 
 def _of_file(path: Path, *, directory: Path | None) -> Product:

@@ -11,6 +11,7 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
+from swath_eo.archives import is_in_zip, read_start
 from swath_eo.bands import canonical_name, find_index, layer_from_file, name_from_file
 from swath_eo.errors import UnreadableFileError
 from swath_eo.grid import Grid
@@ -46,14 +47,14 @@ class BandFile:
 def open_raster(path: Path) -> rasterio.DatasetReader:
     """Opens GeoTIFF, COG or JPEG2000 by content. Raises UnreadableFileError, also where it is missing, empty or of
     another format."""
-    if not path.is_file():
+    if not is_in_zip(path) and not path.is_file():
         raise UnreadableFileError(f"{path} is no file" if path.exists() else f"{path} does not exist")
     driver = _driver_for(path)
     try:
         with warnings.catch_warnings():
             # A missing georeference is an error of its own later, with its own exit code.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path.resolve(), driver=driver)
+            dataset = rasterio.open(path if is_in_zip(path) else path.resolve(), driver=driver)
     except RasterioIOError as error:
         raise UnreadableFileError(f"{path} is damaged: {error}") from error
     if dataset.count == 0 or any(dtype.startswith("complex") for dtype in dataset.dtypes):
@@ -63,11 +64,7 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
 
 
 def _driver_for(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-    except OSError as error:
-        raise UnreadableFileError(f"{path} cannot be read: {error}") from error
+    start = read_start(path, 8)
     for magic, driver in _DRIVERS.items():
         if start.startswith(magic):
             return driver

@@ -170,7 +170,7 @@ def open_bands(
             types += [dataset.dtypes[band.index - 1] for band in group]
             placement = place(group[0].grid, common)
             if placement.resampled:
-                dataset = stack.enter_context(_warp(dataset, group[0].path.name, common, kernel, missing))
+                dataset = stack.enter_context(_warp(dataset, group[0], common, kernel, missing))
             sources.append(_make_source(dataset, group, sum(len(s.indexes) for s in sources), placement, missing))
         yield BandsReader(common, sources, np.result_type(*types))
 
@@ -190,13 +190,15 @@ def _make_source(
     )
 
 
-def _warp(dataset: Any, name: str, grid: Grid, resampling: Resampling, nodata: float | None) -> Any:
+def _warp(dataset: Any, band: BandFile, grid: Grid, resampling: Resampling, nodata: float | None) -> Any:
     has_alpha = ColorInterp.alpha in dataset.colorinterp
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return WarpedVRT(
                 dataset,
+                src_crs=band.grid.crs,  # which a product's metadata may know better than the file
+                src_transform=band.grid.transform,
                 crs=grid.crs,
                 transform=grid.transform,
                 width=grid.width,
@@ -209,4 +211,6 @@ def _warp(dataset: Any, name: str, grid: Grid, resampling: Resampling, nodata: f
                 UNIFIED_SRC_NODATA="NO",  # a band's missing pixel takes no other band's with it
             )
     except RasterioError as error:
-        raise UnreadableFileError(f"{name} cannot be brought onto the grid: {error.__cause__ or error}") from error
+        raise UnreadableFileError(
+            f"{band.path.name} cannot be brought onto the grid: {error.__cause__ or error}"
+        ) from error
