@@ -118,11 +118,6 @@ def is_classes(name: str) -> bool:
     return name in _CLASSES
 
 
-def is_layer(name: str) -> bool:
-    """Whether a band of this canonical name holds no reflectance but something about it."""
-    return name in _LAYERS
-
-
 def _landsat_name(stem: str, name: str) -> str | None:
     landsat = _LANDSAT.match(stem)
     if landsat is None:
