@@ -16,6 +16,8 @@ EoError
     ArchiveRefusedError      21  archive-refused
     DateOrderError           24  date-order
     NoClearObservationError  25  no-clear-observation
+    AnglesError              28  angles-unusable
+    SensorError              29  sensor-unsupported
   ExpressionError            22  bad-expression       (Seed category `job`)
   IndexUnknownError          23  index-unknown        (Seed category `job`)
   ParameterError             30  bad-parameter        (Seed category `job`)
@@ -155,6 +157,20 @@ class NoClearObservationError(SceneError):
     name = "no-clear-observation"
 
 
+class AnglesError(SceneError):
+    """Where the sun or the sensor stood is not known, or is beyond what is computed."""
+
+    exit_code = 28
+    name = "angles-unusable"
+
+
+class SensorError(SceneError):
+    """The sensor is not one that is corrected, or the scene has been corrected already."""
+
+    exit_code = 29
+    name = "sensor-unsupported"
+
+
 class ParameterError(EoError):
     """A parameter has a value that makes no sense."""
 
@@ -188,6 +204,8 @@ ALL_ERRORS: tuple[type[EoError], ...] = (
     IndexUnknownError,
     DateOrderError,
     NoClearObservationError,
+    AnglesError,
+    SensorError,
     ParameterError,
     OutputError,
 )
