@@ -15,3 +15,9 @@ def run_ndvi(tmp_path, capsys):
 def run_bands(tmp_path, capsys):
     """Runs bands in this process: `run_bands(scene=..., index="NDVI")`."""
     return Runner(tmp_path, capsys, "bands")
+
+
+@pytest.fixture
+def run_composite(tmp_path, capsys):
+    """Runs composite in this process: `run_composite("--scenes", a, b, method="mean")`."""
+    return Runner(tmp_path, capsys, "composite")

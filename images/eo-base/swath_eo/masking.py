@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swath_eo.grid import Grid
+
 Mask = NDArray[np.bool_]
 
 # Sentinel-2's scene classification (Level-2A Algorithm Theoretical Basis Document, "Scene Classification"). What is no
@@ -29,6 +31,7 @@ SCL_CLASSES = {
     "snow": 11,
 }
 SCL_CLOUDS = frozenset({3, 8, 9, 10})  # with their shadows
+_METRES_PER_DEGREE = 111_320.0
 _SQUARES_IN_UINT16 = 180  # pixels: the squares of two such distances add up to no more than 65535
 
 
@@ -38,6 +41,18 @@ class PixelSize:
 
     width: float
     height: float
+
+    @classmethod
+    def of(cls, grid: Grid) -> PixelSize:
+        """In the middle of the grid, where it counts in degrees."""
+        t = grid.transform
+        width, height = math.hypot(t.a, t.d), math.hypot(t.b, t.e)
+        if grid.crs is None or grid.crs.is_projected:
+            metres = 1.0 if grid.crs is None else float(grid.crs.linear_units_factor[1])
+            return cls(width=width * metres, height=height * metres)
+        _, latitude = t @ (grid.width / 2, grid.height / 2)
+        along = _METRES_PER_DEGREE * max(math.cos(math.radians(latitude)), 0.01)
+        return cls(width=width * along, height=height * _METRES_PER_DEGREE)
 
     def halo(self, reach: float) -> int:
         """Pixels that must be known around a window for a distance of `reach` metres."""

@@ -48,18 +48,25 @@ def check_common(window: int, output: Path) -> None:
 
 def fit_window(window: int, environ: Mapping[str, str], *, bytes_per_pixel: float) -> int:
     """`window`, or what ALLOCATED_MEM (MiB) holds where that is less; no result depends on it. Raises ParameterError."""
-    allocated = environ.get("ALLOCATED_MEM")
-    if allocated is None:
+    mib = allocated_mib(environ)
+    if mib is None:
         return window
-    try:
-        mib = float(allocated)
-    except ValueError as error:
-        raise ParameterError(f"ALLOCATED_MEM is {allocated!r}, no number of MiB") from error
     largest = largest_window(mib, bytes_per_pixel=bytes_per_pixel)
     if window <= largest:
         return window
     say(f"windows of {largest} pixels a side instead of {window}: {mib:g} MiB are allocated")
     return largest
+
+
+def allocated_mib(environ: Mapping[str, str]) -> float | None:
+    """ALLOCATED_MEM, None where nobody allocates memory. Raises ParameterError."""
+    allocated = environ.get("ALLOCATED_MEM")
+    if allocated is None:
+        return None
+    try:
+        return float(allocated)
+    except ValueError as error:
+        raise ParameterError(f"ALLOCATED_MEM is {allocated!r}, no number of MiB") from error
 
 
 def largest_window(mib: float, *, bytes_per_pixel: float) -> int:

@@ -1,9 +1,11 @@
-"""A picture of an index for human eyes: bounded in size, transparent where there is no data."""
+"""Pictures for human eyes: bounded in size, transparent where there is no data."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -12,6 +14,8 @@ from PIL import Image
 from rasterio.enums import Resampling
 
 from swath_eo.errors import OutputError
+from swath_eo.viewing import NODATA, Stretch
+from swath_eo.viewing import compose as view
 
 MAX_PIXELS = 1024  # of the longer side
 
@@ -56,17 +60,45 @@ def write_quicklook(raster: Path, path: Path, *, max_pixels: int = MAX_PIXELS) -
     Raises OutputError where it cannot be written.
     """
     with rasterio.open(raster) as dataset:
-        shrink = max(dataset.width, dataset.height) / max_pixels
-        shape = (dataset.height, dataset.width)
-        if shrink > 1:
-            shape = (max(round(dataset.height / shrink), 1), max(round(dataset.width / shrink), 1))
-        values = dataset.read(1, out_shape=shape, resampling=Resampling.average)
+        values = dataset.read(1, out_shape=_shape_of(dataset, max_pixels), resampling=Resampling.average)
     picture = Image.fromarray(to_levels(values), mode="L")
     picture.putpalette(palette().tobytes())
+    _save(picture, path, transparency=0)
+
+
+def write_picture(
+    raster: Path, path: Path, *, bands: Sequence[int], stretch: Stretch, max_pixels: int = MAX_PIXELS
+) -> None:
+    """Writes a PNG of three bands (red, green, blue) or one, in overviews' pixels, transparent where there is no data.
+
+    `stretch`: from what the raster's scales and offsets make of its numbers. Raises OutputError.
+    """
+    with rasterio.open(raster) as dataset:
+        shape = _shape_of(dataset, max_pixels)
+        indexes = list(bands)
+        numbers = dataset.read(indexes, out_shape=(len(indexes), *shape), masked=True).astype(np.float32)
+        scales, offsets = (
+            np.array(of, np.float32)[np.subtract(indexes, 1)] for of in (dataset.scales, dataset.offsets)
+        )
+    values = numbers.filled(np.nan) * scales[:, None, None] + offsets[:, None, None]
+    levels = view([*values], [stretch] * len(values))
+    alpha = np.where((levels == NODATA).any(axis=0), 0, 255).astype(np.uint8)
+    channels = [*levels] if len(levels) == 3 else [levels[0]] * 3
+    _save(Image.fromarray(np.stack([*channels, alpha], axis=-1), mode="RGBA"), path)
+
+
+def _shape_of(dataset: Any, max_pixels: int) -> tuple[int, int]:
+    shrink = max(dataset.width, dataset.height) / max_pixels
+    if shrink <= 1:
+        return dataset.height, dataset.width
+    return max(round(dataset.height / shrink), 1), max(round(dataset.width / shrink), 1)
+
+
+def _save(picture: Image.Image, path: Path, **options: Any) -> None:
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
-            picture.save(file, format="PNG", transparency=0, optimize=True)
+            picture.save(file, format="PNG", optimize=True, **options)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

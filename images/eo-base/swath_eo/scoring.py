@@ -7,16 +7,13 @@ After Griffiths et al., "A Pixel-Based Landsat Compositing Algorithm for Large A
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swath_eo.errors import DateOrderError, ParameterError
+from swath_eo.errors import ParameterError
 
 _STEEPNESS = (
     10.0  # of the rise over the whole distance to clouds, from 0.0067 to 0.9933 (Griffiths: 0.2 over 50 pixels)
@@ -44,32 +41,23 @@ class Score:
             raise ParameterError(f"the target day {self.target_day} is not within 1..366")
 
 
-def check_ascending(dates: Sequence[Any]) -> None:
-    """Raises DateOrderError where a date is not after the one before."""
-    for earlier, later in pairwise(dates):
-        if not earlier < later:
-            raise DateOrderError(f"{later} comes after {earlier} in the order of the scenes, not in time")
-
-
 def sum_scores(
     score: Score,
-    dates: Sequence[date],
+    day: date,
     *,
-    cloud_distance: NDArray[np.float32] | None = None,
-    view_zenith: Sequence[float | NDArray[np.float32]] | None = None,
-) -> Iterator[NDArray[np.float32]]:
-    """The score of each date, (rows, columns) or a number as (1, 1) where nothing differs from pixel to pixel.
+    cloud_distance: NDArray[np.float32] | float | None = None,
+    view_zenith: NDArray[np.float32] | float | None = None,
+) -> NDArray[np.float32]:
+    """The score of a date, (rows, columns) where something differs from pixel to pixel; what is not known adds nothing.
 
-    `cloud_distance`: metres, (times, rows, columns), None for unknown; `view_zenith`: degrees, of each date a number or
-    (rows, columns), None for unknown.
+    `cloud_distance`: metres; `view_zenith`: degrees.
     """
-    for place, day in enumerate(dates):
-        total = np.full((1, 1), score.day_weight * day_score(score, day), dtype=np.float32)
-        if cloud_distance is not None:
-            total = total + np.float32(score.cloud_weight) * cloud_score(score, cloud_distance[place])
-        if view_zenith is not None:
-            total = total + np.float32(score.view_weight) * view_score(score, view_zenith[place])
-        yield total
+    total = np.asarray(score.day_weight * day_score(score, day), dtype=np.float32)
+    if cloud_distance is not None:
+        total = total + np.float32(score.cloud_weight) * cloud_score(score, cloud_distance)
+    if view_zenith is not None:
+        total = total + np.float32(score.view_weight) * view_score(score, view_zenith)
+    return total
 
 
 def day_score(score: Score, day: date) -> float:
@@ -79,16 +67,16 @@ def day_score(score: Score, day: date) -> float:
     return math.exp(-0.5 * (apart / score.day_sigma) ** 2)
 
 
-def cloud_score(score: Score, distance: NDArray[np.float32]) -> NDArray[np.float32]:
+def cloud_score(score: Score, distance: NDArray[np.float32] | float) -> NDArray[np.float32]:
     """Nearly 0 beside a cloud, one half in the middle of the reach, nearly 1 at its end. `distance`: metres."""
-    share = np.minimum(distance, np.float32(score.cloud_reach)) / np.float32(score.cloud_reach)
-    result: NDArray[np.float32] = np.exp(np.float32(-_STEEPNESS) * (share - np.float32(0.5)))
+    share = np.minimum(np.asarray(distance, np.float32), np.float32(score.cloud_reach)) / np.float32(score.cloud_reach)
+    result: NDArray[np.float32] = np.asarray(np.exp(np.float32(-_STEEPNESS) * (share - np.float32(0.5))))
     result += 1
     np.reciprocal(result, out=result)
     return result
 
 
-def view_score(score: Score, zenith: float | NDArray[np.float32]) -> NDArray[np.float32]:
+def view_score(score: Score, zenith: NDArray[np.float32] | float) -> NDArray[np.float32]:
     """1 at nadir, falling evenly to 0 at the widest view. `zenith`: degrees."""
     result: NDArray[np.float32] = 1 - np.asarray(zenith, dtype=np.float32) / np.float32(score.widest_view)
     return np.maximum(result, np.float32(0))
