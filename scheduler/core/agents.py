@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from scheduler.core.effects import Decline, ListAgents
@@ -11,6 +12,7 @@ from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
 from swath.domain.changes import DeactivateAgent, PutAgent
 from swath.domain.resources import Resources, largest_of
+from swath.domain.wishes import AgentMode
 
 
 def on_offer(turn: Turn, offer: Offer) -> None:
@@ -51,7 +53,7 @@ def on_listed(turn: Turn, event: AgentsListed) -> None:
         offered_at = state.agents[agent_id].offered_at
         if offered_at is None or offered_at < asked_at:
             _drop(turn, agent_id)
-    list_later(turn)
+    list_later(turn, recovered=event.recovered)
 
 
 def _note_elsewhere(turn: Turn, agent: Agent, event: AgentsListed) -> None:
@@ -87,15 +89,24 @@ def list_soon(turn: Turn) -> None:
         turn.state.timers.set(Kind.AGENTS, at)
 
 
-def list_later(turn: Turn) -> None:
-    """Ask again after a while; sooner while somebody waits for resources, or for the end of a drain."""
+def list_later(turn: Turn, recovered: Collection[str] = ()) -> None:
+    """Ask again after a while; sooner while somebody waits for resources, or for the end of a drain.
+
+    recovered: the agents that a new master knows by name only, and of whose drains it tells nothing yet.
+    """
     settings = turn.state.settings
     pause_s = settings.agents_busy_s if turn.state.waiting else settings.agents_idle_s
-    turn.set_timer(Kind.AGENTS, settings.agents_draining_s if _is_any_draining(turn) else pause_s)
+    is_any_draining = _is_any_draining(turn) or any(_is_to_drain(turn, agent_id) for agent_id in recovered)
+    turn.set_timer(Kind.AGENTS, settings.agents_draining_s if is_any_draining else pause_s)
 
 
 def _is_any_draining(turn: Turn) -> bool:
     return any(agent.info.drain == "DRAINING" for agent in turn.state.agents.values())
+
+
+def _is_to_drain(turn: Turn, agent_id: str) -> bool:
+    wish = turn.state.agent_wishes.get(agent_id)
+    return wish is not None and wish.mode is AgentMode.DRAINED
 
 
 def list_now(turn: Turn) -> None:

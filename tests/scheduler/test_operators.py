@@ -199,6 +199,18 @@ def test_m32_while_an_agent_drains_its_end_is_looked_for_every_second():
     assert len(world.called(fx.ListAgents)) == before + 3
 
 
+def test_m32_a_drain_that_a_new_master_tells_nothing_of_yet_is_looked_for_every_second():
+    """It was told before the agent had registered again; what is only cordoned, or back, is no hurry."""
+    world = World().subscribe().list_agents()
+    for mode, asked in ((AgentMode.CORDONED, 0), (AgentMode.DRAINED, 1)):
+        want(world, mode, rev=asked + 1)
+        world.happen(ev.Operated(agent_id="a1", rev=asked + 1)).advance(1)
+        world.happen(ev.AgentsListed(agents=(), recovered=frozenset({"a1"})))
+        before = len(world.called(fx.ListAgents))
+        world.advance(1.5)
+        assert len(world.called(fx.ListAgents)) == before + asked
+
+
 @pytest.mark.parametrize(
     ("mode", "kind"),
     [
