@@ -81,11 +81,13 @@ def _refresh_all(turn: Turn, images: set[int]) -> None:
 
 
 def _refresh(turn: Turn, job: Job) -> None:
-    size = _find_size(turn.state, job)
+    size, before = _find_size(turn.state, job), job.fresh_size
     if size != job.asks:
         job.asks = size
         turn.touch(job)
         base, now = job.record.resources, job.fresh_size
+        if now[0] < before[0] or now[1] < before[1]:
+            turn.state.wants_offers = True  # what was refused as too little may do now
         turn.tell(job.id, "job.asks", mem=now[0], disk=now[1], asked={"mem": base.mem, "disk": base.disk})
 
 

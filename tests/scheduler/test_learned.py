@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from scheduler.core import effects as fx
 from swath.domain.attempts import AttemptReport
 from swath.domain.changes import ChangeJob, PutLearned
 from swath.domain.resources import Resources
 from swath.domain.retries import Cause
 from swath.domain.states import Desired
 from swath.store.rows import JobRecord
-from tests.scheduler.world import IMAGE, World, a_job
+from tests.scheduler.test_shrinking import listed
+from tests.scheduler.world import IMAGE, SETTINGS, World, a_job
 
 PATIENT = {"max_attempts": 9, "backoff_s": 3000}
 KEY = "cpus=1000 disk=2000 mem=1000"
@@ -207,3 +209,20 @@ def test_a_task_that_has_grown_further_keeps_what_it_has():
     assert world.core.state.jobs["j1"].size_of((4000, 0)) == (4000, 2000)
     world.core.state.jobs["j1"].asks = (5000, 2000)
     assert world.core.state.jobs["j1"].size_of((4000, 0)) == (5000, 2000)
+
+
+def test_what_asks_for_less_again_is_offered_what_was_too_little():
+    """The large agent is gone for good: the small one, of which offers were refused for ten minutes, is asked for at once."""
+    world = World().subscribe().happen(listed(small=8192, large=16_384)).submit(a_hungry_job(mem=6000))
+    for _ in range(3):
+        world.offer("large", cpus=1.1, mem=16_384).advance(1)
+        world.say(world.launched()[-1].id, "FAILED", AttemptReport(cause=Cause.OOM), agent_id="large")
+    world.offer("small", mem=8192)
+    assert len(world.launched()) == 3, "9000 MiB are asked for by now"
+    world.happen(listed(small=8192)).advance(SETTINGS.unknown_wait_s - 10)
+    world.offer("small", mem=8192)
+    revives = len(world.called(fx.Revive))
+    world.advance(11)
+    assert len(world.called(fx.Revive)) > revives
+    world.offer("small", mem=8192)
+    assert len(world.launched()) == 4
