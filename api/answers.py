@@ -110,7 +110,8 @@ class ExplainAnswer(Answered):
     position: PositionAnswer | None
     estimate: EstimateAnswer | None = Field(description="null where no start is in sight")
     unforeseen: int = Field(
-        description="open jobs without expected_s of which no task has ended: nothing is estimated behind their tasks"
+        description="open jobs without expected_s of which no task has ended, nor one of a job like it (image version and "
+        "project): nothing is estimated behind their tasks"
     )
 
 

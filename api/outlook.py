@@ -49,10 +49,18 @@ class Outlook:
         from api.picture import make_demand
 
         pictures, spec = self._load(), admitted.spec
+        alike_s = self._scheduling.find_alike_s(admitted.image.id, spec.project)
         demand = make_demand(
-            spec, admitted.image, admitted.resources, job=job_id, user=user, since=now, count=spec.size
+            spec,
+            admitted.image,
+            admitted.resources,
+            job=job_id,
+            user=user,
+            since=now,
+            count=spec.size,
+            alike_s=alike_s,
         )
-        picture = pictures.take(now, self._ask()).beside(demand, foreseen=is_foreseen(spec, None))
+        picture = pictures.take(now, self._ask()).beside(demand, foreseen=is_foreseen(spec, None, alike_s))
         found = explain_demand(picture, demand, pictures.look_ahead(picture))
         starts_now = (found.document["estimate"] or {}).get("first_start_s") == 0
         return {"job": None, "state": None, "why": None if starts_now else found.reason, **found.document}

@@ -164,12 +164,22 @@ def make_picture(snapshot: Snapshot, now: datetime, told: Told) -> Picture:
         demands=demands,
         tenants=tenants,
         running={agent: tuple(found) for agent, found in running.items()},
-        unforeseen=frozenset(job.id for job in snapshot.jobs if not is_foreseen(job.spec, job.longest_run_s)),
+        unforeseen=frozenset(
+            job.id for job in snapshot.jobs if not is_foreseen(job.spec, job.longest_run_s, job.alike_s)
+        ),
     )
 
 
 def make_demand(
-    spec: JobSpec, image: ImageRow, resources: Resources, *, job: str, user: str, since: datetime, count: int
+    spec: JobSpec,
+    image: ImageRow,
+    resources: Resources,
+    *,
+    job: str,
+    user: str,
+    since: datetime,
+    count: int,
+    alike_s: float | None = None,
 ) -> Demand:
     """What `count` tasks of a job ask for, whether it has been submitted or not."""
     return Demand(
@@ -184,7 +194,7 @@ def make_demand(
         interactive=spec.job_class == INTERACTIVE,
         constraints=spec.constraints,
         prefer=spec.prefer,
-        expected_s=expected_s(spec, image.manifest, None),
+        expected_s=expected_s(spec, image.manifest, None, alike_s),
         image=image.digest,
     )
 
@@ -218,9 +228,13 @@ def _find_demands(
         yield replace(
             demand,
             limit=limit,
-            expected_s=expected_s(job.spec, job.image.manifest, job.longest_run_s),
+            expected_s=_expected_s(job),
             running_on=_count_running(job, attempts),
         )
+
+
+def _expected_s(job: JobRecord) -> float:
+    return expected_s(job.spec, job.image.manifest, job.longest_run_s, job.alike_s)
 
 
 def _count_sizes(job: JobRecord, due: Iterable[PutTask], fresh: int) -> dict[Resources, int]:
@@ -277,7 +291,7 @@ def _find_shut(agent: PutAgent, cordoned: Collection[str], told: Told) -> Shut |
 def _to_running(attempt: Attempt, jobs: Mapping[str, JobRecord], snapshot: Snapshot, now: datetime) -> Running:
     job, owner = jobs.get(attempt.job_id), snapshot.owners.get(attempt.job_id)
     age_s = (now - (attempt.started_at or attempt.launched_at)).total_seconds()
-    ends_in_s = 0.0 if job is None else left_s(expected_s(job.spec, job.image.manifest, job.longest_run_s), age_s)
+    ends_in_s = 0.0 if job is None else left_s(_expected_s(job), age_s)
     ending = attempt.kill_cause is not None or attempt.state is AttemptState.KILLING
     return Running(
         attempt=attempt.id,

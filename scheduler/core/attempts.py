@@ -126,7 +126,7 @@ def _end_task_attempt(
     further: Mapping[str, Any] = {}
     if cause is None:
         ended_at = _to_time(said.ended_at) or turn.now
-        maintenance.note_run(job, live, min(ended_at, turn.now))
+        maintenance.note_run(turn.state, job, live, min(ended_at, turn.now))
         after = replace(
             task, state=TaskState.SUCCEEDED, winner_attempt=live.attempt.id, ended_at=ended_at, message=None
         )

@@ -59,7 +59,9 @@ def _to_running(state: State, lives: Sequence[LiveAttempt], now: datetime) -> Ru
         priority=0 if job is None else job.record.priority,
         age_s=maintenance.age_s(live, now),
         ends_in_s=0.0 if job is None or ending else _left_s(state, job, lives, now),
-        overdue=job is not None and len(lives) == 1 and maintenance.age_s(live, now) > maintenance.expected_s(job),
+        overdue=job is not None
+        and len(lives) == 1
+        and maintenance.age_s(live, now) > maintenance.expected_s(state, job),
         preemptible=job is not None and _is_preemptible(job) and live.state is not AttemptState.UNREACHABLE,
         ending=ending,
     )
@@ -67,7 +69,7 @@ def _to_running(state: State, lives: Sequence[LiveAttempt], now: datetime) -> Ru
 
 def _left_s(state: State, job: Job, lives: Sequence[LiveAttempt], now: datetime) -> float:
     """In how many seconds the slot is expected to end: those behind the first have not begun."""
-    return maintenance.left_s(state, lives[0], now) + (len(lives) - 1) * maintenance.expected_s(job)
+    return maintenance.left_s(state, lives[0], now) + (len(lives) - 1) * maintenance.expected_s(state, job)
 
 
 def is_ending(live: LiveAttempt) -> bool:
@@ -159,7 +161,7 @@ def demands_of(state: State, job: Job, now: datetime) -> list[Demand]:
         interactive=job.is_interactive,
         constraints=spec.constraints,
         prefer=spec.prefer,
-        expected_s=maintenance.expected_s(job),
+        expected_s=maintenance.expected_s(state, job),
         avoid=cooling.avoided(state, job),
         image=images_held.key_of(record.image),
         image_at=images_held.shares_of(state, record.image),

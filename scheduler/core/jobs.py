@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from scheduler.core import dependencies, kills, learned, shrinking, why
+from scheduler.core import dependencies, kills, learned, maintenance, shrinking, why
 from scheduler.core.events import JobSeen
 from scheduler.core.open_jobs import Job
 from scheduler.core.timers import Kind
@@ -47,6 +47,7 @@ def on_job_seen(turn: Turn, event: JobSeen) -> None:
         dependencies.follow(turn.state, job)
         set_timers(turn, job)
         learned.follow(turn.state, job)
+        maintenance.follow(turn.state, job)
     elif record.desired_rev <= job.observed_rev:
         return
     if job.observed_rev == 0:

@@ -14,6 +14,7 @@ from scheduler.core.turn import Turn
 from swath.domain import duration
 from swath.domain.changes import PutAgent
 
+_KINDS = 10_000  # image versions and projects of which it is remembered how long their attempts run
 ASK_AGAIN_S = 30.0  # "inverse offers come again after their filter even when accepted" (surprise 46)
 
 
@@ -29,21 +30,43 @@ def on_inverse_offered(turn: Turn, event: InverseOffered) -> None:
             turn.call(AnswerInverse(accept=accept, offer_ids=offer_ids, refuse_s=ASK_AGAIN_S))
 
 
-def note_run(job: Job, live: LiveAttempt, ended_at: datetime) -> None:
-    """An attempt has succeeded: its job's next ones may take about as long. When nobody led counts for nothing."""
+def follow(state: State, job: Job) -> None:
+    """Take in what the database knows of the job, and of those like it."""
+    _note_alike(state, job, job.record.alike_s)
+    _note_alike(state, job, job.longest_run_s)
+
+
+def note_run(state: State, job: Job, live: LiveAttempt, ended_at: datetime) -> None:
+    """An attempt has succeeded: its job's next ones, and new jobs like it, may take about as long. When nobody led counts
+    for nothing.
+    """
     if live.started_at is not None:
         job.longest_run_s = max(job.longest_run_s or 0.0, (ended_at - live.started_at).total_seconds())
+        _note_alike(state, job, job.longest_run_s)
 
 
-def expected_s(job: Job) -> float:
+def _note_alike(state: State, job: Job, run_s: float | None) -> None:
+    if run_s is None:
+        return
+    state.runs[_kind_of(job)] = max(run_s, state.runs.get(_kind_of(job), 0.0))
+    if len(state.runs) > _KINDS:
+        del state.runs[next(iter(state.runs))]
+
+
+def _kind_of(job: Job) -> tuple[int, str]:
+    return job.record.image.id, job.record.project
+
+
+def expected_s(state: State, job: Job) -> float:
     """How long an attempt of the job is expected to run."""
-    return duration.expected_s(job.record.spec, job.record.image.manifest, job.longest_run_s)
+    alike_s = state.runs.get(_kind_of(job)) if job.longest_run_s is None else None
+    return duration.expected_s(job.record.spec, job.record.image.manifest, job.longest_run_s, alike_s)
 
 
 def left_s(state: State, live: LiveAttempt, now: datetime) -> float:
     """In how many seconds the attempt is expected to end; whose job nobody knows is being killed already."""
     job = state.jobs.get(live.attempt.job_id)
-    return 0.0 if job is None else duration.left_s(expected_s(job), age_s(live, now))
+    return 0.0 if job is None else duration.left_s(expected_s(state, job), age_s(live, now))
 
 
 def age_s(live: LiveAttempt, now: datetime) -> float:

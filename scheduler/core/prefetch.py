@@ -157,7 +157,7 @@ def _count_tasks(job: Job) -> int:
 
 def _make_measure(turn: Turn, job: Job) -> Callable[[Agent], int]:
     """How many of the job's tasks an agent could run, were it empty; 0 for one that is to take none."""
-    state, expected_s = turn.state, maintenance.expected_s(job)
+    state, expected_s = turn.state, maintenance.expected_s(turn.state, job)
     constraints, cooling_down = job.record.spec.constraints, cooling.avoided(state, job)
     counts: dict[Resources, int] = {}  # most agents are alike
 

@@ -86,6 +86,7 @@ class Core:
         learned.load(state, snapshot.learned)
         for job in state.jobs.values():
             learned.follow(state, job)
+            maintenance.follow(state, job)
         _load_attempts(turn, snapshot)
         slots.close_all(state)  # since they were opened, quotas may have been changed
         usage.load(state, snapshot.pasts, now)

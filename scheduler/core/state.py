@@ -140,6 +140,7 @@ class State:
     all_missed: bool = False  # nobody may come back any more who had gone before this core began
     agents_changed: bool = False  # in this turn: they have come, gone, grown or shrunk
     lessons: dict[tuple[int, str], Lesson] = field(default_factory=dict)  # by image version and request
+    runs: dict[tuple[int, str], float] = field(default_factory=dict)  # by image version and project: the longest, in s
     image_ends: dict[int, tuple[datetime, int, int]] = field(default_factory=dict)  # see cooling.find_chance
     cooling: dict[int, frozenset[str]] = field(default_factory=dict)  # image -> agents that it must not use for now
     succeeded_at: datetime | None = None  # when an attempt of anything did last

@@ -285,6 +285,7 @@ class JobRecord:
     message: str | None = None  # why tasks of it have ended that never ran
     upstream: tuple[Upstream, ...] = ()  # the jobs that its spec's `after` names
     longest_run_s: float | None = None  # of its attempts that succeeded
+    alike_s: float | None = None  # before there is one: of the last jobs of its image version and project
     asks_mem: int | None = None  # MiB that tasks never launched ask for, where more was learned than the user said
     asks_disk: int | None = None  # MiB
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from swath.domain.attempts import Attempt
 from swath.domain.changes import Change, PutAgent, PutLearned, PutTask
 from swath.domain.dependencies import Upstream
+from swath.domain.duration import is_foreseen
 from swath.domain.errors import NotFoundError
 from swath.domain.jobs import ArraySpec, JobSpec
 from swath.domain.ranges import Ranges
@@ -36,9 +37,10 @@ from swath.store.writing import write_changes
 
 _ARRAYS_KEPT = 1000  # three numbers each: documents themselves may be megabytes
 _LEARNED = 100_000  # rows of a hundred bytes
+_ALIKE = 200  # jobs of an image version, the newest: an index leads to them
 _CHUNKS_KEPT = 8  # of items, which never change; 10,000 hrefs take some 3 MB
 
-_JOB_ELSEWHERE = ("spec", "resources", "image", "pending", "dropped", "counts", "upstream")
+_JOB_ELSEWHERE = ("spec", "resources", "image", "pending", "dropped", "counts", "upstream", "alike_s")
 _JOB = tuple(name for name in JobRecord.__slots__ if name not in _JOB_ELSEWHERE)
 _TASK = tuple(PutTask.__slots__)
 _ATTEMPT = tuple(name for name in Attempt.__slots__ if name not in ("resources", "ports"))
@@ -80,6 +82,11 @@ class SchedulerStore:
         """What operators want of agents and of the framework, and no Observe...Wish has said to be carried out."""
         with self._database.read() as session:
             return read_wishes(session)
+
+    def find_alike_s(self, image_id: int, project: str) -> float | None:
+        """How long the attempts of the project's last jobs of an image version took at most; None where it has none."""
+        with self._database.read() as session:
+            return _read_longest_runs(session, image_id).get(project)
 
     def read_items(self, job_id: str, indices: Iterable[int]) -> dict[int, Any]:
         """The elements of the job's array: items, numbers of a range, or None. Raises NotFoundError for an unknown job."""
@@ -135,10 +142,28 @@ def _read_jobs(session: Session, condition: str) -> list[JobRecord]:
     images = {row.id: to_image(row) for row in found}
     specs = {row.id: from_stored(row.spec) for row in rows}
     upstream = read_upstream(session, (entry for spec in specs.values() for entry in spec.after))
-    return [_to_job(row, specs[row.id], images[row.image_version_id], upstream) for row in rows]
+    new = {row.image_version_id for row in rows if not is_foreseen(specs[row.id], row.longest_run_s)}
+    alike = {image: _read_longest_runs(session, image) for image in new}
+    return [_to_job(row, specs[row.id], images[row.image_version_id], upstream, alike) for row in rows]
 
 
-def _to_job(row: Any, spec: JobSpec, image: ImageRow, upstream: Mapping[str, Upstream]) -> JobRecord:
+def _read_longest_runs(session: Session, image: int) -> dict[str, float]:
+    """By project: how long the attempts of the image version's last jobs took at most."""
+    job = models.Job
+    query = select(job.project, job.longest_run_s).where(job.image_version_id == image, job.longest_run_s.is_not(None))
+    found: dict[str, float] = {}
+    for project, run_s in session.execute(query.order_by(job.id.desc()).limit(_ALIKE)):
+        found[project] = max(run_s or 0.0, found.get(project, 0.0))
+    return found
+
+
+def _to_job(
+    row: Any,
+    spec: JobSpec,
+    image: ImageRow,
+    upstream: Mapping[str, Upstream],
+    alike: Mapping[int, Mapping[str, float]],
+) -> JobRecord:
     return JobRecord(
         **{name: getattr(row, name) for name in _JOB},
         spec=spec,
@@ -148,6 +173,7 @@ def _to_job(row: Any, spec: JobSpec, image: ImageRow, upstream: Mapping[str, Ups
         dropped=Ranges.from_document(row.dropped),
         upstream=tuple(upstream[entry.job] for entry in spec.after),
         counts=to_counts(row),
+        alike_s=alike.get(image.id, {}).get(row.project),
     )
 
 

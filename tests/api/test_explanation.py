@@ -86,6 +86,21 @@ def test_nothing_is_estimated_behind_tasks_of_which_nobody_knows_how_long_they_t
     assert found["estimate"]["first_start_s"] == pytest.approx(150, abs=20)
 
 
+def test_a_new_job_is_expected_to_take_as_long_as_others_of_its_image_and_project(
+    both_api: Api, both_scene: Scene, tmp_path: Path
+) -> None:
+    """It is as foreseen as they are, submitted or only tried out; in another project nobody knows how long it takes."""
+    both_scene.apply(an_agent(total=SOME))
+    before = both_scene.submit()
+    both_scene.apply(figures(before, JobState.SUCCEEDED, Ranges(), succeeded=1, longest_run_s=100.0, ended_at=NOW))
+    found = explain(both_api, both_scene.submit())
+    assert (found["unforeseen"], found["estimate"]["first_start_s"]) == (0, 0)
+    document = {"image": "ndvi", "inputs": {"SCENE": {"href": Path(__file__).as_uri()}}}
+    for project, unforeseen in (("default", 0), ("other", 1)):
+        tried = both_api.post("/v1/jobs?dry_run=true", json={**document, "project": project}).json()
+        assert tried["unforeseen"] == unforeseen
+
+
 def test_quotas_stand_in_the_explanation_with_how_much_of_them_is_used(both_api: Api, both_scene: Scene) -> None:
     """The project holds three of four cpus; one more task may start, and the array follows as its tasks end."""
     both_scene.apply(an_agent(total=SOME))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,19 @@ def test_m32_how_long_tasks_take_is_learned_from_those_that_succeeded():
     world.say(world.launched()[1].id, "RUNNING").advance(20).say(world.launched()[1].id, "FINISHED")
     world.offer(**window(60))
     assert len(world.launched()) == 2, "30 s may be needed, 20 s are left"
+
+
+def test_m32_a_new_job_is_expected_to_take_as_long_as_those_of_its_image_and_project():
+    """Those that ran under this core and those that the database knows of; a job of another project takes its time-out."""
+    world = World()
+    world.say(world.advance(20).running(a_job()), "FINISHED")
+    for name, project in (("j2", "default"), ("j3", "other")):
+        world.submit(replace(a_job(name), project=project))
+    world.offer(**window(80))
+    assert [attempt.job_id for attempt in world.launched()] == ["j1", "j2"]
+    for known_s, launched in ((20.0, 1), (None, 0)):
+        world = World().subscribe().submit(replace(a_job(), alike_s=known_s)).offer(**window(60))
+        assert len(world.launched()) == launched
 
 
 def test_m32_a_job_may_say_how_long_its_tasks_are_expected_to_run():

@@ -245,3 +245,18 @@ def test_every_field_of_a_change_has_a_column(scene):
 
     (found,) = scene.api.list_attempts(job.id, 0)
     assert {name: getattr(found, name) for name in said} == said
+
+
+def test_a_new_job_comes_with_the_longest_run_of_the_last_ones_like_it(scene):
+    """Of its image version and project; of another version there is nothing."""
+    for project, run_s in (("forest", 10.0), ("forest", 30.0), ("sea", 99.0)):
+        scene.apply(figures(scene.submit(project=project), JobState.SUCCEEDED, Ranges(), longest_run_s=run_s))
+    new = scene.submit(project="forest")
+    later, scene.image = scene.image, scene.register(version="2.0.0")
+    other = scene.submit(project="forest")
+
+    records = {record.id: record.alike_s for record in scene.scheduler.load().jobs}
+
+    assert records == {new.id: 30.0, other.id: None}
+    assert scene.scheduler.find_alike_s(later.id, "sea") == 99.0
+    assert scene.scheduler.find_alike_s(later.id, "land") is None
