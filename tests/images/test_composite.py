@@ -12,6 +12,8 @@ import pytest
 import rasterio
 from PIL import Image
 
+from swath.domain.manifest import Manifest
+from swath.domain.run import command, environment
 from tests.images.scenes import DATES, ROOT, random_numbers, write
 
 COMPOSITE = ROOT / "images" / "composite"
@@ -281,9 +283,6 @@ def test_a_mask_that_does_not_cover_the_scenes_is_refused(scenes, tmp_path, run_
 
 def test_it_runs_from_its_folder_as_the_process_runtime_does(scenes, tmp_path):
     """The manifest's command, with one directory of all scenes."""
-    from swath.domain.manifest import Manifest
-    from swath.domain.run import command, environment
-
     manifest = Manifest.from_json((COMPOSITE / "seed.manifest.json").read_text())
     (tmp_path / "out").mkdir()
     variables = environment(
@@ -316,3 +315,24 @@ def test_five_cloudy_dates_make_one_clear_picture(data_folder, run_composite):
     assert all(a < b for a, b in pairwise(days))
     with Image.open(result.output / "quicklook.png") as picture:
         assert picture.size == (915, 915)
+
+
+@pytest.mark.docker
+@pytest.mark.data
+@pytest.mark.timeout(900)  # the first build on a machine runs debootstrap
+def test_a_closed_container_makes_a_composite(data_folder, tmp_path, composite_image):
+    """By score, of a part of the real dates, with what the manifest asks for and nothing else."""
+    memory = Manifest.from_json((COMPOSITE / "seed.manifest.json").read_text()).resources().mem
+    output = tmp_path / "out"
+    output.mkdir()
+    output.chmod(0o777)
+    scenes = [f"/in/{path.name}" for path in sorted((data_folder / DATES).glob("S2*"))][:2]
+    closed = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--memory", f"{memory}m", "--pids-limit", "64"]
+    mounts = ["--volume", f"{data_folder / DATES}:/in:ro", "--volume", f"{output}:/out"]
+    asked = ["python", "composite.py", "--scenes", *scenes, "--bands=B04", "--method=best-pixel", "--output", "/out"]
+    command = ["docker", "run", "--rm", *closed, *mounts, composite_image, *asked]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["scenes"] == 2
+    names = {"composite.tif", "item.json", "quicklook.png", "seed.outputs.json"}
+    assert {path.name for path in output.iterdir()} == names
