@@ -1,6 +1,6 @@
 """Composites of 24 dates on one core, and numpy, pktools and geomad beside them in the same run.
 
-An observation is one number: of one band on one date. Each does what it can do with the same numbers: numpy and geomad on floats
+An observation is one number: of one band on one date. Each does what it can with the same numbers: numpy and geomad on floats
 with NaN for clouds, pktools from files to files (`overwrite`, which only copies, shows what of that is reading and writing).
 """
 

@@ -46,7 +46,7 @@ from swath_eo.rounding import output_type, to_type
 from swath_eo.scoring import Score, sum_scores
 from swath_eo.series import Clearing, Scene, SceneReader, common_calibrations, open_series
 from swath_eo.stac import COG, Asset, Lineage, make_item
-from swath_eo.timeline import assign_masks, check_mask, find_products, in_order, list_paths
+from swath_eo.timeline import assign_masks, check_mask, find_angles, find_products, in_order, list_paths
 from swath_eo.viewing import Stretch
 
 VERSION = "1.0.0"
@@ -176,6 +176,7 @@ def _find_scene(product: Product, names: Sequence[str], mask: Path | None, optio
         classes=product.find("scl") if options.clearing.classes and product.has("scl") else None,
         probability=product.find("cldprb") if by_probability else None,
         mask=None if mask is None else find_products([mask])[0].find("1"),
+        angles=find_angles(product, bands[0]) if options.needs_scores else None,
     )
 
 
@@ -194,6 +195,11 @@ class Run:
     def days(self) -> list[date]:
         """On which the scenes were acquired; empty where that is not known."""
         return [scene.product.acquired.date() for scene in self.scenes if scene.product.acquired is not None]
+
+    @cached_property
+    def knows_views(self) -> bool:
+        """Whether it is known of all scenes how they were seen; of some alone it would favour these."""
+        return all(scene.angles is not None for scene in self.scenes)
 
     def composites(self, readers: Sequence[SceneReader], size: int) -> Iterator[tuple[Window, Composite]]:
         """Window by window, counted as they pass. Raises NoClearObservationError at the end."""
@@ -216,7 +222,12 @@ class Run:
             view = reader.read(window, reach=0.0 if scores is None else self.options.score.cloud_reach)
             values[place], valid[place] = view.values, view.valid
             if scores is not None:
-                scores[place] = sum_scores(self.options.score, self.days[place], cloud_distance=view.cloud_distance)
+                scores[place] = sum_scores(
+                    self.options.score,
+                    self.days[place],
+                    cloud_distance=view.cloud_distance,
+                    view_zenith=view.view_zenith if self.knows_views else None,
+                )
         return Observations(values=values, valid=valid, scores=scores, **self._vegetation)
 
     @cached_property
@@ -224,8 +235,9 @@ class Run:
         """Where the index finds its bands. Raises BandMissingError."""
         if self.options.recipe.method != "max-ndvi":
             return {}
-        names = [canonical_name(band.name) for band in self.scenes[0].bands]
-        red, nir = (_place_of(wanted, names) for wanted in ("red", "nir"))
+        red, nir = (_place_of(wanted, self.scenes[0]) for wanted in ("red", "nir"))
+        if red is None or nir is None:
+            raise BandMissingError("max-ndvi needs red and near infrared among BANDS")
         zeros = [-self.calibrations[place].offset / self.calibrations[place].scale for place in (red, nir)]
         if not math.isclose(*zeros) or self.calibrations[red].scale != self.calibrations[nir].scale:
             raise CalibrationUnknownError("red and near infrared are calibrated differently: max-ndvi compares numbers")
@@ -255,12 +267,9 @@ class Run:
         return np.concatenate(layers)
 
 
-def _place_of(wanted: str, names: Sequence[str]) -> int:
-    for spelling in spellings(wanted):
-        for place, name in enumerate(names):
-            if is_wanted(name, spelling):
-                return place
-    raise BandMissingError(f"max-ndvi needs the band {wanted}, and BANDS are {', '.join(names)}")
+def _place_of(wanted: str, scene: Scene) -> int | None:
+    names = [canonical_name(band.name) for band in scene.bands]
+    return next((names.index(name) for of in spellings(wanted) for name in names if is_wanted(name, of)), None)
 
 
 def _common_type(readers: Sequence[SceneReader]) -> np.dtype[Any]:
@@ -346,15 +355,16 @@ def _told(scene: Scene) -> str:
 
 
 def _picture_bands(scene: Scene) -> list[int]:
-    names = [canonical_name(band.name) for band in scene.bands]
-    places = [next((p for p, name in enumerate(names, 1) if is_wanted(name, of)), 0) for of in ("red", "green", "blue")]
-    return places if all(places) else [1]
+    places = [_place_of(wanted, scene) for wanted in ("red", "green", "blue")]
+    return [place + 1 for place in places if place is not None] if None not in places else [1]
 
 
 def _values(run: Run) -> dict[str, Any]:
     pixels = run.grid.width * run.grid.height
     unmasked = [scene.product.name for scene in run.scenes if not scene.is_masked]
     warnings = [f"nothing tells of clouds in {', '.join(unmasked)}"] if unmasked else []
+    if run.options.needs_scores and run.options.score.view_weight and not run.knows_views:
+        warnings.append("not all scenes tell at which angles they were seen, so no score heeds it")
     return {
         "scenes": len(run.scenes),
         "clear_pixels": run.clear,

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
+from rasterio.windows import Window
+from swath_eo.products import open_product
+from swath_eo.timeline import find_angles
 
 from swath.domain.manifest import Manifest
 from swath.domain.run import command, environment
-from tests.images.scenes import DATES, ROOT, random_numbers, write
+from tests.images.scenes import BOLZANO, DATES, ROOT, random_numbers, write
 
 COMPOSITE = ROOT / "images" / "composite"
 CLEAR, CLOUD, DARK = 4, 9, 2
@@ -315,6 +318,20 @@ def test_five_cloudy_dates_make_one_clear_picture(data_folder, run_composite):
     assert all(a < b for a, b in pairwise(days))
     with Image.open(result.output / "quicklook.png") as picture:
         assert picture.size == (915, 915)
+
+
+@pytest.mark.data
+def test_a_scene_tells_at_which_angles_it_was_seen(data_folder):
+    """By the granule's metadata beside its bands, bit for bit whatever the window; one without them tells nothing."""
+    product = open_product(data_folder / DATES / "S2A_33TWM_20230815_0_L2A")
+    band = product.find("red")
+    angles = find_angles(product, band)
+    whole, part = Window(0, 0, 915, 915), Window(300, 200, 50, 40)
+    zenith = angles.zenith_at(band.grid, whole)
+    assert zenith.mean() == pytest.approx(8.03, abs=0.05)
+    assert zenith.tobytes() == angles.at(band.grid, whole)[0].tobytes()
+    assert np.array_equal(angles.zenith_at(band.grid, part), zenith[200:240, 300:350])
+    assert find_angles(open_product(data_folder / BOLZANO), band) is None
 
 
 @pytest.mark.docker

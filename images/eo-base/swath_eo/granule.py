@@ -44,6 +44,12 @@ class Angles:
         zenith, east, north = (_interpolate(layer, row, column) for layer in self._filled)
         return zenith.astype(np.float32), (np.degrees(np.arctan2(east, north)) % 360).astype(np.float32)
 
+    def zenith_at(self, grid: Grid, window: Window) -> NDArray[np.float32]:
+        """The zenith alone, as `at` has it."""
+        x, y = _centres(grid, window, self.crs)
+        zenith = _interpolate(self._filled[0], (self.top - y) / self.step, (x - self.left) / self.step)
+        return zenith.astype(np.float32)
+
     @cached_property
     def _filled(self) -> tuple[Float64, Float64, Float64]:
         azimuth = np.radians(self.azimuth)  # 359 and 1 degree have 0 between them, so their directions are averaged
@@ -185,8 +191,12 @@ def _interpolate(nodes: Float64, row: Float64, column: Float64) -> Float64:
     row, column = np.clip(row, 0, rows - 1), np.clip(column, 0, columns - 1)
     top, left = np.minimum(row.astype(np.intp), rows - 2), np.minimum(column.astype(np.intp), columns - 2)
     down, right = row - top, column - left
-    upper = nodes[top, left] * (1 - right) + nodes[top, left + 1] * right
-    lower = nodes[top + 1, left] * (1 - right) + nodes[top + 1, left + 1] * right
+    if row.shape[1] == column.shape[0] == 1:  # rows and columns run as the nodes' do: a row of nodes serves many pixels
+        along = nodes[:, left[0]] * (1 - right) + nodes[:, left[0] + 1] * right
+        upper, lower = along[top[:, 0]], along[top[:, 0] + 1]
+    else:
+        upper = nodes[top, left] * (1 - right) + nodes[top, left + 1] * right
+        lower = nodes[top + 1, left] * (1 - right) + nodes[top + 1, left + 1] * right
     result: Float64 = upper * (1 - down) + lower * down
     return result
 

@@ -13,6 +13,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from swath_eo.calibration import Calibration
+from swath_eo.granule import Angles
 from swath_eo.grid import Grid
 from swath_eo.masking import SCL_CLOUDS, Mask, PixelSize, clouds_by_scl, dilate, distance_to, known_by_scl
 from swath_eo.mosaicking import Adjustment
@@ -43,6 +44,7 @@ class Scene:
     classes: BandFile | None = None  # scene classification
     probability: BandFile | None = None  # of cloud, in percent
     mask: BandFile | None = None  # 0 where it is clear
+    angles: Angles | None = None  # at which the instrument saw it
 
     @property
     def is_masked(self) -> bool:
@@ -57,6 +59,7 @@ class View:
     values: NDArray[Any]  # (bands, rows, columns)
     valid: Mask  # (rows, columns): data in all bands, and clear
     cloud_distance: NDArray[np.float32]  # (rows, columns), metres, at most as far as is asked for
+    view_zenith: NDArray[np.float32] | None  # (rows, columns), degrees; None where it is not known
 
 
 def common_calibrations(scenes: Sequence[Scene]) -> tuple[Calibration, ...]:
@@ -103,10 +106,12 @@ class SceneReader:
         clouds, known = self._clouds(wider)
         hidden = dilate(clouds, self._clearing.dilation, pixel=self._pixel)
         distance = distance_to(clouds, reach=reach, pixel=self._pixel) if reach else np.zeros(clouds.shape, np.float32)
+        angles = self.scene.angles
         return View(
             values=back_to(values.dtype, self._adjustment.apply(values)),
             valid=valid.all(axis=0) & known[inside] & ~hidden[inside],
             cloud_distance=distance[inside],
+            view_zenith=None if angles is None else angles.zenith_at(self._bands.grid, window),
         )
 
     def _clouds(self, window: Window) -> tuple[Mask, Mask]:

@@ -7,10 +7,15 @@ from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from swath_eo.errors import CrsMismatchError, DateOrderError, GridMismatchError, ParameterError
+from swath_eo.bands import canonical_name, is_wanted
+from swath_eo.calibration import BAND_IDS
+from swath_eo.errors import CrsMismatchError, DateOrderError, GridMismatchError, ParameterError, ProductMetadataError
+from swath_eo.granule import Angles, Granule, parse_granule
 from swath_eo.grid import Grid
 from swath_eo.products import Product, open_product
 from swath_eo.scene import BandFile
+
+_MAX_DOCUMENT_BYTES = 16 * 2**20  # a granule's metadata take half a megabyte
 
 
 def find_products(given: Sequence[Path]) -> list[Product]:
@@ -86,3 +91,26 @@ def check_mask(mask: BandFile, grid: Grid) -> None:
         or own[3] < wanted[3] - pixel
     ):
         raise GridMismatchError(f"the mask {mask.path.name} does not cover the scenes")
+
+
+def find_angles(product: Product, band: BandFile) -> Angles | None:
+    """At which angles the instrument saw the pixels of a band, by the granule's metadata; None where nothing tells."""
+    granule = product.safe.granule if product.safe else _read_granule(product)
+    name = next((name for name in BAND_IDS if is_wanted(name, canonical_name(band.name))), None)
+    if granule is None or name is None:
+        return None
+    try:
+        return granule.view(name)
+    except ProductMetadataError:  # archives thin them out
+        return None
+
+
+def _read_granule(product: Product) -> Granule | None:
+    """Beside bands that an archive has taken out of their product."""
+    if product.directory is None:
+        return None
+    for name in ("granule_metadata.xml", "MTD_TL.xml"):
+        path = product.directory / name
+        if path.is_file() and path.stat().st_size <= _MAX_DOCUMENT_BYTES:
+            return parse_granule(path.read_text(encoding="utf-8", errors="replace"), where=f"{product.name}: {name}")
+    return None
