@@ -113,7 +113,7 @@ def settle(turn: Turn, job: Job) -> None:
     if ended and job.ended_at is None:
         job.ended_at = turn.now
     if not job.waiting:
-        job.wait_reason = None if ended else why.resting_reason(turn.state, job)
+        job.wait_reason = None if ended else why.resting_reason(turn, job)
     if state != job.state:
         job.state = state
         turn.tell(job.id, "job.state", state=state, counts=_counts(job))
@@ -160,6 +160,7 @@ def _end_waiting(turn: Turn, job: Job, state: TaskState, *, cause: Cause, messag
         put_task(turn, job, ended, TaskState.PENDING)
         turn.state.timers.clear(Kind.RETRY, (job.id, task.index))
         turn.tell(job.id, "task.state", task=task.index, state=state, cause=cause, message=message)
+    job.resting.clear()
     if state is TaskState.FAILED and job.counts.pending:
         job.message = message
     job.counts = job.counts.moved(TaskState.PENDING, state, job.counts.pending)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -65,6 +66,7 @@ class Job:
     tasks: dict[int, PutTask] = field(default_factory=dict)  # those with a row that have not ended
     running: dict[int, str] = field(default_factory=dict)  # ACTIVE tasks and their live attempts
     due: Due = field(default_factory=Due)
+    resting: list[datetime] = field(default_factory=list)  # a heap: when tasks with a row may start again
     held_until: datetime | None = None  # not_before, while it lies ahead
     asks: Size | None = None  # of tasks never launched, where more was learned to be needed than the user said
     failed_on: dict[int, tuple[str, ...]] = field(default_factory=dict)  # task -> agents where it has failed
@@ -111,6 +113,17 @@ class Job:
         """How many more of its tasks may run; None for no limit."""
         limit = self.record.spec.max_running
         return None if limit is None else max(0, limit - self.counts.active)
+
+    def rest(self, until: datetime, now: datetime) -> None:
+        """One of its tasks may start again then, and not before."""
+        self.find_resting(now)
+        heapq.heappush(self.resting, until)
+
+    def find_resting(self, now: datetime) -> tuple[int, datetime] | None:
+        """How many of its tasks may not start again yet, and when the first of them may; None where none rests."""
+        while self.resting and self.resting[0] <= now:
+            heapq.heappop(self.resting)
+        return (len(self.resting), self.resting[0]) if self.resting else None
 
     def size_of(self, grown: Size) -> Size:
         """What a task asks for: as all others do, or what has grown for it where that is more."""

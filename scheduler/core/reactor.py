@@ -172,6 +172,7 @@ def _load_tasks(turn: Turn, snapshot: Snapshot) -> None:
                 job.due.add(task, task.retry_at or turn.now)
             else:
                 turn.state.timers.set(Kind.RETRY, task.retry_at, (job.id, task.index))
+                job.rest(task.retry_at, turn.now)
     for job_id, index, agent_id in snapshot.failed_on:
         if (job := turn.state.jobs.get(job_id)) is not None and index in job.tasks:
             cooling.note_failure(job, index, agent_id)

@@ -46,6 +46,7 @@ def _fail(turn: Turn, task: PutTask, why: str) -> tuple[PutTask, Mapping[str, An
 
 def _wait(turn: Turn, job: Job, task: PutTask, retry: Retry, asked: Resources) -> tuple[PutTask, Mapping[str, Any]]:
     turn.set_timer(Kind.RETRY, retry.delay_s, (job.id, task.index))
+    job.rest(turn.after(retry.delay_s), turn.now)
     base, wanted = job.record.resources, retry.resources
     waiting = replace(
         task,

@@ -6,10 +6,8 @@ from collections.abc import Iterable
 
 from scheduler.core import demands, dependencies
 from scheduler.core.open_jobs import Job
-from scheduler.core.state import State
 from scheduler.core.timers import Kind
 from scheduler.core.turn import Turn
-from swath.domain.states import TaskState
 from swath.matching.cluster import Cluster, Columns
 from swath.matching.explain import explain
 from swath.matching.limits import Limits
@@ -61,24 +59,25 @@ def _refresh_blocked(turn: Turn) -> None:
     state = turn.state
     blocked = {name: None for followed in state.followed.values() for name in followed.dependents}
     for job in (state.jobs[job_id] for job_id in blocked):
-        if not job.waiting and (sentence := resting_reason(state, job)) is not None:
+        if not job.waiting and (sentence := resting_reason(turn, job)) is not None:
             _put(turn, job, "Blocked", sentence)
     if blocked:
         turn.set_timer(Kind.WHY, max(turn.state.settings.why_s, len(blocked) / JOBS_PER_S))
 
 
-def resting_reason(state: State, job: Job) -> str | None:
+def resting_reason(turn: Turn, job: Job) -> str | None:
     """Why a job none of whose tasks could start now has tasks that have not started."""
-    told = [_held_reason(job), dependencies.why_waiting(state, job)]
+    told = [_held_reason(job), dependencies.why_waiting(turn.state, job)]
     if any(told):
         return "; ".join(filter(None, told))
     if job.counts.active or not job.counts.pending:
         return None
-    resting = [task.retry_at for task in job.tasks.values() if task.state is TaskState.PENDING and task.retry_at]
-    if not resting:
+    resting = job.find_resting(turn.now)
+    if resting is None:
         return None
-    first = min(resting).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return f"{len(resting)} task{'' if len(resting) == 1 else 's'} failed and will be tried again, the first at {first}"
+    count, first_at = resting
+    first = first_at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"{count} task{'' if count == 1 else 's'} failed and will be tried again, the first at {first}"
 
 
 def _held_reason(job: Job) -> str | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
 from swath.domain.attempts import AttemptReport
-from swath.domain.changes import AddEvent
+from swath.domain.changes import AddEvent, PutTask
 from swath.domain.resources import Resources
 from swath.domain.retries import JITTER, OUR_DOING, Cause
-from swath.domain.states import JobState, TaskState
+from swath.domain.states import Desired, JobState, TaskState
 from tests.scheduler.world import World, a_job
 
 SOON = 1 + JITTER  # seconds: the longest wait after a backoff_s of 1
@@ -159,3 +160,33 @@ def test_the_agents_are_looked_at_once_for_a_whole_array_that_runs_out_of_memory
     assert len(ended) == 4
     world.happen(*ended)
     assert len(world.core.state.largest) == 1
+
+
+class Uncounted(dict[int, PutTask]):
+    """Tasks that may be looked at one by one, and never all."""
+
+    def values(self) -> NoReturn:  # type: ignore[override]
+        """As many as an array has."""
+        raise AssertionError("all tasks were looked at")
+
+
+def test_how_many_tasks_rest_is_told_without_a_look_at_each():
+    """Each end tells it anew, and an array may have a hundred thousand; across a restart, and until the last may start."""
+    world = World().subscribe().submit(a_job(size=3, retry={"backoff_s": 100})).offer()
+    world.core.state.jobs["j1"].tasks = Uncounted(world.core.state.jobs["j1"].tasks)
+    for attempt in world.launched():
+        world.say(attempt.id, "FAILED").advance(1)
+    assert str(world.job().wait_reason).startswith("3 tasks failed and will be tried again, the first at")
+    world.restart()
+    assert (world.core.state.jobs["j1"].find_resting(world.now) or (0,))[0] == 3
+    world.subscribe().advance(1000)
+    assert world.core.state.jobs["j1"].find_resting(world.now) is None
+
+
+def test_tasks_that_were_cancelled_rest_no_more():
+    """Nothing of them is remembered."""
+    world = World().subscribe().submit(a_job(size=2, retry={"backoff_s": 100})).offer()
+    world.say(world.launched()[0].id, "FAILED")
+    job = world.core.state.jobs["j1"]
+    world.desire("j1", desired=Desired.CANCELLED)
+    assert job.find_resting(world.now) is None
