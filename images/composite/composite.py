@@ -28,7 +28,7 @@ from swath_eo.errors import (
     ParameterError,
 )
 from swath_eo.grid import Grid, check_georeferenced, common_ground
-from swath_eo.masking import SCL_CLOUDS, PixelSize
+from swath_eo.masking import SCL_CLOUDS, PixelSize, parse_classes
 from swath_eo.products import Product
 from swath_eo.program import (
     allocated_mib,
@@ -124,26 +124,15 @@ def _to_options(given: Mapping[str, Any]) -> Options:
         bands=[name.strip() for name in given["bands"].split(",") if name.strip()],
         recipe=Recipe(method=given["method"], percentile=given["percentile"], with_spread=given["spread"] == "true"),
         score=Score(**{name: given[name] for name in _SCORES}),
-        clearing=_to_clearing(given),
+        clearing=Clearing(
+            classes=parse_classes(given["classes"]),
+            most_probability=given["probability"],
+            dilation=given["dilation"],
+        ),
         resampling=Resampling[given["resampling"]],
         asked={key: str(value) if isinstance(value, date) else value for key, value in asked.items()},
         **{key: given[key] for key in kept},
     )
-
-
-def _to_clearing(given: Mapping[str, Any]) -> Clearing:
-    text = given["classes"].strip()
-    try:
-        classes = frozenset(int(number) for number in text.split(",")) if text != "none" else frozenset()
-    except ValueError as error:
-        raise ParameterError(f"CLASSES is {text!r}, neither numbers with commas between nor none") from error
-    if not all(0 <= number <= 11 for number in classes):
-        raise ParameterError(f"CLASSES is {text!r}: the scene classification has the classes 0 to 11")
-    if not 0 <= given["probability"] <= 100:
-        raise ParameterError(f"PROBABILITY is {given['probability']:g}, not within 0..100")
-    if not 0 <= given["dilation"] <= 10_000:
-        raise ParameterError(f"DILATION is {given['dilation']:g}, not within 0..10000 m")
-    return Clearing(classes=classes, most_probability=given["probability"], dilation=given["dilation"])
 
 
 def _day(text: str) -> date:

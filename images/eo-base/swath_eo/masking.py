@@ -10,26 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swath_eo.errors import ParameterError
 from swath_eo.grid import Grid
 
 Mask = NDArray[np.bool_]
 
-# Sentinel-2's scene classification (Level-2A Algorithm Theoretical Basis Document, "Scene Classification"). What is no
-# class (lossy archives hold such numbers) is as little known as "no data".
-SCL_CLASSES = {
-    "nodata": 0,
-    "saturated": 1,
-    "dark": 2,
-    "shadow": 3,
-    "vegetation": 4,
-    "bare": 5,
-    "water": 6,
-    "unclassified": 7,
-    "cloud-medium": 8,
-    "cloud-high": 9,
-    "cirrus": 10,
-    "snow": 11,
-}
+# Sentinel-2's scene classification: 0 no data, 1 saturated, 2 dark, 3 cloud shadow, 4 vegetation, 5 bare, 6 water,
+# 7 unclassified, 8 cloud (medium probability), 9 cloud (high), 10 cirrus, 11 snow.
+_CLASSES = frozenset(range(12))
+_KNOWN = frozenset(range(2, 12))
 SCL_CLOUDS = frozenset({3, 8, 9, 10})  # with their shadows
 _METRES_PER_DEGREE = 111_320.0
 _SQUARES_IN_UINT16 = 180  # pixels: the squares of two such distances add up to no more than 65535
@@ -59,6 +48,19 @@ class PixelSize:
         return math.ceil(reach / min(self.width, self.height))
 
 
+def parse_classes(text: str) -> frozenset[int]:
+    """Classes of the scene classification, with commas between, or none. Raises ParameterError."""
+    if text.strip() == "none":
+        return frozenset()
+    try:
+        classes = frozenset(map(int, text.split(",")))
+    except ValueError as error:
+        raise ParameterError(f"{text!r} is neither classes with commas between nor none") from error
+    if not classes <= _CLASSES:
+        raise ParameterError(f"the scene classification has the classes 0 to 11, and not all of {text}")
+    return classes
+
+
 def clouds_by_scl(scl: NDArray[Any], classes: Collection[int] = SCL_CLOUDS) -> Mask:
     """True where a pixel is of one of the classes: clouds and their shadows. `scl`: any shape."""
     return _look_up(classes, scl)
@@ -66,7 +68,7 @@ def clouds_by_scl(scl: NDArray[Any], classes: Collection[int] = SCL_CLOUDS) -> M
 
 def known_by_scl(scl: NDArray[Any]) -> Mask:
     """False where the classification says nothing: no data, saturated or defective, or no class at all."""
-    return _look_up(range(2, 12), scl)
+    return _look_up(_KNOWN, scl)
 
 
 def _look_up(classes: Collection[int], scl: NDArray[Any]) -> Mask:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from swath_eo.errors import ParameterError
 
+_FARTHEST = 10_000.0  # metres
 _STEEPNESS = (
     10.0  # of the rise over the whole distance to clouds, from 0.0067 to 0.9933 (Griffiths: 0.2 over 50 pixels)
 )
@@ -37,6 +38,8 @@ class Score:
         for name, value in numbers.items():
             if not math.isfinite(value) or value < 0 or (value == 0 and not name.endswith("_weight")):
                 raise ParameterError(f"{name.replace('_', ' ')} {value:g} makes no sense")
+        if self.cloud_reach > _FARTHEST:
+            raise ParameterError(f"the cloud reach {self.cloud_reach:g} is not within 0..{_FARTHEST:g} metres")
         if not 1 <= self.target_day <= 366:
             raise ParameterError(f"the target day {self.target_day} is not within 1..366")
 

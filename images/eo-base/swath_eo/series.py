@@ -13,6 +13,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from swath_eo.calibration import Calibration
+from swath_eo.errors import ParameterError
 from swath_eo.granule import Angles
 from swath_eo.grid import Grid
 from swath_eo.masking import SCL_CLOUDS, Mask, PixelSize, clouds_by_scl, dilate, distance_to, known_by_scl
@@ -22,16 +23,23 @@ from swath_eo.rounding import back_to
 from swath_eo.scene import BandFile
 from swath_eo.stacks import BandsReader, open_bands
 
+_WIDEST = 10_000.0  # metres
 _NO_PERCENT = 255.0  # no layer of percent holds it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clearing:
-    """What counts as cloud; a scene that has no such layer is not asked for it."""
+    """What counts as cloud; a scene that has no such layer is not asked for it. Raises ParameterError."""
 
     classes: frozenset[int] = SCL_CLOUDS  # of the scene classification
     most_probability: float = 100.0  # percent; what is above is cloud
     dilation: float = 0.0  # metres by which clouds grow
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.most_probability <= 100:
+            raise ParameterError(f"the probability {self.most_probability:g} is not within 0..100 percent")
+        if not 0 <= self.dilation <= _WIDEST:
+            raise ParameterError(f"the dilation {self.dilation:g} is not within 0..{_WIDEST:g} metres")
 
 
 @dataclass(frozen=True, kw_only=True)
