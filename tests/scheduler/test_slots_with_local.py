@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -11,7 +12,22 @@ from swath.domain.retries import Cause
 from swath.domain.states import AttemptState, JobState
 from swath.store.rows import AttemptRow
 from tests.scheduler.cluster import Cluster
+from tests.scheduler.test_with_faults import QUICK, find_idle
 from tests.scheduler.test_with_local import SLEEPER, a_script
+
+TASKS = 180  # of a third of a second each, three at a time: more than the plan lasts
+PLAN = [  # the first seconds are for the scheduler to begin
+    {"at_s": 13, "fault": "lose_call", "call": "MESSAGE", "count": 3},
+    {"at_s": 13, "fault": "duplicate", "event": "UPDATE", "count": 3},
+    {"at_s": 14, "fault": "drop", "event": "UPDATE", "count": 3},
+    {"at_s": 14, "fault": "cut"},
+    {"at_s": 15, "fault": "lose_call", "call": "ACKNOWLEDGE", "count": 2},
+    {"at_s": 15, "fault": "reorder", "event": "UPDATE", "count": 2},
+    {"at_s": 16, "fault": "master_failover", "agents_after_s": 0.5},
+    {"at_s": 18, "fault": "agent_restart", "down_s": 0.5},
+    {"at_s": 20, "fault": "executor_crash"},
+    {"at_s": 20, "fault": "lose_call", "call": "MESSAGE", "count": 3},
+]
 
 # Each run of each task leaves a mark of its own; the environment and the directory are those of nobody before.
 NOTES = """
@@ -109,3 +125,28 @@ def test_slots_survive_the_death_of_a_program(cluster: Cluster, tmp_path: Path, 
         assert len(runs) == 60
     if victim != "executor":
         assert not never & {run.partition(".")[2] for run in runs}
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(240)
+def test_slots_survive_faults_of_the_wire_on_postgresql(postgres_database: str, tmp_path: Path):
+    """Work and news that are lost, told twice and in another order: one success a task, of one that ran."""
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps(PLAN))
+    cluster = Cluster(tmp_path, url=postgres_database, interval_s=0.2)
+    try:
+        cluster.start_local(*QUICK, "--faults", str(plan)).start_scheduler()
+        image, marks = an_image(cluster, tmp_path, 0.3)
+        retry = {"max_attempts": 1, "backoff_s": 0.1, "unreachable_s": 5}
+        job = cluster.wait(cluster.submit(image, TASKS, cpus=1, short=True, retry=retry), 180)
+        assert (job.state, job.counts.succeeded) == (JobState.SUCCEEDED, TASKS), cluster.logs()
+        assert not (idle := find_idle(tmp_path / "local.log", PLAN)), f"{idle} have hit nothing\n{cluster.logs()}"
+        attempts = attempts_of(cluster, job.id, TASKS)
+        winners = [one.task_index for one in attempts if one.state is AttemptState.SUCCEEDED]
+        assert sorted(winners) == list(range(TASKS))
+        assert len({one.slot_id for one in attempts}) < TASKS / 2
+        assert {path.name for path in marks.iterdir()} >= {
+            f"{one.task_index}.{one.id}" for one in attempts if one.state is AttemptState.SUCCEEDED
+        }
+    finally:
+        cluster.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,7 +58,7 @@ def test_a_job_survives_every_fault_of_the_wire(tmp_path: Path):
         retry = {"max_attempts": 1, "unreachable_s": 5}
         job = cluster.wait(cluster.submit(image, TASKS, max_running=5, retry=retry), 180)
         assert (job.state, job.counts.succeeded) == (JobState.SUCCEEDED, TASKS), cluster.logs()
-        assert not (idle := _find_idle(tmp_path / "local.log")), f"{idle} have hit nothing\n{cluster.logs()}"
+        assert not (idle := find_idle(tmp_path / "local.log", PLAN)), f"{idle} have hit nothing\n{cluster.logs()}"
         for index in range(TASKS):
             states = [attempt.state for attempt in cluster.store.list_attempts(job.id, index)]
             assert states.count(AttemptState.SUCCEEDED) == 1
@@ -64,10 +66,10 @@ def test_a_job_survives_every_fault_of_the_wire(tmp_path: Path):
         cluster.close()
 
 
-def _find_idle(log: Path) -> list[str]:
+def find_idle(log: Path, plan: Sequence[Mapping[str, Any]]) -> list[str]:
     """The faults of the plan that did not hit all that they were to hit, as `local` writes them."""
     hits = Counter[str]()
     for number, fault in re.findall(r"struck (\d+): (\{.*\})", log.read_text()):
         hits[fault] += int(number)
-    wanted = {json.dumps(fault.to_json()): fault.arguments.get("count", 1) for fault in parse_plan(PLAN, agents=2)}
+    wanted = {json.dumps(fault.to_json()): fault.arguments.get("count", 1) for fault in parse_plan(plan, agents=2)}
     return [fault for fault, count in wanted.items() if hits[fault] < count]
