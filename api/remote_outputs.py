@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from api.downloads import find_listed, guess_media_type, is_known, is_shown, mak
 from api.ranges import find_range
 from api.views import to_place
 from swath.domain.errors import NotFoundError, OutputsUnreachableError
-from swath.s3 import NoBucketError, StoreSettings, find_store, split_href
+from swath.s3 import NoBucketError, Stores, split_href
 from swath.store.rows import AttemptRow
 
 if TYPE_CHECKING:
@@ -29,9 +28,7 @@ class RemoteOutputs:
     """Objects of the stores in the site's file; from any thread."""
 
     def __init__(self, stores: Path | None) -> None:
-        self._path = stores
-        self._lock = threading.Lock()
-        self._opened: dict[tuple[StoreSettings, str], S3Store] = {}
+        self._stores = Stores(stores)
 
     def serve(self, attempt: AttemptRow, path: str, request: Request) -> Response:
         """A file of an attempt's outputs, or the range of it that is asked for.
@@ -53,7 +50,7 @@ class RemoteOutputs:
         }
         bucket, key = split_href(to_place(str(attempt.output_dir), path))
         try:
-            return self._send(self._open(bucket), key, headers, request)
+            return self._send(self._stores.open(bucket), key, headers, request)
         except FileNotFoundError:
             raise NotFoundError(f"task {attempt.task_index} has no output {path!r}") from None
         except (OSError, ValueError, NoBucketError, _find_base_error()) as error:
@@ -71,13 +68,6 @@ class RemoteOutputs:
         if request.method == "HEAD" or start == end:
             return Response(status_code=status, headers=headers)
         return StreamingResponse(_read(store.get(key, options={"range": (start, end)})), status, headers)
-
-    def _open(self, bucket: str) -> S3Store:
-        settings = find_store(self._path, bucket)
-        with self._lock:
-            if (settings, bucket) not in self._opened:
-                self._opened[settings, bucket] = settings.open(bucket)
-            return self._opened[settings, bucket]
 
 
 def _read(found: Any) -> Iterator[bytes]:

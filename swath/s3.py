@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import threading
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -114,6 +115,23 @@ def find_store(path: Path | None, bucket: str) -> StoreSettings:
     if store is None:
         raise NoBucketError(f"no store of this site has a bucket {bucket}")
     return store
+
+
+class Stores:
+    """The buckets of the stores in a site's file, each opened once; from any thread."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._opened: dict[tuple[StoreSettings, str], S3Store] = {}
+
+    def open(self, bucket: str) -> S3Store:
+        """The bucket, with the keys that the file has now; raises as `find_store` does."""
+        settings = find_store(self._path, bucket)
+        with self._lock:
+            if (settings, bucket) not in self._opened:
+                self._opened[settings, bucket] = settings.open(bucket)
+            return self._opened[settings, bucket]
 
 
 def split_href(href: str) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 from executor.fetching.errors import ChangedError, RefusedError, TransientError
 from executor.fetching.source import Body, Found, Remote
 from executor.fetching.web import CHUNK, is_name, to_name
-from swath.s3 import NoBucketError, StoreSettings, find_store, split_href
+from swath.s3 import NoBucketError, Stores, split_href
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -24,10 +23,8 @@ class Buckets:
     """Objects, and all that is below a prefix, in the stores of the site's file."""
 
     def __init__(self, path: Path | None, most_files: int) -> None:
-        self._path = path
+        self._stores = Stores(path)
         self._most_files = most_files
-        self._lock = threading.Lock()
-        self._opened: dict[tuple[StoreSettings, str], S3Store] = {}
 
     def look(self, href: str) -> Found:
         """The object of a href; all objects below it where it ends with a slash."""
@@ -71,17 +68,13 @@ class Buckets:
         yield Body(start=start, size=result.meta["size"], chunks=_read(result))
 
     def _open(self, bucket: str) -> S3Store:
-        try:
-            store = find_store(self._path, bucket)
-        except NoBucketError as error:
-            raise RefusedError(str(error)) from None
-        except ValueError as error:
-            raise TransientError(str(error)) from None
-        with self._lock:
-            if (store, bucket) not in self._opened:
-                with translated():
-                    self._opened[store, bucket] = store.open(bucket)
-            return self._opened[store, bucket]
+        with translated():
+            try:
+                return self._stores.open(bucket)
+            except NoBucketError as error:
+                raise RefusedError(str(error)) from None
+            except ValueError as error:  # of the site's file, which may be right soon
+                raise TransientError(str(error)) from None
 
 
 def _split(href: str) -> tuple[str, str]:
