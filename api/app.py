@@ -10,6 +10,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 from sse_starlette.sse import AppStatus
 
+from api.archive import find_archive
 from api.auth import Gate
 from api.body import BodyLimit
 from api.catalogue import Catalogue
@@ -136,6 +137,7 @@ def _make_service(settings: Settings) -> Service:
         recurring=Recurring(store, lambda: make_file_check(settings), _now, gate),
         observer=Observer(store, lambda: Listener(database, Channel.OBSERVED)),
         sandboxes=SandboxReader(settings.agent_credential),
+        archive=find_archive(settings.logs_root, settings.s3_file),
         remote_outputs=RemoteOutputs(settings.s3_file),
         metrics=Metrics(store.cluster_status),
         outlook=Outlook(store, SchedulerStore(database)),

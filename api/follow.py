@@ -190,7 +190,7 @@ def _choose(attempts: list[AttemptRow], number: int | None) -> AttemptRow | None
 def _to_log(service: Service, attempt: AttemptRow, stream: str) -> Log | None:
     if attempt.sandbox is None:
         return None
-    return Log(service.sandboxes, service.settings.logs_root, attempt, stream)
+    return Log(service.sandboxes, service.archive, attempt, stream)
 
 
 async def _wait(news: asyncio.Event, seconds: float) -> None:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 from starlette.concurrency import run_in_threadpool
 
-from api.archive import Archived, find_archived
-from swath.domain.errors import AgentUnreachableError, NotFoundError
+from api.archive import Archive, Archived
+from swath.domain.errors import AgentUnreachableError, NotFoundError, OutputsUnreachableError
 from swath.store.rows import AttemptRow
 
 # Mesos caps a read at 16 pages of memory; whoever wants more asks again.
@@ -95,15 +95,17 @@ class SandboxReader:
 
 
 class Log:
-    """One log of an attempt, wherever it can be read. Raises NotFoundError and AgentUnreachableError where it cannot be.
+    """One log of an attempt, wherever it can be read.
+
+    Raises NotFoundError, AgentUnreachableError and OutputsUnreachableError where it cannot be.
 
     What was shipped whole is read from the storage; else the agent is asked, which knows the newest; and where that does not
     answer, or has it no more, as much as was shipped.
     """
 
-    def __init__(self, sandboxes: SandboxReader, root: Path | None, attempt: AttemptRow, stream: str) -> None:
+    def __init__(self, sandboxes: SandboxReader, archive: Archive | None, attempt: AttemptRow, stream: str) -> None:
         self._sandboxes = sandboxes
-        self._root = root
+        self._archive = archive
         self._attempt = attempt
         self._stream = stream
         self._archived: Archived | None = None  # where it is read from
@@ -125,13 +127,13 @@ class Log:
         """(bytes from `offset` on, no more than `length` and none at the end; the log's size)."""
         if not self._looked:
             self._looked = True
-            found = await self._find()
-            self._archived = found if found is not None and found.complete else None
+            with suppress(OutputsUnreachableError):  # the agent may have it
+                self._archived = await self._find(whole=True)
         if self._archived is None:
             try:
                 return await self._sandboxes.read(self._to_file(), offset, length)
             except (AgentUnreachableError, NotFoundError):
-                self._archived = await self._find()
+                self._archived = await self._find(whole=False)
                 if self._archived is None:
                     raise
         return await run_in_threadpool(self._archived.read, offset, length)
@@ -145,8 +147,10 @@ class Log:
             start += len(data)
             yield data
 
-    async def _find(self) -> Archived | None:
-        return await run_in_threadpool(find_archived, self._root, self._attempt, self._stream)
+    async def _find(self, *, whole: bool) -> Archived | None:
+        if self._archive is None:
+            return None
+        return await run_in_threadpool(self._archive.find, self._attempt, self._stream, whole=whole)
 
     def _to_file(self) -> LogFile:
         attempt = self._attempt

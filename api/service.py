@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.archive import Archive
 from api.auth import CALLER
 from api.catalogue import Catalogue
 from api.image_gate import ImageGate
@@ -40,6 +41,7 @@ class Service:
     observer: Observer
     recurring: Recurring
     sandboxes: SandboxReader
+    archive: Archive | None  # of logs
     remote_outputs: RemoteOutputs
     metrics: Metrics
     outlook: Outlook

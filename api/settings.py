@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from swath.domain.image_policy import ImagePolicy
+from swath.s3 import split_href
 
 if TYPE_CHECKING:
     from swath.vault.signatures import Key
@@ -43,7 +44,7 @@ class Settings(BaseSettings):
     input_roots: Annotated[tuple[Path, ...], NoDecode] = (Path("/"),)  # file:// inputs lie below one of these
     s3_file: Path | None = None  # names the site's S3 stores, with their keys; mode 0600
     input_schemes: Annotated[tuple[str, ...], NoDecode] = ("file", "https", "s3")  # as the executors have them
-    logs_root: Path | None = None  # where executors ship logs to; None: they are in the agents' sandboxes only
+    logs_root: str | None = None  # where executors ship logs to, a directory or "s3://bucket/prefix"; None: nowhere
     check_inputs: bool = True  # False where the api does not see the agents' file system
     max_body: int = Field(default=5 * 1024 * 1024, ge=1024)  # bytes
     token_user: str = Field(default_factory=_owner)  # whose jobs they are
@@ -75,6 +76,16 @@ class Settings(BaseSettings):
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("logs_root", mode="before")
+    @classmethod
+    def _check_logs_root(cls, value: object) -> object:
+        if str(value).startswith("s3://"):
+            try:
+                split_href(str(value))
+            except ValueError as error:
+                raise ValueError(f"{value} {error}") from None
+        return str(value) if isinstance(value, Path) else value
 
     @field_validator("input_roots", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
+from executor.archives import find_archive
 from executor.core import TICK_S, Core, Limits
 from executor.driver import Driver
 from executor.events import Effect, Exit, Shutdown
@@ -47,13 +48,14 @@ def run(settings: Settings, make_driver: MakeDriver, guard: Guard) -> int:
     process = _make_process(settings, journal, inbox)
     driver = make_driver(lambda message: _receive(inbox, shell.secrets, message))
     runtimes = Runtimes(process=process, docker=docker)
-    shell = Shell(settings=settings, driver=driver, inbox=inbox, journal=journal, runtimes=runtimes)
+    archive = find_archive(settings.logs_root, settings.fetching.stores) if settings.logs_root else None
+    shell = Shell(settings=settings, driver=driver, inbox=inbox, journal=journal, runtimes=runtimes, archive=archive)
     waiter = Waiter(inbox)
     if process is not None:
         waiter.add(process.fileno(), process.poll)
     _end_on_signals(inbox)
-    if settings.logs_root is not None:
-        start_sweeper(settings.logs_root, settings.keeping)
+    if archive is not None:
+        start_sweeper(archive, settings.keeping)
     core = Slots(Core(limits=_make_limits(settings), now=read_clocks()))
     driver.start()
     _loop(core, shell, inbox, waiter)

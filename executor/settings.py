@@ -16,6 +16,7 @@ from executor.bounds import Bounds, find_closed, resolve
 from executor.fetching.limits import Fetching
 from executor.secret_files import prefix_of
 from executor.sweeping import Keeping
+from swath.s3 import split_href
 
 _DURATION = re.compile(r"(?P<number>[0-9.]+)\s*(?P<unit>ns|us|ms|secs|mins|hrs|days|weeks)")
 MEMORY = Path("/dev/shm")  # noqa: S108 - a file system that no disk keeps
@@ -53,7 +54,9 @@ class Settings:
     prefetch_free_mib: float = 10 * 1024  # of disk that images which are pulled ahead leave alone
     ports_address: str = "127.0.0.1"  # of the machine, on which containers' ports are published
     python_path: str | None = None
-    logs_root: Path | None = None  # where logs are shipped to; None: they stay in the sandbox
+    logs_root: str | None = (
+        None  # a directory, or "s3://bucket/prefix", to which logs are shipped; None: they stay here
+    )
     keeping: Keeping = field(default_factory=Keeping)  # of shipped logs
     fetching: Fetching = field(default_factory=Fetching)  # of inputs from other machines
     secrets_dir: Path = MEMORY  # for secrets that are wanted as files
@@ -75,8 +78,9 @@ class Settings:
         host_sandbox = _directory(environ, "MESOS_DIRECTORY", str(sandbox))
         identity = [environ.get(name, "") for name in ("MESOS_FRAMEWORK_ID", "MESOS_SLAVE_ID", "MESOS_EXECUTOR_ID")]
         docker, fetching = environ.get("SWATH_DOCKER", "auto"), Fetching.from_environ(environ)
-        logs_root = _directory(environ, "SWATH_LOGS_ROOT", "") if environ.get("SWATH_LOGS_ROOT") else None
-        closed = (*find_closed(environ, (sandbox, host_sandbox)), *fetching.closed, *([logs_root] if logs_root else []))
+        logs_root = _logs_root(environ)
+        logs = (Path(logs_root),) if logs_root and logs_root.startswith("/") else ()
+        closed = (*find_closed(environ, (sandbox, host_sandbox)), *fetching.closed, *logs)
         if docker not in ("auto", "off"):
             raise ValueError(f"SWATH_DOCKER is {docker!r}; it may be 'auto' or 'off'")
         return cls(
@@ -114,6 +118,17 @@ class Settings:
             fetching=fetching,
             secrets_dir=_directory(environ, "SWATH_SECRETS_DIR", str(MEMORY)),
         )
+
+
+def _logs_root(environ: Mapping[str, str]) -> str | None:
+    given = environ.get("SWATH_LOGS_ROOT")
+    if not given or not given.startswith("s3://"):
+        return str(_directory(environ, "SWATH_LOGS_ROOT", "")) if given else None
+    try:
+        split_href(given)
+    except ValueError as error:
+        raise ValueError(f"SWATH_LOGS_ROOT is {given!r}, which {error}") from None
+    return given
 
 
 def _bounds(environ: Mapping[str, str], docker: str, closed: tuple[Path, ...]) -> Bounds:

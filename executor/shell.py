@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
+from executor.archives import Archive
 from executor.driver import Driver
 from executor.events import (
     Begin,
@@ -91,6 +92,7 @@ class Shell:
         inbox: Inbox,
         journal: Journal,
         runtimes: Runtimes,
+        archive: Archive | None = None,
         publish: Callable[[Manifest, Places, Lineage], Outputs] = publish,
     ) -> None:
         self._settings = settings
@@ -104,7 +106,7 @@ class Shell:
         self.secrets = Secrets(driver.send_message)
         self._secret_files = SecretFiles(root=settings.secret_files)
         self._secret_files.remove_former(settings.label)
-        self._shipper = None if settings.logs_root is None else Shipper(settings.logs_root, settings.log_limit)
+        self._shipper = None if archive is None else Shipper(archive, settings.log_limit)
         self._publish_outputs = publish
         self._workers = Workers()
 

@@ -1,24 +1,20 @@
 """Removes archived logs that are too old, or too many. Every executor of a site looks now and then; one at a time, and at most
-one an hour, for all of them: who holds the lock on a file in the root, and finds its time old enough, sweeps."""
+one an hour, for all of them."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-
-from executor.trees import remove_tree
+from typing import Protocol
 
 log = logging.getLogger(__name__)
 
-LOCK = ".swept"
+LOCK = ".swept"  # in the archive's root: changed by whoever sweeps
 EVERY_S = 3600.0
 _HOUR_S = 3600
 _DAY_S = 24 * 3600
@@ -33,76 +29,65 @@ class Keeping:
     size: int = 100 * 2**30  # bytes of all of them
 
 
-def start_sweeper(root: Path, keeping: Keeping) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """One attempt's logs."""
+
+    names: Sequence[str]  # as its shelf knows them
+    age_s: float  # since they were last written
+    size: int  # bytes
+
+
+class Shelf(Protocol):
+    """Where logs are kept."""
+
+    def claimed(self, now: float) -> AbstractContextManager[bool]:
+        """Whether it is time to sweep, and nobody else does."""
+
+    def walk(self, now: float) -> Iterator[Kept]:
+        """All that is there; nothing of it is held in memory, for there may be millions."""
+
+    def remove(self, names: Sequence[str]) -> bool:
+        """Remove one attempt's; True when they are gone."""
+
+
+def start_sweeper(shelf: Shelf, keeping: Keeping) -> None:
     """Sweep from time to time, on a thread that a hanging storage may hold up."""
 
     def run() -> None:
         while True:
             try:
-                sweep(root, keeping, time.time())
-            except OSError as error:
-                log.warning("old logs in %s cannot be removed: %s", root, error)
+                sweep(shelf, keeping, time.time())
+            except Exception as error:  # whatever a storage may do
+                log.warning("old logs cannot be removed: %s", error)
             time.sleep(EVERY_S)
 
     threading.Thread(target=run, name="sweep", daemon=True).start()
 
 
-def sweep(root: Path, keeping: Keeping, now: float) -> int:
-    """Remove what is too old, then the oldest of what is too much; how many directories. 0 where it is somebody else's turn."""
-    root.mkdir(parents=True, exist_ok=True)
-    lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        status = os.fstat(lock)
-        if status.st_size and now - status.st_mtime < EVERY_S:
-            return 0
-        os.pwrite(lock, b"swept\n", 0)
-        os.utime(lock, (now, now))
-        return _sweep(root, keeping, now)
-    except BlockingIOError:
-        return 0
-    finally:
-        os.close(lock)
+def sweep(shelf: Shelf, keeping: Keeping, now: float) -> int:
+    """Remove what is too old, then the oldest of what is too much; of how many attempts. 0 where it is somebody else's turn."""
+    with shelf.claimed(now) as mine:
+        return _sweep(shelf, keeping, now) if mine else 0
 
 
-def _sweep(root: Path, keeping: Keeping, now: float) -> int:
-    """In two walks, between which only sizes by age in hours are remembered: there may be millions of logs."""
+def _sweep(shelf: Shelf, keeping: Keeping, now: float) -> int:
+    """In two walks, between which only sizes by age in hours are remembered."""
     sizes: Counter[int] = Counter()
-    for _, age_h, size in _walk(root, now):
-        sizes[age_h] += size
+    for kept in shelf.walk(now):
+        sizes[_to_hours(kept)] += kept.size
     oldest_h = int(keeping.days * _DAY_S / _HOUR_S)
-    kept = 0
+    total = 0
     for age_h in sorted(sizes):
-        kept += sizes[age_h]
-        if kept > keeping.size:
+        total += sizes[age_h]
+        if total > keeping.size:
             oldest_h = min(oldest_h, max(age_h, _YOUNG_H))
             break
-    gone = 0
-    for path, age_h, _ in _walk(root, now):
-        if age_h >= oldest_h and remove_tree(path):
-            gone += 1
-            for parent in (path.parent, path.parent.parent):  # of the job's last
-                with suppress(OSError):
-                    parent.rmdir()
+    gone = sum(shelf.remove(kept.names) for kept in shelf.walk(now) if _to_hours(kept) >= oldest_h)
     if gone:
-        log.info("removed the logs of %d attempts from %s", gone, root)
+        log.info("removed the logs of %d attempts", gone)
     return gone
 
 
-def _walk(root: Path, now: float) -> Iterator[tuple[Path, int, int]]:
-    """(directory of an attempt, hours since it was last written, bytes)."""
-    for job in _list(root):
-        for thousand in _list(job):
-            for attempt in _list(thousand):
-                with suppress(OSError), os.scandir(attempt) as files:
-                    found = [file.stat(follow_symlinks=False) for file in files]
-                    written = max((status.st_mtime for status in found), default=attempt.stat().st_mtime)
-                    yield attempt, int(max(0.0, now - written) // _HOUR_S), sum(status.st_size for status in found)
-
-
-def _list(directory: Path) -> list[Path]:
-    try:
-        with os.scandir(directory) as entries:
-            return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
+def _to_hours(kept: Kept) -> int:
+    return int(max(0.0, kept.age_s) // _HOUR_S)

@@ -27,7 +27,7 @@ SwathError
     │   └── StoreLockedError   it answers; another transaction holds what this one needs
     ├── RefusedByDatabaseError the database answers and will never take these values
     ├── AgentUnreachableError  an agent does not answer
-    ├── OutputsUnreachableError  the object store that holds outputs does not answer
+    ├── OutputsUnreachableError  the object store that holds outputs, or logs, does not answer
     └── WireError              Mesos said something that cannot be understood
 """
 
@@ -177,7 +177,7 @@ class RefusedByDatabaseError(InternalError):
 
 
 class OutputsUnreachableError(InternalError):
-    """The object store that holds outputs does not answer, or this service is not told how to reach it."""
+    """The object store that holds outputs, or logs, does not answer, or this service is not told how to reach it."""
 
 
 class AgentUnreachableError(InternalError):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from obstore.store import S3Store
 
 from swath.domain.changes import ChangeAttempt
-from swath.domain.log_archive import PARTIAL, log_directory
+from swath.domain.log_archive import PARTIAL, log_directory, piece_name
 from swath.domain.states import AttemptState
 from tests.api.agent import an_agent_serving_files
 from tests.api.serving import Api, make_settings, serving
+from tests.fixtures.s3 import S3
 from tests.store.build import NOW, Scene, an_agent
 
 TEXT = "größer\n".encode() * 20_000
@@ -141,6 +144,8 @@ def events(archiving: Api, url: str, **headers: str) -> list[tuple[str, str | No
     with archiving.http.stream("GET", url, params={"follow": "true"}, headers=given) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         for message in response.read().decode().strip().split("\n\n"):
+            if message.startswith(":"):  # a comment, which keeps a slow stream open
+                continue
             fields = dict(line.split(": ", 1) for line in message.splitlines())
             found.append((fields["event"], fields.get("id"), json.loads(fields["data"])))
     return found
@@ -181,3 +186,79 @@ def test_a_growing_log_is_followed_by_events(archiving: Api, scene: Scene, tmp_p
             assert json.loads(next(line for line in lines if line.startswith("data: "))[6:]) == {"text": "two\n"}
             scene.apply(ChangeAttempt(attempt_id=attempt_id, state=AttemptState.SUCCEEDED, ended_at=NOW))
             assert "event: end" in list(lines)
+
+
+LOGS = "s3://logs/my site"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objects:
+    """A service that reads logs from a bucket, and an attempt."""
+
+    api: Api
+    store: S3Store
+    place: str  # of the attempt's logs
+    url: str
+
+    def put(self, name: str, data: bytes) -> None:
+        self.store.put(f"my site/{self.place}{name}", data)
+
+
+@pytest.fixture
+def objects(scene: Scene, sqlite_database: str, tmp_path: Path, s3: S3, nobody: str) -> Iterator[Objects]:
+    """Its agent is gone."""
+    store = s3.make_bucket("logs")
+    stores = s3.write_stores(tmp_path / "s3.toml", bucket="logs")
+    job = scene.submit()
+    attempt_id = scene.launch(job)
+    scene.apply(
+        an_agent(url=nobody),
+        ChangeAttempt(attempt_id=attempt_id, state=AttemptState.SUCCEEDED, sandbox=str(tmp_path)),
+    )
+    with serving(make_settings(tmp_path, sqlite_database, logs_root=LOGS, s3_file=stores)) as api:
+        place = log_directory(job.id, 0, attempt_id)
+        yield Objects(api=api, store=store, place=place, url=f"/v1/jobs/{job.id}/tasks/0/logs/stdout")
+
+
+def test_a_log_in_a_store_outlives_its_agent(objects: Objects) -> None:
+    """Whole, in parts and followed; what nobody has written is empty."""
+    assert objects.api.get(objects.url).status_code == 503
+    large = TEXT * 10
+    objects.put("/stdout", large)
+    answer = objects.api.get(objects.url)
+    assert (answer.status_code, answer.headers["swath-log-origin"]) == (200, "archive")
+    assert answer.content == large
+    assert objects.api.get(objects.url, params={"offset": -8}).content == large[-8:]
+    with objects.api.http.stream("GET", objects.url, params={"follow": "true"}) as response:
+        assert response.read() == large
+    empty = objects.api.get(objects.url.replace("stdout", "stderr"))
+    assert (empty.status_code, empty.content) == (200, b"")
+
+
+def test_the_pieces_of_a_log_are_one(objects: Objects) -> None:
+    """As far as they follow each other, and told as incomplete; nobody takes other objects for some."""
+    for offset, data in ((0, b"one\n"), (4, b"two\n"), (12, b"after a gap")):
+        objects.put(f"{PARTIAL}/{piece_name('stdout', offset)}", data)
+    objects.put(f"{PARTIAL}/stdout.x", b"no piece")
+    objects.put(f"{PARTIAL}/{piece_name('stderr', 0)}", b"another stream's")
+    answer = objects.api.get(objects.url)
+    assert (answer.content, answer.headers["swath-log-origin"]) == (b"one\ntwo\n", "archive; incomplete")
+    assert objects.api.get(objects.url, params={"offset": 6}).content == b"o\n"
+
+
+def test_an_agent_is_asked_where_the_store_does_not_answer(scene: Scene, sqlite_database: str, tmp_path: Path) -> None:
+    """What it has is better than a complaint; where it has none, the store's word is told."""
+    (tmp_path / "stdout").write_bytes(b"the agent's")
+    job = scene.submit()
+    attempt_id = scene.launch(job)
+    scene.apply(ChangeAttempt(attempt_id=attempt_id, state=AttemptState.SUCCEEDED, sandbox=str(tmp_path)))
+    url = f"/v1/jobs/{job.id}/tasks/0/logs/stdout"
+    with (
+        serving(make_settings(tmp_path, sqlite_database, logs_root=LOGS)) as api,  # and no file of stores
+        an_agent_serving_files() as agent_url,
+    ):
+        scene.apply(an_agent(url=agent_url))
+        assert api.get(url).content == b"the agent's"
+        (tmp_path / "stdout").unlink()
+        answer = api.get(url)
+        assert (answer.status_code, "names no S3 store" in answer.text) == (503, True)

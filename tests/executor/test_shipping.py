@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from executor.archives import Directory
 from executor.sweeping import EVERY_S, LOCK, Keeping, sweep
 from swath.domain.log_archive import PARTIAL, log_directory
 from tests.executor.agent import Agent, wait_until
@@ -156,26 +157,26 @@ def a_log(root: Path, number: int, age_s: float, size: int = 10) -> Path:
 def test_old_logs_are_removed(tmp_path: Path) -> None:
     """By their age, and their jobs' directories with the last of them; young ones stay."""
     old, young = a_log(tmp_path, 1, 31 * DAY_S), a_log(tmp_path, 2, 29 * DAY_S)
-    assert sweep(tmp_path, Keeping(days=30), time.time()) == 1
+    assert sweep(Directory(tmp_path), Keeping(days=30), time.time()) == 1
     assert (old.parent.parent.exists(), young.exists()) == (False, True)
 
 
 def test_too_many_logs_are_removed_from_the_oldest_on(tmp_path: Path) -> None:
     """Until the rest fits; what was written within the hour stays whatever its size."""
     logs = [a_log(tmp_path, number, number * DAY_S, size=100) for number in range(5)]
-    sweep(tmp_path, Keeping(days=30, size=250), time.time())
+    sweep(Directory(tmp_path), Keeping(days=30, size=250), time.time())
     assert [log.exists() for log in logs] == [True, True, False, False, False]
     later = time.time() + EVERY_S
-    sweep(tmp_path, Keeping(days=30, size=0), later - 1)  # not yet
+    sweep(Directory(tmp_path), Keeping(days=30, size=0), later - 1)  # not yet
     assert logs[1].exists()
-    sweep(tmp_path, Keeping(days=30, size=0), later)
+    sweep(Directory(tmp_path), Keeping(days=30, size=0), later)
     assert [log.exists() for log in logs[:2]] == [False, False]
 
 
 def test_young_logs_stay_whatever_their_size(tmp_path: Path) -> None:
     """They may still be written."""
     log = a_log(tmp_path, 1, 60)
-    assert sweep(tmp_path, Keeping(days=30, size=0), time.time()) == 0
+    assert sweep(Directory(tmp_path), Keeping(days=30, size=0), time.time()) == 0
     assert log.exists()
 
 
@@ -183,7 +184,7 @@ def test_young_logs_stay_whatever_their_size(tmp_path: Path) -> None:
 def test_one_sweep_an_hour_for_all_executors(tmp_path: Path, later_s: float) -> None:
     """The second one finds that it is not due."""
     now = time.time()
-    sweep(tmp_path, Keeping(), now)
+    sweep(Directory(tmp_path), Keeping(), now)
     old = a_log(tmp_path, 1, 100 * DAY_S)
-    assert sweep(tmp_path, Keeping(), now + later_s) == 0
+    assert sweep(Directory(tmp_path), Keeping(), now + later_s) == 0
     assert old.exists()
