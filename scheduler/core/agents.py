@@ -23,7 +23,7 @@ def on_offer(turn: Turn, offer: Offer) -> None:
         list_soon(turn)
         reconsider(turn)
     agent.offers[offer.id] = offer
-    agent.offered_at = turn.now
+    agent.offered_at = agent.due_at = turn.now
     info = _offering(agent.info, offer) if agent.listed else _guess(offer, _at_least(turn, agent))
     if info != agent.info or _is_stale(turn, agent):
         _write(turn, agent, info)
@@ -64,6 +64,8 @@ def _note_elsewhere(turn: Turn, agent: Agent, event: AgentsListed) -> None:
     allocated, freed_at = event.allocated.get(agent.info.agent_id, Resources()), agent.use.freed_at
     elsewhere = (allocated - agent.use.resources - turn.state.settings.executor_resources).clipped()
     if freed_at is None or freed_at < (event.asked_at or turn.now) or elsewhere.fits_in(agent.elsewhere):
+        if elsewhere != agent.elsewhere:
+            agent.due_at = max(agent.due_at or turn.now, turn.now)
         agent.elsewhere = elsewhere
 
 

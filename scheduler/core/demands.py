@@ -17,6 +17,9 @@ from swath.domain.states import AttemptState
 from swath.matching.model import OFFER_S, AgentView, Demand, Running, Tenants, Work
 from swath.matching.reasons import Shut
 
+WITHHELD_S = (
+    60.0  # many ticks of a master: what is free by then and not offered is lost to another framework, or to an offer
+)
 _NOTHING = Resources()
 
 
@@ -92,7 +95,7 @@ def _view(state: State, agent: Agent, now: datetime) -> AgentView:
     shut, closes_in_s = find_shut(state, agent), maintenance.closes_in_s(agent.info, now)
     freed_at = agent.use.freed_at
     freed_lately = freed_at is not None and (now - freed_at).total_seconds() < OFFER_S
-    use = agent.use
+    use, withheld = agent.use, _is_withheld(state, agent, now)
     made_of = (
         agent.info,
         use.resources,
@@ -102,15 +105,23 @@ def _view(state: State, agent: Agent, now: datetime) -> AgentView:
         tuple(agent.offers),
         shut,
         closes_in_s,
+        withheld,
     )
     if agent.view is None or agent.view[0] != made_of:
-        agent.view = made_of, _make_view(state, agent, shut, closes_in_s, freed_lately=freed_lately)
+        view = _make_view(state, agent, shut, closes_in_s)
+        agent.view = made_of, replace(view, freed_lately=freed_lately, withheld=withheld)
     return agent.view[1]
 
 
-def _make_view(
-    state: State, agent: Agent, shut: Shut | None, closes_in_s: float | None, *, freed_lately: bool
-) -> AgentView:
+def _is_withheld(state: State, agent: Agent, now: datetime) -> bool:
+    """True where nothing has been offered for long, though we ask for it and refuse nothing there."""
+    if agent.offers:
+        return False
+    known = (agent.due_at, agent.use.freed_at, state.connected_at, state.asked_at)
+    return (now - max((at for at in known if at is not None), default=now)).total_seconds() > WITHHELD_S
+
+
+def _make_view(state: State, agent: Agent, shut: Shut | None, closes_in_s: float | None) -> AgentView:
     executor = state.settings.executor_resources
     # "Offers list executor_ids" (transcript 02): the first task on an agent brings its executor along, whose resources
     # the same offers have to cover.
@@ -124,7 +135,6 @@ def _make_view(
         reserved=executor,
         attributes=agent.attributes,
         starting=agent.use.starting,
-        freed_lately=freed_lately,
         offered=offered,
         shut=shut,
         closes_in_s=closes_in_s,

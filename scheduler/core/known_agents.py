@@ -35,6 +35,7 @@ class Agent:
     use: Use
     offers: dict[str, Offer] = field(default_factory=dict)
     offered_at: datetime | None = None  # when it offered something last
+    due_at: datetime | None = None  # from when on what is free there should be offered
     elsewhere: Resources = field(default_factory=Resources)  # what other frameworks held of it when it was listed last
     written_at: datetime | None = None
     bad_ends: int = 0  # of attempts in a row, by no fault of theirs

@@ -51,7 +51,12 @@ def revive(turn: Turn) -> None:
         state.timers.set(Kind.REVIVE, next_at)
         return
     state.timers.clear(Kind.REVIVE)
+    if state.suppressed:
+        state.asked_at = turn.now
     state.suppressed = state.wants_offers = False
+    for agent in (state.agents.get(agent_id) for agent_id in state.filtered):
+        if agent is not None:
+            agent.due_at = turn.now
     state.filtered.clear()
     turn.call(Revive())
 
@@ -59,6 +64,8 @@ def revive(turn: Turn) -> None:
 def note_filter(turn: Turn, agent_id: str, refuse_s: float) -> None:
     """What was just refused of the agent is not offered again for so long, unless we ask for it."""
     turn.state.filtered[agent_id] = turn.after(refuse_s)
+    if (agent := turn.state.agents.get(agent_id)) is not None:
+        agent.due_at = turn.after(refuse_s)
 
 
 def _are_many_filtered(turn: Turn) -> bool:

@@ -115,6 +115,7 @@ class State:
     gone: bool = False  # Mesos has nothing of this framework any more, and its attempts are being ended
     outside: str | None = None  # why the framework is not in Mesos, and is not to be for now
     suppressed: bool = False
+    asked_at: datetime | None = None  # since when it is not
     wants_offers: bool = False  # work has come, or resources were freed for it, that no offer has covered yet
     freed: bool = False  # resources were freed in this turn
     heard_offers: dict[str, str | None] = field(default_factory=dict)  # the newest, used or void by now -> their agents

@@ -79,6 +79,7 @@ class Cluster:
         self.usable = self.total - columns.to_rows([agent.reserved for agent in agents])
         self.cold = np.asarray(overhead.any(axis=0), dtype=np.bool_)
         self.offered = np.array([agent.offered for agent in agents], dtype=np.bool_)
+        self.withheld = np.array([agent.withheld for agent in agents], dtype=np.bool_)
         self.closes_in_s = _or_infinite([agent.closes_in_s for agent in agents])
         self.starts = _or_infinite(
             [None if most_starting is None else max(0, most_starting - a.starting) for a in agents]
@@ -121,6 +122,13 @@ class Cluster:
         for column, amount in need:
             lack = np.maximum(lack, (amount - self.available[column]) / amount)
         return lack
+
+    def withheld_from(self, need: Need) -> Bools:
+        """The agents that seem to have room for one task, and are not offered for all that."""
+        rows = self.withheld.copy()
+        for column, amount in need:
+            rows &= self.available[column] >= amount
+        return rows
 
     def open_to(self, demand: Demand) -> Bools:
         """The agents that take tasks of this kind for now."""

@@ -45,7 +45,7 @@ class Keeper:
         """The last cycle's claims hold from the beginning of this one, where their jobs still wait and are entitled to them."""
         waiting = {demand.job for demand in demands}
         to_need = self._cluster.columns.to_need
-        there = [claim for claim in claims if claim.agent in self._cluster.row_of]
+        there = [claim for claim in claims if self._may_come(claim, to_need(claim.resources))]
         entitled = {d.job for d in demands if self.rank_of(d, to_need(d.resources)) > Rank.ANY} if there else set()
         urgent = [claim for claim in there if claim.urgent and claim.job in waiting]
         promised = {claim.agent for claim in urgent}
@@ -59,6 +59,11 @@ class Keeper:
                 self._urgent.setdefault(row, set()).add(claim.job)
             rank = Rank.URGENT if claim.urgent else Rank.ENTITLED
             self._keep(row, claim.job, rank, to_need(claim.resources), running.get(claim.agent, ()), anew=False)
+
+    def _may_come(self, claim: Claim, need: Need) -> bool:
+        """False for an agent that is gone, and for one that has room and is never offered: others may be, meanwhile."""
+        row = self._cluster.row_of.get(claim.agent)
+        return row is not None and (claim.urgent or not self._cluster.withheld_from(need)[row])
 
     def hold_on(self) -> None:
         """The cycle ends before everybody has had a turn: what was kept stays so."""
@@ -159,7 +164,7 @@ class Keeper:
     def _find_able(self, demand: Demand, need: Need, count: int, yielding: Collection[int]) -> list[int]:
         """The agents that are large enough and open to the demand, those first that lack the least."""
         cluster = self._cluster
-        able = cluster.suited(demand, need)
+        able = cluster.suited(demand, need) & ~cluster.withheld_from(need)
         able[[row for row in self._claimed if row not in yielding]] = False
         able[self._find_kept_above(demand, need)] = False
         able[[row for row in self._urgent if self.is_for_another(row, demand.job)]] = False

@@ -35,6 +35,7 @@ class AgentView:
     closes_in_s: float | None = None  # until its maintenance window begins, 0 within it; None where none is known
     starting: int = 0  # attempts on it that have not begun to run
     freed_lately: bool = False  # an attempt of ours ended there not OFFER_S ago: what it held is about to be offered
+    withheld: bool = False  # what seems free there has not been offered for long: somebody else may have it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from swath.domain.resources import Resources
 from swath.matching.model import Claim
 from swath.matching.plan import plan
-from tests.matching.build import NOON, ONE, a_busy, a_demand, a_running, an_agent, holding, placed, started, works
+from tests.matching.build import FULL, NOON, ONE, a_busy, a_demand, a_running, an_agent, holding, placed, started, works
 
 
 def test_a_large_task_has_an_agent_kept_and_small_ones_go_elsewhere():
@@ -65,6 +65,16 @@ def test_the_same_agents_are_kept_in_the_next_cycle_from_its_beginning():
     result = plan(agents, [large, small], work=work, claims=claims)
     assert [claim.agent for claim in result.claims] == ["a"]
     assert placed(result) == {("small", "b"): 2}
+
+
+def test_what_has_room_and_is_not_offered_is_kept_for_nobody():
+    """Though it was kept before; one that is not offered because it is full is still."""
+    large = a_demand("large", cpus=4)
+    claims = (Claim(agent="a", job="large", resources=large.resources),)
+    work = works(b=[a_running(f"b{n}", ends_in_s=99) for n in range(3)], a=[a_running("a", 4, ends_in_s=9)])
+    for free, kept in ((an_agent().total, "b"), (FULL, "a")):
+        agents = [an_agent("a", free=free, offered=False, withheld=True), a_busy("b", ONE)]
+        assert [claim.agent for claim in plan(agents, [large], work=work, claims=claims).claims] == [kept]
 
 
 def test_what_runs_in_between_does_not_cost_the_large_task_its_agent():

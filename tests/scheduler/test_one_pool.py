@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
+from scheduler.core.demands import WITHHELD_S
 from scheduler.core.launching import KEPT_REFUSE_S, LOOK_S, SHARES_S
 from swath.domain.attempts import AttemptReport
 from swath.domain.changes import PutAgent
@@ -227,6 +228,18 @@ def test_what_other_frameworks_give_back_counts_with_the_next_list():
     world.core.state.claims = ()
     world.happen(listed("a1", "a2")).offer("a2", cpus=3, executor_ids=HERE)
     assert [claim.agent for claim in world.core.state.claims] == ["a1"]
+
+
+def test_an_agent_that_seems_free_and_is_never_offered_is_kept_no_longer():
+    """An offer of it was lost, say, or another framework sits on it: after a minute another agent is kept, until it comes."""
+    world = a_world_shared_with_others()
+    world.core.state.claims = ()
+    world.happen(listed("a1", "a2"))
+    for waited_s, kept in ((0, "a1"), (WITHHELD_S - 1, "a1"), (2, "a2"), (600, "a2")):
+        world.advance(waited_s).offer("a2", cpus=3, executor_ids=HERE)
+        assert [claim.agent for claim in world.core.state.claims] == [kept]
+    world.offer("a1", cpus=4.1, mem=8320)
+    assert [attempt.agent_id for attempt in world.launched()] == ["a2", "a1"]
 
 
 def test_what_has_ended_since_the_list_was_asked_for_is_not_taken_for_somebody_elses():
