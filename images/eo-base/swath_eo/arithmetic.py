@@ -87,9 +87,13 @@ class Value:
 
 
 class Builder:
-    """Collects values, each known by its number from then on; what it is given must fit (`OPERATIONS[...].takes`)."""
+    """Collects values, each known by its number from then on; what it is given must fit (`OPERATIONS[...].takes`).
 
-    def __init__(self) -> None:
+    `signed`: whether bands may be negative; if not, many sums cannot cancel out.
+    """
+
+    def __init__(self, *, signed: bool = True) -> None:
+        self._signed = signed
         self.values: list[Value] = []
         self._numbers: dict[Value, int] = {}
 
@@ -129,12 +133,27 @@ class Builder:
         return self.apply("where", is_zero, self.constant(math.nan), number)
 
     def _has_sum(self, number: int) -> bool:
+        """Whether terms can cancel out in it."""
         value = self.values[number]
+        if self._is_positive(number):
+            return False
         if value.operation in ("add", "subtract"):
             return True
         if value.operation == "divide":
             return self._has_sum(value.arguments[0])
         return value.operation in ("multiply", "negative", "square") and any(map(self._has_sum, value.arguments))
+
+    def _is_positive(self, number: int) -> bool:
+        """Whether a value is known never to be negative."""
+        value = self.values[number]
+        match value.operation:
+            case "band":
+                return not self._signed
+            case "constant":
+                return value.constant >= 0
+            case "add" | "multiply":
+                return all(map(self._is_positive, value.arguments))
+        return False
 
     def _magnitude(self, number: int) -> int:
         """How large the terms are that a value is the sum of."""
@@ -181,12 +200,14 @@ class Program:
         bands: Sequence[NDArray[Any]],
         calibrations: Sequence[Calibration],
         valid: NDArray[np.bool_] | None,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """The results, in the shape of the bands; NaN where not valid, where a band is not finite, or the result is
         not."""
         flat = [np.ascontiguousarray(band).reshape(-1) for band in bands]
         mask = None if valid is None else np.ascontiguousarray(valid).reshape(-1)
-        results = np.empty(flat[0].size, dtype=np.float32)
+        whole = np.empty(bands[0].shape, dtype=np.float32) if out is None else out
+        results = whole.reshape(-1)
         registers = [_register(kind) for kind in self.registers]
         with np.errstate(all="ignore"):
             for start in range(0, results.size, PIECE):
@@ -194,7 +215,7 @@ class Program:
                 pieces = [band[piece] for band in flat]
                 self._run_piece([r[: piece.stop - start] for r in registers], pieces, calibrations, results[piece])
                 _mask(results[piece], pieces, None if mask is None else mask[piece])
-        return results.reshape(bands[0].shape)
+        return whole
 
     def _run_piece(
         self,

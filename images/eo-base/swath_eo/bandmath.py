@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -131,8 +132,9 @@ class LayersReader:
         self._look_at(bands, valid)
         values = np.empty((len(self._layers), window.height, window.width), dtype=np.float32)
         for layer, result in zip(self._layers, values, strict=True):
-            mask = np.logical_and.reduce([valid[self._rows[name]] for name in layer.expression.bands])
-            result[:] = layer.expression.evaluate(bands, calibrations=self._calibrations, valid=mask)
+            masks = (valid[self._rows[name]] for name in layer.expression.bands)
+            mask = functools.reduce(np.logical_and, masks)
+            layer.expression.evaluate(bands, calibrations=self._calibrations, valid=mask, out=result)
         return values
 
     def _look_at(self, bands: Mapping[str, NDArray[Any]], valid: NDArray[np.bool_]) -> None:

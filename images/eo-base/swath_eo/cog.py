@@ -139,7 +139,7 @@ def _copy_to_cog(source: Path, target: Path, grid: Grid, overviews: str) -> None
     options = {
         "driver": "COG",
         "compress": "ZSTD",
-        "level": 9,
+        "level": 3,  # level 9 takes twice as long, for 0.6 % less (an index of a whole tile)
         "predictor": "YES",
         "blocksize": 512 if max(grid.width, grid.height) > _LARGE else 256,
         "overview_resampling": overviews,

@@ -52,6 +52,7 @@ class Expression:
 
     text: str
     program: Program
+    unsigned: Program  # the same where no band is negative, which is less to compute
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -64,16 +65,20 @@ class Expression:
         *,
         calibrations: Mapping[str, Calibration] = MappingProxyType({}),
         valid: NDArray[np.bool_] | None = None,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """The expression's value at each pixel, computed in double precision; float32, NaN where there is none.
 
         `bands`: digital numbers by name, of any real type and one shape; `calibrations` make reflectances of them (by
         default they are some already). `valid`: the same shape, False where there is no data. There is none either
-        where a band or the result is not finite, so division by zero is no data. Raises KeyError for a band that is
-        not given.
+        where a band or the result is not finite, so division by zero is no data. `out`: where the values go, float32
+        and in one piece. Raises KeyError for a band that is not given.
         """
         given = [bands[name] for name in self.bands]
-        return self.program.run(given, [calibrations.get(name, _UNIT) for name in self.bands], valid)
+        known = [calibrations.get(name, _UNIT) for name in self.bands]
+        signed = any(band.dtype.kind not in "ub" or c.offset < 0 for band, c in zip(given, known, strict=True))
+        program = self.program if signed else self.unsigned
+        return program.run(given, known, valid, out)
 
 
 def parse_expression(
@@ -88,13 +93,21 @@ def parse_expression(
     Raises ExpressionError, which tells what is not understood.
     """
     try:
-        reader = _Reader(text, constants, definitions)
-        root = reader.number(_parse(text))
+        tree = _parse(text)
+        program, unsigned = (_compile(tree, text, constants, definitions, signed=signed) for signed in (True, False))
     except (RecursionError, MemoryError) as error:  # what Python's parser says to ((((((...
         raise ExpressionError(f"the expression {_told(text)} is nested too deeply") from error
+    return Expression(text=text.strip(), program=program, unsigned=unsigned)
+
+
+def _compile(
+    tree: ast.expr, text: str, constants: Mapping[str, float], definitions: Mapping[str, str], *, signed: bool
+) -> Program:
+    reader = _Reader(text, constants, definitions, Builder(signed=signed))
+    root = reader.number(tree)
     if not any(value.operation == "band" for value in reader.builder.values):
         raise ExpressionError(f"the expression {_told(text)} names no band")
-    return Expression(text=text.strip(), program=assemble(reader.builder.values, root))
+    return assemble(reader.builder.values, root)
 
 
 def _told(text: str) -> str:
@@ -116,8 +129,10 @@ def _parse(text: str) -> ast.expr:
 class _Reader:
     """Turns a syntax tree into values."""
 
-    def __init__(self, text: str, constants: Mapping[str, float], definitions: Mapping[str, str]) -> None:
-        self.builder = Builder()
+    def __init__(
+        self, text: str, constants: Mapping[str, float], definitions: Mapping[str, str], builder: Builder
+    ) -> None:
+        self.builder = builder
         self._text = text
         self._constants = constants
         self._definitions = definitions

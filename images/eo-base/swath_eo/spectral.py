@@ -1,4 +1,4 @@
-"""The spectral indices of the Awesome Spectral Indices list, by name, as the package spyndex carries them (pure).
+"""The spectral indices of the Awesome Spectral Indices list, by name, as the package spyndex carries them.
 
 Their bands have the list's names (N, R, RE1, ...): `spellings_of` says what scenes call them.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import difflib
 import functools
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -37,30 +40,29 @@ class SpectralIndex:
 
 def index_names() -> list[str]:
     """All of them."""
-    return sorted(_list().indices)
+    return sorted(_read_list().indices)
 
 
 def get_index(name: str) -> SpectralIndex:
     """The index of that name, however it is capitalised where that is clear. Raises IndexUnknownError, which tells the
     nearest names."""
-    indices = _list().indices
-    alike = [known for known in indices if known.lower() == name.lower()]
-    if name not in indices and len(alike) == 1:
+    known = _read_list()
+    alike = [other for other in known.indices if other.lower() == name.lower()]
+    if name not in known.indices and len(alike) == 1:
         name = alike[0]
-    if name not in indices:
+    if name not in known.indices:
         raise IndexUnknownError(f"there is no index {name!r}{_nearest(name)}")
-    entry = indices[name]
-    formula = _without_kernels(entry.formula)
+    entry = known.indices[name]
+    formula = _without_kernels(entry["formula"].replace(" ", ""))
     names = tuple(dict.fromkeys(re.findall(r"[A-Za-z]\w*", formula)))
-    constants = _list().constants
     return SpectralIndex(
         name=name,
-        title=entry.long_name,
-        domain=entry.application_domain,
+        title=entry["long_name"],
+        domain=entry["application_domain"],
         formula=formula,
-        bands=tuple(n for n in names if n not in constants and n != "exp"),
-        constants=MappingProxyType({n: _number(constants[n].default) for n in names if n in constants}),
-        reference=entry.reference,
+        bands=tuple(n for n in names if n not in known.constants and n != "exp"),
+        constants=MappingProxyType({n: known.constants[n] for n in names if n in known.constants}),
+        reference=entry["reference"],
     )
 
 
@@ -72,10 +74,6 @@ def _nearest(name: str) -> str:
 
 def _without_kernels(formula: str) -> str:
     return _KERNEL_NAME.sub(lambda found: f"({_KERNEL.format(a=found[1], b=found[2])})", formula)
-
-
-def _number(default: Any) -> float | None:
-    return None if default is None else float(default)
 
 
 def parse_index(index: SpectralIndex, constants: Mapping[str, float] = MappingProxyType({})) -> Expression:
@@ -93,12 +91,9 @@ def parse_index(index: SpectralIndex, constants: Mapping[str, float] = MappingPr
 
 def wavelengths(platform: str = "sentinel2a") -> dict[str, float]:
     """The constants lambdaN, lambdaR, ... in nm, as the list knows them of a platform."""
-    bands = _list().bands
-    return {
-        f"lambda{name}": float(getattr(bands[name], platform).wavelength)
-        for name in bands
-        if hasattr(bands[name], platform)
-    }
+    bands = _read_list().bands.items()
+    known = {name: band["platforms"][platform] for name, band in bands if platform in band["platforms"]}
+    return {f"lambda{name}": float(band["wavelength"]) for name, band in known.items()}
 
 
 def spellings_of(name: str) -> tuple[str, ...]:
@@ -106,17 +101,35 @@ def spellings_of(name: str) -> tuple[str, ...]:
 
     A name that is none of the list's is what it is.
     """
-    bands = _list().bands
-    if name not in bands:
+    band = _read_list().bands.get(name)
+    if band is None:
         return (name,)
-    known = [bands[name].common_name, name]
-    if hasattr(bands[name], "sentinel2a"):
-        known.insert(0, canonical_name(bands[name].sentinel2a.band))
-    return tuple(dict.fromkeys(known))
+    sentinel2 = band["platforms"].get("sentinel2a")
+    numbered = [canonical_name(sentinel2["band"])] if sentinel2 else []
+    return tuple(dict.fromkeys([*numbered, band["common_name"], name]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _List:
+    indices: Mapping[str, Any]  # as their documents say
+    bands: Mapping[str, Any]
+    constants: Mapping[str, float | None]  # by their defaults
 
 
 @functools.cache
-def _list() -> Any:
-    import spyndex  # takes 0.2 s: not for those who write expressions
-
-    return spyndex
+def _read_list() -> _List:
+    # Without importing the package: it imports much that is not needed to read its files, for 0.3 s.
+    spec = find_spec("spyndex")
+    if spec is None or not spec.submodule_search_locations:
+        raise IndexUnknownError("the package spyndex, which carries the list of indices, is not installed")
+    folder = Path(spec.submodule_search_locations[0], "data")
+    indices, bands, constants = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in ("spectral-indices-dict.json", "bands.json", "constants.json")
+    )
+    defaults = {name: entry["default"] for name, entry in constants.items()}
+    return _List(
+        indices=indices["SpectralIndices"],
+        bands=bands,
+        constants={name: None if default is None else float(default) for name, default in defaults.items()},
+    )

@@ -98,7 +98,9 @@ class RunningStatistics:
 
 # Of numbers up to this the sum is kept in whole 2**-30 (1e-9); larger ones are multiples of 2**-13 as they are.
 _LARGE = 1024.0
-_SMALL_BITS = 30
+_UNIT = float(1 << 30)
+# Values at a time: 2**13 whole numbers of at most 2**40 are added up without rounding, in whatever order, and in the cache.
+_PIECE = 1 << 13
 
 
 class RunningSummary:
@@ -109,22 +111,31 @@ class RunningSummary:
         self.valid = 0  # of them, with a value
         self._minimum = math.inf
         self._maximum = -math.inf
-        self._sum = Fraction()
+        self._sum = 0  # of small values, in units of 2**-30
+        self._sum_of_large = Fraction()
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Takes in a window's values, any shape; NaN is no data."""
         self.count += values.size
-        flat = values[np.isfinite(values)]
-        for start in range(0, flat.size, _CHUNK):
-            chunk = flat[start : start + _CHUNK]
-            self.valid += chunk.size
-            minimum, maximum = float(chunk.min()), float(chunk.max())
-            self._minimum, self._maximum = min(self._minimum, minimum), max(self._maximum, maximum)
-            if max(-minimum, maximum) >= _LARGE:
-                is_large = np.abs(chunk) >= _LARGE
-                self._sum += _sum_exactly(chunk[is_large])
-                chunk = chunk[~is_large]
-            self._sum += Fraction(_sum_rounded(chunk), 1 << _SMALL_BITS)
+        flat = values.reshape(-1)
+        for start in range(0, flat.size, _PIECE):
+            self._add_piece(flat[start : start + _PIECE])
+
+    def _add_piece(self, values: NDArray[np.float32]) -> None:
+        minimum, maximum = float(values.min()), float(values.max())
+        if not math.isfinite(minimum - maximum):
+            values = values[np.isfinite(values)]
+            if not values.size:
+                return
+            minimum, maximum = float(values.min()), float(values.max())
+        self.valid += values.size
+        self._minimum, self._maximum = min(self._minimum, minimum), max(self._maximum, maximum)
+        if max(-minimum, maximum) >= _LARGE:
+            is_large = np.abs(values) >= _LARGE
+            self._sum_of_large += _sum_exactly(values[is_large])
+            values = values[~is_large]
+        units = np.multiply(values, _UNIT, dtype=np.float64)
+        self._sum += int(np.rint(units, out=units).sum())
 
     def to_document(self) -> dict[str, Any]:
         """As a JSON document; what is not defined without a valid pixel is null."""
@@ -134,13 +145,12 @@ class RunningSummary:
             "valid_fraction": self.valid / self.count if self.count else 0.0,
             "min": self._minimum if self.valid else None,
             "max": self._maximum if self.valid else None,
-            "mean": float(self._sum / self.valid) if self.valid else None,
+            "mean": float(self._total / self.valid) if self.valid else None,
         }
 
-
-def _sum_rounded(values: NDArray[np.float32]) -> int:
-    """In units of 2**-30; each value below 2**10 in amount, so that 2**22 of them stay below 2**63."""
-    return int(np.rint(values.astype(np.float64) * (1 << _SMALL_BITS)).astype(np.int64).sum())
+    @property
+    def _total(self) -> Fraction:
+        return Fraction(self._sum, int(_UNIT)) + self._sum_of_large
 
 
 def _sum_exactly(values: NDArray[np.float32]) -> Fraction:
