@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 
 from scheduler.core import cooling, images_held, maintenance, usage
@@ -17,9 +17,7 @@ from swath.domain.states import AttemptState
 from swath.matching.model import OFFER_S, AgentView, Demand, Running, Tenants, Work
 from swath.matching.reasons import Shut
 
-WITHHELD_S = (
-    60.0  # many ticks of a master: what is free by then and not offered is lost to another framework, or to an offer
-)
+WITHHELD_S = 60.0  # many ticks of a master: what is free by then and not offered has been lost on its way, or to others
 _NOTHING = Resources()
 
 
@@ -82,7 +80,8 @@ def is_ending(live: LiveAttempt) -> bool:
 
 def make_views(state: State, now: datetime) -> list[AgentView]:
     """The agents as the matcher sees them."""
-    return [_view(state, agent, now) for agent in state.agents.values()]
+    due_by = _find_due_by(state, now)
+    return [_view(state, agent, now, due_by) for agent in state.agents.values()]
 
 
 def _is_preemptible(job: Job) -> bool:
@@ -90,12 +89,27 @@ def _is_preemptible(job: Job) -> bool:
     return job.record.spec.preemptible and not job.is_interactive
 
 
-def _view(state: State, agent: Agent, now: datetime) -> AgentView:
+def _find_due_by(state: State, now: datetime) -> datetime | None:
+    """What was to be offered by then, and has not been, is withheld; None while we have not asked for it long enough."""
+    due_by = now - timedelta(seconds=WITHHELD_S)
+    asked = [at for at in (state.connected_at, state.asked_at) if at is not None]
+    return due_by if asked and max(asked) < due_by else None
+
+
+def _is_withheld(agent: Agent, due_by: datetime | None) -> bool:
+    """True where nothing is offered, though nothing is refused there and nothing has changed for long."""
+    if due_by is None or agent.offers:
+        return False
+    due_at, freed_at = agent.due_at, agent.use.freed_at
+    return (due_at is None or due_at < due_by) and (freed_at is None or freed_at < due_by)
+
+
+def _view(state: State, agent: Agent, now: datetime, due_by: datetime | None) -> AgentView:
     """Made anew only when something of it has changed: thousands of agents are looked at in every turn."""
     shut, closes_in_s = find_shut(state, agent), maintenance.closes_in_s(agent.info, now)
     freed_at = agent.use.freed_at
     freed_lately = freed_at is not None and (now - freed_at).total_seconds() < OFFER_S
-    use, withheld = agent.use, _is_withheld(state, agent, now)
+    use, withheld = agent.use, _is_withheld(agent, due_by)
     made_of = (
         agent.info,
         use.resources,
@@ -111,14 +125,6 @@ def _view(state: State, agent: Agent, now: datetime) -> AgentView:
         view = _make_view(state, agent, shut, closes_in_s)
         agent.view = made_of, replace(view, freed_lately=freed_lately, withheld=withheld)
     return agent.view[1]
-
-
-def _is_withheld(state: State, agent: Agent, now: datetime) -> bool:
-    """True where nothing has been offered for long, though we ask for it and refuse nothing there."""
-    if agent.offers:
-        return False
-    known = (agent.due_at, agent.use.freed_at, state.connected_at, state.asked_at)
-    return (now - max((at for at in known if at is not None), default=now)).total_seconds() > WITHHELD_S
 
 
 def _make_view(state: State, agent: Agent, shut: Shut | None, closes_in_s: float | None) -> AgentView:
