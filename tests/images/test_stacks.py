@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rasterio.crs import CRS
 from rasterio.transform import Affine
+from rasterio.warp import transform
 from swath_eo.cog import OutputBand, write_cog
 from swath_eo.errors import CrsMismatchError
 from swath_eo.grid import Grid
@@ -113,3 +114,21 @@ def test_several_bands_of_any_type_are_written(tmp_path, dtype):
     assert [(b.name, b.nodata) for b in found] == [("B01", 0), ("B02", 0), ("B03", 0)]
     assert [(b.scale, b.offset) for b in found] == [(pytest.approx(0.1 * i), -i) for i in (1, 2, 3)]
     assert np.array_equal(read_all(found, 100)[0], values)
+
+
+def test_systems_that_are_turned_against_each_other_blur_nothing(tmp_path):
+    """A chessboard of a zone's edge in the next zone, four degrees turned: every pixel is what interpolation gives."""
+    board = (np.indices((600, 600)).sum(axis=0) % 2 * 2000 + 1000).astype(np.uint16)
+    path = write(tmp_path / "x.tif", board, origin=(680_000, 5_170_000), crs="EPSG:32632")
+    grid = Grid(crs=CRS.from_epsg(32633), transform=Affine(10, 0, 220_500, 0, -10, 5_175_500), width=600, height=600)
+    (values,), (valid,) = read_all(list_bands(path), 600, grid)
+    columns, rows = np.meshgrid(np.arange(600) + 0.5, np.arange(600) + 0.5)
+    xs, ys = transform(grid.crs, "EPSG:32632", *(axis.ravel() for axis in grid.transform @ (columns, rows)))
+    across, down = (
+        np.reshape(axis, board.shape) - 0.5
+        for axis in ~Affine(10, 0, 680_000, 0, -10, 5_170_000) @ (np.array(xs), np.array(ys))
+    )
+    wave = [1 - 2 * np.abs(axis % 2 - 1) for axis in (across, down)]
+    inner = valid & (across > 1) & (across < 598) & (down > 1) & (down < 598)
+    assert inner.sum() > 200_000
+    assert np.abs(values - (2000 - 1000 * wave[0] * wave[1]))[inner].max() < 2

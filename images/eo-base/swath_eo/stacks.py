@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform
 from rasterio.windows import Window
 
 from swath_eo.bands import is_classes
@@ -209,8 +210,32 @@ def _warp(dataset: Any, band: BandFile, grid: Grid, resampling: Resampling, noda
                 add_alpha=nodata is None and not has_alpha,  # else what lies beyond the file would be zeros
                 tolerance=_VRT_TOLERANCE,
                 UNIFIED_SRC_NODATA="NO",  # a band's missing pixel takes no other band's with it
+                **_kernel_scale(band.grid, grid),
             )
     except RasterioError as error:
         raise UnreadableFileError(
             f"{band.path.name} cannot be brought onto the grid: {error.__cause__ or error}"
         ) from error
+
+
+def _kernel_scale(own: Grid, grid: Grid) -> dict[str, str]:
+    """How far GDAL widens its kernels, by the pixels' sizes in the middle of the band.
+
+    Left to itself it goes by the rectangle around each part that it warps: where systems are turned against each other, as
+    neighbouring zones are by some degrees, that blurs, and differently from part to part.
+    """
+    middle = own.transform @ (own.width / 2, own.height / 2)
+    if own.crs != grid.crs:
+        (x,), (y,) = transform(own.crs, grid.crs, [middle[0]], [middle[1]])
+        middle = (x, y)
+    column, row = ~grid.transform @ middle
+    xs, ys = zip(
+        *(grid.transform @ place for place in ((column, row), (column + 1, row), (column, row + 1))), strict=True
+    )
+    if own.crs != grid.crs:
+        xs, ys = transform(grid.crs, own.crs, xs, ys)
+    (x0, y0), (x1, y1), (x2, y2) = (~own.transform @ place for place in zip(xs, ys, strict=True))
+    across, down = math.hypot(x1 - x0, y1 - y0), math.hypot(x2 - x0, y2 - y0)
+    if not (0 < across < math.inf and 0 < down < math.inf):
+        return {}
+    return {"XSCALE": repr(min(1 / across, 1.0)), "YSCALE": repr(min(1 / down, 1.0))}
