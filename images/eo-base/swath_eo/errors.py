@@ -16,6 +16,8 @@ EoError
     ArchiveRefusedError      21  archive-refused
     DateOrderError           24  date-order
     NoClearObservationError  25  no-clear-observation
+    HarmonizationError       26  cannot-harmonize
+    MosaicTooLargeError      27  mosaic-too-large
     AnglesError              28  angles-unusable
     SensorError              29  sensor-unsupported
   ExpressionError            22  bad-expression       (Seed category `job`)
@@ -157,6 +159,20 @@ class NoClearObservationError(SceneError):
     name = "no-clear-observation"
 
 
+class HarmonizationError(SceneError):
+    """No two scenes show enough of the same ground for their radiometry to be matched."""
+
+    exit_code = 26
+    name = "cannot-harmonize"
+
+
+class MosaicTooLargeError(SceneError):
+    """The scenes lie so far apart that the mosaic would have more than 10,000 megapixels."""
+
+    exit_code = 27
+    name = "mosaic-too-large"
+
+
 class AnglesError(SceneError):
     """Where the sun or the sensor stood is not known, or is beyond what is computed."""
 
@@ -204,6 +220,8 @@ ALL_ERRORS: tuple[type[EoError], ...] = (
     IndexUnknownError,
     DateOrderError,
     NoClearObservationError,
+    HarmonizationError,
+    MosaicTooLargeError,
     AnglesError,
     SensorError,
     ParameterError,

@@ -21,8 +21,8 @@ Float32 = NDArray[np.float32]
 
 METHODS = ("first", "last", "min", "max", "mean")
 
-# Distances to the edge are computed on nodes this many of which span the feather: weights need no more detail, and a feather
-# of any width costs the same.
+# Distances to the edge are computed on nodes, this many or up to twice as many of which span the feather: weights need no more
+# detail, and a wide feather costs no more than a narrow one.
 _NODES = 8
 # The weight in a mean of valid pixels on the very edge: nothing beside another scene's, but all where there is no other.
 _LEAST = np.float32(2.0**-20)
@@ -59,19 +59,19 @@ def mosaic(scenes: Sequence[Layer], *, method: str = "first", feather: int = 0) 
     if feather and method not in ("min", "max"):
         weights = [edge_weights(scene.valid, feather) for scene in numbered]
         if method != "mean":
-            weights = opacities(weights)
+            most = np.maximum.reduce(weights)
+            weights = [opacity(own, most) for own in weights]
         numbered = [replace(scene, weights=own) for scene, own in zip(numbered, weights, strict=True)]
     return paint(numbered[::-1] if method == "last" else numbered, method=method)
 
 
-def opacities(weights: Sequence[Float32]) -> list[Float32]:
-    """Of scenes that lie on each other, how much each hides of those below: its weight by the largest of all.
+def opacity(own: Float32, most: Float32) -> Float32:
+    """Of scenes that lie on each other, how much one hides of those below: its weight by the largest of all.
 
     So a scene fades only where another goes on: on an edge that all have in common, as dates of one tile do, the first one
     hides the others to the end.
     """
-    most = np.maximum.reduce(weights)
-    return [np.divide(own, most, out=np.ones_like(own), where=most > 0) for own in weights]
+    return np.divide(own, most, out=np.ones_like(own), where=most > 0)
 
 
 def paint(layers: Iterable[Layer], *, method: str = "first") -> Mosaic:
@@ -237,8 +237,8 @@ class Adjustment:
 
 
 def cell_of(feather: int) -> int:
-    """Pixels between the nodes on which weights over `feather` pixels are computed."""
-    return max(feather // _NODES, 1)
+    """Pixels between the nodes on which weights over `feather` pixels are computed: a power of two."""
+    return 1 << max((feather // _NODES).bit_length() - 1, 0)
 
 
 def margin(feather: int) -> int:
@@ -254,16 +254,27 @@ def edge_weights(valid: Mask, feather: int) -> Float32:
     pixel are at most 1.5 / feather. Outside of the array nothing is valid. The array's first pixel is on a cell's corner.
     """
     rows, columns = valid.shape
-    cell, nodes = cell_of(feather), -(-feather // cell_of(feather))
-    whole = np.pad(valid, ((0, -rows % cell), (0, -columns % cell)))
-    whole = _all_of(_all_of(whole, cell).T, cell).T
+    cell = cell_of(feather)
+    padded = np.pad(valid, ((0, -rows % cell), (0, -columns % cell)))
+    return weights_of_cells(whole_cells(padded, cell), feather)[:rows, :columns]
+
+
+def whole_cells(valid: Mask, cell: int) -> Mask:
+    """Which squares of `cell` pixels are valid in every pixel; both sides are whole numbers of cells."""
+    return _all_of(_all_of(valid, cell).T, cell).T
+
+
+def weights_of_cells(whole: Mask, feather: int) -> Float32:
+    """`edge_weights` of a mask by its `whole_cells`."""
+    cell = cell_of(feather)
+    nodes = -(-feather // cell)
     node = np.pad(whole, 1)
     node = node[1:] & node[:-1]
     node = node[:, 1:] & node[:, :-1]
     share = _distances(node, nodes) / np.float32(nodes)
     eased = share * share * (3 - 2 * share)
-    along_rows = np.ascontiguousarray(_interpolate(eased.T, cell)[:columns].T)  # first the way that leaves less to do
-    return _interpolate(along_rows, cell)[:rows]
+    along_rows = np.ascontiguousarray(_interpolate(eased.T, cell).T)  # first the way that leaves less to do
+    return _interpolate(along_rows, cell)
 
 
 def _all_of(valid: Mask, cell: int) -> Mask:

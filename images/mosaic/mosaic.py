@@ -1,0 +1,399 @@
+"""Scenes of several tiles, zones and dates into one picture on one grid: cloud-free, without seams."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.errors import CRSError
+from rasterio.windows import Window
+from swath_eo.arranging import (
+    MASKS,
+    ORDERS,
+    Source,
+    arrange,
+    find_sources,
+    match,
+    place_scenes,
+    recalibrations,
+    score,
+)
+from swath_eo.calibration import Calibration, default_calibration
+from swath_eo.cog import OutputBand, write_cog
+from swath_eo.errors import (
+    NoClearObservationError,
+    NoValidPixelsError,
+    ParameterError,
+)
+from swath_eo.grid import Grid
+from swath_eo.mosaicking import METHODS, Adjustment, with_nodata
+from swath_eo.painting import Painter, Painting, SourceMap
+from swath_eo.placing import target_grid
+from swath_eo.program import (
+    check_common,
+    fit_window,
+    make_parser,
+    run_program,
+    say,
+    warn,
+    with_progress,
+    write_json,
+    write_values,
+)
+from swath_eo.stac import COG, Asset, Lineage, make_item
+from swath_eo.stacks import CACHE_BYTES
+from swath_eo.surveying import LARGEST_FEATHER, PlacedScene, Plan, Survey, pixel_of, sample_step, survey, type_of
+
+VERSION = "1.0.0"
+BYTES_PER_PIXEL = 120  # of a window
+_FEATHER = 30  # pixels, unless something else is asked for
+_HARMONIES = ("none", "offset", "linear")
+_RESAMPLINGS = ("nearest", "bilinear", "cubic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run is asked for."""
+
+    scenes: list[Path]
+    bands: str | None  # names, with commas between; None: all of the first scene
+    method: str
+    order: str
+    date: datetime | None  # near which scenes score high
+    mask: str
+    dilation: float  # metres by which clouds are widened
+    feather: float | None  # metres
+    harmonize: str
+    crs: CRS | None
+    resolution: float | None
+    bbox: tuple[float, float, float, float] | None
+    resampling: str
+    nodata: float | None
+    offset: str
+    window: int
+    output: Path
+
+    def to_document(self) -> dict[str, Any]:
+        """What was asked for that a result depends on."""
+        left_out = ("scenes", "window", "output")
+        asked = {key: value for key, value in vars(self).items() if key not in left_out and value is not None}
+        return {key: value if isinstance(value, int | float | str) else _as_text(value) for key, value in asked.items()}
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    """The options of a command line. Raises ParameterError."""
+    parser = make_parser("mosaic", __doc__)
+    add = parser.add_argument
+    add("--scenes", type=Path, nargs="+", required=True, help="a directory that holds every scene, or the scenes")
+    add("--bands", help="names with commas between (B04,B03,B02); all of the first scene by default")
+    add("--method", choices=METHODS, default="first", help="which scene is seen where several are clear")
+    add("--order", choices=ORDERS, default="given", help="of the scenes, the one on top first")
+    add("--date", type=_date, help="day near which scenes score higher (2023-08-15)")
+    add("--mask", choices=MASKS, default="auto", help="clouds by the scene classification, where there is one")
+    add("--dilation", type=float, default=0.0, help="metres by which clouds are widened")
+    add("--feather", type=float, help="metres over which scenes fade at their edges; 0: hard edges")
+    add("--harmonize", choices=_HARMONIES, default="none", help="match the scenes' radiometry where they overlap")
+    add("--crs", type=_crs, help="of the mosaic (EPSG:32633)")
+    add("--resolution", type=float, help="pixel of the mosaic, in units of its system")
+    add("--bbox", type=_bbox, help="left,bottom,right,top in the mosaic's system")
+    add("--resampling", choices=_RESAMPLINGS, default="bilinear", help="of scenes on other pixels than the mosaic's")
+    add("--nodata", type=float, help="number that means no data, instead of what the files declare")
+    add("--offset", default="auto", help="reflectance to add: auto, none or a number such as -0.1")
+    options = Options(**vars(parser.parse_args(arguments)))
+    _check(options)
+    return options
+
+
+def _as_text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _date(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise ParameterError(f"DATE is {text!r}, no date like 2023-08-15") from error
+
+
+def _crs(text: str) -> CRS:
+    try:
+        return CRS.from_user_input(text)
+    except CRSError as error:
+        raise ParameterError(f"CRS is {text!r}, which is not known: {error}") from error
+
+
+def _bbox(text: str) -> tuple[float, float, float, float]:
+    try:
+        left, bottom, right, top = map(float, text.split(","))
+    except ValueError as error:
+        raise ParameterError(f"BBOX is {text!r}, not left,bottom,right,top") from error
+    return left, bottom, right, top
+
+
+def _check(options: Options) -> None:
+    for name, value in (("FEATHER", options.feather), ("DILATION", options.dilation)):
+        if value is not None and not 0 <= value < math.inf:
+            raise ParameterError(f"{name} is {value}: it is a distance in metres")
+    if options.resolution is not None and not 0 < options.resolution < math.inf:
+        raise ParameterError(f"RESOLUTION is {options.resolution}, not above zero")
+    check_common(options.window, options.output)
+
+
+def find_paths(given: Sequence[Path]) -> list[Path]:
+    """The scenes: all that one directory holds, by name, or those that are given. Raises ParameterError."""
+    if len(given) > 1 or not given[0].is_dir():
+        return list(given)
+    found = sorted(path for path in given[0].iterdir() if not path.name.startswith("."))
+    if not found:
+        raise ParameterError(f"there is no scene in {given[0]}")
+    return found
+
+
+def to_plan(options: Options, sources: Sequence[Source]) -> Plan:
+    """The mosaic's grid, and the distances on it in pixels. Raises EoError."""
+    grids = [band.grid for source in sources for band in source.bands]
+    grid = target_grid(grids, crs=options.crs, resolution=options.resolution, bounds=options.bbox)
+    pixel = pixel_of(grid)
+    feather = _FEATHER if options.feather is None else round(options.feather / min(pixel.width, pixel.height))
+    if feather > LARGEST_FEATHER:
+        raise ParameterError(f"FEATHER is {feather} pixels, more than {LARGEST_FEATHER}")
+    matched = options.harmonize != "none" and len(sources) > 1
+    step = sample_step(grid, scenes=len(sources), bands=len(sources[0].bands)) if matched else 0
+    return Plan(
+        grid=grid,
+        pixel=pixel,
+        feather=0 if options.method in ("min", "max") else feather,
+        dilation=options.dilation,
+        sample_step=step,
+        resampling=Resampling[options.resampling],
+        nodata=options.nodata,
+    )
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A mosaic's making: what is known of it, and what is counted on the way."""
+
+    options: Options
+    sources: Sequence[Source]
+    plan: Plan
+    scenes: list[PlacedScene]
+    surveys: dict[int, Survey] = field(default_factory=dict)
+    valid: int = 0  # pixels
+    contributed: dict[int, int] = field(default_factory=dict)  # pixels, by a scene's number
+
+    def survey(self) -> None:
+        """Looks at all scenes, where anything has to be known of them. Raises NoClearObservationError."""
+        masked = any(scene.classes for scene in self.scenes)
+        if not (masked or self.plan.feather or self.plan.sample_step):
+            return
+        for scene in with_progress(self.scenes, len(self.scenes), "scenes surveyed"):
+            others = [other for other in self.scenes if other is not scene]
+            self.surveys[scene.number] = survey(scene, others, self.plan)
+        if masked and not any(found.clear_pixels for found in self.surveys.values()):
+            raise NoClearObservationError("no scene has a clear pixel in the mosaic")
+
+    def scores(self) -> dict[int, float]:
+        """Of the scenes with a cloud mask, by number."""
+        grid, date = self.plan.grid, self.options.date
+        masked = [scene for scene in self.scenes if scene.classes is not None]
+        return {scene.number: score(scene, self.surveys[scene.number], grid, date) for scene in masked}
+
+    def adjustments(self) -> dict[int, Adjustment]:
+        """What is done to each scene's numbers, by its own. Raises HarmonizationError."""
+        adjusted = recalibrations(self.scenes, self.sources)
+        if not self.plan.sample_step:
+            return adjusted
+        harmony = match(
+            self.scenes, self.surveys, adjusted, "offset" if self.options.harmonize == "offset" else "linear"
+        )
+        for index in harmony.unconnected:
+            warn(f"{self.scenes[index].product.name} is matched with no other scene")
+        pairs = zip(self.scenes, harmony.adjustments, strict=True)
+        return {scene.number: adjusted[scene.number].then(further) for scene, further in pairs}
+
+    def blocks(
+        self, painting: Painting, sources: SourceMap, nodata: float, dtype: str
+    ) -> Iterator[tuple[Window, NDArray[Any]]]:
+        """The mosaic as it is written. Raises NoValidPixelsError at the end."""
+        size, count = self.options.window, len(self.sources[0].bands)
+        painted = Painter(painting).blocks(size)
+        for window, made in with_progress(painted, self.plan.grid.count_windows(size)):
+            if made is None:
+                yield window, np.full((count, window.height, window.width), nodata, dtype=dtype)
+                continue
+            sources.put(window, made.source)
+            self.valid += int(np.count_nonzero(made.valid))
+            for number, pixels in enumerate(np.bincount(made.source.ravel()).tolist()):
+                if number and pixels:
+                    self.contributed[number] = self.contributed.get(number, 0) + pixels
+            yield window, with_nodata(made, nodata, np.dtype(dtype))
+        if not self.valid:
+            raise NoValidPixelsError("no scene has a valid pixel in the mosaic")
+
+
+def process(options: Options) -> dict[str, Any]:
+    """Writes all outputs and returns the summary. Raises EoError."""
+    names = [name.strip() for name in options.bands.split(",") if name.strip()] if options.bands else None
+    sources = find_sources(find_paths(options.scenes), bands=names, mask=options.mask, offset=options.offset)
+    plan = to_plan(options, sources)
+    run = Run(options=options, sources=sources, plan=plan, scenes=place_scenes(sources, plan))
+    say(f"{len(run.scenes)} scenes onto {plan.grid.width} x {plan.grid.height} pixels in {plan.grid.crs}")
+    run.survey()
+    run.scenes = arrange(run.scenes, options.order, run.scores())
+    adjustments = run.adjustments()
+    for scene in run.scenes:
+        say(f"scene {scene.number}: {scene.product.name}{_told(adjustments[scene.number])}")
+    painted = run.scenes[::-1] if options.method == "last" else run.scenes
+    method = "first" if options.method == "last" else options.method
+    painting = Painting(scenes=painted, surveys=run.surveys, adjustments=adjustments, method=method, plan=plan)
+    _write_rasters(run, painting)
+    values = _values(run)
+    report = {
+        **values,
+        "grid": _grid_document(plan.grid),
+        "scenes": [_scene_document(run, s, adjustments) for s in run.scenes],
+    }
+    write_json(options.output / "report.json", report)
+    write_json(options.output / "item.json", describe_outputs(run, datetime.now(UTC)))
+    write_values(options.output, values)
+    return {**values, "width": plan.grid.width, "height": plan.grid.height}
+
+
+def _told(adjustment: Adjustment) -> str:
+    if adjustment.is_identity:
+        return ""
+    pairs = zip(adjustment.gains, adjustment.offsets, strict=True)
+    return ", adjusted by " + ", ".join(f"x {gain:.4g} {offset:+.4g}" for gain, offset in pairs)
+
+
+def _write_rasters(run: Run, painting: Painting) -> None:
+    dtype, nodata = output_type(run)
+    many = "uint8" if len(run.sources) < 256 else "uint16"
+    source_map = SourceMap(many)
+    grid, output, tags = run.plan.grid, run.options.output, {"TIFFTAG_SOFTWARE": f"swath mosaic {VERSION}"}
+    blocks = run.blocks(painting, source_map, nodata, dtype)
+    write_cog(
+        output / "mosaic.tif",
+        blocks,
+        grid=grid,
+        bands=_output_bands(run.sources[0]),
+        dtype=dtype,
+        nodata=nodata,
+        tags=tags,
+    )
+    if run.options.method not in ("min", "max"):  # each band's may be another scene's there
+        numbers = source_map.blocks(grid, run.options.window)
+        band = OutputBand(name="source")
+        write_cog(
+            output / "sources.tif", numbers, grid=grid, bands=[band], dtype=many, nodata=0, tags=tags, overviews="mode"
+        )
+
+
+def output_type(run: Run) -> tuple[str, float]:
+    """The mosaic's type and what stands for no data in it: what is asked for, else the first scene's, else NaN or 0."""
+    dtype = np.result_type(*(type_of(scene, run.plan) for scene in run.scenes))
+    asked = run.sources[0].bands[0].nodata if run.options.nodata is None else run.options.nodata
+    if dtype.kind == "f":
+        return str(dtype), math.nan if asked is None else asked
+    limits = np.iinfo(dtype)
+    fits = asked is not None and float(asked).is_integer() and limits.min <= asked <= limits.max
+    return str(dtype), float(asked) if fits and asked is not None else 0.0
+
+
+def _output_bands(first: Source) -> list[OutputBand]:
+    """With scale and offset where something describes them."""
+    known = [
+        Calibration() if calibration == default_calibration(is_float=band.is_float) else calibration
+        for band, calibration in zip(first.bands, first.calibrations, strict=True)
+    ]
+    return [
+        OutputBand(name=band.name, scale=own.scale, offset=own.offset)
+        for band, own in zip(first.bands, known, strict=True)
+    ]
+
+
+def _values(run: Run) -> dict[str, Any]:
+    pixels = run.plan.grid.width * run.plan.grid.height
+    return {"scenes_used": len(run.scenes), "valid_pixels": run.valid, "valid_fraction": run.valid / pixels}
+
+
+def _grid_document(grid: Grid) -> dict[str, Any]:
+    crs = grid.crs.to_string() if grid.crs else None
+    return {"crs": crs, "transform": list(grid.transform)[:6], "width": grid.width, "height": grid.height}
+
+
+def _scene_document(run: Run, scene: PlacedScene, adjustments: Mapping[int, Adjustment]) -> dict[str, Any]:
+    adjustment = adjustments[scene.number]
+    acquired = scene.product.acquired
+    document: dict[str, Any] = {
+        "number": scene.number,
+        "name": scene.product.name,
+        "acquired": acquired.isoformat() if acquired else None,
+        "pixels": run.contributed.get(scene.number, 0),
+        "gains": list(adjustment.gains),
+        "offsets": list(adjustment.offsets),
+    }
+    if scene.number in (scores := run.scores()):
+        document["score"] = round(scores[scene.number], 6)
+    return document
+
+
+def describe_outputs(run: Run, now: datetime) -> dict[str, Any]:
+    """The STAC item of what was made."""
+    output = run.options.output
+    assets = {
+        "mosaic": Asset(file="mosaic.tif", media_type=COG, role="data", title="Mosaic"),
+        "sources": Asset(file="sources.tif", media_type=COG, role="metadata", title="Numbers of the scenes"),
+        "report": Asset(file="report.json", media_type="application/json", role="metadata", title="Scenes and grid"),
+    }
+    times = [scene.product.acquired for scene in run.scenes if scene.product.acquired is not None]
+    item = make_item(
+        "mosaic",
+        output / "mosaic.tif",
+        assets={key: asset for key, asset in assets.items() if (output / asset.file).exists()},
+        acquired=_rfc3339(min(times)) if times else None,
+        created=_rfc3339(now),
+        located=True,
+        lineage=Lineage(
+            software="mosaic",
+            version=VERSION,
+            inputs=[scene.product.name for scene in run.scenes],
+            parameters=run.options.to_document(),
+        ),
+    )
+    if times:
+        item["properties"] |= {"start_datetime": _rfc3339(min(times)), "end_datetime": _rfc3339(max(times))}
+    return item
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Runs, and returns the exit code that the manifest names."""
+
+    def processed(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
+        options = parse_options(arguments)
+        window = fit_window(options.window, environ, bytes_per_pixel=BYTES_PER_PIXEL)
+        # Around everything: by default GDAL's cache is a part of the machine's memory, whatever the container's limit.
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_NUM_THREADS="1"):
+            return process(replace(options, window=window))
+
+    return run_program(processed, arguments, environ)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))
