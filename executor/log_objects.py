@@ -18,7 +18,7 @@ from executor.fetching.buckets import translated
 from executor.fetching.errors import RefusedError
 from executor.logs import STREAMS
 from executor.sweeping import EVERY_S, LOCK, Kept
-from swath.domain.log_archive import LAST, PARTIAL, piece_name
+from swath.domain.log_archive import LAST, PARTIAL, piece_name, read_piece_name
 from swath.s3 import Stores, split_href
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _PIECE = 4 * 2**20  # bytes of one object, in memory
 _SOON = 2**20  # so much is put at once ...
 _REST_S = 10.0  # ... and less only after so long,
 _REST_SHARE = 0.02  # or such a share of the attempt's time: a day's log is no thousand pieces
-_DEEP = 4  # slashes below the prefix: job, thousand, attempt, log
+_DEPTH = 4  # job, thousand, attempt, log
 _ORDER = sorted(STREAMS, key=lambda stream: stream == LAST)
 
 
@@ -120,7 +120,7 @@ class Bucket:
     def _list(self) -> Iterator[Mapping[str, Any]]:
         with translated():
             for batch in self._open().list(f"{self._prefix}/"):
-                yield from (entry for entry in batch if entry["path"].count("/") >= self._prefix.count("/") + _DEEP)
+                yield from (entry for entry in batch if _is_log(entry["path"].removeprefix(f"{self._prefix}/")))
 
     def _put(self, key: str, data: bytes | Iterator[bytes]) -> None:
         with translated():
@@ -128,6 +128,12 @@ class Bucket:
 
     def _open(self) -> S3Store:
         return self._stores.open(self._bucket)
+
+
+def _is_log(key: str) -> bool:
+    """Whether it is of an archive: nothing else is swept, whatever shares the prefix."""
+    parts = key.split("/")
+    return len(parts) == _DEPTH and (parts[-1] in STREAMS or read_piece_name(parts[-1]) is not None)
 
 
 def _read(source: int, size: int) -> Iterator[bytes]:

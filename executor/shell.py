@@ -57,6 +57,7 @@ from executor.staging import StartError
 from executor.trees import remove_tree
 from executor.usage import disk_mib
 from executor.workers import Workers
+from swath.domain.attempts import AttemptSpec
 from swath.domain.manifest import Manifest
 from swath.domain.retries import Cause
 from swath.domain.stac import Lineage
@@ -77,6 +78,7 @@ class _Held:
     cancelled: bool = False  # was to end before it had started
     busy: bool = False  # a thread stages or publishes it
     measured: bool = False  # a thread looks at its disk
+    uploaded: bool = False  # its outputs, or some of them, are in the site's object store
     inputs: ExitStack = field(default_factory=ExitStack)  # copies that stay while it needs them
     ended: Clean | None = None
 
@@ -327,9 +329,17 @@ class Shell:
             return str(target)
         from executor.uploading import upload  # what it imports costs memory
 
+        held.uploaded = True
         types = {file.path: file.media_type for file in outputs.files}
-        below = f"{spec.job}/{spec.task}/{spec.attempt}"
-        return upload(target, spec.outputs_root, below, types, self._settings.fetching.stores)
+        return upload(target, spec.outputs_root, _find_prefix(spec), types, self._settings.fetching.stores)
+
+    def _withdraw_outputs(self, spec: AttemptSpec) -> None:
+        from executor.uploading import withdraw
+
+        try:
+            withdraw(spec.outputs_root, _find_prefix(spec), self._settings.fetching.stores)
+        except Exception as error:  # the scheduler looks for what is left
+            log.warning("what attempt %s has put into the object store stays for now: %s", spec.attempt, error)
 
     def _clean(self, effect: Clean) -> None:
         held = self._held.pop(effect.attempt)
@@ -355,15 +365,23 @@ class Shell:
         if held.places.is_clean():
             self._journal.end(effect.attempt)
         else:
-            self._workers.submit(lambda: self._tidy_thoroughly(held.places, effect))
+            self._workers.submit(lambda: self._tidy_thoroughly(held, effect))
 
-    def _tidy_thoroughly(self, places: Places, effect: Clean) -> None:
+    def _tidy_thoroughly(self, held: _Held, effect: Clean) -> None:
+        places = held.places
+        if held.uploaded and not effect.succeeded:
+            self._withdraw_outputs(held.order.spec)
         if places.scratch and not effect.succeeded:  # it may have been published when nobody waited for it any more
             remove_tree(places.target)
         if places.clean():
             self._journal.end(effect.attempt)
         else:  # whoever comes next tries again, by the journal
             log.error("not all that attempt %s left can be removed", effect.attempt)
+
+
+def _find_prefix(spec: AttemptSpec) -> str:
+    """Where an attempt's outputs belong, below the outputs root."""
+    return f"{spec.job}/{spec.task}/{spec.attempt}"
 
 
 def _start(name: str, work: Callable[[], object]) -> None:

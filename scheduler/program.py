@@ -6,8 +6,10 @@ import math
 import queue
 import secrets
 import time
+from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -16,6 +18,7 @@ from scheduler.inbox import Inbox, Signal
 from scheduler.lease import RENEWALS, Lease
 from scheduler.listing import AgentLister
 from scheduler.loop import CutOffError, Loop, Watch
+from scheduler.losers import LoserSweeper
 from scheduler.metrics import Metrics
 from scheduler.operating import AgentOperator
 from scheduler.pauses import STANDBY_S, Pauses
@@ -39,6 +42,14 @@ from swath.wire.scheduler import SchedulerDriver
 log = structlog.get_logger()
 
 JOIN_S = 5.0  # for the driver's thread to end
+
+
+class _Part(Protocol):
+    """What works on a thread of its own while this process leads."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class Scheduler:
@@ -144,6 +155,7 @@ class Scheduler:
         lister = AgentLister(driver, inbox.put)
         operator = AgentOperator(driver, inbox.put, may_act=lambda: self._lease.is_current)
         watch = Watch(Listener(self._database, Channel.DESIRED), inbox)
+        parts: tuple[_Part, ...] = (lister, operator, watch, *self._make_sweeper(store))
         writer = Writer(
             role=self._settings.role,
             framework=self._settings.make_framework(),
@@ -177,7 +189,7 @@ class Scheduler:
         self._metrics.on_leading(driver, core.state.outside)
         log.info("leading", holder=self._lease.holder, epoch=self._lease.epoch, jobs=len(core.state.jobs))
         try:
-            for part in (lister, operator, watch):
+            for part in parts:
                 part.start()
             if core.state.outside is None:
                 driver.start()
@@ -187,11 +199,18 @@ class Scheduler:
                 loop.run()
         finally:
             self._metrics.on_led()
-            for part in (driver, lister, operator, watch):
+            for part in (driver, *parts):
                 part.stop()
             if self._stopped:  # nothing goes out any more: the next one need not wait for a thread's end
                 self._release()
             driver.join(JOIN_S)
+
+    def _make_sweeper(self, store: SchedulerStore) -> Iterator[LoserSweeper]:
+        """One where outputs lie in an object store of which this scheduler is told."""
+        settings = self._settings
+        if settings.s3_file is not None and settings.outputs_root.startswith("s3://"):
+            keep = timedelta(days=settings.losers_days)
+            yield LoserSweeper(store=store, root=settings.outputs_root, stores=settings.s3_file, keep=keep)
 
     def _make_driver(self, core: Core, inbox: Inbox) -> SchedulerDriver:
         """The driver, subscribing under the framework id that the database has, and suppressed when nothing waits (M28)."""

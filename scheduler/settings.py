@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     key_file: Path | None = None  # of cert_file, unless it holds the key as well
     tls_verify_hostname: bool = True  # False where certificates carry no addresses; the chain is verified all the same
     outputs_root: str  # on the shared file system, or s3://bucket/prefix of a store that executors and api know
+    s3_file: Path | None = None  # names the site's S3 stores: with it, what attempts left there in vain is removed ...
+    losers_days: float = Field(default=7.0, gt=0)  # ... so long after their launch
     executor_command: str  # a shell's command line on the agent's host, or in executor_container
     executor_env: dict[str, str] = Field(default_factory=dict)
     executor_container: dict[str, Any] | None = None  # Mesos' ContainerInfo; None for a process on the host

@@ -28,6 +28,7 @@ from swath.store.images import to_image
 from swath.store.inputs import read_chunk
 from swath.store.jobs import RESOURCES, to_counts, to_resources
 from swath.store.leadership import check_epoch
+from swath.store.losers import Losers, list_losers
 from swath.store.models import ATTEMPT_IS_OPEN, JOB_IS_CHANGED, JOB_IS_OPEN, TASK_IS_OPEN
 from swath.store.projects import read_pasts, read_projects
 from swath.store.pruning import prune
@@ -108,6 +109,11 @@ class SchedulerStore:
         with self._database.write(notify=Channel.OBSERVED) as session:
             check_epoch(session, epoch)
             write_changes(session, changes, now)
+
+    def list_losers(self, after: str, before: str, limit: int) -> Losers:
+        """See swath.store.losers."""
+        with self._database.read() as session:
+            return list_losers(session, after, before, limit)
 
     def prune(self, now: datetime) -> int:
         """Delete a slice of what is kept for a time only (swath.store.pruning); how many rows went.

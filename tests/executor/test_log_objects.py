@@ -133,12 +133,13 @@ def test_a_large_log_is_put_whole(tmp_path: Path, bucket: Bucket, store: S3Store
 
 
 def test_old_objects_are_swept_once_an_hour_for_all_executors(bucket: Bucket, store: S3Store) -> None:
-    """By age, and by what all of them take; what is young stays whatever its size."""
+    """By age; what is young stays whatever its size, and what is no log stays for good."""
+    store.put("my site/job/0/a/result.tif", b"an output, below the same prefix")
     for name in ("a/stdout", "a/stderr", f"b{PARTIAL}/{piece_name('stdout', 0)}"):
         store.put(f"my site/job/0/{name}", b"x" * 100)
     now = time.time()
     assert sweep(bucket, Keeping(days=30, size=0), now) == 0
     assert sweep(bucket, Keeping(days=30), now + EVERY_S / 2) == 0  # not yet
-    assert len(list_all(store)) == 4
+    assert len(list_all(store)) == 5
     assert sweep(bucket, Keeping(days=30), now + 31 * DAY_S) == 2
-    assert list_all(store) == {LOCK}
+    assert list_all(store) == {LOCK, "job/0/a/result.tif"}

@@ -68,6 +68,18 @@ def test_a_command_that_breaks_its_word_stores_nothing(agent: Agent, s3: S3) -> 
     wait_until(lambda: only_logs(agent, spec.attempt), "nothing is left here")
 
 
+def test_what_was_stored_of_an_attempt_that_fails_is_removed(agent: Agent, s3: S3) -> None:
+    """A file whose name no object may have comes after two others: the command's doing, and nothing of it stays."""
+    bucket = s3.make_bucket("scenes-out")
+    bucket.put("x/of another", b"stays")
+    spec = a_run(agent, "odd", MAKE + '(out / "a b" / "z\\n.txt").write_text("x")', outputs=[TEXTS])
+    update = agent.run(replace(spec, outputs_root="s3://scenes-out/x"))
+    assert (update.state, update.report.cause) == ("TASK_FAILED", Cause.OUTPUT), update.message
+    assert "no object may be called" in update.message
+    wait_until(lambda: only_logs(agent, spec.attempt), "nothing is left here")
+    assert [entry["path"] for batch in bucket.list() for entry in batch] == ["x/of another"]
+
+
 @pytest.mark.parametrize(
     ("root", "cause", "words"),
     [
