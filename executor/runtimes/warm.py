@@ -84,6 +84,7 @@ class WarmContainer:
         with self.lodging.listen() as listener:
             made = make_warm_config(assignment, berth, self._ground.site(), self.lodging)
             self.id = self._ground.create(self._name, 0, lambda _: made)
+            assignment.check_inputs()  # the engine follows their paths now
             self._engine.start(self.id)
             self._line = Line(self._await_runner(listener))
         self.lodging.close_door()

@@ -264,3 +264,22 @@ def test_the_runner_ends_with_its_executor_alone(tmp_path: Path, image: ImageSou
     agent.start()  # a successor removes what has ended
     wait_until(lambda: not containers_of(slot), "the container is removed")
     agent.stop()
+
+
+def test_what_is_swapped_behind_the_look_is_not_mounted(tmp_path: Path, image: ImageSource) -> None:
+    """A link takes its place just before the slot's container begins, by the site's hook: nothing is read there."""
+    precious, swap, scene = tmp_path / "precious", tmp_path / "swap", tmp_path / "inputs" / "scene"
+    precious.mkdir()
+    (precious / "key").write_text("xyzzy")
+    scene.mkdir(parents=True)
+    swap.write_text(f"#!/bin/sh\ntest $1 = after || {{ rmdir {scene} && ln -s {precious} {scene}; }}\n")
+    swap.chmod(0o755)
+    agent = Agent(tmp_path, SWATH_DOCKER="auto", SWATH_PROCESS_RUNTIME="0", SWATH_HOOK_BEFORE=str(swap)).start()
+    try:
+        files = {"SCENE": [scene.as_uri()]}
+        (update,) = run(agent, a_run(agent, image, "cat $SCENE/key", inputs=[{"name": "SCENE"}], files=files))
+        assert (update.state, update.report.cause) == ("TASK_FAILED", Cause.TRANSFER), agent.log(update)
+        assert "was replaced while the attempt waited" in update.message
+        assert agent.log(update) == ""
+    finally:
+        agent.stop()
