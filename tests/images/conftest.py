@@ -21,3 +21,9 @@ def run_bands(tmp_path, capsys):
 def run_composite(tmp_path, capsys):
     """Runs composite in this process: `run_composite("--scenes", a, b, method="mean")`."""
     return Runner(tmp_path, capsys, "composite")
+
+
+@pytest.fixture
+def run_subset(tmp_path, capsys):
+    """Runs subset in this process: `run_subset(scene=..., bbox=...)`."""
+    return Runner(tmp_path, capsys, "subset")

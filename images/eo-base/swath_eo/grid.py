@@ -18,6 +18,9 @@ _TOLERANCE = 1e-2
 _MAX_RATIO = 8.0
 
 
+TILE = 512  # pixels a side
+
+
 @dataclass(frozen=True, kw_only=True)
 class Grid:
     """A raster's pixels on the ground."""
@@ -46,9 +49,28 @@ class Grid:
             for column in range(0, self.width, size):
                 yield Window(column, row, min(size, self.width - column), min(size, self.height - row))
 
+    def tiles_under(self, window: Window) -> Iterator[Window]:
+        """The squares of 512 pixels, counted from the grid's corner, that a window touches: what is made square by square
+        is the same to the bit whatever windows it is asked for in."""
+        for row in range(window.row_off // TILE * TILE, window.row_off + window.height, TILE):
+            for column in range(window.col_off // TILE * TILE, window.col_off + window.width, TILE):
+                yield Window(column, row, min(TILE, self.width - column), min(TILE, self.height - row))
+
     def count_windows(self, size: int) -> int:
         """How many `windows(size)` yields."""
         return math.ceil(self.width / size) * math.ceil(self.height / size)
+
+
+def shared(window: Window, tile: Window) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The pixels that a window and a tile have in common, as slices of each."""
+    left, top = max(tile.col_off, window.col_off), max(tile.row_off, window.row_off)
+    right = min(tile.col_off + tile.width, window.col_off + window.width)
+    bottom = min(tile.row_off + tile.height, window.row_off + window.height)
+    one, other = (
+        (slice(top - of.row_off, bottom - of.row_off), slice(left - of.col_off, right - of.col_off))
+        for of in (window, tile)
+    )
+    return one, other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +82,13 @@ class Placement:
     resampled: bool  # its pixels have another size or lie between the common grid's
 
 
-def check_georeferenced(grid: Grid, *, where: str) -> None:
-    """Raises NotGeoreferencedError where there is no coordinate reference system or no geotransform."""
+def check_georeferenced(grid: Grid, *, where: str) -> CRS:
+    """The grid's system. Raises NotGeoreferencedError where there is no coordinate reference system or no geotransform."""
     if grid.crs is None:
         raise NotGeoreferencedError(f"{where} has no coordinate reference system")
     if grid.transform == Affine.identity():
         raise NotGeoreferencedError(f"{where} has no geotransform")
+    return grid.crs
 
 
 def common_ground(grids: Sequence[Grid]) -> Grid:

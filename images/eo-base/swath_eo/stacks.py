@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from swath_eo.bands import is_classes
 from swath_eo.errors import UnreadableFileError
-from swath_eo.grid import Grid, Placement, check_georeferenced, common_ground, place
+from swath_eo.grid import Grid, Placement, check_georeferenced, common_ground, place, shared
 from swath_eo.scene import BandFile, open_raster
 
 # GDAL's cache of decoded blocks, in bytes. By default it is 5 % of the machine's memory, whatever the container's
@@ -29,9 +29,6 @@ from swath_eo.scene import BandFile, open_raster
 CACHE_BYTES = 128 * 1024 * 1024
 # Pixels. GDAL's default of an eighth shifts differently from block to block; 0 makes rasterio fail.
 _VRT_TOLERANCE = 1e-6
-# Bands are warped in squares of this many pixels, counted from the grid's corner, whatever is asked for: GDAL follows
-# the transformation between points that depend on the square, so that only the same squares give the same bits.
-_WARPED_TILE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +36,7 @@ class _Source:
     """Neighbouring bands of the stack that lie in one file and are read with one call."""
 
     dataset: Any  # of rasterio, or a WarpedVRT over it
+    grid: Grid  # of the stack
     name: str
     indexes: list[int]  # in the file
     rows: slice  # in the stack
@@ -63,19 +61,16 @@ class _Source:
             self._read(Window(left, top, right - left, bottom - top), values[inside], valid[inside])
 
     def _read_tiles(self, window: Window, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-        for tile in _tiles_under(window, self.dataset.width, self.dataset.height):
+        # GDAL follows the transformation between points that depend on what is warped at once.
+        for tile in self.grid.tiles_under(window):
             if tile == window:
                 self._read(tile, values, valid)
                 return
             shape = (len(self.indexes), tile.height, tile.width)
             tile_values, tile_valid = np.empty(shape, dtype=values.dtype), np.empty(shape, dtype=np.bool_)
             self._read(tile, tile_values, tile_valid)
-            left, top = max(tile.col_off, window.col_off), max(tile.row_off, window.row_off)
-            right = min(tile.col_off + tile.width, window.col_off + window.width)
-            bottom = min(tile.row_off + tile.height, window.row_off + window.height)
-            here = (slice(None), *_within(window, left, top, right, bottom))
-            there = (slice(None), *_within(tile, left, top, right, bottom))
-            values[here], valid[here] = tile_values[there], tile_valid[there]
+            here, there = shared(window, tile)
+            values[:, *here], valid[:, *here] = tile_values[:, *there], tile_valid[:, *there]
 
     def _read(self, window: Window, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         try:
@@ -92,17 +87,6 @@ class _Source:
             np.not_equal(values, self.nodata, out=valid)
         if mask is not None:
             valid &= mask != 0
-
-
-def _tiles_under(window: Window, width: int, height: int) -> Iterator[Window]:
-    size = _WARPED_TILE
-    for row in range(window.row_off // size * size, window.row_off + window.height, size):
-        for column in range(window.col_off // size * size, window.col_off + window.width, size):
-            yield Window(column, row, min(size, width - column), min(size, height - row))
-
-
-def _within(window: Window, left: int, top: int, right: int, bottom: int) -> tuple[slice, slice]:
-    return slice(top - window.row_off, bottom - window.row_off), slice(left - window.col_off, right - window.col_off)
 
 
 def _fill(nodata: float | None, dtype: np.dtype[Any]) -> float:
@@ -172,16 +156,24 @@ def open_bands(
             placement = place(group[0].grid, common)
             if placement.resampled:
                 dataset = stack.enter_context(_warp(dataset, group[0], common, kernel, missing))
-            sources.append(_make_source(dataset, group, sum(len(s.indexes) for s in sources), placement, missing))
+            sources.append(
+                _make_source(dataset, common, group, sum(len(s.indexes) for s in sources), placement, missing)
+            )
         yield BandsReader(common, sources, np.result_type(*types))
 
 
 def _make_source(
-    dataset: Any, group: Sequence[BandFile], first: int, placement: Placement, nodata: float | None
+    dataset: Any,
+    grid: Grid,
+    group: Sequence[BandFile],
+    first: int,
+    placement: Placement,
+    nodata: float | None,
 ) -> _Source:
     flags = dataset.mask_flag_enums[group[0].index - 1]
     return _Source(
         dataset=dataset,
+        grid=grid,
         name=str(group[0].path),
         indexes=[band.index for band in group],
         rows=slice(first, first + len(group)),
@@ -210,7 +202,7 @@ def _warp(dataset: Any, band: BandFile, grid: Grid, resampling: Resampling, noda
                 add_alpha=nodata is None and not has_alpha,  # else what lies beyond the file would be zeros
                 tolerance=_VRT_TOLERANCE,
                 UNIFIED_SRC_NODATA="NO",  # a band's missing pixel takes no other band's with it
-                **_kernel_scale(band.grid, grid),
+                **kernel_scale(band.grid, grid),
             )
     except RasterioError as error:
         raise UnreadableFileError(
@@ -218,7 +210,7 @@ def _warp(dataset: Any, band: BandFile, grid: Grid, resampling: Resampling, noda
         ) from error
 
 
-def _kernel_scale(own: Grid, grid: Grid) -> dict[str, str]:
+def kernel_scale(own: Grid, grid: Grid) -> dict[str, str]:
     """How far GDAL widens its kernels, by the pixels' sizes in the middle of the band.
 
     Left to itself it goes by the rectangle around each part that it warps: where systems are turned against each other, as
