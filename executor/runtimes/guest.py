@@ -55,8 +55,9 @@ class Room:
             self._drop()
 
     def _find(self, assignment: Assignment) -> WarmContainer | None:
-        if self._warm is not None and self._warm.inputs != assignment.inputs:
-            self._drop()  # a container's mounts cannot be changed; the next one will hardly have the same either
+        if self._warm is not None and not self._warm.lodging.suits(assignment):
+            self._drop()  # a container's mounts cannot be changed, and the next one would hardly suit longer
+            log.info("attempts of slot %s get a container each: their large inputs differ", assignment.order.slot)
             self._spent = _MOST_SPENT
         if self._warm is None and self._spent < _MOST_SPENT:
             try:

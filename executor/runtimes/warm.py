@@ -17,6 +17,7 @@ from typing import Any, Self
 from executor.runtimes.contained import Ground, make_volumes
 from executor.runtimes.container import (
     ATTEMPT,
+    INPUTS,
     OUTPUT,
     SECRETS,
     SLOT,
@@ -51,7 +52,6 @@ class WarmContainer:
     def __init__(self, assignment: Assignment, ground: Ground) -> None:
         self.id = ""
         self.lodging = Lodging.of(make_ulid(datetime.now(UTC), secrets.token_bytes(10)), assignment, ground.settings)
-        self.inputs = assignment.inputs  # that are mounted
         self.is_spent = True  # in no state for another attempt
         self._ground = ground
         self._engine = ground.engine
@@ -164,7 +164,7 @@ class WarmContainer:
 def make_warm_config(assignment: Assignment, berth: Berth, site: Site, lodging: Lodging) -> dict[str, Any]:
     """The body of "create a container": as for the attempt alone, but for its command, its environment and its places."""
     places = replace(assignment.places, output_dir=lodging.output, tmp=lodging.tmp, scratch=lodging.scratch)
-    config = make_config(replace(assignment, places=places, secret_files={}), berth, site)
+    config = make_config(replace(assignment, places=places, inputs=lodging.mounted, secret_files={}), berth, site)
     emptied = dict.fromkeys((*_EMPTIED, *berth.volumes))
     config |= {
         "Entrypoint": [*_PYTHON, str(_RUNNER / "runner.py"), str(_RUNNER / "socket"), *emptied],
@@ -178,7 +178,8 @@ def make_warm_config(assignment: Assignment, berth: Berth, site: Site, lodging: 
     del labels[TASK]
     host: dict[str, Any] = config["HostConfig"]
     host["Init"] = False  # the runner is process 1
-    host["Mounts"].append(make_mount(site.to_host(lodging.runner), _RUNNER, read_only=True))
+    for directory, place in ((lodging.runner, _RUNNER), (lodging.inputs, INPUTS)):
+        host["Mounts"].append(make_mount(site.to_host(directory), place, read_only=True))
     if lodging.secrets:
         host["Mounts"].append(make_mount(str(lodging.secrets), SECRETS, read_only=True))
     return config

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from executor.runtimes.lending import MOST
 from swath.domain.attempts import AttemptSpec, ImageSource
 from swath.domain.retries import Cause
 from tests.executor.agent import Agent, Update, wait_until
@@ -209,7 +210,7 @@ def test_an_image_without_python_gets_a_container_each(agent: Agent) -> None:
 
 def test_what_cannot_be_removed_costs_the_container(agent: Agent, image: ImageSource) -> None:
     """Directories nested deeper than anybody's: the next attempt has a new container, and does not find them."""
-    dig = 'import os; os.chdir("/tmp"); [(os.mkdir("d"), os.chdir("d")) for _ in range(1500)]'
+    dig = 'import os; os.chdir("/tmp"); [(os.mkdir("d"), os.chdir("d")) for _ in range(1100)]'
     first = a_run(agent, image, f"{WHERE}; python3 -c '{dig}'")
     updates = run(agent, first, *others(first, f"{WHERE}; ls /tmp"))
     assert [update.state for update in updates] == ["TASK_FINISHED", "TASK_FINISHED"]
@@ -217,18 +218,71 @@ def test_what_cannot_be_removed_costs_the_container(agent: Agent, image: ImageSo
     assert len(agent.log(updates[1]).splitlines()) == 1
 
 
-def test_other_inputs_need_another_container(agent: Agent, image: ImageSource) -> None:
-    """Those with the same inputs share one; each reads its own."""
+def test_small_inputs_are_each_attempts_own(agent: Agent, image: ImageSource) -> None:
+    """Files, several of them, and directories, lent for as long as their attempt runs; nothing of them can be changed."""
     for name in "ab":
         (agent.inputs / name).write_text(f"{name}\n")
-    files = {"SCENE": [f"file://{agent.inputs}/a"]}
-    first = a_run(agent, image, f"{WHERE}; cat $SCENE", inputs=[{"name": "SCENE"}], files=files)
-    second, third = others(first, f"{WHERE}; cat $SCENE", f"{WHERE}; cat $SCENE")
-    third = replace(third, files={"SCENE": [f"file://{agent.inputs}/b"]})
+        (agent.inputs / f"{name}.scene").mkdir()
+        (agent.inputs / f"{name}.scene" / "band").write_text(f"band of {name}\n")
+    script = f"{WHERE}; cat $ONE $SCENE/band $ALL/a $ALL/b; ls /swath/inputs/*; echo x > $SCENE/band; echo x > $ONE"
+    inputs = [{"name": "ONE"}, {"name": "SCENE"}, {"name": "ALL", "multiple": True}]
+    both = [f"file://{agent.inputs}/a", f"file://{agent.inputs}/b"]
+    specs = []
+    for name in "aba":
+        files = {
+            "ONE": [f"file://{agent.inputs}/{name}"],
+            "SCENE": [f"file://{agent.inputs}/{name}.scene"],
+            "ALL": both,
+        }
+        specs.append(replace(a_run(agent, image, script, inputs=inputs), files=files))
+    updates = run(agent, *specs)
+    assert len(set(where(agent, *updates))) == 1
+    for name, update in zip("aba", updates, strict=True):
+        said = agent.log(update).splitlines()[1:]
+        assert said[:4] == [name, f"band of {name}", "a", "b"]
+        assert [line for line in said[4:] if line] == [
+            *("/swath/inputs/ALL:", "a", "b"),
+            *("/swath/inputs/ONE:", name),
+            *("/swath/inputs/SCENE:", f"{name}.scene"),
+        ]
+        assert agent.log(update, "stderr").count("Read-only file system") == 2
+    assert (agent.inputs / "a").read_text() == "a\n"
+
+
+def test_other_large_inputs_need_another_container(agent: Agent, image: ImageSource) -> None:
+    """They are mounted: attempts with the same ones share a container, whatever small ones they have besides."""
+    for name in "cd":
+        with (agent.inputs / name).open("w") as file:
+            file.write(f"{name}\n")
+            file.truncate(2 * MOST)
+        (agent.inputs / f"small.{name}").write_text(f"small {name}\n")
+    script, inputs = f"{WHERE}; head -n 1 $LARGE; cat $SMALL", [{"name": "LARGE"}, {"name": "SMALL"}]
+    first, second, third = (
+        replace(
+            a_run(agent, image, script, inputs=inputs),
+            files={"LARGE": [f"file://{agent.inputs}/{large}"], "SMALL": [f"file://{agent.inputs}/small.{small}"]},
+        )
+        for large, small in ("cc", "cd", "dd")
+    )
     updates = run(agent, first, second, third)
-    assert [agent.log(update).splitlines()[1] for update in updates] == ["a", "a", "b"]
+    assert [agent.log(update).splitlines()[1:] for update in updates] == [
+        ["c", "small c"],
+        ["c", "small d"],
+        ["d", "small d"],
+    ]
     one, same, other = where(agent, *updates)
     assert one == same != other
+
+
+def test_what_not_everybody_may_read_is_not_lent(agent: Agent, image: ImageSource) -> None:
+    """A copy would be the executor's: in a container the file is what it is to the container's user."""
+    (agent.inputs / "closed").write_text("closed\n")
+    (agent.inputs / "closed").chmod(0o600)
+    files = {"ONE": [f"file://{agent.inputs}/closed"]}
+    first = a_run(agent, image, f"{WHERE}; cat $ONE", inputs=[{"name": "ONE"}], files=files)
+    (update,) = run(agent, first)
+    assert update.report.cause is Cause.APP
+    assert "Permission denied" in agent.log(update, "stderr")
 
 
 def test_a_killed_executor_leaves_no_warm_container(tmp_path: Path, image: ImageSource) -> None:
