@@ -100,7 +100,22 @@ def test_a_cancelled_job_ends_its_slots(cluster: Cluster, tmp_path: Path):
 @pytest.mark.parametrize("victim", ["scheduler", "local", "executor"])
 def test_slots_survive_the_death_of_a_program(cluster: Cluster, tmp_path: Path, victim: str):
     """kill -9 in the middle: no task is lost, and none runs twice but by the death of its own executor."""
-    image, marks = an_image(cluster, tmp_path, 0.3)
+    survive(cluster, tmp_path, victim)
+
+
+@pytest.mark.postgres
+def test_slots_on_postgresql_survive_their_scheduler(postgres_database: str, tmp_path: Path):
+    """The bulk statements of the other database."""
+    cluster = Cluster(tmp_path, url=postgres_database)
+    try:
+        survive(cluster.start_local().start_scheduler(), tmp_path, "scheduler")
+    finally:
+        cluster.close()
+
+
+def survive(cluster: Cluster, directory: Path, victim: str) -> None:
+    """Kill a program once a few of sixty tasks have succeeded, and wait for the rest."""
+    image, marks = an_image(cluster, directory, 0.3)
     job_id = cluster.submit(image, 60, cpus=1, short=True, retry={"max_attempts": 1, "backoff_s": 0.1})
     cluster.wait_until(lambda: cluster.store.get_job(job_id).counts.succeeded >= 6, 40)
     match victim:
