@@ -50,6 +50,8 @@ class Reference:
         host, repository = _split_host(rest)
         if not is_host(host):
             raise InvalidInputError.at(path, f"{host!r} is no host of a registry: NAME or NAME:PORT")
+        if not _is_seen_as_host(host.lower()):  # by a capital only, which a host's name is written without
+            raise InvalidInputError.at(path, f"{host!r} is no host of a registry without a dot or a port")
         _check_repository(repository, path)
         if len(host) + len(repository) + 1 > LONGEST:
             raise InvalidInputError.at(path, f"the name is longer than {LONGEST} characters")
@@ -109,10 +111,14 @@ def _split_tag(text: str) -> tuple[str, str | None]:
     return (name, tag) if colon and "/" not in tag and name else (text, None)
 
 
+def _is_seen_as_host(first: str) -> bool:
+    return re.search(r"[.:A-Z]", first) is not None or first == "localhost"
+
+
 def _split_host(text: str) -> tuple[str, str]:
     """Docker's rule: the first part is a host if it has a dot, a colon or a capital, or is `localhost`."""
     first, slash, rest = text.partition("/")
-    if slash and (re.search(r"[.:A-Z]", first) or first == "localhost"):
+    if slash and _is_seen_as_host(first):
         host, repository = first, rest
     else:
         host, repository = DOCKER_HUB, text
