@@ -25,11 +25,13 @@ from swath_eo.arranging import (
     arrange,
     find_sources,
     match,
+    output_bands,
+    output_type,
+    picture_bands,
     place_scenes,
     recalibrations,
     score,
 )
-from swath_eo.calibration import Calibration, default_calibration
 from swath_eo.cog import OutputBand, write_cog
 from swath_eo.errors import (
     NoClearObservationError,
@@ -37,6 +39,7 @@ from swath_eo.errors import (
     ParameterError,
 )
 from swath_eo.grid import Grid
+from swath_eo.masking import PixelSize
 from swath_eo.mosaicking import METHODS, Adjustment, with_nodata
 from swath_eo.painting import Painter, Painting, SourceMap
 from swath_eo.placing import target_grid
@@ -51,9 +54,10 @@ from swath_eo.program import (
     write_json,
     write_values,
 )
+from swath_eo.quicklook import stretch_of, write_picture
 from swath_eo.stac import COG, Asset, Lineage, make_item
 from swath_eo.stacks import CACHE_BYTES
-from swath_eo.surveying import LARGEST_FEATHER, PlacedScene, Plan, Survey, pixel_of, sample_step, survey, type_of
+from swath_eo.surveying import LARGEST_FEATHER, PlacedScene, Plan, Survey, sample_step, survey
 
 VERSION = "1.0.0"
 BYTES_PER_PIXEL = 120  # of a window
@@ -164,7 +168,7 @@ def to_plan(options: Options, sources: Sequence[Source]) -> Plan:
     """The mosaic's grid, and the distances on it in pixels. Raises EoError."""
     grids = [band.grid for source in sources for band in source.bands]
     grid = target_grid(grids, crs=options.crs, resolution=options.resolution, bounds=options.bbox)
-    pixel = pixel_of(grid)
+    pixel = PixelSize.of(grid)
     feather = _FEATHER if options.feather is None else round(options.feather / min(pixel.width, pixel.height))
     if feather > LARGEST_FEATHER:
         raise ParameterError(f"FEATHER is {feather} pixels, more than {LARGEST_FEATHER}")
@@ -259,6 +263,8 @@ def process(options: Options) -> dict[str, Any]:
     method = "first" if options.method == "last" else options.method
     painting = Painting(scenes=painted, surveys=run.surveys, adjustments=adjustments, method=method, plan=plan)
     _write_rasters(run, painting)
+    raster, shown = options.output / "mosaic.tif", picture_bands(sources[0])
+    write_picture(raster, options.output / "quicklook.png", bands=shown, stretch=stretch_of(raster, shown))
     values = _values(run)
     report = {
         **values,
@@ -279,7 +285,7 @@ def _told(adjustment: Adjustment) -> str:
 
 
 def _write_rasters(run: Run, painting: Painting) -> None:
-    dtype, nodata = output_type(run)
+    dtype, nodata = output_type(run.scenes, run.plan)
     many = "uint8" if len(run.sources) < 256 else "uint16"
     source_map = SourceMap(many)
     grid, output, tags = run.plan.grid, run.options.output, {"TIFFTAG_SOFTWARE": f"swath mosaic {VERSION}"}
@@ -288,7 +294,7 @@ def _write_rasters(run: Run, painting: Painting) -> None:
         output / "mosaic.tif",
         blocks,
         grid=grid,
-        bands=_output_bands(run.sources[0]),
+        bands=output_bands(run.sources[0]),
         dtype=dtype,
         nodata=nodata,
         tags=tags,
@@ -299,29 +305,6 @@ def _write_rasters(run: Run, painting: Painting) -> None:
         write_cog(
             output / "sources.tif", numbers, grid=grid, bands=[band], dtype=many, nodata=0, tags=tags, overviews="mode"
         )
-
-
-def output_type(run: Run) -> tuple[str, float]:
-    """The mosaic's type and what stands for no data in it: what is asked for, else the first scene's, else NaN or 0."""
-    dtype = np.result_type(*(type_of(scene, run.plan) for scene in run.scenes))
-    asked = run.sources[0].bands[0].nodata if run.options.nodata is None else run.options.nodata
-    if dtype.kind == "f":
-        return str(dtype), math.nan if asked is None else asked
-    limits = np.iinfo(dtype)
-    fits = asked is not None and float(asked).is_integer() and limits.min <= asked <= limits.max
-    return str(dtype), float(asked) if fits and asked is not None else 0.0
-
-
-def _output_bands(first: Source) -> list[OutputBand]:
-    """With scale and offset where something describes them."""
-    known = [
-        Calibration() if calibration == default_calibration(is_float=band.is_float) else calibration
-        for band, calibration in zip(first.bands, first.calibrations, strict=True)
-    ]
-    return [
-        OutputBand(name=band.name, scale=own.scale, offset=own.offset)
-        for band, own in zip(first.bands, known, strict=True)
-    ]
 
 
 def _values(run: Run) -> dict[str, Any]:
@@ -356,6 +339,7 @@ def describe_outputs(run: Run, now: datetime) -> dict[str, Any]:
     assets = {
         "mosaic": Asset(file="mosaic.tif", media_type=COG, role="data", title="Mosaic"),
         "sources": Asset(file="sources.tif", media_type=COG, role="metadata", title="Numbers of the scenes"),
+        "quicklook": Asset(file="quicklook.png", media_type="image/png", role="overview", title="Picture"),
         "report": Asset(file="report.json", media_type="application/json", role="metadata", title="Scenes and grid"),
     }
     times = [scene.product.acquired for scene in run.scenes if scene.product.acquired is not None]

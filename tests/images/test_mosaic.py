@@ -1,6 +1,5 @@
 """The image mosaic: the pixels of rasterio.merge and gdalwarp, no trace of windows, and an error for whatever is wrong."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -12,7 +11,8 @@ from rasterio.merge import merge
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from tests.images.scenes import BOLZANO, DATES, ROOT, random_numbers, write
+from swath.domain.manifest import Manifest
+from tests.images.scenes import BOLZANO, DATES, ROOT, Runner, random_numbers, write
 
 MOSAIC = ROOT / "images" / "mosaic"
 NAMES = ("B04", "B03")
@@ -20,46 +20,20 @@ NAMES = ("B04", "B03")
 pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
 
 
-def load_mosaic():
-    """The image's program as a module, from its folder."""
-    if "swath_image_mosaic" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("swath_image_mosaic", MOSAIC / "mosaic.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    return sys.modules["swath_image_mosaic"]
-
-
-class Result:
-    """What a run left."""
-
-    def __init__(self, exit_code, told, output):
-        self.exit_code = exit_code
-        self.summary = json.loads(told.out.splitlines()[-1])
-        self.errors = told.err
-        self.output = output
-
-    def read(self, name="mosaic.tif"):
-        with rasterio.open(self.output / name) as dataset:
-            return dataset.read()
-
-    @property
-    def report(self):
-        return json.loads((self.output / "report.json").read_text())
-
-
 @pytest.fixture
 def run_mosaic(tmp_path, capsys):
-    """Runs mosaic in this process, each time into a directory of its own."""
+    """Runs mosaic in this process: `run_mosaic(a, b, method="mean")`."""
+    runner = Runner(tmp_path, capsys, "mosaic")
+    return lambda *scenes, **options: runner("--scenes", *scenes, **options)
 
-    def run(*scenes, **options):
-        output = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"
-        output.mkdir()
-        given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-        code = load_mosaic().main(["--scenes", *map(str, scenes), *given, "--output", str(output)], {})
-        return Result(code, capsys.readouterr(), output)
 
-    return run
+def pixels(result, name="mosaic.tif"):
+    with rasterio.open(result.output / name) as dataset:
+        return dataset.read()
+
+
+def report(result):
+    return json.loads((result.output / "report.json").read_text())
 
 
 def gdalwarp(target, *arguments):
@@ -92,7 +66,7 @@ def test_scenes_on_one_grid_are_merged_as_rasterio_does(tmp_path, run_mosaic, me
     scenes = overlapping(tmp_path)
     result = run_mosaic(*scenes, method=method, feather=0, window=64)
     expected, placed = merge(scenes, method=method)
-    np.testing.assert_array_equal(result.read(), expected)
+    np.testing.assert_array_equal(pixels(result), expected)
     with rasterio.open(result.output / "mosaic.tif") as dataset:
         assert dataset.transform == placed
         assert (dataset.nodata, dataset.descriptions) == (0, NAMES)
@@ -104,21 +78,21 @@ def test_a_directory_holds_the_scenes_and_the_report_says_what_became_of_them(tm
     folder.mkdir()
     overlapping(folder)
     result = run_mosaic(folder, feather=0)
-    sources, scenes = result.read("sources.tif")[0], result.report["scenes"]
+    sources, scenes = pixels(result, "sources.tif")[0], report(result)["scenes"]
     assert [scene["name"] for scene in scenes] == ["scene1", "scene2", "scene3"]
     assert [scene["pixels"] for scene in scenes] == [int((sources == n).sum()) for n in (1, 2, 3)]
     assert result.summary["valid_pixels"] == int((sources > 0).sum())
     item = json.loads((result.output / "item.json").read_text())
     assert item["properties"]["swath:inputs"] == ["scene1", "scene2", "scene3"]
     assert item["properties"]["swath:parameters"]["feather"] == 0
-    assert set(item["assets"]) == {"mosaic", "sources", "report"}
+    assert set(item["assets"]) == {"mosaic", "sources", "report", "quicklook"}
 
 
 def test_a_scene_that_is_shifted_by_half_a_pixel_is_resampled_there(tmp_path, run_mosaic):
     """As gdalwarp does it; the first scene's own pixels are not touched."""
     left = write(tmp_path / "a.tif", [random_numbers(1), random_numbers(2)], names=NAMES)
     right = write(tmp_path / "b.tif", [random_numbers(3), random_numbers(4)], names=NAMES, origin=(501_605, 5_200_005))
-    values = run_mosaic(left, right, feather=0).read()
+    values = pixels(run_mosaic(left, right, feather=0))
     np.testing.assert_array_equal(values[:, 1:121, :160], np.stack([random_numbers(1), random_numbers(2)]))
     edges = ("-te", 501_600, 5_198_800, 503_210, 5_200_010, "-tr", 10, 10, "-r", "bilinear")
     warped = gdalwarp(tmp_path / "warped.tif", *edges, right)
@@ -149,7 +123,7 @@ def test_scenes_of_two_zones_meet(tmp_path, run_mosaic):
     options = ("-t_srs", "EPSG:32633", "-tr", 10, 10, "-r", "bilinear", "-dstnodata", 0)
     gdalwarp(tmp_path / "east.tif", *options, west)
     result = run_mosaic(west, tmp_path / "east.tif", crs="EPSG:32633", bands="1,2", feather=100)
-    values = result.read()
+    values = pixels(result)
     with rasterio.open(result.output / "mosaic.tif") as dataset, rasterio.open(tmp_path / "east.tif") as east:
         window = dataset.window(*east.bounds).round_offsets().round_lengths()
         warped = east.read()
@@ -177,7 +151,7 @@ def test_window_size_does_not_show(data_folder, run_mosaic):
     one, other = (run_mosaic(*scenes, window=window, **options) for window in (1024, 333))
     for name in ("mosaic.tif", "sources.tif"):
         assert (one.output / name).read_bytes() == (other.output / name).read_bytes()
-    assert one.report == other.report
+    assert report(one) == report(other)
 
 
 @pytest.mark.data
@@ -187,8 +161,8 @@ def test_two_seasons_are_matched_where_they_overlap(data_folder, run_mosaic):
 
     def differences(**options):
         first, last = (run_mosaic(*scenes, method=method, feather=0, **options) for method in ("first", "last"))
-        a, b = first.read().astype(float), last.read().astype(float)
-        both = first.read("sources.tif")[0] != last.read("sources.tif")[0]
+        a, b = pixels(first).astype(float), pixels(last).astype(float)
+        both = pixels(first, "sources.tif")[0] != pixels(last, "sources.tif")[0]
         return np.abs(np.median((a - b)[:, both], axis=1)).sum()
 
     assert differences(harmonize="linear") < 0.5 * differences()
@@ -199,9 +173,9 @@ def test_five_dates_make_a_cloud_free_tile(data_folder, run_mosaic):
     """By score the clearest is on top; no pixel is one that its scene's classification calls cloud or shadow."""
     folders = sorted((data_folder / DATES).glob("S2*"))
     result = run_mosaic(*folders, bands="B04,B03", order="score", feather=0, window=500)
-    values, sources = result.read(), result.read("sources.tif")[0]
-    assert [scene["name"][:12] for scene in result.report["scenes"]][-1] == "S2B_33TWM_20"
-    scores = [scene["score"] for scene in result.report["scenes"]]
+    values, sources = pixels(result), pixels(result, "sources.tif")[0]
+    assert [scene["name"][:12] for scene in report(result)["scenes"]][-1] == "S2B_33TWM_20"
+    scores = [scene["score"] for scene in report(result)["scenes"]]
     assert scores == sorted(scores, reverse=True)
     assert result.summary["valid_fraction"] > 0.98
     for number, folder in enumerate(folders, 1):
@@ -221,7 +195,7 @@ def test_clouds_are_widened_by_metres(tmp_path, run_mosaic):
         write(tmp_path / name / "B04.tif", np.full((60, 60), level, dtype=np.uint16))
         write(tmp_path / name / "B03.tif", np.full((60, 60), level, dtype=np.uint16))
         write(tmp_path / name / "SCL.tif", scl)
-    values = run_mosaic(tmp_path / "a", tmp_path / "b", dilation=30, feather=0).read()[0]
+    values = pixels(run_mosaic(tmp_path / "a", tmp_path / "b", dilation=30, feather=0))[0]
     rows, columns = np.mgrid[:60, :60]
     np.testing.assert_array_equal(values == 2000, np.hypot(rows - 30, columns - 30) <= 3)
 
@@ -236,9 +210,9 @@ def test_scenes_of_unlike_calibration_are_brought_to_the_first_ones(tmp_path, ru
         (tmp_path / name / "item.json").write_text(json.dumps({"type": "Feature", "properties": {}, "assets": assets}))
     for method in ("first", "last"):
         result = run_mosaic(tmp_path / "a", tmp_path / "b", method=method)
-        assert np.unique(result.read()).tolist() == [2000]
+        assert np.unique(pixels(result)).tolist() == [2000]
     result = run_mosaic(tmp_path / "b", tmp_path / "a", method="last")
-    assert np.unique(result.read()).tolist() == [3000]
+    assert np.unique(pixels(result)).tolist() == [3000]
     with rasterio.open(result.output / "mosaic.tif") as dataset:
         assert (dataset.scales[0], dataset.offsets[0]) == (1e-4, -0.1)
 
@@ -249,7 +223,7 @@ def test_newest_and_oldest_go_by_the_date_in_the_name(tmp_path, run_mosaic):
         write(tmp_path / f"S2A_33TWM_{day}_0_L2A.tif", [np.full((40, 40), level, dtype=np.uint16)], names=("B04",))
         for day, level in (("20230810", 10), ("20230820", 20), ("20230815", 15))
     ]
-    tops = {order: run_mosaic(*paths, order=order).read().max() for order in ("given", "newest", "oldest")}
+    tops = {order: pixels(run_mosaic(*paths, order=order)).max() for order in ("given", "newest", "oldest")}
     assert tops == {"given": 10, "newest": 20, "oldest": 10}
 
 
@@ -259,7 +233,7 @@ def test_scenes_of_one_pixel_and_scenes_side_by_side_are_put_together(tmp_path, 
         write(tmp_path / f"{n}.tif", np.full((1, 1), n, dtype=np.uint8), origin=(500_000 + 10 * n, 5_200_000))
         for n in (1, 2, 4)
     ]
-    assert run_mosaic(*paths).read().tolist() == [[[1, 2, 0, 4]]]
+    assert pixels(run_mosaic(*paths)).tolist() == [[[1, 2, 0, 4]]]
 
 
 # Each way to fail: what is given to the program, by the name of its error in the manifest.
@@ -378,3 +352,23 @@ def test_memory_grows_neither_with_the_mosaic_nor_with_its_scenes(tmp_path):
     *_, summary, peak_kib = done.stdout.splitlines()
     assert json.loads(summary)["status"] == "done"
     assert int(peak_kib) * 1024 < 450e6
+
+
+@pytest.mark.docker
+@pytest.mark.data
+@pytest.mark.timeout(900)  # the first build on a machine runs debootstrap
+def test_a_closed_container_makes_a_mosaic(data_folder, tmp_path, mosaic_image):
+    """Of the real pair, with what the manifest asks for and nothing else: the pixels that the same run here has."""
+    memory = Manifest.from_json((MOSAIC / "seed.manifest.json").read_text()).resources().mem
+    output = tmp_path / "out"
+    output.mkdir()
+    output.chmod(0o777)
+    closed = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--memory", f"{memory}m", "--pids-limit", "64"]
+    mounts = ["--volume", f"{data_folder / 'mosaic-landsat8'}:/in:ro", "--volume", f"{output}:/out"]
+    asked = ["python", "mosaic.py", "--scenes", "/in", "--harmonize=linear", "--output", "/out"]
+    command = ["docker", "run", "--rm", *closed, *mounts, mosaic_image, *asked]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["valid_pixels"] == 696_000
+    names = {"mosaic.tif", "sources.tif", "report.json", "item.json", "quicklook.png", "seed.outputs.json"}
+    assert {path.name for path in output.iterdir()} == names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from swath_eo.bands import is_layer
-from swath_eo.calibration import Calibration
+from swath_eo.bands import canonical_name, is_layer, is_wanted
+from swath_eo.calibration import Calibration, default_calibration
+from swath_eo.cog import OutputBand
 from swath_eo.errors import BandMissingError, EmptyOverlapError, HarmonizationError, ParameterError
 from swath_eo.grid import Grid, check_georeferenced
 from swath_eo.harmonizing import Harmonization, Harmony, harmonize
@@ -20,7 +22,7 @@ from swath_eo.mosaicking import Adjustment, margin
 from swath_eo.placing import check_resolution, footprint, grown, intersection, union
 from swath_eo.products import Product, open_product
 from swath_eo.scene import BandFile
-from swath_eo.surveying import PlacedScene, Plan, Survey
+from swath_eo.surveying import PlacedScene, Plan, Survey, type_of
 
 MASKS = ("auto", "scl", "none")
 ORDERS = ("given", "newest", "oldest", "score")
@@ -148,3 +150,33 @@ def _take_samples(survey: Survey, adjustment: Adjustment) -> NDArray[np.float32]
     samples, survey.samples = survey.samples, None  # they are the largest thing that there is
     values: NDArray[np.float32] = adjustment.apply(samples)
     return values.reshape(len(values), -1)
+
+
+def output_type(scenes: Sequence[PlacedScene], plan: Plan) -> tuple[str, float]:
+    """The mosaic's type and what stands for no data in it: what is asked for, else the first scene's, else NaN or 0."""
+    dtype = np.result_type(*(type_of(scene, plan) for scene in scenes))
+    asked = scenes[0].bands[0].nodata if plan.nodata is None else plan.nodata
+    if dtype.kind == "f":
+        return str(dtype), math.nan if asked is None else asked
+    limits = np.iinfo(dtype)
+    fits = asked is not None and float(asked).is_integer() and limits.min <= asked <= limits.max
+    return str(dtype), float(asked) if fits and asked is not None else 0.0
+
+
+def output_bands(first: Source) -> list[OutputBand]:
+    """What the mosaic's bands say of themselves: with scale and offset where something describes them."""
+    pairs = list(zip(first.bands, first.calibrations, strict=True))
+    unknown = [calibration == default_calibration(is_float=band.is_float) for band, calibration in pairs]
+    return [
+        OutputBand(name=band.name) if unsaid else OutputBand(name=band.name, scale=own.scale, offset=own.offset)
+        for (band, own), unsaid in zip(pairs, unknown, strict=True)
+    ]
+
+
+def picture_bands(first: Source) -> list[int]:
+    """The numbers (from 1) of the red, green and blue bands; without these, of the first three, or of the first one."""
+    names = [canonical_name(band.name) for band in first.bands]
+    places = [[i for i, name in enumerate(names, 1) if is_wanted(name, wanted)] for wanted in ("red", "green", "blue")]
+    if all(places):
+        return [found[0] for found in places]
+    return [1, 2, 3] if len(names) >= 3 else [1]

@@ -87,6 +87,16 @@ def write_picture(
     _save(Image.fromarray(np.stack([*channels, alpha], axis=-1), mode="RGBA"), path)
 
 
+def stretch_of(raster: Path, bands: Sequence[int]) -> Stretch:
+    """The stretch that shows most of what the bands hold: between the 2nd and the 98th percentile of all of them, which are
+    read in overviews' pixels."""
+    with rasterio.open(raster) as dataset:
+        numbers = dataset.read(list(bands), out_shape=(len(bands), *_shape_of(dataset, MAX_PIXELS)), masked=True)
+        scale, offset = dataset.scales[bands[0] - 1], dataset.offsets[bands[0] - 1]
+    low, high = np.percentile(numbers.compressed(), (2, 98)) * scale + offset if numbers.count() else (0.0, 1.0)
+    return Stretch(low=float(low), high=float(high) if high > low else float(low) + 1.0)
+
+
 def _shape_of(dataset: Any, max_pixels: int) -> tuple[int, int]:
     shrink = max(dataset.width, dataset.height) / max_pixels
     if shrink <= 1:

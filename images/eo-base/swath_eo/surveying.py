@@ -3,7 +3,6 @@ and what it shows where others lie too."""
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -27,7 +26,6 @@ from swath_eo.stacks import BandsReader, open_bands
 # Scenes are surveyed in squares of this many pixels of the mosaic, whatever windows are painted: nothing depends on those.
 TILE = 1024
 LARGEST_FEATHER = 4 * TILE  # pixels: its cells still divide a tile
-_DEGREE = 111_320.0  # metres
 _SAMPLE = 4  # pixels a side of what is averaged for a sample
 _SAMPLES = 2**24  # numbers of all scenes and bands together, 64 MiB
 
@@ -111,16 +109,6 @@ class Survey:
         if whole.all():
             return None
         return weights_of_cells(whole, self.feather)[inside(window, around)]
-
-
-def pixel_of(grid: Grid) -> PixelSize:
-    """What a pixel measures in metres, in the middle of the grid."""
-    width, height = grid.transform.a, -grid.transform.e
-    if grid.crs is not None and grid.crs.is_projected:
-        factor = float(grid.crs.linear_units_factor[1])
-        return PixelSize(width=width * factor, height=height * factor)
-    _, latitude = grid.transform @ (grid.width / 2, grid.height / 2)
-    return PixelSize(width=width * _DEGREE * max(math.cos(math.radians(latitude)), 0.01), height=height * _DEGREE)
 
 
 def sample_step(grid: Grid, *, scenes: int, bands: int) -> int:
