@@ -51,7 +51,7 @@ from swath_eo.viewing import Stretch
 
 VERSION = "1.0.0"
 _MIB = 560  # used at most, and by default
-_PROGRAM_MIB = 300  # measured: the program with GDAL's cache takes 250, beside its windows
+_PROGRAM_MIB = 250  # measured: the program with GDAL's cache takes 220, beside its windows
 _BYTES_IN_HALO = 24  # of a pixel, while one scene's clouds are looked for
 _WINDOW_STEP = 16
 _EPOCH = date(1970, 1, 1)

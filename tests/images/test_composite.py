@@ -177,7 +177,7 @@ def test_floats_stay_floats(tmp_path, run_composite):
 
 def test_many_dates_take_smaller_windows(scenes, run_composite):
     """And say so; the result is the same."""
-    small = run_composite("--scenes", *scenes, environ={"ALLOCATED_MEM": "300.05"})
+    small = run_composite("--scenes", *scenes, environ={"ALLOCATED_MEM": "250.05"})
     assert "for 3 dates of 3 bands" in small.lines[3]
     assert np.array_equal(bands_of(small)["B04"], bands_of(run_composite("--scenes", *scenes))["B04"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from swath_eo.scene import BandFile
 from swath_eo.stacks import BandsReader, open_bands
 
 _WIDEST = 10_000.0  # metres
+_KEPT_OPEN = 40  # files
 _NO_PERCENT = 255.0  # no layer of percent holds it
 
 
@@ -66,7 +67,7 @@ class View:
 
     values: NDArray[Any]  # (bands, rows, columns)
     valid: Mask  # (rows, columns): data in all bands, and clear
-    cloud_distance: NDArray[np.float32]  # (rows, columns), metres, at most as far as is asked for
+    cloud_distance: NDArray[np.float32] | None  # (rows, columns), metres; None where it is not asked for
     view_zenith: NDArray[np.float32] | None  # (rows, columns), degrees; None where it is not known
 
 
@@ -87,55 +88,86 @@ def _between(own: Sequence[Calibration], wanted: Sequence[Calibration]) -> Adjus
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    """A scene's files while they are open."""
+
+    bands: BandsReader
+    classes: BandsReader | None
+    probability: BandsReader | None
+    mask: BandsReader | None
+
+
+@dataclass(kw_only=True)
 class SceneReader:
     """One scene on a grid, in a common calibration."""
 
-    def __init__(
-        self,
-        scene: Scene,
-        clearing: Clearing,
-        adjustment: Adjustment,
-        bands: BandsReader,
-        layers: dict[str, BandsReader],
-    ) -> None:
-        self.scene = scene
-        self.dtype = bands.dtype
-        self._clearing = clearing
-        self._adjustment = adjustment
-        self._bands = bands
-        self._layers = layers  # "classes", "probability", "mask"
-        self._pixel = PixelSize.of(bands.grid)
+    scene: Scene
+    grid: Grid
+    clearing: Clearing
+    adjustment: Adjustment
+    resampling: Resampling
+    nodata: float | None
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint8))
+    _files: _Files | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Keeps the files open until the end of the block. Raises what `stacks.open_bands` does."""
+        scene, nearest = self.scene, Resampling.nearest
+
+        def layer(band: BandFile | None, nodata: float | None = None) -> BandsReader | None:
+            opened = None if band is None else open_bands([band], self.grid, resampling=nearest, nodata=nodata)
+            return None if opened is None else stack.enter_context(opened)
+
+        with ExitStack() as stack:
+            bands = open_bands(scene.bands, self.grid, resampling=self.resampling, nodata=self.nodata)
+            self._files = _Files(
+                bands=stack.enter_context(bands),
+                classes=layer(scene.classes),
+                probability=layer(scene.probability, _NO_PERCENT),
+                mask=layer(scene.mask),
+            )
+            self.dtype = self._files.bands.dtype
+            try:
+                yield
+            finally:
+                self._files = None
 
     def read(self, window: Window, *, reach: float = 0.0) -> View:
-        """A window, as it is in the whole scene; clouds are looked for within `reach` metres. Raises
-        UnreadableFileError."""
-        values, valid = self._bands.read(window)
-        wider, inside = _widen(window, self._pixel.halo(max(self._clearing.dilation, reach)), self._bands.grid)
-        clouds, known = self._clouds(wider)
-        hidden = dilate(clouds, self._clearing.dilation, pixel=self._pixel)
-        distance = distance_to(clouds, reach=reach, pixel=self._pixel) if reach else np.zeros(clouds.shape, np.float32)
-        angles = self.scene.angles
+        """A window, as it is in the whole scene; clouds are looked for within `reach` metres. Raises UnreadableFileError."""
+        if self._files is not None:
+            return self._read(self._files, window, reach)
+        with self.open():
+            return self.read(window, reach=reach)
+
+    def _read(self, files: _Files, window: Window, reach: float) -> View:
+        pixel, angles = PixelSize.of(self.grid), self.scene.angles
+        values, valid = files.bands.read(window)
+        wider, inside = _widen(window, pixel.halo(max(self.clearing.dilation, reach)), self.grid)
+        clouds, known = self._clouds(files, wider)
+        hidden = dilate(clouds, self.clearing.dilation, pixel=pixel)
         return View(
-            values=back_to(values.dtype, self._adjustment.apply(values)),
-            valid=valid.all(axis=0) & known[inside] & ~hidden[inside],
-            cloud_distance=distance[inside],
-            view_zenith=None if angles is None else angles.zenith_at(self._bands.grid, window),
+            values=back_to(values.dtype, self.adjustment.apply(values)),
+            valid=np.logical_and.reduce([*valid, known[inside], ~hidden[inside]]),
+            cloud_distance=distance_to(clouds, reach=reach, pixel=pixel)[inside] if reach else None,
+            view_zenith=None if angles is None else angles.zenith_at(self.grid, window),
         )
 
-    def _clouds(self, window: Window) -> tuple[Mask, Mask]:
+    def _clouds(self, files: _Files, window: Window) -> tuple[Mask, Mask]:
         """Where clouds are, and where that is known."""
         clouds = np.zeros((window.height, window.width), dtype=np.bool_)
         known = np.ones_like(clouds)
-        if "classes" in self._layers:
-            (classes,), (told,) = self._layers["classes"].read(window)
-            clouds |= clouds_by_scl(classes, self._clearing.classes) & told
+        if files.classes:
+            (classes,), (told,) = files.classes.read(window)
+            clouds |= clouds_by_scl(classes, self.clearing.classes) & told
             known &= known_by_scl(classes) & told
-        if "probability" in self._layers:
-            (percent,), (told,) = self._layers["probability"].read(window)
-            clouds |= (percent > self._clearing.most_probability) & told
+        if files.probability:
+            (percent,), (told,) = files.probability.read(window)
+            clouds |= (percent > self.clearing.most_probability) & told
             known &= told
-        if "mask" in self._layers:
-            (mask,), _ = self._layers["mask"].read(window)
+        if files.mask:
+            (mask,), _ = files.mask.read(window)
             clouds |= mask != 0
         return clouds, known
 
@@ -160,19 +192,27 @@ def open_series(
     resampling: Resampling = Resampling.bilinear,
     nodata: float | None = None,
 ) -> Iterator[list[SceneReader]]:
-    """Opens all scenes on one grid, in the calibrations of `common_calibrations`. Raises what `stacks.open_bands` does."""
-    nearest = {"resampling": Resampling.nearest}
+    """All scenes on one grid, in the calibrations of `common_calibrations`.
+
+    The files of a long series are opened anew for each window: each that is open holds on to a megabyte, and a process may
+    have a thousand. Raises what `stacks.open_bands` does, before anything is read.
+    """
+    readers = [
+        SceneReader(
+            scene=scene,
+            grid=grid,
+            clearing=clearing,
+            adjustment=_between(scene.calibrations, calibrations),
+            resampling=resampling,
+            nodata=nodata,
+        )
+        for scene in scenes
+    ]
     with ExitStack() as stack:
-        readers = []
-        for scene in scenes:
-            bands = stack.enter_context(open_bands(scene.bands, grid, resampling=resampling, nodata=nodata))
-            layers = {}
-            if scene.classes:
-                layers["classes"] = stack.enter_context(open_bands([scene.classes], grid, **nearest))
-            if scene.probability:
-                percent = open_bands([scene.probability], grid, nodata=_NO_PERCENT, **nearest)
-                layers["probability"] = stack.enter_context(percent)
-            if scene.mask:
-                layers["mask"] = stack.enter_context(open_bands([scene.mask], grid, **nearest))
-            readers.append(SceneReader(scene, clearing, _between(scene.calibrations, calibrations), bands, layers))
+        for reader in readers:
+            if len(readers) * (len(readers[0].scene.bands) + 1) <= _KEPT_OPEN:
+                stack.enter_context(reader.open())
+            else:
+                with reader.open():
+                    pass
         yield readers
