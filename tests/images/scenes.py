@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,3 +117,19 @@ class Runner:
         told = self._capsys.readouterr()
         lines = told.out.splitlines()
         return Result(code, json.loads(lines[-1]), told.err, output, lines)
+
+
+def measured(program, *arguments, environ=None):
+    """Runs an image's program in a process of its own: its summary, and the most memory that it had, in MB.
+
+    Not by ru_maxrss, which remembers the size of the process that this one was forked from.
+    """
+    code = "import re, runpy, sys; sys.argv = sys.argv[1:]\n"
+    code += "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    code += "finally: print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
+    path = ROOT / "images" / program / f"{program}.py"
+    command = [sys.executable, "-c", code, str(path), *map(str, arguments)]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "images" / "eo-base"), **(environ or {})}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    *_, summary, peak_kib = done.stdout.splitlines()
+    return json.loads(summary), int(peak_kib) * 1024 / 1e6

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from tests.images.scenes import BOLZANO, DATES, NDVI
+from tests.images.scenes import BOLZANO, DATES, NDVI, load_program
 
 # What a closed container gets: nothing to write but its output directory, and the memory that the manifest asks for.
 CLOSED = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--memory", "768m", "--pids-limit", "64"]
@@ -88,3 +88,24 @@ def test_a_failure_in_a_container_has_its_exit_code(tmp_path, run_container):
     (tmp_path / "x.tif").write_bytes(b"no image")
     done, _ = run_container(tmp_path / "x.tif")
     assert done.returncode == 10
+
+
+@pytest.mark.docker
+@pytest.mark.data
+@pytest.mark.timeout(900)
+def test_a_closed_container_cuts_an_area(data_folder, subset_image, tmp_path):
+    """The same file as the program leaves outside of it."""
+    outputs = []
+    for name in ("inside", "outside"):
+        outputs.append(tmp_path / name)
+        outputs[-1].mkdir()
+        outputs[-1].chmod(0o777)
+    options = ["--bands", "B04,SCL", "--bbox", "11.3,46.47,11.33,46.49", "--crs", "EPSG:3035", "--resampling", "cubic"]
+    mounts = ["--volume", f"{data_folder / BOLZANO}:/in/{BOLZANO.name}:ro", "--volume", f"{outputs[0]}:/out"]
+    command = ["python", "subset.py", "--scene", f"/in/{BOLZANO.name}", *options, "--output", "/out"]
+    done = docker("run", "--rm", *CLOSED, *mounts, subset_image, *command, check=False)
+    assert done.returncode == 0, done.stderr
+    arguments = ["--scene", str(data_folder / BOLZANO), *options, "--output", str(outputs[1])]
+    assert load_program("subset").main(arguments, {}) == 0
+    inside, outside = ((folder / "subset.tif").read_bytes() for folder in outputs)
+    assert inside == outside

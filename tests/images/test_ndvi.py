@@ -11,7 +11,7 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
-from tests.images.scenes import BOLZANO, DATES, NDVI, ROOT, random_numbers, write
+from tests.images.scenes import BOLZANO, DATES, NDVI, ROOT, measured, random_numbers, write
 
 TILE_DATES = (
     "S2B_33TWM_20230810",
@@ -333,15 +333,9 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
             window = rasterio.windows.Window(offset, offset, 700, 700)
             for band in (1, 2):
                 dataset.write(random_numbers(band, shape=(700, 700)), band, window=window)
-    # Not ru_maxrss: that remembers the size of the process that this one was forked from.
-    code = "import re, runpy, sys; sys.argv = sys.argv[1:]\n"
-    code += "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-    code += "finally: print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
-    command = [sys.executable, "-c", code, str(NDVI / "ndvi.py"), "--scene", str(path), "--output", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    *_, summary, peak_kib = done.stdout.splitlines()
-    assert json.loads(summary)["valid_pixels"] == 5 * 700 * 700
-    assert int(peak_kib) < 350 * 1024
+    summary, peak_mb = measured("ndvi", "--scene", path, "--output", tmp_path)
+    assert summary["valid_pixels"] == 5 * 700 * 700
+    assert peak_mb < 350 * 1.048576
 
 
 def test_it_runs_from_its_folder_as_the_process_runtime_does(tmp_path):

@@ -15,7 +15,7 @@ from swath_eo.stacks import kernel_scale
 
 from tests.fixtures.stac import check_item
 from tests.images.safes import a_safe
-from tests.images.scenes import BOLZANO, DATES, random_numbers, write
+from tests.images.scenes import BOLZANO, DATES, measured, random_numbers, write
 
 BOX = "11.3,46.47,11.35,46.5"
 WHOLE = {"nearest", "average"}  # kernels that weigh pixels by how much of them is covered
@@ -322,3 +322,18 @@ def test_a_damaged_copy_of_a_product_is_refused(data_folder, tmp_path, run_subse
     shutil.rmtree(product / "GRANULE")
     (product / "GRANULE").mkdir()
     assert run_subset(scene=product).exit_code == 20
+
+
+def test_memory_does_not_grow_with_the_scene(tmp_path):
+    """Two bands of 6,000 x 6,000 pixels, warped, in less than 600 MB."""
+    place = {"crs": "EPSG:32633", "transform": Affine(10, 0, 500_000, 0, -10, 5_200_000)}
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": 2, "width": 6000, "height": 6000, "nodata": 0, **place}
+    profile |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1}
+    with rasterio.open(tmp_path / "large.tif", "w", **profile) as dataset:
+        rows = np.arange(6000 * 6000, dtype=np.uint32).reshape(6000, 6000) // 16 % 3000 + 1
+        for band in (1, 2):
+            dataset.write(rows.astype(np.uint16), band)
+    options = ["--crs", "EPSG:32632", "--resolution", "10", "--bbox", "15.1,46.6,15.5,46.8"]
+    summary, peak_mb = measured("subset", "--scene", tmp_path / "large.tif", *options, "--output", tmp_path)
+    assert summary["valid_fraction"] > 0.5
+    assert peak_mb < 600

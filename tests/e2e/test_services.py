@@ -1,0 +1,94 @@
+"""Each processing service as a job on the laptop cluster, in a container of its own; a service adds a line to SERVICES."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from tests.e2e.jobs import all_scenes, bolzano, ended
+from tests.fixtures.images import build_image
+from tests.fixtures.laptop import running
+
+pytestmark = [pytest.mark.docker, pytest.mark.data, pytest.mark.timeout(900)]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a job asks of a service, and what each of its tasks leaves."""
+
+    image: str
+    job: dict  # the job's document, without the image; scenes by the names in SCENES
+    files: set[str]
+    check: object = field(default=lambda path: None)  # of the first file
+
+
+SCENES = {"bolzano": bolzano, "dates": lambda data: all_scenes(data)[:2]}
+
+
+def has_names(*names):
+    """The raster is a COG of these bands, with data."""
+
+    def check(path):
+        with rasterio.open(path) as raster:
+            assert raster.descriptions == names
+            assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            assert np.count_nonzero(raster.read_masks(1))
+
+    return check
+
+
+SERVICES = [
+    Service(
+        "subset",
+        {
+            "array": {"over": "SCENE", "items": "dates"},
+            "parameters": {"BANDS": "B04,SCL", "BBOX": "15.1,46.3,15.4,46.5", "CRS": "EPSG:3035", "RESOLUTION": 100},
+        },
+        {"subset.tif", "item.json"},
+        has_names("B04", "scl"),
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def services_laptop(tmp_path_factory):
+    """A cluster that finds the engine and the images of all services on it."""
+    for service in SERVICES:
+        build_image(service.image)
+    yield from running(tmp_path_factory.mktemp("services") / "var")
+
+
+def with_scenes(job, data_folder):
+    """The job's document, its words for scenes replaced by their places."""
+    document = {**job}
+    if "array" in job:
+        items = [{"href": path.as_uri()} for path in SCENES[job["array"]["items"]](data_folder)]
+        document["array"] = {**job["array"], "items": items}
+    if "inputs" in job:
+        document["inputs"] = {name: to_input(word, data_folder) for name, word in job["inputs"].items()}
+    return document
+
+
+def to_input(word, data_folder):
+    """One scene's place, or several scenes' in a list."""
+    found = SCENES[word](data_folder)
+    return [{"href": path.as_uri()} for path in found] if isinstance(found, list) else {"href": found.as_uri()}
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.image)
+def test_a_service_runs_as_a_job_in_containers(services_laptop, data_folder, service):
+    """Every task succeeds in a container and leaves what its manifest promises."""
+    client = services_laptop.client
+    submitted = client.submit({"image": service.image, **with_scenes(service.job, data_folder)})
+    job = ended(services_laptop, submitted["id"], 300)
+    assert job["state"] == "SUCCEEDED", "".join(client.log(job["id"], 0, "stderr"))
+    (attempt,) = client.attempts(job["id"], 0)
+    assert attempt["runtime"] == "docker"
+    files = {}
+    for output in client.outputs(job["id"]):
+        files.setdefault(output["task"], {})[Path(output["path"]).name] = Path(output["file"])
+    assert [set(found) for found in files.values()] == [service.files] * job["counts"]["succeeded"]
+    for found in files.values():
+        service.check(found[next(name for name in sorted(service.files) if name.endswith(".tif"))])
