@@ -337,3 +337,31 @@ def test_it_runs_from_its_folder_as_the_process_runtime_does(tmp_path):
     done = subprocess.run(argv, cwd=BANDS, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
     assert done.returncode == 22, done.stderr
     assert "is not allowed in an expression" in done.stderr
+
+
+@pytest.mark.docker
+@pytest.mark.data
+@pytest.mark.timeout(900)  # the first build on a machine runs debootstrap
+def test_a_closed_container_makes_the_same_files(data_folder, tmp_path, bands_image, run_bands):
+    """As the program in this process, byte for byte, with what the manifest asks for and nothing else."""
+    manifest = json.loads((BANDS / "seed.manifest.json").read_text())["job"]
+    memory = next(r["value"] for r in manifest["resources"]["scalar"] if r["name"] == "mem")
+    output = tmp_path / "out"
+    output.mkdir()
+    output.chmod(0o777)
+    closed = ["--network=none", "--read-only", "--cap-drop=ALL", f"--memory={memory:.0f}m", "--pids-limit=64"]
+    mounts = ["--volume", f"{data_folder / BOLZANO}:/in/scene.tif:ro", "--volume", f"{output}:/out"]
+    asked = {"index": "NDVI,EVI", "expression": "N if SCL == 4 else 0", "view": "infrared"}
+    options = [f"--{name}={value}" for name, value in asked.items()]
+    command = ["python", "bands.py", "--scene", "/in/scene.tif", *options, "--output", "/out"]
+    done = subprocess.run(
+        ["docker", "run", "--rm", *closed, *mounts, bands_image, *command], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    shutil.copy(data_folder / BOLZANO, tmp_path / "scene.tif")
+    here = run_bands(scene=tmp_path / "scene.tif", **asked)
+    for name in ("bands.tif", "view.tif"):
+        assert (output / name).read_bytes() == (here.output / name).read_bytes()
+    smoke_test = json.loads((BANDS / "swath.manifest.json").read_text())["smoke_test"]
+    told = subprocess.run(["docker", "run", "--rm", *closed, bands_image, *smoke_test], capture_output=True, text=True)
+    assert "usage: bands" in told.stdout
