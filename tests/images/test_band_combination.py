@@ -11,6 +11,7 @@ import pytest
 import rasterio
 import spyndex
 
+from tests.images.safes import a_safe
 from tests.images.scenes import BOLZANO, DATES, ROOT, random_numbers, write
 
 BANDS = ROOT / "images" / "bands"
@@ -104,6 +105,22 @@ def test_percentiles_are_those_of_all_pixels(data_folder, run_bands):
     for channel in read(result, "view.tif"):
         assert np.mean(channel == 1) == pytest.approx(0.02, abs=0.005)
         assert np.mean(channel == 255) == pytest.approx(0.02, abs=0.005)
+
+
+@pytest.mark.data
+def test_a_safe_product_is_read_with_its_offset(data_folder, tmp_path, run_bands):
+    """Baseline 05.09: 1000 is taken off; classes and short wave infrared of 20 m come to 10 m."""
+    product = a_safe(tmp_path, data_folder)
+    result = run_bands(scene=product, index="NDVI,NDMI", expression="N if SCL >= 0 else 0")
+    assert result.exit_code == 0, result.errors
+    (red,), (nir,) = product.glob("GRANULE/*/IMG_DATA/R10m/*_B04_*"), product.glob("GRANULE/*/IMG_DATA/R10m/*_B08_*")
+    with rasterio.open(red) as dataset, rasterio.open(nir) as other:
+        r, n = (band.read(1) * 1e-4 - 0.1 for band in (dataset, other))
+    ndvi, ndmi, _ = read(result)
+    defined = np.isfinite(ndvi)
+    np.testing.assert_allclose(ndvi[defined], ((n - r) / (n + r))[defined], rtol=1e-5, atol=1e-6)
+    assert defined.mean() > 0.99
+    assert np.isfinite(ndmi).mean() > 0.99
 
 
 def test_bands_without_names_are_given_by_number(tmp_path, run_bands):
