@@ -1,7 +1,7 @@
 """Arithmetic over whole arrays, piece by piece so that all in between stays in the processor's cache (pure).
 
-A program is a list of steps over a few registers. numexpr works alike, but takes 1.7 to 3.6 times as long for an index
-(docs/benchmarks.md), and is given text to evaluate; here nothing is evaluated but the operations below.
+A program is a list of steps over a few registers. numexpr works alike, but takes half as long again for an index
+(`python -m benchmarks bands`), and is given text to evaluate; here nothing is evaluated but the operations below.
 """
 
 from __future__ import annotations
