@@ -49,6 +49,15 @@ SERVICES = [
         {"subset.tif", "item.json"},
         has_names("B04", "scl"),
     ),
+    Service(
+        "bands",
+        {
+            "inputs": {"SCENE": "bolzano"},
+            "parameters": {"INDEX": "NDVI,EVI", "EXPRESSION": "vegetation = N if SCL == 4 else 0", "VIEW": "infrared"},
+        },
+        {"bands.tif", "view.tif", "item.json"},
+        has_names("NDVI", "EVI", "vegetation"),
+    ),
 ]
 
 
