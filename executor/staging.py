@@ -55,7 +55,7 @@ def resolve_input(name: str, href: str, bounds: Bounds, outputs_root: Path) -> S
         raise StartError(Cause.INPUT, f"input {name}: {path} is neither a file nor a directory")
     if not os.access(real, os.R_OK):
         raise StartError(Cause.INPUT, f"input {name}: {path} may not be read by this agent's user")
-    return Seen(name=name, path=real, identity=_identify(status))
+    return Seen(name=name, path=real, identity=identify(status))
 
 
 def check_seen(seen: Iterable[Seen]) -> None:
@@ -67,7 +67,7 @@ def check_seen(seen: Iterable[Seen]) -> None:
     for one in seen:
         try:
             same = (
-                os.path.realpath(one.path, strict=True) == str(one.path) and _identify(one.path.stat()) == one.identity
+                os.path.realpath(one.path, strict=True) == str(one.path) and identify(one.path.stat()) == one.identity
             )
         except OSError:
             same = False
@@ -75,7 +75,8 @@ def check_seen(seen: Iterable[Seen]) -> None:
             raise StartError(Cause.TRANSFER, f"input {one.name}: {one.path} was replaced while the attempt waited")
 
 
-def _identify(status: os.stat_result) -> tuple[int, int]:
+def identify(status: os.stat_result) -> tuple[int, int]:
+    """Device and inode."""
     return status.st_dev, status.st_ino
 
 

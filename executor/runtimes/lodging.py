@@ -24,11 +24,11 @@ from typing import Self
 from executor.journal import Entry, Journal
 from executor.places import Places
 from executor.runtimes import runner
-from executor.runtimes.lending import Lender
+from executor.runtimes.lending import find_lent, lend
 from executor.runtimes.line import NotTakenError
 from executor.runtimes.port import Assignment
 from executor.settings import Settings
-from executor.staging import to_names
+from executor.staging import Seen, to_names
 from executor.trees import DIRECTORY, remove_tree
 
 
@@ -40,21 +40,21 @@ class Lodging:
     directory: Path
     scratch: Path | None  # in the outputs' file system
     secrets: Path | None  # None: the image wants none as files
-    mounted: dict[str, list[Path]]  # inputs, as long as the container lives
-    lender: Lender  # of all others
+    mounted: dict[str, list[Path]]  # inputs, as long as the container lives; all others are lent
+    seen: tuple[Seen, ...]  # what these were
 
     @classmethod
     def of(cls, id: str, assignment: Assignment, settings: Settings) -> Self:
         """Those of the container that is made for an attempt, and for others like it."""
-        places, secret, lender = assignment.places, bool(assignment.secret_files), Lender.of(settings)
-        lent = lender.find_lent(assignment.inputs)
+        places, secret = assignment.places, bool(assignment.secret_files)
+        lent = find_lent(assignment.inputs)
         return cls(
             id=id,
             directory=settings.sandbox / "warm" / id,
             scratch=_find_scratch(places, id),
             secrets=settings.secret_files / id if secret else None,
             mounted={name: paths for name, paths in assignment.inputs.items() if name not in lent},
-            lender=lender,
+            seen=tuple(one for one in assignment.seen if one.name not in lent),
         )
 
     @property
@@ -86,8 +86,10 @@ class Lodging:
         """True where the attempt's inputs are mounted, or can be lent."""
         if any(assignment.inputs.get(name) != paths for name, paths in self.mounted.items()):
             return False
+        if self.seen != tuple(one for one in assignment.seen if one.name in self.mounted):  # another file of that name
+            return False
         others = {name: paths for name, paths in assignment.inputs.items() if name not in self.mounted}
-        return self.lender.find_lent(others) == others.keys()
+        return find_lent(others) == others.keys()
 
     def make(self, journal: Journal) -> None:
         """Make them all; raises OSError."""
@@ -131,7 +133,7 @@ class Lodging:
         own.chmod(0o777)
         lent = assignment.inputs.keys() - self.mounted.keys()
         try:
-            self._lend({name: assignment.inputs[name] for name in lent})
+            self._lend({name: assignment.inputs[name] for name in lent}, assignment.seen)
             for name, path in assignment.secret_files.items():
                 (self.secrets or path.parent).joinpath(name).hardlink_to(path)
             yield
@@ -144,10 +146,10 @@ class Lodging:
             with suppress(FileNotFoundError):  # the command has removed it, which whoever publishes will say
                 own.rename(assignment.places.output_dir)
 
-    def _lend(self, inputs: dict[str, list[Path]]) -> None:
+    def _lend(self, inputs: dict[str, list[Path]], seen: Sequence[Seen]) -> None:
         try:
             for name, paths in inputs.items():
-                self.lender.lend(paths, self.inputs / name)
+                lend(paths, seen, self.inputs / name)
         except OSError as error:
             raise NotTakenError(f"its inputs cannot be lent: {error}") from error
 
