@@ -11,6 +11,7 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
+from tests.images.safes import a_safe, zipped
 from tests.images.scenes import BOLZANO, DATES, NDVI, ROOT, measured, random_numbers, write
 
 TILE_DATES = (
@@ -77,6 +78,15 @@ def test_an_offset_applied_twice_is_noticed(data_folder, run_ndvi):
     assert "negative reflectance" in result.errors
     assert "negative reflectance" in result.summary["warnings"][0]
     assert result.statistics["clipped"] > 0
+
+
+@pytest.mark.data
+def test_a_product_is_read_in_its_zip(data_folder, tmp_path, run_ndvi):
+    """SAFE, with the offset that its metadata name: the same as of its directory."""
+    product = a_safe(tmp_path, data_folder)
+    whole, folded = run_ndvi(scene=product), run_ndvi(scene=zipped(product, tmp_path / "product.zip"))
+    assert np.array_equal(whole.values, folded.values, equal_nan=True)
+    assert folded.statistics["bands"]["red"]["offset"] == -0.1
 
 
 def test_an_offset_that_is_left_is_applied(tmp_path, run_ndvi):

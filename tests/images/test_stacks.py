@@ -10,10 +10,12 @@ from rasterio.warp import transform
 from swath_eo.cog import OutputBand, write_cog
 from swath_eo.errors import CrsMismatchError
 from swath_eo.grid import Grid
+from swath_eo.masking import known_by_scl
+from swath_eo.products import open_product
 from swath_eo.scene import list_bands
 from swath_eo.stacks import open_bands
 
-from tests.images.scenes import BOLZANO, random_numbers, write
+from tests.images.scenes import BOLZANO, DATES, random_numbers, write
 
 ELSEWHERE = Grid(crs=CRS.from_epsg(3035), transform=Affine(12, 0, 4_420_000, 0, -12, 2_602_500), width=700, height=600)
 
@@ -132,3 +134,17 @@ def test_systems_that_are_turned_against_each_other_blur_nothing(tmp_path):
     inner = valid & (across > 1) & (across < 598) & (down > 1) & (down < 598)
     assert inner.sum() > 200_000
     assert np.abs(values - (2000 - 1000 * wave[0] * wave[1]))[inner].max() < 2
+
+
+@pytest.mark.data
+def test_classes_that_do_not_exist_stay_what_they_are(data_folder):
+    """Trap 5: a lossy archive's SCL holds 12 and more, which masks do not know; no class is made up in between, and the
+    seam between data and none is what it was."""
+    product = open_product(data_folder / DATES / "S2A_33TWM_20230818_0_L2A")
+    classes, red = product.find("SCL"), product.find("red")
+    between = replace(red.grid, transform=red.grid.transform @ Affine.translation(0.5, 0.5))
+    (there, _), (moved, _) = (read_all([classes, red], 512, grid) for grid in (red.grid, between))
+    assert there[0].max() > 11
+    assert not known_by_scl(there[0][there[0] > 11]).any()
+    assert set(np.unique(moved[0])) <= set(np.unique(there[0]))
+    assert 1 in there[1]
