@@ -93,7 +93,7 @@ def test_attempts_of_a_slot_share_a_container_and_nothing_else(agent: Agent, ima
     assert all(update.report.usage["cpu_s"] < update.report.usage["wall_s"] + 1 for update in updates)
     wait_until(lambda: not containers_of(slot), "the container goes with its slot")
     wait_until(lambda: not list((agent.sandbox / "warm").iterdir()), "and its files")
-    assert [path.name for path in (agent.outputs / first.job).iterdir()] == ["0"]
+    wait_until(lambda: [path.name for path in (agent.outputs / first.job).iterdir()] == ["0"], "in both places")
 
 
 def test_the_next_attempt_finds_what_the_first_one_found(agent: Agent, image: ImageSource) -> None:
