@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from executor.bounds import Bounds
 from executor.logs import trim
 from executor.orders import to_order
 from executor.places import Places
 from executor.publish import PublishError, publish
+from executor.staging import StartError, resolve_input
 from swath.domain.attempts import ImageSource
 from swath.domain.retries import Cause
 from tests.executor.agent import Agent, wait_until
-from tests.executor.build import a_manifest, a_spec, an_output
+from tests.executor.build import a_manifest, a_spec, an_id, an_output
 from tests.executor.scripts import a_run
 from tests.executor.test_parts import an_order
 
@@ -116,6 +118,17 @@ def test_outputs_in_directories_are_published_there(tmp_path: Path) -> None:
         "a/b/1.txt": (0o100644, "a/b/1.txt"),
         "a/b/2.txt": (0o100644, "a/b/2.txt"),
     }
+
+
+def test_what_an_attempt_has_not_published_is_no_input(tmp_path: Path) -> None:
+    """Neither its scratch directory nor what lies in it, though the jobs' outputs may be inputs of others."""
+    scratch = tmp_path / f".{an_id()}.partial"
+    (scratch / "out").mkdir(parents=True)
+    bounds = Bounds(roots=(tmp_path,), closed=())
+    for path in (scratch, scratch / "out"):
+        with pytest.raises(StartError, match="has not published") as caught:
+            resolve_input("SCENE", path.as_uri(), bounds, tmp_path)
+        assert caught.value.cause is Cause.INPUT
 
 
 def test_a_file_system_that_has_lost_everything_is_the_agents_failure(tmp_path: Path) -> None:
