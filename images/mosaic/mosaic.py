@@ -44,8 +44,10 @@ from swath_eo.mosaicking import METHODS, Adjustment, with_nodata
 from swath_eo.painting import Painter, Painting, SourceMap
 from swath_eo.placing import target_grid
 from swath_eo.program import (
+    WINDOW,
     check_common,
     fit_window,
+    largest_window,
     make_parser,
     run_program,
     say,
@@ -60,7 +62,9 @@ from swath_eo.stacks import CACHE_BYTES
 from swath_eo.surveying import LARGEST_FEATHER, PlacedScene, Plan, Survey, sample_step, survey
 
 VERSION = "1.0.0"
-BYTES_PER_PIXEL = 120  # of a window
+# Of a window, measured with two bytes a number: what grows with the number of bands, and what does not.
+BYTES_PER_NUMBER, BYTES_PER_PIXEL = 26, 40
+_MOST_MIB = 560  # at the window that is not asked for, whatever the number of bands
 _FEATHER = 30  # pixels, unless something else is asked for
 _HARMONIES = ("none", "offset", "linear")
 _RESAMPLINGS = ("nearest", "bilinear", "cubic")
@@ -247,10 +251,19 @@ class Run:
             raise NoValidPixelsError("no scene has a valid pixel in the mosaic")
 
 
-def process(options: Options) -> dict[str, Any]:
+def choose_window(asked: int, bands: int, environ: Mapping[str, str]) -> int:
+    """Pixels a side of a window that fits into memory. Raises ParameterError."""
+    per_pixel = BYTES_PER_NUMBER * bands + BYTES_PER_PIXEL
+    if asked == WINDOW:
+        asked = min(asked, largest_window(_MOST_MIB, bytes_per_pixel=per_pixel))
+    return fit_window(asked, environ, bytes_per_pixel=per_pixel)
+
+
+def process(options: Options, environ: Mapping[str, str]) -> dict[str, Any]:
     """Writes all outputs and returns the summary. Raises EoError."""
     names = [name.strip() for name in options.bands.split(",") if name.strip()] if options.bands else None
     sources = find_sources(find_paths(options.scenes), bands=names, mask=options.mask, offset=options.offset)
+    options = replace(options, window=choose_window(options.window, len(sources[0].bands), environ))
     plan = to_plan(options, sources)
     run = Run(options=options, sources=sources, plan=plan, scenes=place_scenes(sources, plan))
     say(f"{len(run.scenes)} scenes onto {plan.grid.width} x {plan.grid.height} pixels in {plan.grid.crs}")
@@ -371,10 +384,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
     def processed(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
         options = parse_options(arguments)
-        window = fit_window(options.window, environ, bytes_per_pixel=BYTES_PER_PIXEL)
         # Around everything: by default GDAL's cache is a part of the machine's memory, whatever the container's limit.
         with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_NUM_THREADS="1"):
-            return process(replace(options, window=window))
+            return process(options, environ)
 
     return run_program(processed, arguments, environ)
 

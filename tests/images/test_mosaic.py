@@ -10,6 +10,7 @@ import rasterio
 from rasterio.merge import merge
 from rasterio.transform import Affine
 from rasterio.windows import Window
+from swath_eo.mosaicking import Layer, mosaic, with_nodata
 
 from swath.domain.manifest import Manifest
 from tests.images.scenes import BOLZANO, DATES, ROOT, Runner, random_numbers, write
@@ -70,6 +71,25 @@ def test_scenes_on_one_grid_are_merged_as_rasterio_does(tmp_path, run_mosaic, me
     with rasterio.open(result.output / "mosaic.tif") as dataset:
         assert dataset.transform == placed
         assert (dataset.nodata, dataset.descriptions) == (0, NAMES)
+
+
+@pytest.mark.parametrize("method", ["first", "mean"])
+def test_the_core_makes_the_same_of_whole_arrays(tmp_path, run_mosaic, method):
+    """As in a notebook: feathered, to the bit."""
+    scenes = overlapping(tmp_path)
+    result = run_mosaic(*scenes, method=method, feather=250, window=100)
+    with rasterio.open(result.output / "mosaic.tif") as made:
+        grid, shape = made.transform, made.shape
+    layers = []
+    for path in scenes:
+        with rasterio.open(path) as dataset:
+            column, row = (round(place) for place in ~grid @ (dataset.transform.c, dataset.transform.f))
+            values = np.zeros((2, *shape), dtype=np.uint16)
+            values[:, row : row + dataset.height, column : column + dataset.width] = dataset.read()
+        layers.append(Layer(values=values, valid=(values > 0).all(axis=0)))
+    expected = mosaic(layers, method=method, feather=25)
+    np.testing.assert_array_equal(pixels(result), with_nodata(expected, 0, np.dtype(np.uint16)))
+    np.testing.assert_array_equal(pixels(result, "sources.tif")[0], expected.source)
 
 
 def test_a_directory_holds_the_scenes_and_the_report_says_what_became_of_them(tmp_path, run_mosaic):

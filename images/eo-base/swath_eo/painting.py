@@ -19,6 +19,8 @@ from swath_eo.placing import inside, intersection
 from swath_eo.stacks import BandsReader
 from swath_eo.surveying import PlacedScene, Plan, Survey, local, open_scene
 
+_MOST_OPEN = 16  # scenes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Painting:
@@ -37,7 +39,7 @@ class Painting:
 
 
 class Painter:
-    """Opens scenes when the first window reaches them, and closes them when the last one has.
+    """Opens scenes when a window reaches them, and holds some of them open: each file that is open takes a megabyte.
 
     To be used within a `rasterio.Env` with GDAL's settings: each reader restores what it has found when it is closed, and they
     are closed in any order.
@@ -56,10 +58,9 @@ class Painter:
         """
         try:
             for window in self._painting.plan.grid.windows(size):
-                self._close(above=window.row_off)
                 yield window, self._paint(window)
         finally:
-            self._close(above=None)
+            self._close(keep=0)
         self._check_zeros()
 
     def _paint(self, window: Window) -> Mosaic | None:
@@ -103,17 +104,17 @@ class Painter:
 
     def _reader(self, scene: PlacedScene) -> BandsReader:
         if scene.number not in self._readers:
+            self._close(keep=_MOST_OPEN - 1)
             stack = ExitStack()
             self._readers[scene.number] = stack, stack.enter_context(open_scene(scene, self._painting.plan))
+        self._readers[scene.number] = self._readers.pop(scene.number)  # the one that was used last comes last
         return self._readers[scene.number][1]
 
-    def _close(self, *, above: int | None) -> None:
-        """The scenes that end above a row; all where there is none."""
-        for scene in self._painting.scenes:
-            ended = above is None or scene.extent.row_off + scene.extent.height <= above
-            if ended and scene.number in self._readers:
-                stack, _ = self._readers.pop(scene.number)
-                stack.close()
+    def _close(self, *, keep: int) -> None:
+        """All but so many, those first that were not used for longest."""
+        while len(self._readers) > keep:
+            stack, _ = self._readers.pop(next(iter(self._readers)))
+            stack.close()
 
     def _check_zeros(self) -> None:
         for scene in self._painting.scenes:
