@@ -58,6 +58,12 @@ SERVICES = [
         {"bands.tif", "view.tif", "item.json"},
         has_names("NDVI", "EVI", "vegetation"),
     ),
+    Service(
+        "composite",
+        {"inputs": {"SCENES": "dates"}, "parameters": {"METHOD": "latest", "BANDS": "B04,B03,B02", "DILATION": 120}},
+        {"composite.tif", "item.json", "quicklook.png"},
+        has_names("B04", "B03", "B02", "count", "date"),
+    ),
 ]
 
 
@@ -83,7 +89,7 @@ def with_scenes(job, data_folder):
 def to_input(word, data_folder):
     """One scene's place, or several scenes' in a list."""
     found = SCENES[word](data_folder)
-    return [{"href": path.as_uri()} for path in found] if isinstance(found, list) else {"href": found.as_uri()}
+    return {"hrefs": [path.as_uri() for path in found]} if isinstance(found, list) else {"href": found.as_uri()}
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.image)
