@@ -10,8 +10,6 @@ import pytest
 
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
-from scheduler.core import launching, slots
-from scheduler.core.open_jobs import Job
 from scheduler.core.slot_news import divide
 from scheduler.core.slots import ALONE_S, AMONG_OTHERS_S, FIRST, MOST
 from swath.domain.attempts import Attempt, AttemptReport
@@ -101,31 +99,6 @@ def test_who_does_not_share_has_a_mesos_task_to_himself(spec: dict[str, Any]):
     attempts = World().subscribe().submit(job).offer(ports=Ranges.of(9)).launched()
     assert attempts
     assert all(attempt.slot_id == attempt.id for attempt in attempts)
-
-
-def test_a_turn_launches_so_many_attempts_and_no_more(monkeypatch: pytest.MonkeyPatch):
-    """However many slots they are divided among: a bound on the size of its transaction."""
-    monkeypatch.setattr(launching, "LAUNCHES", 100)
-    world = World().subscribe().submit(a_job(size=1000, short=True, expected_s=0.01))
-    offers = tuple(world.an_offer(f"a{number}", cpus=2.2) for number in range(20))
-    world.happen(ev.Offered(offers=offers))
-    attempts = [launch.attempt for call in world.lately(fx.Accept) for launch in call.launches]
-    assert len({attempt.slot_id for attempt in attempts}) == 40
-    assert len(attempts) == 80
-
-
-def test_who_else_waits_is_asked_once_a_turn(monkeypatch: pytest.MonkeyPatch):
-    """And not once for each slot in which an attempt has ended: there may be thousands of both."""
-    asked: list[Job] = []
-    monkeypatch.setattr(slots, "_wants_room", lambda job: asked.append(job) is not None)
-    world = a_world(cpus=4.4, size=100)
-    first = world.launched()
-    assert len({attempt.slot_id for attempt in first}) == 4
-    asked.clear()
-    told = {slot_id: [one.id for one in first if one.slot_id == slot_id][:2] for slot_id in {a.slot_id for a in first}}
-    world.happen(*(an_end(world, slot_id, ids) for slot_id, ids in told.items()))
-    assert len(world.lately(fx.HandOver)) == 4
-    assert len(asked) == 1
 
 
 def test_without_experience_a_few_are_handed_over():
