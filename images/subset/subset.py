@@ -167,6 +167,9 @@ class Run:
         self.window = window
         self.valid = np.zeros(len(plan.bands), dtype=np.int64)  # pixels with data, by band
         self.hidden = 0  # pixels with data that the result's value for no data hides
+        self._may_hide = (
+            plan.nodata is not None and options.nodata is None and any(b.nodata is None for b in plan.bands)
+        )
 
     def blocks(self, reader: BandsReader) -> Iterator[tuple[Window, NDArray[Any]]]:
         """The result window by window. Raises NoValidPixelsError at the end."""
@@ -175,7 +178,7 @@ class Run:
         windows = with_progress(reader.windows(self.window), plan.grid.count_windows(self.window))
         for window in windows:
             values, valid = reader.read(window)
-            if plan.nodata is not None:
+            if self._may_hide:
                 self.hidden += int(np.count_nonzero((values == plan.nodata) & valid))
             values, valid = cut(values, valid, inside.read(window) if inside else None, plan.nodata)
             self.valid += np.count_nonzero(valid, axis=(1, 2))

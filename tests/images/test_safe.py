@@ -268,9 +268,13 @@ def test_a_zip_that_claims_to_be_huge_or_holds_too_much_is_refused(tmp_path):
 
 
 def test_a_zip_that_is_no_product_or_damaged_says_so(tmp_path, l2a):
-    """No metadata; cut off; a member whose checksum is wrong."""
+    """No metadata; metadata without end; cut off; a member whose checksum is wrong."""
     with pytest.raises(ProductMetadataError, match="no file with a product's metadata"):
         open_product(a_zip(tmp_path / "x.zip", [("a", b"b")]))
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("MTD_MSIL2A.xml", bytes(65 * 2**20))
+    with pytest.raises(ProductMetadataError, match="larger than 64 MiB"):
+        open_product(tmp_path / "bomb.zip")
     path = zipped(l2a, tmp_path / "y.zip")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UnreadableFileError):
