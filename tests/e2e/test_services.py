@@ -64,6 +64,15 @@ SERVICES = [
         {"composite.tif", "item.json", "quicklook.png"},
         has_names("B04", "B03", "B02", "count", "date"),
     ),
+    Service(
+        "atmcor",
+        {
+            "inputs": {"SCENE": "bolzano"},
+            "parameters": {"BANDS": "B04,B08", "SENSOR": "sentinel-2a", "SUN_ZENITH": 25, "AEROSOL": 0.1},
+        },
+        {"surface.tif", "item.json"},
+        has_names("B04", "B08"),
+    ),
 ]
 
 

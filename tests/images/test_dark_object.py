@@ -75,7 +75,7 @@ def test_each_method_is_that_of_landsat_toar(toar, method):
 
 def test_the_dark_number_is_held_by_enough_pixels():
     """The smallest with as many pixels as are asked for, without those that are no data."""
-    values = np.array([[0, 0, 0, 7, 8, 8, 9, 9, 9, 65535]])
+    values = np.array([[0, 0, 0, 7, 8, 8, 9, 9, 9, 65535, -5, 10**9]])
     counts = count_numbers(values, values > 0)
     assert find_dark_number(counts, least=1) == 7
     assert find_dark_number(counts, least=2) == 8

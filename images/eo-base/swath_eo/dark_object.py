@@ -55,7 +55,9 @@ class Correction:
 
 def count_numbers(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.int64]:
     """How often each digital number from 0 to 65535 occurs among the valid."""
-    return np.bincount(values[valid].astype(np.int64).ravel(), minlength=NUMBERS)[:NUMBERS]
+    known = values[valid]
+    counted = known[(known >= 0) & (known < NUMBERS)]
+    return np.bincount(counted.astype(np.int64), minlength=NUMBERS)
 
 
 def find_dark_number(counts: NDArray[np.int64], *, least: int = LEAST, first: int = 1) -> int:

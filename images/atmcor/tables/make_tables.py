@@ -1,0 +1,165 @@
+"""Makes the tables of `swath_eo.atmosphere` with GRASS `i.atcorr` (6S); README.md tells how, and what they hold.
+
+    grass --tmp-location XY --exec python make_tables.py WORK_DIRECTORY TABLES_DIRECTORY
+
+A band takes about 25 s of a core and is kept in WORK_DIRECTORY: a run that was broken off goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SENSORS = {  # the number that i.atcorr gives a band (section F of its manual)
+    "sentinel-2a": {
+        **{"B01": 166, "B02": 167, "B03": 168, "B04": 169, "B05": 170, "B06": 171, "B07": 172, "B08": 173},
+        **{"B8A": 174, "B11": 177, "B12": 178},
+    },
+    "landsat-8": {"coastal": 115, "blue": 116, "green": 117, "red": 118, "nir": 120, "swir16": 122, "swir22": 123},
+    "sentinel-2b": {
+        **{"B01": 179, "B02": 180, "B03": 181, "B04": 182, "B05": 183, "B06": 184, "B07": 185, "B08": 186},
+        **{"B8A": 187, "B11": 190, "B12": 191},
+    },
+}
+
+
+def lobatto(count: int, first: float, last: float) -> NDArray[np.float64]:
+    """The nodes between which a polynomial strays least, the ends among them."""
+    return (first + last) / 2 - (last - first) / 2 * np.cos(np.pi * np.arange(count) / (count - 1))
+
+
+SUN = lobatto(9, 15, 75)  # zenith in degrees; at half past ten the sun stands no higher
+VIEW = np.array([0.0, 6.25, 12.5])  # zenith in degrees
+AEROSOL = lobatto(5, 0, 1.2)  # optical depth at 550 nm
+ELEVATION = lobatto(3, 0, 5)  # km
+GAS_ELEVATION = lobatto(5, 0, 5)  # km; absorption falls with pressure, and in steps
+AIR_MASS = lobatto(4, 2, 5)  # 1 / cos(sun zenith) + 1 / cos(view zenith)
+WATER = lobatto(6, 0, 6**0.5) ** 2  # g/cm2; absorption goes by its root
+OZONE = lobatto(3, 0.15, 0.5)  # cm-atm
+
+_REFLECTANCES = (np.arange(1024) + 0.5) / 1024  # at the top of the atmosphere, as i.atcorr is asked to correct them
+_CONTINENTAL = 1
+
+
+class Corrector:
+    """i.atcorr on a map with a row an elevation and a column a reflectance."""
+
+    def __init__(self, work: Path, elevation: NDArray[np.float64]) -> None:
+        self._work = work
+        self._rows = len(elevation)
+        shape = (self._rows, len(_REFLECTANCES))
+        self._put("toa", np.broadcast_to(_REFLECTANCES, shape))
+        self._put("elevation", np.broadcast_to(1000 * elevation[:, None], shape))
+
+    def _put(self, name: str, values: NDArray[np.float64]) -> None:
+        rows, columns = values.shape
+        path = self._work / f"{name}.bin"
+        values.astype("<f4").tofile(path)
+        edges = (f"north={rows}", "south=0", f"east={columns}", "west=0", f"rows={rows}", f"cols={columns}")
+        _grass("g.region", "n=1", "s=0", "e=1", "w=0", "rows=1", "cols=1")
+        _grass("r.in.bin", "-f", f"input={path}", f"output={name}", "bytes=4", *edges, "--overwrite")
+        _grass("g.region", f"raster={name}")
+
+    def coefficients(self, *, sun: float, view: float, aerosol: float, gases: str, band: int) -> NDArray[np.float64]:
+        """(3, elevations): what `solve` finds at each elevation. `gases` are the lines of the atmospheric model."""
+        conditions = self._work / "conditions.txt"
+        geometry = f"0\n{sun!r} 0 {view!r} 0 6 15"
+        conditions.write_text(f"{geometry}\n{gases}\n{_CONTINENTAL}\n0\n{aerosol!r}\n0\n-1000\n{band}\n")
+        maps = ("input=toa", "elevation=elevation", "output=surface", "--overwrite")
+        _grass("i.atcorr", "-r", "range=0,1", "rescale=0,1", f"parameters={conditions}", *maps)
+        _grass("r.out.bin", "-f", "input=surface", f"output={self._work / 'surface.bin'}", "bytes=4", "--overwrite")
+        surface = np.fromfile(self._work / "surface.bin", "<f4").reshape(self._rows, -1)
+        return np.stack([solve(_REFLECTANCES, row.astype(np.float64)) for row in surface], axis=1)
+
+
+def _grass(*command: str) -> None:
+    subprocess.run([*command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def solve(toa: NDArray[np.float64], surface: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Path reflectance p, transmittance t and spherical albedo s, of which 6S makes `surface`: y / (1 + s y) with
+    y = (toa - p) / t.
+
+    As surface = (a toa + b) / (1 + c toa) it is linear in a, b and c. i.atcorr cuts surface at 1; toa below the path
+    reflectance it corrects with less of that, so that surface rises in teeth up to there.
+    """
+    first = int(np.flatnonzero(np.diff(surface) < 0).max(initial=-1)) + 1
+    used = (np.arange(len(toa)) >= first) & (surface > 0.02) & (surface < 0.98)
+    x, rho = toa[used], surface[used]
+    a, b, c = np.linalg.lstsq(np.stack([x, np.ones_like(x), -rho * x], axis=1), rho, rcond=None)[0]
+    path, albedo = -b / a, c / a
+    transmittance = (1 - albedo * b) / a
+    y = (x - path) / transmittance
+    worst = float(np.abs(y / (1 + albedo * y) - rho).max())
+    if not worst < 1e-6:
+        raise ValueError(f"i.atcorr does not do what this script believes: {worst}")
+    return path, transmittance, albedo
+
+
+def scattering(corrector: Corrector, band: int) -> dict[str, NDArray[np.float64]]:
+    """Without gases: path and transmittance (sun, view, aerosol, elevation), albedo (aerosol, elevation)."""
+    found = np.empty((3, len(SUN), len(VIEW), len(AEROSOL), len(ELEVATION)))
+    for (i, sun), (j, view), (k, aerosol) in _nodes(SUN, VIEW, AEROSOL):
+        found[:, i, j, k] = corrector.coefficients(sun=sun, view=view, aerosol=aerosol, gases="0", band=band)
+    return {"path": found[0], "transmittance": found[1], "albedo": found[2, 0, 0]}
+
+
+def gases(corrector: Corrector, band: int) -> dict[str, NDArray[np.float64]]:
+    """Transmittance of water vapour with the gases that are always there (air mass, water, elevation), and of ozone
+    (air mass, ozone, elevation)."""
+
+    def transmittance(air_mass: float, model: str) -> NDArray[np.float64]:
+        sun = float(np.degrees(np.arccos(1 / (air_mass - 1))))
+        found: NDArray[np.float64] = corrector.coefficients(sun=sun, view=0.0, aerosol=0.0, gases=model, band=band)[1]
+        return found
+
+    clear = np.stack([transmittance(air_mass, "0") for air_mass in AIR_MASS])
+    water, ozone = (np.empty((len(AIR_MASS), len(nodes), len(GAS_ELEVATION))) for nodes in (WATER, OZONE))
+    for (i, air_mass), (j, amount) in _nodes(AIR_MASS, WATER):
+        water[i, j] = transmittance(air_mass, f"8\n{amount!r} 0") / clear[i]
+    for (i, air_mass), (j, amount) in _nodes(AIR_MASS, OZONE):
+        ozone[i, j] = transmittance(air_mass, f"8\n0 {amount!r}") / clear[i] / water[i, 0]
+    return {"water_transmittance": water, "ozone_transmittance": ozone}
+
+
+def _nodes(*axes: NDArray[np.float64]) -> Iterable[Sequence[tuple[int, float]]]:
+    return product(*[list(enumerate(axis.tolist())) for axis in axes])
+
+
+def main(work: Path, tables: Path) -> None:
+    for sensor, bands in SENSORS.items():
+        for band in bands.values():
+            kept = work / f"band-{band}.npz"
+            if not kept.exists():
+                partial = work / "partial.npz"
+                arrays: dict[str, Any] = scattering(Corrector(work, ELEVATION), band)
+                arrays |= gases(Corrector(work, GAS_ELEVATION), band)
+                np.savez(partial, **arrays)
+                partial.rename(kept)
+                print(f"{sensor}: band {band}", flush=True)
+        _pack(sensor, bands, work, tables)
+
+
+def _pack(sensor: str, bands: dict[str, int], work: Path, tables: Path) -> None:
+    """Writes the table of a sensor: the nodes, and each quantity with the bands first, at the gases' elevations."""
+    found = [np.load(work / f"band-{band}.npz") for band in bands.values()]
+    arrays: dict[str, Any] = {name: np.stack([band[name] for band in found]) for name in found[0].files}
+    upward = np.vander(GAS_ELEVATION, len(ELEVATION)) @ np.linalg.inv(np.vander(ELEVATION))
+    for name in ("path", "albedo"):
+        arrays[name] = arrays[name] @ upward.T
+    arrays["transmittance"] = np.exp(np.log(arrays["transmittance"]) @ upward.T)
+    arrays = {name: values.astype("<f4") for name, values in arrays.items()}
+    arrays |= {"sun": SUN, "view": VIEW, "aerosol": AEROSOL, "elevation": GAS_ELEVATION}
+    arrays |= {"bands": np.array(list(bands)), "air_mass": AIR_MASS, "water": WATER, "ozone": OZONE}
+    np.savez_compressed(tables / f"{sensor}.npz", **arrays)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

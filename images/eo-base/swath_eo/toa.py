@@ -1,0 +1,196 @@
+"""What an atmospheric correction must know of a scene: its sensor, reflectance at the top of the atmosphere, and angles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.transform import Affine
+from rasterio.windows import Window
+
+from swath_eo.atmosphere import BLOCK
+from swath_eo.calibration import Calibration
+from swath_eo.errors import BandMissingError, ParameterError, ProductMetadataError, SensorError
+from swath_eo.grid import Grid
+from swath_eo.landsat import LandsatMetadata, parse_mtl
+from swath_eo.products import Product
+from swath_eo.safe import SafeProduct
+from swath_eo.scene import BandFile
+from swath_eo.sixs import SENSORS, load_table
+
+Float64 = NDArray[np.float64]
+
+_SPACECRAFT = {"Sentinel-2A": "sentinel-2a", "Sentinel-2B": "sentinel-2b", "LANDSAT_8": "landsat-8"}
+_MTL_BYTES = 1024 * 1024  # and more than any has
+
+
+class Geometry(Protocol):
+    """Where the sun and the sensor stand."""
+
+    def sun(self, grid: Grid, window: Window) -> Float64:
+        """Zenith (rows, columns) at the centres of a window's pixels, degrees."""
+
+    def view(self, grid: Grid, window: Window) -> Float64:
+        """Zenith (bands, rows, columns), degrees."""
+
+    @property
+    def mean_sun(self) -> float:
+        """Zenith of the scene as a whole, degrees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a user says of a scene, instead of what its metadata say."""
+
+    sensor: str | None = None
+    bands: Sequence[str] = ()  # all that are corrected, by default
+    sun_zenith: float | None = None  # degrees
+    view_zenith: float | None = None
+    offset: str = "auto"
+    scale: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopOfAtmosphere:
+    """A scene that can be corrected. The three sequences have a band each."""
+
+    sensor: str
+    names: tuple[str, ...]  # as the sensor's table has them
+    bands: Sequence[BandFile]
+    calibrations: Sequence[Calibration]  # to reflectance under the sun as it stood
+    geometry: Geometry
+    sun_distance: float  # astronomical units
+
+
+def find_toa(product: Product, asked: Asked) -> TopOfAtmosphere:
+    """Of a Sentinel-2 L1C product, a Landsat 8 Level-1 directory, or any file of reflectance whose sensor and sun are
+    given. Raises SensorError, ParameterError, and what reading the product raises."""
+    landsat = _read_landsat(product)
+    zenith = asked.sun_zenith
+    sensor = _sensor_of(product, landsat, asked)
+    names = _names_of(product, sensor, asked.bands)
+    bands = [product.find(name) for name in names]
+    if landsat is not None:
+        zenith = landsat.sun_zenith if zenith is None else zenith
+        calibrations = [_under_the_sun(landsat.calibrations, name, zenith) for name in names]
+    else:
+        calibrations = [product.calibration(band, offset=asked.offset, scale=asked.scale) for band in bands]
+    return TopOfAtmosphere(
+        sensor=sensor,
+        names=names,
+        bands=bands,
+        calibrations=calibrations,
+        geometry=_geometry_of(product.safe, names, zenith, asked.view_zenith),
+        sun_distance=landsat.sun_distance if landsat else 1.0,
+    )
+
+
+def _read_landsat(product: Product) -> LandsatMetadata | None:
+    found = sorted(product.path.glob("*_MTL.txt")) if product.path.is_dir() and product.safe is None else []
+    if not found:
+        return None
+    if len(found) > 1:
+        raise ProductMetadataError(
+            f"{product.name} has the metadata of two scenes: {found[0].name} and {found[1].name}"
+        )
+    return parse_mtl(_read_text(found[0]), where=found[0].name)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(_MTL_BYTES)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProductMetadataError(f"{path.name} cannot be read: {error}") from error
+
+
+def _sensor_of(product: Product, landsat: LandsatMetadata | None, asked: Asked) -> str:
+    if product.safe is not None and product.safe.level != "L1C":
+        raise SensorError(f"{product.name} is of {product.safe.level}: it is the surface's reflectance already")
+    if asked.sensor is not None:
+        load_table(asked.sensor)
+        return asked.sensor
+    spacecraft = product.safe.spacecraft if product.safe else landsat.spacecraft if landsat else None
+    if spacecraft is None:
+        raise ParameterError(f"nothing tells which sensor {product.name} is of: give SENSOR ({', '.join(SENSORS)})")
+    if spacecraft not in _SPACECRAFT:
+        raise SensorError(f"there is no table for {spacecraft}: give SENSOR, the most like of {', '.join(SENSORS)}")
+    return _SPACECRAFT[spacecraft]
+
+
+def _names_of(product: Product, sensor: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    table = load_table(sensor)
+    if wanted:
+        return table.of(tuple(wanted)).bands
+    names = tuple(name for name in table.bands if product.has(name))
+    if not names:
+        raise BandMissingError(f"{product.name} has none of the bands {', '.join(table.bands)}")
+    return names
+
+
+def _under_the_sun(calibrations: Mapping[str, Calibration], name: str, zenith: float) -> Calibration:
+    """Landsat's numbers give the reflectance under a sun in the zenith."""
+    if name not in calibrations:
+        raise ProductMetadataError(f"the scene's metadata have no reflectance of {name}")
+    found, height = calibrations[name], math.cos(math.radians(zenith))
+    if not height > 0:
+        raise ParameterError(f"the sun's zenith is {zenith:g}: it does not shine")
+    return replace(found, scale=found.scale / height, offset=found.offset / height)
+
+
+def _geometry_of(safe: SafeProduct | None, names: tuple[str, ...], sun: float | None, view: float | None) -> Geometry:
+    if safe is not None and sun is None and view is None:
+        return _ByNodes(safe, names)
+    if sun is None:
+        raise ParameterError("nothing tells where the sun stood: give SUN_ZENITH")
+    return _Constant(sun, 0.0 if view is None else view, len(names))
+
+
+class _Constant:
+    """One geometry everywhere."""
+
+    def __init__(self, sun: float, view: float, bands: int) -> None:
+        self.mean_sun = sun
+        self._view = view
+        self._bands = bands
+
+    def sun(self, grid: Grid, window: Window) -> Float64:
+        return np.full((window.height, window.width), self.mean_sun)
+
+    def view(self, grid: Grid, window: Window) -> Float64:
+        return np.full((self._bands, window.height, window.width), self._view)
+
+
+class _ByNodes:
+    """As the granule's metadata have it, on nodes 5 km apart; for each band its own."""
+
+    def __init__(self, safe: SafeProduct, names: Sequence[str]) -> None:
+        self._sun = safe.sun_angles()
+        self._views = [safe.view_angles(name) for name in names]
+        self.mean_sun = safe.granule.mean_sun[0] if safe.granule.mean_sun else float(np.nanmean(self._sun.zenith))
+
+    def sun(self, grid: Grid, window: Window) -> Float64:
+        return self._sun.at(grid, window)[0].astype(np.float64)
+
+    def view(self, grid: Grid, window: Window) -> Float64:
+        return np.stack([angles.at(grid, window)[0] for angles in self._views]).astype(np.float64)
+
+
+def blocks_under(grid: Grid, window: Window) -> tuple[Grid, Window, tuple[int, int]]:
+    """The grid of `atmosphere`'s blocks, those under a window of `grid`, and where in the first the window begins."""
+    blocks = Grid(
+        crs=grid.crs,
+        transform=grid.transform @ Affine.scale(BLOCK),
+        width=math.ceil(grid.width / BLOCK),
+        height=math.ceil(grid.height / BLOCK),
+    )
+    column, row = window.col_off // BLOCK, window.row_off // BLOCK
+    width = math.ceil((window.col_off + window.width) / BLOCK) - column
+    height = math.ceil((window.row_off + window.height) / BLOCK) - row
+    first = (window.row_off - row * BLOCK, window.col_off - column * BLOCK)
+    return blocks, Window(column, row, width, height), first
