@@ -50,7 +50,7 @@ _OF_MANY = ("min", "max")
 class Expression:
     """An expression that has been read and found harmless."""
 
-    text: str
+    text: str  # as it was understood: no comments, blanks where they help
     program: Program
     unsigned: Program  # the same where no band is negative, which is less to compute
 
@@ -81,29 +81,21 @@ class Expression:
         return program.run(given, known, valid, out)
 
 
-def parse_expression(
-    text: str,
-    *,
-    constants: Mapping[str, float] = MappingProxyType({}),
-    definitions: Mapping[str, str] = MappingProxyType({}),
-) -> Expression:
-    """Reads an expression. Names are bands, but for those of `constants`, and of `definitions`, which are expressions
-    themselves (over bands and constants).
+def parse_expression(text: str, *, constants: Mapping[str, float] = MappingProxyType({})) -> Expression:
+    """Reads an expression. Names are bands, but for those of `constants`.
 
     Raises ExpressionError, which tells what is not understood.
     """
     try:
         tree = _parse(text)
-        program, unsigned = (_compile(tree, text, constants, definitions, signed=signed) for signed in (True, False))
+        program, unsigned = (_compile(tree, text, constants, signed=signed) for signed in (True, False))
+        return Expression(text=ast.unparse(tree), program=program, unsigned=unsigned)
     except (RecursionError, MemoryError) as error:  # what Python's parser says to ((((((...
         raise ExpressionError(f"the expression {_told(text)} is nested too deeply") from error
-    return Expression(text=text.strip(), program=program, unsigned=unsigned)
 
 
-def _compile(
-    tree: ast.expr, text: str, constants: Mapping[str, float], definitions: Mapping[str, str], *, signed: bool
-) -> Program:
-    reader = _Reader(text, constants, definitions, Builder(signed=signed))
+def _compile(tree: ast.expr, text: str, constants: Mapping[str, float], *, signed: bool) -> Program:
+    reader = _Reader(text, constants, Builder(signed=signed))
     root = reader.number(tree)
     if not any(value.operation == "band" for value in reader.builder.values):
         raise ExpressionError(f"the expression {_told(text)} names no band")
@@ -129,13 +121,10 @@ def _parse(text: str) -> ast.expr:
 class _Reader:
     """Turns a syntax tree into values."""
 
-    def __init__(
-        self, text: str, constants: Mapping[str, float], definitions: Mapping[str, str], builder: Builder
-    ) -> None:
+    def __init__(self, text: str, constants: Mapping[str, float], builder: Builder) -> None:
         self.builder = builder
         self._text = text
         self._constants = constants
-        self._definitions = definitions
 
     def number(self, node: ast.expr) -> int:
         """A value that is a number; what is true or false becomes 1 or 0."""
@@ -186,8 +175,6 @@ class _Reader:
     def _name(self, node: ast.expr, name: str) -> int:
         if name in self._constants:
             return self._constant(node, self._constants[name])
-        if name in self._definitions:
-            return self.number(_parse(self._definitions[name]))
         if name in FUNCTIONS:
             raise self._refusal(node, "is a function and needs arguments")
         return self.builder.band(name)
