@@ -73,6 +73,15 @@ SERVICES = [
         {"surface.tif", "item.json"},
         has_names("B04", "B08"),
     ),
+    Service(
+        "mosaic",
+        {
+            "inputs": {"SCENES": "dates"},
+            "parameters": {"BANDS": "B04", "ORDER": "score", "BBOX": "540000,5130000,560000,5150000"},
+        },
+        {"mosaic.tif", "sources.tif", "report.json", "quicklook.png", "item.json"},
+        has_names("B04"),
+    ),
 ]
 
 
@@ -96,7 +105,7 @@ def with_scenes(job, data_folder):
 
 
 def to_input(word, data_folder):
-    """One scene's place, or several scenes' in a list."""
+    """One scene's place, or several scenes'."""
     found = SCENES[word](data_folder)
     return {"hrefs": [path.as_uri() for path in found]} if isinstance(found, list) else {"href": found.as_uri()}
 
