@@ -141,6 +141,7 @@ class Run:
         self.summaries = {name: RunningSummary() for name in toa.names}
         self.negative = dict.fromkeys(toa.names, 0)
         self.dark: dict[str, int] = {}
+        self.beyond = {"elevation": 0, "aerosol": 0}  # pixels above the tables' ends, for which these count
 
     def write(self, path: Path) -> None:
         """Writes the surface's reflectance. Raises EoError."""
@@ -182,9 +183,10 @@ class Run:
             blocks, under, first = blocks_under(reader.grid, window)
             sun, view = self.toa.geometry.sun(blocks, under), self.toa.geometry.view(blocks, under)
             air = prepare(table, sun=sun, view=view, water=options.water, ozone=options.ozone)
-            surface = correct(
-                self._to_toa(values), air, aerosol=aerosol.read(window), elevation=elevation.read(window), first=first
-            )
+            maps = {"aerosol": aerosol.read(window), "elevation": elevation.read(window)}
+            for name, end in (("aerosol", air.aerosol[-1]), ("elevation", air.elevation[-1])):
+                self.beyond[name] += int(np.count_nonzero(maps[name] > end))
+            surface = correct(self._to_toa(values), air, first=first, **maps)
             surface[~valid] = np.nan
             yield window, surface
         elevation.check()
@@ -243,12 +245,14 @@ class Run:
 
     def warnings(self) -> list[str]:
         """What a user should look at."""
-        return [
+        negative = [
             f"{self.negative[name] / summary.valid:.1%} of the pixels of {name} have a negative reflectance: "
             "is there less aerosol than was given?"
             for name, summary in self.summaries.items()
             if self.negative[name] > _SUSPICIOUS_SHARE * summary.valid
         ]
+        told = "pixels have more {} than the tables hold, and were corrected as if theirs were the most there"
+        return negative + [f"{count} {told.format(name)}" for name, count in self.beyond.items() if count]
 
     def parameters(self) -> dict[str, Any]:
         """What the result depends on."""

@@ -115,6 +115,17 @@ def test_the_result_does_not_depend_on_the_window(product, maps, run, method):
 
 
 @pytest.mark.data
+def test_what_lies_above_the_tables_is_told(product, tmp_path, run):
+    """A warning counts the pixels that are higher than the tables."""
+    grid = open_safe(product).grid("B02")
+    elevation = np.full((122, 122), 4000, np.float32)
+    elevation[50] = 6000
+    path = write(tmp_path / "dem.tif", elevation, origin=(grid.transform.c, grid.transform.f), crs=grid.crs)
+    done = run(scene=product, aerosol=0.1, elevation_map=path, **GIVEN)
+    assert [line for line in done.summary["warnings"] if line.startswith("122 pixels have more elevation")]
+
+
+@pytest.mark.data
 def test_dark_objects_are_subtracted_band_by_band(product, run):
     """With the sun of the metadata: the same as the core's, and the numbers found are told."""
     done = run(scene=product, method="dos3", dark_pixels=3, **GIVEN)

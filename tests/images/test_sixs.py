@@ -22,6 +22,7 @@ CODES = {
 }
 BANDS = [(sensor, band) for sensor, codes in CODES.items() for band in codes]
 TOA = ((np.arange(2000) + 0.5) / 2000).astype(np.float32)
+LOW = 70.0  # zenith of the sun from which haze lets little through
 MOST = 0.8  # surfaces are no brighter, but for snow
 
 
@@ -81,10 +82,13 @@ def worst_of(folder, conditions):
 
 
 def test_the_tables_follow_atcorr_under_any_conditions(tmp_path):
-    """Conditions drawn for each band of each sensor: nowhere more than 0.001 in reflectance apart."""
-    worst = worst_of(tmp_path, list(draw_conditions(seed=6, count=len(BANDS))))
-    assert worst.max() <= 0.001, worst
-    assert np.median(worst) < 0.0004  # 0.001 is the exception
+    """Conditions drawn for each band of each sensor: nowhere more than 0.001 in reflectance apart, under a low sun 0.0015."""
+    conditions = list(draw_conditions(seed=6, count=len(BANDS)))
+    worst = worst_of(tmp_path, conditions)
+    is_low = np.array([c["sun"] > LOW for c in conditions])
+    assert worst[~is_low].max() <= 0.001, worst
+    assert worst[is_low].max() <= 0.0015, worst
+    assert np.median(worst) < 0.0003  # 0.001 is the exception
 
 
 def test_the_azimuth_makes_no_difference_to_atcorr(tmp_path):
