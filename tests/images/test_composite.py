@@ -321,6 +321,13 @@ def test_five_cloudy_dates_make_one_clear_picture(data_folder, run_composite):
 
 
 @pytest.mark.data
+def test_a_product_whose_images_are_not_whole_is_refused(data_folder, run_composite):
+    """A zip whose images are smaller than its metadata say."""
+    product = next((data_folder / "safe").glob("*.zip"))
+    assert run_composite("--scenes", product, bands="B04").exit_code == 19
+
+
+@pytest.mark.data
 def test_a_scene_tells_at_which_angles_it_was_seen(data_folder):
     """By the granule's metadata beside its bands, bit for bit whatever the window; one without them tells nothing."""
     product = open_product(data_folder / DATES / "S2A_33TWM_20230815_0_L2A")

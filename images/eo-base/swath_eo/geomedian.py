@@ -12,6 +12,10 @@ Float32 = NDArray[np.float32]
 _COLUMNS = 8192  # at a time, so that a few dozen dates stay in a processor's caches
 _MOST_STEPS = 200
 _WORTH_LEAVING_OUT = 0.7  # the others are copied together when fewer than this share of the columns still move
+_ON_ONE = np.float32(0.7)  # what an observation weighs that is no farther away than `nearest`, in units of 1 / nearest
+_RELAXATION = np.float32(
+    1.2
+)  # each step goes so much farther: Weiszfeld's are too short (Ostresh 1978: up to 2 converges)
 _MOST_STRETCH = np.float32(10)  # of an accelerated step
 
 
@@ -58,7 +62,7 @@ class _Search:
         for _ in range(_MOST_STEPS):
             step = self._step()
             length = _dot(step, step)
-            place, self._place = self._place, self._place + step
+            place, self._place = self._place, self._place + _RELAXATION * step
             if self._before is not None:
                 self._place -= _overshoot(place, step, length, self._before)
             self._before = place, step, length
@@ -76,18 +80,20 @@ class _Search:
         """From where each column is to where Weiszfeld's algorithm would go next."""
         pull = np.zeros_like(self._place)
         total = np.zeros_like(self._place[0])
+        nearest = self._nearest**2
         apart, squares, inverse = np.empty_like(pull), np.empty_like(pull), np.empty_like(total)
         for values, weights in zip(self._values, self._weights, strict=True):
             np.subtract(values, self._place, out=apart)
             np.multiply(apart, apart, out=squares)
-            _sum_over(squares, out=inverse)
+            np.add(squares[0], nearest, out=inverse)  # so that no distance is zero
+            for square in squares[1:]:
+                np.add(inverse, square, out=inverse)
             np.sqrt(inverse, out=inverse)
-            np.maximum(inverse, self._nearest, out=inverse)
             np.divide(weights, inverse, out=inverse)
             np.add(total, inverse, out=total)
             np.multiply(apart, inverse, out=apart)
             np.add(pull, apart, out=pull)
-        on_one = np.flatnonzero(total * self._nearest >= 1)  # one observation in that place weighs 1 / nearest
+        on_one = np.flatnonzero(total * self._nearest >= _ON_ONE)
         if on_one.size:
             pull[:, on_one], total[on_one] = self._leave_observations(on_one)
         pull /= total
@@ -127,6 +133,7 @@ def _overshoot(place: Float32, step: Float32, length: Float32, before: tuple[Flo
     share /= np.maximum(_dot(turned, turned), np.float32(1e-30))
     np.clip(share, -_MOST_STRETCH, 1, out=share)
     share[length >= earlier_length] = 0
+    turned *= _RELAXATION
     turned += place
     turned -= earlier_place
     turned *= share
@@ -145,10 +152,9 @@ def _dot(a: Float32, b: Float32) -> Float32:
     return _sum_over(a * b)
 
 
-def _sum_over(rows: Float32, *, out: Float32 | None = None) -> Float32:
+def _sum_over(rows: Float32) -> Float32:
     """The sum over the first axis, one after the other: numpy's own adds a single column in another order."""
-    total: Float32 = np.empty_like(rows[0]) if out is None else out
-    np.copyto(total, rows[0])
+    total: Float32 = rows[0].copy()
     for row in rows[1:]:
         np.add(total, row, out=total)
     return total

@@ -143,16 +143,23 @@ class SceneReader:
 
     def _read(self, files: _Files, window: Window, reach: float) -> View:
         pixel, angles = PixelSize.of(self.grid), self.scene.angles
-        values, valid = files.bands.read(window)
         wider, inside = _widen(window, pixel.halo(max(self.clearing.dilation, reach)), self.grid)
         clouds, known = self._clouds(files, wider)
-        hidden = dilate(clouds, self.clearing.dilation, pixel=pixel)
+        clear = known[inside] & ~dilate(clouds, self.clearing.dilation, pixel=pixel)[inside]
+        values, valid = self._numbers(files, window, clear)
         return View(
-            values=back_to(values.dtype, self.adjustment.apply(values)),
-            valid=np.logical_and.reduce([*valid, known[inside], ~hidden[inside]]),
+            values=values,
+            valid=valid,
             cloud_distance=distance_to(clouds, reach=reach, pixel=pixel)[inside] if reach else None,
             view_zenith=None if angles is None else angles.zenith_at(self.grid, window),
         )
+
+    def _numbers(self, files: _Files, window: Window, clear: Mask) -> tuple[NDArray[Any], Mask]:
+        """All bands, and where they count; what is hidden altogether is not read."""
+        if not clear.any():
+            return np.zeros((len(self.scene.bands), *clear.shape), dtype=self.dtype), clear
+        values, valid = files.bands.read(window)
+        return back_to(values.dtype, self.adjustment.apply(values)), np.logical_and.reduce([*valid, clear])
 
     def _clouds(self, files: _Files, window: Window) -> tuple[Mask, Mask]:
         """Where clouds are, and where that is known."""

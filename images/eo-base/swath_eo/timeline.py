@@ -13,14 +13,17 @@ from swath_eo.errors import CrsMismatchError, DateOrderError, GridMismatchError,
 from swath_eo.granule import Angles, Granule, parse_granule
 from swath_eo.grid import Grid
 from swath_eo.products import Product, open_product
+from swath_eo.safe import is_safe
 from swath_eo.scene import BandFile
 
 _MAX_DOCUMENT_BYTES = 16 * 2**20  # a granule's metadata take half a megabyte
 
 
 def find_products(given: Sequence[Path]) -> list[Product]:
-    """The scenes that are given, or all in the one directory that is. Raises ParameterError and what `open_product` does."""
-    return [open_product(path) for path in list_paths(given, what="scene")]
+    """The scenes that are given, or all in the one directory that is none itself. Raises ParameterError and what
+    `open_product` does."""
+    alone = len(given) == 1 and is_safe(given[0])
+    return [open_product(path) for path in (given if alone else list_paths(given, what="scene"))]
 
 
 def list_paths(given: Sequence[Path], *, what: str) -> list[Path]:
