@@ -19,7 +19,7 @@ from swath_eo.archives import Files, is_zip, open_files
 from swath_eo.bands import canonical_name, is_wanted, layer_from_file, name_from_file, spellings
 from swath_eo.calibration import BAND_IDS, Calibration
 from swath_eo.describe import describe
-from swath_eo.errors import BandMissingError, ProductIncompleteError, ProductMetadataError
+from swath_eo.errors import BandMissingError, ProductIncompleteError, ProductMetadataError, UnreadableFileError
 from swath_eo.footprints import make_footprint
 from swath_eo.granule import Angles, Granule, parse_granule
 from swath_eo.grid import Grid
@@ -134,14 +134,17 @@ def _lies_on(grid: Grid, expected: Grid) -> bool:
 
 
 def is_safe(path: Path) -> bool:
-    """Whether a path is a zip, or a directory with a product's metadata beside its granules."""
+    """Whether a path is a zip, or a directory with a product's metadata beside its granules. Raises UnreadableFileError."""
     if not path.is_dir():
         return is_zip(path)
-    return any(
-        _PRODUCT_XML.match(file.name) and (file.parent / "GRANULE").is_dir()
-        for folder in (path, *_only_child(path))
-        for file in folder.iterdir()
-    )
+    try:
+        return any(
+            _PRODUCT_XML.match(file.name) and (file.parent / "GRANULE").is_dir()
+            for folder in (path, *_only_child(path))
+            for file in folder.iterdir()
+        )
+    except OSError as error:
+        raise UnreadableFileError(f"{path} cannot be read: {error}") from error
 
 
 def _only_child(path: Path) -> Iterable[Path]:
