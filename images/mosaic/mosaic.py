@@ -66,6 +66,7 @@ VERSION = "1.0.0"
 BYTES_PER_NUMBER, BYTES_PER_PIXEL = 26, 40
 _MOST_MIB = 560  # at the window that is not asked for, whatever the number of bands
 _FEATHER = 30  # pixels, unless something else is asked for
+_BESIDE_SCENES = (".xml", ".json", ".txt", ".png", ".ovr", ".msk")
 _HARMONIES = ("none", "offset", "linear")
 _RESAMPLINGS = ("nearest", "bilinear", "cubic")
 
@@ -162,7 +163,8 @@ def find_paths(given: Sequence[Path]) -> list[Path]:
     """The scenes: all that one directory holds, by name, or those that are given. Raises ParameterError."""
     if len(given) > 1 or not given[0].is_dir():
         return list(given)
-    found = sorted(path for path in given[0].iterdir() if not path.name.startswith("."))
+    named = (path for path in given[0].iterdir() if not path.name.startswith("."))
+    found = sorted(path for path in named if path.is_dir() or path.suffix.lower() not in _BESIDE_SCENES)
     if not found:
         raise ParameterError(f"there is no scene in {given[0]}")
     return found

@@ -27,3 +27,10 @@ def run_composite(tmp_path, capsys):
 def run_subset(tmp_path, capsys):
     """Runs subset in this process: `run_subset(scene=..., bbox=...)`."""
     return Runner(tmp_path, capsys, "subset")
+
+
+@pytest.fixture
+def run_mosaic(tmp_path, capsys):
+    """Runs mosaic in this process: `run_mosaic(a, b, method="mean")`."""
+    runner = Runner(tmp_path, capsys, "mosaic")
+    return lambda *scenes, **options: runner("--scenes", *scenes, **options)

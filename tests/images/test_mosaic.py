@@ -1,4 +1,4 @@
-"""The image mosaic: the pixels of rasterio.merge and gdalwarp, no trace of windows, and an error for whatever is wrong."""
+"""The image mosaic: the pixels of rasterio.merge and gdalwarp, and no trace of windows."""
 
 import json
 import subprocess
@@ -13,19 +13,11 @@ from rasterio.windows import Window
 from swath_eo.mosaicking import Layer, mosaic, with_nodata
 
 from swath.domain.manifest import Manifest
-from tests.images.scenes import BOLZANO, DATES, ROOT, Runner, random_numbers, write
+from tests.images.mosaics import MOSAIC, NAMES, overlapping
+from tests.images.scenes import BOLZANO, DATES, random_numbers, write
 
-MOSAIC = ROOT / "images" / "mosaic"
-NAMES = ("B04", "B03")
 # Of rasterio.merge itself.
 pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
-
-
-@pytest.fixture
-def run_mosaic(tmp_path, capsys):
-    """Runs mosaic in this process: `run_mosaic(a, b, method="mean")`."""
-    runner = Runner(tmp_path, capsys, "mosaic")
-    return lambda *scenes, **options: runner("--scenes", *scenes, **options)
 
 
 def pixels(result, name="mosaic.tif"):
@@ -41,24 +33,6 @@ def gdalwarp(target, *arguments):
     subprocess.run(["gdalwarp", "-q", "-et", "0", *map(str, arguments), str(target)], check=True)
     with rasterio.open(target) as dataset:
         return dataset.read()
-
-
-def with_holes(seed, shape=(120, 160)):
-    bands = [random_numbers(seed + band, shape=shape) for band in range(2)]
-    noise = np.random.default_rng(seed).random((shape[0] // 8, shape[1] // 8)) < 0.2
-    hole = np.kron(noise, np.ones((8, 8), dtype=bool))
-    for band in bands:
-        band[hole] = 0
-    return bands
-
-
-def overlapping(folder, count=3):
-    """Scenes on one lattice, each some pixels further south-east."""
-    origins = [(500_000 + 430 * n, 5_200_000 - 310 * n) for n in range(count)]
-    return [
-        write(folder / f"scene{n}.tif", with_holes(10 * n), names=NAMES, origin=origin)
-        for n, origin in enumerate(origins, 1)
-    ]
 
 
 @pytest.mark.parametrize("method", ["first", "last", "min", "max"])
@@ -97,6 +71,7 @@ def test_a_directory_holds_the_scenes_and_the_report_says_what_became_of_them(tm
     folder = tmp_path / "scenes"
     folder.mkdir()
     overlapping(folder)
+    (folder / "scene1.tif.aux.xml").write_text("<PAMDataset/>")
     result = run_mosaic(folder, feather=0)
     sources, scenes = pixels(result, "sources.tif")[0], report(result)["scenes"]
     assert [scene["name"] for scene in scenes] == ["scene1", "scene2", "scene3"]
@@ -237,6 +212,21 @@ def test_scenes_of_unlike_calibration_are_brought_to_the_first_ones(tmp_path, ru
         assert (dataset.scales[0], dataset.offsets[0]) == (1e-4, -0.1)
 
 
+@pytest.mark.parametrize("nodata", [None, -9999])
+def test_what_is_no_number_is_no_data(tmp_path, run_mosaic, nodata):
+    """NaN and infinity, whatever the file declares: the scene below is seen there, or no data."""
+    holes = np.full((40, 40), 0.25, dtype=np.float32)
+    holes[:9], holes[9:12, :20] = np.nan, np.inf
+    below = np.full((40, 40), 0.5, dtype=np.float32)
+    below[:3] = np.nan
+    paths = [write(tmp_path / f"{n}.tif", values, nodata=nodata) for n, values in enumerate((holes, below))]
+    (values,) = pixels(run_mosaic(*paths, feather=50))
+    missing = np.isnan(values) if nodata is None else values == nodata
+    np.testing.assert_array_equal(missing, np.arange(40)[:, np.newaxis] * np.ones(40) < 3)
+    assert values[~missing].min() >= 0.25
+    assert values[~missing].max() == 0.5
+
+
 def test_newest_and_oldest_go_by_the_date_in_the_name(tmp_path, run_mosaic):
     """The one on top is the one that is asked for."""
     paths = [
@@ -254,101 +244,6 @@ def test_scenes_of_one_pixel_and_scenes_side_by_side_are_put_together(tmp_path, 
         for n in (1, 2, 4)
     ]
     assert pixels(run_mosaic(*paths)).tolist() == [[[1, 2, 0, 4]]]
-
-
-# Each way to fail: what is given to the program, by the name of its error in the manifest.
-
-
-def unreadable_file(folder):
-    (folder / "x.tif").write_bytes(b"no image")
-    return [*overlapping(folder), folder / "x.tif"], {}
-
-
-def band_missing(folder):
-    return [*overlapping(folder), write(folder / "x.tif", with_holes(1), names=("B08", "B02"))], {}
-
-
-def no_crs(folder):
-    return [*overlapping(folder), write(folder / "x.tif", with_holes(1), names=NAMES, crs=None)], {}
-
-
-def grid_mismatch(folder):
-    return [*overlapping(folder), write(folder / "x.tif", with_holes(1), names=NAMES, size=200)], {}
-
-
-def empty_overlap(folder):
-    return overlapping(folder), {"bbox": "600000,5100000,601000,5101000"}
-
-
-def no_valid_pixels(folder):
-    return [write(folder / "x.tif", np.zeros((2, 50, 50), dtype=np.uint16)[0])], {}
-
-
-def all_zero(folder):
-    nothing = np.zeros((50, 50), dtype=np.uint16)
-    return [write(folder / "x.tif", [nothing, nothing], names=NAMES, nodata=None), *overlapping(folder)], {}
-
-
-def calibration_unknown(folder):
-    for name in ("B04.tif", "B08.tif"):
-        write(folder / name, random_numbers(1))
-    (folder / "item.json").write_text("{")
-    return [folder, folder], {}
-
-
-def no_clear_observation(folder):
-    for name in ("B04", "B03"):
-        write(folder / f"{name}.tif", random_numbers(1))
-    write(folder / "SCL.tif", np.full((120, 160), 9, dtype=np.uint8))
-    return [folder, folder], {}
-
-
-def cannot_harmonize(folder):
-    apart = write(folder / "x.tif", with_holes(1), names=NAMES, origin=(520_000, 5_200_000))
-    return [overlapping(folder)[0], apart], {"harmonize": "linear"}
-
-
-def mosaic_too_large(folder):
-    apart = write(folder / "x.tif", with_holes(1), names=NAMES, origin=(1_500_000, 1_000_000))
-    return [overlapping(folder)[0], apart], {}
-
-
-def bad_parameter(folder):
-    return overlapping(folder), {"order": "newest"}
-
-
-FAILURES = (
-    *(unreadable_file, band_missing, no_crs, grid_mismatch, empty_overlap, no_valid_pixels, all_zero),
-    *(calibration_unknown, no_clear_observation, cannot_harmonize, mosaic_too_large, bad_parameter),
-)
-
-
-@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
-def test_each_failure_has_its_exit_code_and_leaves_nothing(tmp_path, run_mosaic, failure):
-    """The code that the manifest names, the reason in the log, and no picture that could be taken for one."""
-    name = {"all_zero": "no-valid-pixels"}.get(failure.__name__, failure.__name__.replace("_", "-"))
-    manifest = json.loads((MOSAIC / "seed.manifest.json").read_text())
-    codes = {error["name"]: error["code"] for error in manifest["job"]["errors"]}
-    folder = tmp_path / "input"
-    folder.mkdir()
-    scenes, options = failure(folder)
-    result = run_mosaic(*scenes, **options)
-    assert (result.exit_code, result.summary["error"]) == (codes[name], name)
-    assert name in result.errors
-    assert list(result.output.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        *({"feather": -1}, {"feather": "x"}, {"order": "best"}, {"order": "score"}, {"crs": "nonsense"}),
-        *({"bbox": "1,2,3"}, {"bbox": "9,9,1,1"}, {"resolution": 0}, {"date": "yesterday"}, {"feather": 1e6}),
-    ],
-    ids=str,
-)
-def test_a_parameter_that_makes_no_sense_is_told(tmp_path, run_mosaic, options):
-    """And never taken for a scene's fault."""
-    assert run_mosaic(*overlapping(tmp_path), **options).exit_code == 30
 
 
 def test_memory_grows_neither_with_the_mosaic_nor_with_its_scenes(tmp_path):

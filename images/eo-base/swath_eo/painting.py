@@ -17,7 +17,7 @@ from swath_eo.grid import Grid
 from swath_eo.mosaicking import Adjustment, Float32, Layer, Mask, Mosaic, opacity, paint
 from swath_eo.placing import inside, intersection
 from swath_eo.stacks import BandsReader
-from swath_eo.surveying import PlacedScene, Plan, Survey, local, open_scene
+from swath_eo.surveying import PlacedScene, Plan, Survey, local, open_scene, read_scene
 
 _MOST_OPEN = 16  # scenes
 
@@ -91,8 +91,7 @@ class Painter:
         """The scene's pixels in the whole window, adjusted; not valid where it does not reach or is not clear."""
         part = intersection(scene.frame, window)
         assert part is not None  # noqa: S101  # present scenes intersect it
-        values, valid_bands = self._reader(scene).read(local(part, scene))
-        valid: Mask = np.logical_and.reduce(valid_bands)
+        values, valid = read_scene(self._reader(scene), local(part, scene))
         if (survey := self._painting.surveys.get(scene.number)) is not None and scene.classes is not None:
             valid &= survey.clear.read(part)
         if not self._seen.get(scene.number, False) and valid.any():

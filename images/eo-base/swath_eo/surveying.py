@@ -141,8 +141,7 @@ def survey(scene: PlacedScene, others: Sequence[PlacedScene], plan: Plan) -> Sur
 
 
 def _survey_bands(bands: BandsReader, tile: Window, clear: Mask, scene: PlacedScene, found: Survey, plan: Plan) -> Mask:
-    values, valid_bands = bands.read(local(tile, scene))
-    valid: Mask = np.logical_and.reduce(valid_bands)
+    values, valid = read_scene(bands, local(tile, scene))
     if found.samples is not None:
         _sample(values, valid & clear, tile, found.samples, plan.sample_step)
     return valid
@@ -166,6 +165,15 @@ def _sample(values: NDArray[np.generic], valid: Mask, tile: Window, samples: Flo
 def open_scene(scene: PlacedScene, plan: Plan) -> AbstractContextManager[BandsReader]:
     """A reader of the scene's bands on its frame."""
     return open_bands(scene.bands, subgrid(plan.grid, scene.frame), resampling=plan.resampling, nodata=plan.nodata)
+
+
+def read_scene(bands: BandsReader, window: Window) -> tuple[NDArray[Any], Mask]:
+    """Numbers (bands, rows, columns), and where all bands hold data (rows, columns): what is no number is none."""
+    values, valid_bands = bands.read(window)
+    if values.dtype.kind == "f":
+        valid_bands &= np.isfinite(values)
+    valid: Mask = np.logical_and.reduce(valid_bands)
+    return values, valid
 
 
 def type_of(scene: PlacedScene, plan: Plan) -> np.dtype[Any]:
