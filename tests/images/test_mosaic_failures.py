@@ -28,6 +28,13 @@ def grid_mismatch(folder):
     return [*overlapping(folder), write(folder / "x.tif", with_holes(1), names=NAMES, size=200)], {}
 
 
+def off_the_map(folder):
+    north_of_the_pole = write(
+        folder / "x.tif", with_holes(1), names=NAMES, origin=(15, 95), size=0.001, crs="EPSG:4326"
+    )
+    return [*overlapping(folder), north_of_the_pole], {}
+
+
 def empty_overlap(folder):
     return overlapping(folder), {"bbox": "600000,5100000,601000,5101000"}
 
@@ -70,7 +77,7 @@ def bad_parameter(folder):
 
 
 FAILURES = (
-    *(unreadable_file, band_missing, no_crs, grid_mismatch, empty_overlap, no_valid_pixels, all_zero),
+    *(unreadable_file, band_missing, no_crs, grid_mismatch, off_the_map, empty_overlap, no_valid_pixels, all_zero),
     *(calibration_unknown, no_clear_observation, cannot_harmonize, mosaic_too_large, bad_parameter),
 )
 
@@ -78,7 +85,8 @@ FAILURES = (
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
 def test_each_failure_has_its_exit_code_and_leaves_nothing(tmp_path, run_mosaic, failure):
     """The code that the manifest names, the reason in the log, and no picture that could be taken for one."""
-    name = {"all_zero": "no-valid-pixels"}.get(failure.__name__, failure.__name__.replace("_", "-"))
+    others = {"all_zero": "no-valid-pixels", "off_the_map": "grid-mismatch"}
+    name = others.get(failure.__name__, failure.__name__.replace("_", "-"))
     manifest = json.loads((MOSAIC / "seed.manifest.json").read_text())
     codes = {error["name"]: error["code"] for error in manifest["job"]["errors"]}
     folder = tmp_path / "input"

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.warp import calculate_default_transform, transform
 from rasterio.windows import Window
@@ -79,9 +78,11 @@ def _resolution_in(grids: Sequence[Grid], crs: CRS) -> float:
         for corner in ((0, 0), (finest.width, 0), (0, finest.height), (finest.width, finest.height))
     ]
     xs, ys = zip(*corners, strict=True)
-    placed, _, _ = calculate_default_transform(
-        finest.crs, crs, finest.width, finest.height, left=min(xs), bottom=min(ys), right=max(xs), top=max(ys)
-    )
+    edges = {"left": min(xs), "bottom": min(ys), "right": max(xs), "top": max(ys)}
+    try:
+        placed, _, _ = calculate_default_transform(finest.crs, crs, finest.width, finest.height, **edges)
+    except Exception as error:  # as in `footprint`
+        raise GridMismatchError(f"a scene cannot be brought into {crs}: {error}") from error
     return float(placed.a)
 
 
@@ -109,10 +110,10 @@ def footprint(own: Grid, target: Grid, *, around: int | None = None) -> Window:
     if own.crs != target.crs and target.crs is not None:
         try:
             xs, ys = transform(own.crs, target.crs, xs, ys)
-        except RasterioError as error:
+        except Exception as error:  # rasterio lets GDAL's own classes out here, which have no public base
             raise GridMismatchError(f"a scene cannot be brought into {target.crs}: {error}") from error
         if not all(map(math.isfinite, (*xs, *ys))) or (target.crs.is_geographic and max(xs) - min(xs) > 180):
-            raise GridMismatchError(f"a scene lies across the edge of {target.crs}: give another CRS")
+            raise GridMismatchError(f"a scene lies beyond the edge of {target.crs}, or across it: give another CRS")
     columns, rows = zip(*(~target.transform @ point for point in zip(xs, ys, strict=True)), strict=True)
     more = (0 if own.crs == target.crs else 1) if around is None else around
     left, top = math.floor(min(columns) + _TOLERANCE) - more, math.floor(min(rows) + _TOLERANCE) - more

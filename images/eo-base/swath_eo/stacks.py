@@ -216,6 +216,19 @@ def kernel_scale(own: Grid, grid: Grid) -> dict[str, str]:
     Left to itself it goes by the rectangle around each part that it warps: where systems are turned against each other, as
     neighbouring zones are by some degrees, that blurs, and differently from part to part.
     """
+    try:
+        places = _pixel_in(own, grid)
+    except Exception:  # GDAL's own classes have no public base; what cannot be transformed has no pixels to be warped
+        return {}
+    (x0, y0), (x1, y1), (x2, y2) = places
+    across, down = math.hypot(x1 - x0, y1 - y0), math.hypot(x2 - x0, y2 - y0)
+    if not (0 < across < math.inf and 0 < down < math.inf):
+        return {}
+    return {"XSCALE": repr(min(1 / across, 1.0)), "YSCALE": repr(min(1 / down, 1.0))}
+
+
+def _pixel_in(own: Grid, grid: Grid) -> list[tuple[float, float]]:
+    """A corner of a pixel of `grid` in the middle of a band, and the corners beside and below it, in the band's pixels."""
     middle = own.transform @ (own.width / 2, own.height / 2)
     if own.crs != grid.crs:
         (x,), (y,) = transform(own.crs, grid.crs, [middle[0]], [middle[1]])
@@ -226,8 +239,4 @@ def kernel_scale(own: Grid, grid: Grid) -> dict[str, str]:
     )
     if own.crs != grid.crs:
         xs, ys = transform(grid.crs, own.crs, xs, ys)
-    (x0, y0), (x1, y1), (x2, y2) = (~own.transform @ place for place in zip(xs, ys, strict=True))
-    across, down = math.hypot(x1 - x0, y1 - y0), math.hypot(x2 - x0, y2 - y0)
-    if not (0 < across < math.inf and 0 < down < math.inf):
-        return {}
-    return {"XSCALE": repr(min(1 / across, 1.0)), "YSCALE": repr(min(1 / down, 1.0))}
+    return [~own.transform @ place for place in zip(xs, ys, strict=True)]
