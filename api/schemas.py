@@ -255,8 +255,9 @@ class JobDocument(Sent):
         allow_inf_nan=False,
         description="how long a task may run, by experience",
     )
-    short: bool = Field(
-        default=False, description="its tasks take seconds at most: several run in a row in one task of Mesos'"
+    short: bool | None = Field(
+        default=None,
+        description="its tasks take seconds at most: several run in a row in one task of Mesos'; null: once they were seen to",
     )
     priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=100, description="larger goes first")
     max_running: int | None = Field(default=None, ge=1, le=LARGEST_ARRAY)

@@ -54,7 +54,7 @@ def submit(database: Database, size: int, resources: Resources) -> str:
         name="true", version="1.0.0", digest=digest, manifest=manifest, now=now, context="builtin:true"
     )
     job_id = make_ulid(now, secrets.token_bytes(10))
-    document = {"image": "true", "array": {"over": "INDEX", "range": [0, size]}}
+    document = {"image": "true", "array": {"over": "INDEX", "range": [0, size]}, "short": False}
     spec = JobSpec.from_document(document)
     store.submit(spec, image, resources=resources, job_id=job_id, now=now, user="benchmark")
     return job_id

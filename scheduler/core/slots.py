@@ -24,6 +24,7 @@ AHEAD_S = 2.0  # of work is handed over before its turn: news may be a fifth of 
 FEWEST, FIRST, MOST = 2, 8, 128  # attempts in a slot; at the beginning; at the most
 ARRIVES_S = 0.1  # a message takes so long: where less is left to do, the slot would end before
 SHORT_S = 30.0  # whose tasks take longer gains nothing
+SEEN, SEEN_S = 10, 5.0  # tasks of a job that says nothing, and how long they may have taken, for the others to share
 AMONG_OTHERS_S = 10.0  # for which a slot gets work while other jobs wait; then the matcher decides anew
 ALONE_S = 300.0  # the same while none does
 LONGEST_RESEND_S = 60.0
@@ -36,7 +37,14 @@ def may_share(job: Job) -> bool:
     limited = spec.max_running is not None or job.record.resources.ports
     spreads = any(rule.operator in SPREADING for rule in spec.constraints)
     long = (_find_pace_s(job) or 0.0) > SHORT_S
-    return spec.short and job.record.size > 1 and not (job.is_interactive or limited or spreads or long)
+    return _is_short(job) and job.record.size > 1 and not (job.is_interactive or limited or spreads or long)
+
+
+def _is_short(job: Job) -> bool:
+    """As its user says; else by experience, which is to be more than a few lucky ones."""
+    if (said := job.record.spec.short) is not None:
+        return said
+    return job.counts.succeeded >= SEEN and job.longest_run_s is not None and job.longest_run_s <= SEEN_S
 
 
 def find_depth(job: Job) -> int:

@@ -96,8 +96,9 @@ def submit(
     ] = None,
     expected: Annotated[str | None, typer.Option(help="How long a task runs: 90, 5m.", rich_help_panel=_RULES)] = None,
     short: Annotated[
-        bool, typer.Option("--short", help="Its tasks take seconds at most.", rich_help_panel=_RULES)
-    ] = False,
+        bool | None,
+        typer.Option(help="Its tasks take seconds at most (unless said: once seen).", rich_help_panel=_RULES),
+    ] = None,
     after: Annotated[
         list[str] | None, typer.Option(help="JOB that has to succeed first.", rich_help_panel=_RULES)
     ] = None,
@@ -149,7 +150,7 @@ def submit(
         prefer=[parse_preference(word) for word in prefer or ()],
         preemptible=preemptible,
         expected_s=None if expected is None else parse_duration(expected, "--expected"),
-        short=short or None,
+        short=short,
         **{"class": class_},
         not_before=not_before,
         deadline=deadline,

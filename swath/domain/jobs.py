@@ -60,7 +60,9 @@ class JobSpec:
     job_class: str = BATCH  # or INTERACTIVE: somebody waits for it
     preemptible: bool = True  # its tasks may be ended for others' sake, and are tried again for free
     expected_s: float | None = None  # how long a task is expected to run, before there is experience
-    short: bool = False  # its tasks take seconds at most: several run in a row in one Mesos task (ADR 23)
+    short: bool | None = (
+        None  # its tasks take seconds, so several run in a row in one Mesos task (ADR 23); None: if seen to
+    )
     priority: int = DEFAULT_PRIORITY  # 0 to 100, larger first
     max_running: int | None = None  # at most so many tasks at a time
     not_before: datetime | None = None

@@ -71,7 +71,8 @@ class Availability:
         context = self.cluster.directory / "context"
         context.mkdir(exist_ok=True)
         (context / "run.sh").write_text(self.diary.script(seconds, until))
-        return self.cluster.submit(self.cluster.register("appends", "sh run.sh", str(context)), size, cpus=cpus)
+        image = self.cluster.register("appends", "sh run.sh", str(context))
+        return self.cluster.submit(image, size, cpus=cpus, short=False)  # a slot gives some back
 
     def counts(self, job_id: str) -> tuple[int, int]:
         counts = self.cluster.store.get_job(job_id).counts

@@ -11,7 +11,7 @@ import pytest
 from scheduler.core import effects as fx
 from scheduler.core import events as ev
 from scheduler.core.slot_news import divide
-from scheduler.core.slots import ALONE_S, AMONG_OTHERS_S, FIRST, MOST
+from scheduler.core.slots import ALONE_S, AMONG_OTHERS_S, FIRST, MOST, SEEN
 from swath.domain.attempts import Attempt, AttemptReport
 from swath.domain.changes import AddUsage
 from swath.domain.projects import Project
@@ -99,6 +99,28 @@ def test_who_does_not_share_has_a_mesos_task_to_himself(spec: dict[str, Any]):
     attempts = World().subscribe().submit(job).offer(ports=Ranges.of(9)).launched()
     assert attempts
     assert all(attempt.slot_id == attempt.id for attempt in attempts)
+
+
+@pytest.mark.parametrize(("spec", "took_s", "shares"), [({}, 2, True), ({}, 20, False), ({"short": False}, 2, False)])
+def test_a_job_that_says_nothing_shares_once_its_tasks_were_seen_to_be_short(
+    spec: dict[str, Any], took_s: float, shares: bool
+):
+    """Ten that have succeeded; a few lucky ones are none, and whoever wants none gets none."""
+    world = World().subscribe().submit(a_job(size=40, **spec)).offer(cpus=SEEN - 1 + 0.1)
+    world.offer(agent="a2", cpus=1.1)
+    first = world.launched()
+    for attempt in first:
+        world.say(attempt.id, "RUNNING", agent_id=attempt.agent_id)
+    world.advance(took_s)
+    assert len(first) == SEEN
+    for attempt in first[1:]:
+        world.say(attempt.id, "FINISHED", DONE, agent_id=attempt.agent_id)
+    world.offer(agent="a3", cpus=1.1)
+    world.say(first[0].id, "FINISHED", DONE, agent_id=first[0].agent_id)
+    world.offer(agent="a4", cpus=1.1)
+    later = [(attempt.agent_id, attempt.slot_id != attempt.id) for attempt in world.launched()[SEEN:]]
+    assert later[0] == ("a3", False)
+    assert {shared for agent, shared in later if agent == "a4"} == {shares}
 
 
 def test_without_experience_a_few_are_handed_over():

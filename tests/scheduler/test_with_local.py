@@ -29,7 +29,7 @@ def a_script(directory: Path, text: str) -> str:
 
 def test_a_hundred_tasks_succeed_with_every_state_committed(cluster: Cluster):
     """Counts equal rows, and every attempt has its agent, its times and its sandbox."""
-    job = cluster.wait(cluster.submit(cluster.register("true"), 100))
+    job = cluster.wait(cluster.submit(cluster.register("true"), 100, short=False))
     assert (job.state, job.counts.succeeded) == (JobState.SUCCEEDED, 100)
     tasks = cluster.store.list_tasks(job.id, limit=200).items
     assert {task.state for task in tasks} == {TaskState.SUCCEEDED}
@@ -193,7 +193,7 @@ def test_tasks_succeed_on_simulated_agents_without_any_executor(tmp_path: Path):
     try:
         cluster.start_local("--agents", "0", "--simulated-agents", "20", "--task-seconds", "0.3")
         cluster.start_scheduler(SWATH_EXECUTOR_COMMAND="exit 1")
-        job = cluster.wait(cluster.submit(cluster.register("true"), 200, cpus=1), 60)
+        job = cluster.wait(cluster.submit(cluster.register("true"), 200, cpus=1, short=False), 60)
         assert (job.state, job.counts.succeeded) == (JobState.SUCCEEDED, 200)
         attempts = [cluster.store.list_attempts(job.id, index)[0] for index in range(200)]
         assert {attempt.runtime for attempt in attempts} == {"simulated"}

@@ -132,7 +132,7 @@ class Customer:
         """Once, however often it takes: the key finds what an answer that was lost has written."""
         image = self._images[part.kind.name]
         array = {"over": "INDEX", "range": [part.first, part.first + part.size]}
-        document: dict[str, Any] = {"image": image.name, "array": array, **part.kind.fields}
+        document: dict[str, Any] = {"image": image.name, "array": array, "short": False, **part.kind.fields}
         key = f"{part.kind.name}-{part.first}"
         job = self.store.submit(
             JobSpec.from_document(document),
