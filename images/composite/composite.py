@@ -232,7 +232,7 @@ class Run:
             raise CalibrationUnknownError("red and near infrared are calibrated differently: max-ndvi compares numbers")
         return {"red": red, "nir": nir, "zero": round(zeros[0], 6)}
 
-    def outputs(self, dtype: np.dtype[Any]) -> list[OutputBand]:
+    def outputs(self) -> list[OutputBand]:
         """The bands of the file: those of the scenes, the count, and what else there is."""
         names = [band.name for band in self.scenes[0].bands]
         named = list(zip(names, self.calibrations, strict=True))
@@ -327,7 +327,7 @@ def _write(run: Run, readers: Sequence[SceneReader], raster: Path, environ: Mapp
         raster,
         blocks,
         grid=run.grid,
-        bands=run.outputs(dtype),
+        bands=run.outputs(),
         dtype=str(dtype),
         nodata=nodata,
         tags=tags | ({"TIFFTAG_COPYRIGHT": copied} if copied else {}),

@@ -175,6 +175,20 @@ def test_floats_stay_floats(tmp_path, run_composite):
     assert np.isnan(made[0, 0])
 
 
+@pytest.mark.parametrize("missing", [np.float32(np.nan), np.float32(np.inf), np.uint16(0)], ids=str)
+def test_what_is_no_number_is_no_data_though_nothing_says_so(tmp_path, run_composite, missing):
+    """NaN, infinity, and zero in all bands: a date that is missing there leaves the others' median."""
+    numbers = [random_numbers(seed, (40, 40)).astype(missing.dtype) for seed in range(3)]
+    numbers[1][:5] = missing
+    pairs = zip(DAYS, numbers, strict=True)
+    files = [write(tmp_path / f"x_{day}_.tif", date, nodata=None, names=("B04",)) for day, date in pairs]
+    made = bands_of(run_composite("--scenes", *files))
+    assert (made["count"][:5] == 2).all()
+    middle = np.mean([numbers[0][:5], numbers[2][:5]], axis=0)
+    assert np.array_equal(made["B04"][:5], np.rint(middle) if missing == 0 else middle)
+    assert np.array_equal(made["B04"][5:], np.median(numbers, axis=0)[5:])
+
+
 def test_many_dates_take_smaller_windows(scenes, run_composite):
     """And say so; the result is the same."""
     small = run_composite("--scenes", *scenes, environ={"ALLOCATED_MEM": "250.05"})

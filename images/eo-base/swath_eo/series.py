@@ -159,7 +159,16 @@ class SceneReader:
         if not clear.any():
             return np.zeros((len(self.scene.bands), *clear.shape), dtype=self.dtype), clear
         values, valid = files.bands.read(window)
-        return back_to(values.dtype, self.adjustment.apply(values)), np.logical_and.reduce([*valid, clear])
+        seen = np.logical_and.reduce([*valid, clear])
+        if values.dtype.kind == "f":  # whatever the file declares, these are no numbers
+            seen &= np.isfinite(values).all(axis=0)
+        elif self._declares_nothing:  # no ground reflects nothing at all
+            seen &= (values != 0).any(axis=0)
+        return back_to(values.dtype, self.adjustment.apply(values)), seen
+
+    @property
+    def _declares_nothing(self) -> bool:
+        return self.nodata is None and all(band.nodata is None for band in self.scene.bands)
 
     def _clouds(self, files: _Files, window: Window) -> tuple[Mask, Mask]:
         """Where clouds are, and where that is known."""
