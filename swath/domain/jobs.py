@@ -60,9 +60,7 @@ class JobSpec:
     job_class: str = BATCH  # or INTERACTIVE: somebody waits for it
     preemptible: bool = True  # its tasks may be ended for others' sake, and are tried again for free
     expected_s: float | None = None  # how long a task is expected to run, before there is experience
-    short: bool | None = (
-        None  # its tasks take seconds, so several run in a row in one Mesos task (ADR 23); None: if seen to
-    )
+    short: bool | None = None  # its tasks take seconds: several in a row in one Mesos task (ADR 23); None: once seen to
     priority: int = DEFAULT_PRIORITY  # 0 to 100, larger first
     max_running: int | None = None  # at most so many tasks at a time
     not_before: datetime | None = None
