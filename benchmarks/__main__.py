@@ -16,7 +16,7 @@ from benchmarks.table import render
 ALL = (
     *("submit", "latency", "refill", "throughput", "slots", "idle", "updates", "launches", "failover", "wire", "flood"),
     *("containers", "logs", "matching", "firstfit", "packing", "fairness", "whole_agent", "preemption", "rivals"),
-    *("bands", "composites", "mosaics", "atmosphere"),
+    *("bands", "composites", "mosaics", "subsets", "atmosphere"),
 )
 
 
