@@ -84,23 +84,7 @@ def _gdalwarp(band: Path, like: Path, target: Path, kernel: str, off: str) -> fl
     with rasterio.open(like) as dataset:
         edges, size, crs = map(repr, dataset.bounds), map(str, (dataset.width, dataset.height)), dataset.crs.to_string()
     grid = ["-t_srs", crs, "-te", *edges, "-ts", *size, "-r", {"nearest": "near"}.get(kernel, kernel)]
-    made = [
-        "-of",
-        "COG",
-        "-co",
-        "COMPRESS=ZSTD",
-        "-co",
-        "LEVEL=3",
-        "-co",
-        "PREDICTOR=YES",
-        "-srcnodata",
-        "0",
-        "-q",
-        "-ovr",
-        "NONE",
-        "-et",
-        off,
-    ]
+    made = f"-of COG -co COMPRESS=ZSTD -co LEVEL=3 -co PREDICTOR=YES -srcnodata 0 -q -ovr NONE -et {off}".split()
     before = os.times()
     subprocess.run(["gdalwarp", *made, *grid, str(band), str(target)], check=True, capture_output=True)
     after = os.times()
