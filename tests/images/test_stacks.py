@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rasterio
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 from rasterio.warp import transform
 from swath_eo.cog import OutputBand, write_cog
@@ -53,18 +55,38 @@ def test_a_grid_that_reaches_beyond_the_file_has_no_data_there(tmp_path):
     assert not read_all([band], 16, away)[1].any()
 
 
-def test_resampled_bands_have_no_data_beyond_their_file(tmp_path):
-    """Though nothing in the file says what no data is."""
-    (band,) = list_bands(write(tmp_path / "x.tif", random_numbers(1, (50, 60)), nodata=None))
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+@pytest.mark.parametrize("count", [1, 2, 4, 5])
+def test_resampled_bands_have_no_data_beyond_their_file(tmp_path, count, dtype):
+    """Though nothing in the file says what no data is, of whatever type and however many they are."""
+    numbers = [random_numbers(seed, (50, 60), high=250).astype(dtype) for seed in range(count)]
+    bands = list_bands(write(tmp_path / "x.tif", numbers, nodata=None))
+    band = bands[0]
     finer = Grid(
         crs=band.grid.crs,
         transform=band.grid.transform @ Affine.translation(-5, -5) @ Affine.scale(0.5),
         width=140,
         height=120,
     )
-    _, valid = read_all([band], 64, finer)
-    assert valid[0, 10:110, 10:130].all()
-    assert valid.sum() == 100 * 120
+    _, valid = read_all(bands, 64, finer)
+    assert valid[:, 10:110, 10:130].all()
+    assert valid.sum() == count * 100 * 120
+
+
+@pytest.mark.parametrize("step", [0.0, 0.5])
+def test_an_alpha_band_tells_what_is_data(tmp_path, step):
+    """Of any type, beside any number of bands, whether they are resampled or not."""
+    alpha = np.full((50, 60), 255, np.float32)
+    alpha[:20] = 0
+    numbers = [random_numbers(seed, (50, 60)).astype(np.float32) for seed in range(4)]
+    path = write(tmp_path / "x.tif", [*numbers, alpha], nodata=None)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = [*dataset.colorinterp[:4], ColorInterp.alpha]
+    *bands, _ = list_bands(path)
+    moved = replace(bands[0].grid, transform=bands[0].grid.transform @ Affine.translation(step, step))
+    _, valid = read_all(bands, 64, moved)
+    assert not valid[:, :18].any()
+    assert valid[:, 20:48, :58].all()
 
 
 def test_a_missing_pixel_of_one_band_takes_no_other_bands(tmp_path):

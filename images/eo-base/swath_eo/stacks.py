@@ -42,7 +42,8 @@ class _Source:
     rows: slice  # in the stack
     placement: Placement
     nodata: float | None
-    has_mask: bool  # a mask or alpha band counts beside the nodata value, which is compared with
+    has_mask: bool  # a mask counts beside the nodata value, which is compared with
+    alpha: int | None  # band of the file that is zero where there is no data
 
     def read(self, window: Window, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         """Fills in the bands' part of the stack in a window of the grid; what lies beyond the file is not valid."""
@@ -75,7 +76,8 @@ class _Source:
     def _read(self, window: Window, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         try:
             values[...] = self.dataset.read(self.indexes, window=window)
-            mask = self.dataset.read_masks(self.indexes, window=window) if self.has_mask else None
+            masks = [self.dataset.read_masks(self.indexes, window=window)] if self.has_mask else []
+            masks += [self.dataset.read(self.alpha, window=window)] if self.alpha else []
         except RasterioError as error:
             raise UnreadableFileError(f"{self.name} is damaged: {error.__cause__ or error}") from error
         if self.nodata is None:
@@ -85,7 +87,7 @@ class _Source:
             np.logical_not(valid, out=valid)
         else:
             np.not_equal(values, self.nodata, out=valid)
-        if mask is not None:
+        for mask in masks:
             valid &= mask != 0
 
 
@@ -171,6 +173,7 @@ def _make_source(
     nodata: float | None,
 ) -> _Source:
     flags = dataset.mask_flag_enums[group[0].index - 1]
+    alpha = [index for index, of in enumerate(dataset.colorinterp, 1) if of == ColorInterp.alpha]
     return _Source(
         dataset=dataset,
         grid=grid,
@@ -179,7 +182,8 @@ def _make_source(
         rows=slice(first, first + len(group)),
         placement=placement,
         nodata=nodata,
-        has_mask=MaskFlags.per_dataset in flags or MaskFlags.alpha in flags,
+        has_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+        alpha=alpha[-1] if alpha else None,  # which GDAL's own masks heed for some types and numbers of bands alone
     )
 
 
