@@ -204,7 +204,7 @@ class Run:
 
     def _look(self, readers: Sequence[SceneReader], window: Window) -> Observations:
         shape = (len(readers), window.height, window.width)
-        values = np.empty((len(readers), len(self.calibrations), *shape[1:]), dtype=_common_type(readers))
+        values = np.empty((len(readers), len(self.calibrations), *shape[1:]), dtype=readers[0].dtype)
         valid = np.empty(shape, dtype=np.bool_)
         scores = np.empty(shape, dtype=np.float32) if self.options.needs_scores else None
         for place, reader in enumerate(readers):
@@ -261,10 +261,6 @@ def _place_of(wanted: str, scene: Scene) -> int | None:
     return next((names.index(name) for of in spellings(wanted) for name in names if is_wanted(name, of)), None)
 
 
-def _common_type(readers: Sequence[SceneReader]) -> np.dtype[Any]:
-    return np.result_type(*(reader.dtype for reader in readers))
-
-
 def fit_window(
     options: Options, environ: Mapping[str, str], *, times: int, bands: int, itemsize: int, halo: int
 ) -> int:
@@ -309,7 +305,7 @@ def process(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, A
 
 
 def _write(run: Run, readers: Sequence[SceneReader], raster: Path, environ: Mapping[str, str]) -> None:
-    options, read_as = run.options, _common_type(readers)
+    options, read_as = run.options, readers[0].dtype
     dtype, nodata = output_type(read_as)
     reach = max(options.clearing.dilation, options.score.cloud_reach if options.needs_scores else 0.0)
     window = fit_window(

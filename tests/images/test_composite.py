@@ -175,6 +175,14 @@ def test_floats_stay_floats(tmp_path, run_composite):
     assert np.isnan(made[0, 0])
 
 
+def test_whole_numbers_after_reflectances_keep_their_digits(tmp_path, run_composite):
+    """The first date's scale is the composite's, and a later date's 0.3 is not rounded to 0 in it."""
+    first = write(tmp_path / f"x_{DAYS[0]}_.tif", np.full((8, 8), 0.1, np.float32), nodata=np.nan, names=("B04",))
+    later = write(tmp_path / f"x_{DAYS[1]}_.tif", np.full((8, 8), 3000, np.uint16), names=("B04",))
+    made = bands_of(run_composite("--scenes", first, later, method="latest"))["B04"]
+    np.testing.assert_allclose(made, 0.3, rtol=1e-6)
+
+
 @pytest.mark.parametrize("missing", [np.float32(np.nan), np.float32(np.inf), np.uint16(0)], ids=str)
 def test_what_is_no_number_is_no_data_though_nothing_says_so(tmp_path, run_composite, missing):
     """NaN, infinity, and zero in all bands: a date that is missing there leaves the others' median."""

@@ -108,12 +108,12 @@ class SceneReader:
     adjustment: Adjustment
     resampling: Resampling
     nodata: float | None
-    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint8))
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint8))  # that holds what all scenes do
     _files: _Files | None = None
 
     @contextmanager
-    def open(self) -> Iterator[None]:
-        """Keeps the files open until the end of the block. Raises what `stacks.open_bands` does."""
+    def open(self) -> Iterator[np.dtype[Any]]:
+        """Keeps the files open until the end of the block; the type of their bands. Raises what `stacks.open_bands` does."""
         scene, nearest = self.scene, Resampling.nearest
 
         def layer(band: BandFile | None, nodata: float | None = None) -> BandsReader | None:
@@ -128,9 +128,8 @@ class SceneReader:
                 probability=layer(scene.probability, _NO_PERCENT),
                 mask=layer(scene.mask),
             )
-            self.dtype = self._files.bands.dtype
             try:
-                yield
+                yield self._files.bands.dtype
             finally:
                 self._files = None
 
@@ -164,7 +163,7 @@ class SceneReader:
             seen &= np.isfinite(values).all(axis=0)
         elif self._declares_nothing:  # no ground reflects nothing at all
             seen &= (values != 0).any(axis=0)
-        return back_to(values.dtype, self.adjustment.apply(values)), seen
+        return back_to(self.dtype, self.adjustment.apply(values)), seen
 
     @property
     def _declares_nothing(self) -> bool:
@@ -225,10 +224,13 @@ def open_series(
         for scene in scenes
     ]
     with ExitStack() as stack:
+        own = []
         for reader in readers:
             if len(readers) * (len(readers[0].scene.bands) + 1) <= _KEPT_OPEN:
-                stack.enter_context(reader.open())
+                own.append(stack.enter_context(reader.open()))
             else:
-                with reader.open():
-                    pass
+                with reader.open() as dtype:
+                    own.append(dtype)
+        for reader in readers:
+            reader.dtype = np.result_type(*own)
         yield readers
