@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from rasterio.dtypes import in_dtype_range
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 from swath_eo.areas import LONG_LAT, Area, parse_bbox, parse_geojson, to_crs
@@ -145,7 +147,8 @@ def _find_grid(options: Options, bands: Sequence[BandFile], area: Area | None) -
 
 def _find_nodata(options: Options, bands: Sequence[BandFile], area: Area | None, grid: Grid) -> float | None:
     """One value for all bands: the one that they have, or where there is none 0 if there may be pixels without data."""
-    told: set[float | None] = {band.nodata for band in bands} if options.nodata is None else {options.nodata}
+    given = [band.nodata for band in bands] if options.nodata is None else [options.nodata]
+    told = {math.nan if value is not None and math.isnan(value) else value for value in given}  # no NaN is another
     if len(told - {None}) > 1:
         raise ParameterError(f"the bands have different values for no data ({_listed(told)}): give NODATA")
     (found,) = told - {None} or {None}
@@ -194,6 +197,8 @@ class Run:
             reader = stack.enter_context(
                 open_bands(plan.bands, plan.grid, resampling=kernel, nodata=self.options.nodata)
             )
+            if plan.nodata is not None and not in_dtype_range(plan.nodata, reader.dtype):
+                raise ParameterError(f"the bands are of {reader.dtype}, which does not hold NODATA {plan.nodata:g}")
             told = ["resampled" if is_resampled else "as it is" for is_resampled in reader.resampled]
             for band, how in zip(plan.bands, told, strict=True):
                 say(f"{band.name} ({band.path.name}): {how}")

@@ -300,6 +300,34 @@ def test_bands_of_two_systems_meet_on_the_finest(tmp_path, run_subset):
         assert cut.crs == CRS.from_epsg(32633)
 
 
+def test_nan_is_one_value_for_no_data_and_can_be_given(tmp_path, run_subset):
+    """In several bands, and as NODATA, which the item tells as text."""
+    number = np.full((4, 4), 0.25, np.float32)
+    scene = write(tmp_path / "a.tif", [number, number], nodata=np.nan, names=("B04", "B08"))
+    assert run_subset(scene=scene).exit_code == 0
+    result = run_subset(scene=scene, nodata="nan")
+    assert result.exit_code == 0, result.errors
+    item = json.loads((result.output / "item.json").read_text())
+    assert item["properties"]["swath:parameters"]["nodata"] == "nan"
+
+
+@pytest.mark.parametrize("options", [{}, {"resolution": 20}], ids=str)
+@pytest.mark.parametrize("nodata", ["-9999", "nan"])
+def test_no_data_that_the_bands_cannot_hold_is_a_bad_parameter(tmp_path, run_subset, nodata, options):
+    """Whether they are resampled or not."""
+    assert run_subset(scene=write(tmp_path / "a.tif", random_numbers(1)), nodata=nodata, **options).exit_code == 30
+
+
+def test_an_area_as_large_as_half_the_globe_is_a_bad_parameter(tmp_path, run_subset):
+    """It has no place in the scene's zone."""
+    scene = write(tmp_path / "a.tif", random_numbers(1))
+    area = tmp_path / "area.geojson"
+    ring = [[-100, -60], [100, -60], [100, 80], [-100, 80], [-100, -60]]
+    area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    assert run_subset(scene=scene, bbox="-100,-60,100,80").exit_code == 30
+    assert run_subset(scene=scene, area=area).exit_code == 30
+
+
 def test_bands_with_different_values_for_no_data_want_one(tmp_path, run_subset):
     """None is picked for the user."""
     folder = tmp_path / "scene"

@@ -153,7 +153,10 @@ def _width(polygons: tuple[tuple[Ring, ...], ...]) -> float:
 
 def _carry(ring: Ring, source: CRS, target: CRS) -> Ring:
     points = list(_along(ring))
-    xs, ys = transform(source, target, [x for x, _ in points], [y for _, y in points])
+    try:
+        xs, ys = transform(source, target, [x for x, _ in points], [y for _, y in points])
+    except Exception:  # rasterio lets GDAL's own classes out here, which have no public base
+        xs, ys = [math.nan], [math.nan]
     if not all(map(math.isfinite, (*xs, *ys))):
         raise ParameterError(f"the area lies where {target.to_string()[:40]} has no place for it")
     return list(zip(xs, ys, strict=True))

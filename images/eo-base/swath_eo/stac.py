@@ -80,7 +80,7 @@ def make_item(
     if lineage is not None:
         properties["processing:software"] = {lineage.software: lineage.version}
         properties["swath:inputs"] = list(lineage.inputs)
-        properties["swath:parameters"] = dict(lineage.parameters)
+        properties["swath:parameters"] = {name: _to_json(value) for name, value in lineage.parameters.items()}
     item = {
         "type": "Feature",
         "stac_version": VERSION,
@@ -92,6 +92,11 @@ def make_item(
         "assets": {key: _describe_asset(asset, raster.parent) for key, asset in assets.items()},
     }
     return item if geometry is None else {**item, "bbox": find_bbox(geometry)}
+
+
+def _to_json(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _describe_grid(dataset: Any) -> dict[str, Any]:

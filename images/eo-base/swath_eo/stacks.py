@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.dtypes import in_dtype_range
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
@@ -155,6 +156,8 @@ def open_bands(
             kernel = Resampling.nearest if is_classes(group[0].name) else resampling
             dataset = stack.enter_context(open_raster(group[0].path))
             types += [dataset.dtypes[band.index - 1] for band in group]
+            if missing is not None and np.dtype(types[-1]).kind in "iu" and not in_dtype_range(missing, types[-1]):
+                missing = None  # which no number of theirs is
             placement = place(group[0].grid, common)
             if placement.resampled:
                 dataset = stack.enter_context(_warp(dataset, group[0], common, kernel, missing))
