@@ -95,6 +95,14 @@ def test_metadata_that_are_no_xml_are_an_error():
         from_product_xml("<a><b></a>", band="B04")
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+def test_a_quantification_that_divides_nothing_is_an_error(value):
+    """Zero, below zero, and what is no finite number."""
+    text = f"<x><QUANTIFICATION_VALUE>{value}</QUANTIFICATION_VALUE></x>"
+    with pytest.raises(CalibrationUnknownError):
+        from_product_xml(text, band="B04")
+
+
 def test_a_baseline_that_is_none_is_an_error():
     """As in an item of another mission."""
     with pytest.raises(CalibrationUnknownError):

@@ -7,6 +7,7 @@ reflectance turns negative.
 
 from __future__ import annotations
 
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
@@ -82,6 +83,8 @@ def from_product_xml(text: str, *, band: str) -> Calibration | None:
         if not values:
             return None
         quantification = float(values[0].text or "")
+        if not 0 < quantification < math.inf:
+            raise ValueError(f"the quantification is {quantification:g}")
         offsets = {
             BAND_IDS[int(e.attrib["band_id"])]: float(e.text or "")
             for e in root.iter()
