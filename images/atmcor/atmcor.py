@@ -43,6 +43,7 @@ VERSION = "1.0.0"
 SCALE = 1e-4  # reflectance per number that is written
 NODATA = -32768
 _LARGEST = 32767
+_LOWEST = -500  # metres: no land lies lower
 _METHODS = ("physical", *dark_object.METHODS)
 # What 6S takes for the standard atmosphere US62.
 _WATER, _OZONE = 1.424, 0.344
@@ -125,7 +126,7 @@ def _check(options: Options) -> None:
     table = load_table(SENSORS[0])
     if options.aerosol is not None and options.aerosol > table.aerosol[-1]:
         raise ParameterError(f"AEROSOL is {options.aerosol:g}, and the tables end at {table.aerosol[-1]:g}")
-    if not -500 <= options.elevation <= 1000 * table.elevation[-1]:
+    if not _LOWEST <= options.elevation <= 1000 * table.elevation[-1]:
         raise ParameterError(f"ELEVATION is {options.elevation:g} m, and the tables end at {table.elevation[-1]:g} km")
     if options.dark_pixels < 1:
         raise ParameterError(f"DARK_PIXELS is {options.dark_pixels}, not above zero")
@@ -142,6 +143,7 @@ class Run:
         self.negative = dict.fromkeys(toa.names, 0)
         self.dark: dict[str, int] = {}
         self.beyond = {"elevation": 0, "aerosol": 0}  # pixels above the tables' ends, for which these count
+        self.known = {"elevation": 0, "aerosol": 0}  # of how many
 
     def write(self, path: Path) -> None:
         """Writes the surface's reflectance. Raises EoError."""
@@ -176,8 +178,8 @@ class Run:
     def _by_tables(self, reader: BandsReader, stack: ExitStack) -> Iterator[tuple[Window, NDArray[np.float32]]]:
         options = self.options
         table = load_table(self.toa.sensor).of(self.toa.names)
-        elevation = stack.enter_context(open_quantity(options.elevation_source, reader.grid))
-        optical_depth = open_quantity(options.aerosol_source, reader.grid, scale=options.aerosol_scale)
+        elevation = stack.enter_context(open_quantity(options.elevation_source, reader.grid, lowest=_LOWEST))
+        optical_depth = open_quantity(options.aerosol_source, reader.grid, scale=options.aerosol_scale, lowest=0)
         aerosol = stack.enter_context(optical_depth)
         for window, values, valid in self._read(reader, "windows"):
             blocks, under, first = blocks_under(reader.grid, window)
@@ -186,11 +188,14 @@ class Run:
             maps = {"aerosol": aerosol.read(window), "elevation": elevation.read(window)}
             for name, end in (("aerosol", air.aerosol[-1]), ("elevation", air.elevation[-1])):
                 self.beyond[name] += int(np.count_nonzero(maps[name] > end))
+                self.known[name] += int(np.count_nonzero(np.isfinite(maps[name])))
             surface = correct(self._to_toa(values), air, first=first, **maps)
             surface[~valid] = np.nan
             yield window, surface
         elevation.check()
         aerosol.check()
+        if 2 * self.beyond["aerosol"] > self.known["aerosol"]:
+            raise ParameterError(f"most of AEROSOL_MAP is above {table.aerosol[-1]:g}: is AEROSOL_SCALE right?")
 
     def _by_dark_objects(self, reader: BandsReader) -> Iterator[tuple[Window, NDArray[np.float32]]]:
         corrections = self._find_corrections(reader)

@@ -125,6 +125,27 @@ def test_what_lies_above_the_tables_is_told(product, tmp_path, run):
     assert [line for line in done.summary["warnings"] if line.startswith("122 pixels have more elevation")]
 
 
+def test_a_map_that_declares_no_nodata_has_none_where_it_says_what_cannot_be(tmp_path, run):
+    """Elevation far below the sea and aerosol below zero are no data; optical depths in thousandths are refused."""
+    scene = write(tmp_path / "toa.tif", random_numbers(1), names=["B02"])
+    asked = {"scene": scene, "sensor": "sentinel-2a", "sun_zenith": 40}
+    elevation, aerosol = np.full((2, 120, 160), 0.2, np.float32)
+    elevation[:30], aerosol[:, 100:] = -32768, -9999
+    dem = write(tmp_path / "dem.tif", elevation, nodata=None)
+    aot = write(tmp_path / "aot.tif", aerosol, nodata=None)
+    done = run(**asked, elevation_map=dem, aerosol_map=aot)
+    assert done.exit_code == 0, done.errors
+    assert np.array_equal(read(done)[0] != -32768, (elevation > 0) & (aerosol > 0))
+    nowhere = write(tmp_path / "nowhere.tif", np.full((120, 160), -9999, np.float32), nodata=None)
+    assert run(**asked, aerosol_map=nowhere).exit_code == 16
+    thousandths = write(tmp_path / "thousandths.tif", np.full((120, 160), 150, np.uint16))
+    done = run(**asked, aerosol_map=thousandths)
+    assert done.exit_code == 30
+    assert "AEROSOL_SCALE" in done.errors
+    assert not (done.output / "surface.tif").exists()
+    assert run(**asked, aerosol_map=thousandths, aerosol_scale=0.001).exit_code == 0
+
+
 @pytest.mark.data
 def test_dark_objects_are_subtracted_band_by_band(product, run):
     """With the sun of the metadata: the same as the core's, and the numbers found are told."""
@@ -211,7 +232,7 @@ SAFES = {"l2a": L2A, "no-angles": L1C, "good": WITH_ANGLES}
 def test_bad_input_is_an_error_of_its_own(data_folder, product, tmp_path, run, code, scene, change):
     """And leaves no picture."""
     if change.get("elevation_map") == "elsewhere":
-        change = {"elevation_map": write(tmp_path / "dem.tif", np.ones((50, 50), np.float32))}
+        change = {"elevation_map": write(tmp_path / "dem.tif", np.ones((50, 50), np.float32), nodata=None)}
     if change.get("elevation_map") == "no-crs":
         change = {"elevation_map": write(tmp_path / "dem.tif", np.ones((50, 50), np.float32), crs=None)}
     path = tmp_path / "nothing" if scene == "missing" else product

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,20 +34,21 @@ class Quantity:
 class _Mapped(Quantity):
     """What a file says, brought onto the scene's grid (bilinear)."""
 
-    def __init__(self, reader: BandsReader, name: str, scale: float, offset: float) -> None:
+    def __init__(self, reader: BandsReader, name: str, scale: float, offset: float, lowest: float) -> None:
         super().__init__(np.nan)
         self._reader = reader
         self._name = name
-        self._scale, self._offset = np.float32(scale), np.float32(offset)
+        self._scale, self._offset, self._lowest = (np.float32(number) for number in (scale, offset, lowest))
         self._is_known = False
 
     def read(self, window: Window) -> NDArray[np.float32]:
-        values, valid = self._reader.read(window)
-        self._is_known |= bool(valid.any())
-        found: NDArray[np.float32] = values[0].astype(np.float32)
+        (values,), (valid,) = self._reader.read(window)
+        found: NDArray[np.float32] = values.astype(np.float32)
         found *= self._scale
         found += self._offset
-        found[~valid[0]] = np.nan
+        valid &= found >= self._lowest
+        self._is_known |= bool(valid.any())
+        found[~valid] = np.nan
         return found
 
     def check(self) -> None:
@@ -55,8 +57,11 @@ class _Mapped(Quantity):
 
 
 @contextmanager
-def open_quantity(source: Path | float, grid: Grid, *, scale: float | None = None) -> Iterator[Quantity]:
-    """Of a number, or of a file's first band; `scale` instead of the file's own scale and offset.
+def open_quantity(
+    source: Path | float, grid: Grid, *, scale: float | None = None, lowest: float = -math.inf
+) -> Iterator[Quantity]:
+    """Of a number, or of a file's first band; `scale` instead of the file's own scale and offset. What a file has below
+    `lowest` stands for no data that it does not declare.
 
     Raises UnreadableFileError and NotGeoreferencedError.
     """
@@ -66,4 +71,4 @@ def open_quantity(source: Path | float, grid: Grid, *, scale: float | None = Non
     band = find_band(source, "1")
     with open_bands([band], grid) as reader:
         factor, offset = (band.scale, band.offset) if scale is None else (scale, 0.0)
-        yield _Mapped(reader, source.name, factor, offset)
+        yield _Mapped(reader, source.name, factor, offset, lowest)
