@@ -63,6 +63,12 @@ def test_a_drift_over_the_scene_is_noticed():
     assert overlap_of(a_grid(), a_grid(size=10.01)).second.resampled
 
 
+def test_rows_that_run_east_are_resampled():
+    """A square scene whose rows and columns are exchanged has the same first and last corner."""
+    transposed = a_grid(width=100, height=100, transform=Affine(0, 10, 0, -10, 0, 0))
+    assert place(transposed, a_grid(width=100, height=100)).resampled
+
+
 def test_rounding_of_geotransforms_is_forgiven():
     """A millimetre is no shift."""
     assert not overlap_of(a_grid(), a_grid(x=0.001)).second.resampled

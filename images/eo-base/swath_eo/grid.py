@@ -120,12 +120,17 @@ def _is_same(first: Grid, second: Grid) -> bool:
     """Every corner pixel of one lies on the other's, however the grids are rotated."""
     if (first.width, first.height) != (second.width, second.height):
         return False
-    to_first = ~first.transform @ second.transform
-    for corner in ((0, 0), (first.width, 0), (0, first.height), (first.width, first.height)):
-        column, row = to_first @ corner
-        if max(abs(column - corner[0]), abs(row - corner[1])) > _TOLERANCE:
-            return False
-    return True
+    return _drift(first, second) <= _TOLERANCE
+
+
+def _drift(own: Grid, other: Grid, column: float = 0.0, row: float = 0.0) -> float:
+    """How many pixels at most a corner of `other` is off, were it to begin at a column and row of `own`."""
+    to_own = ~own.transform @ other.transform
+    drift = 0.0
+    for corner in ((0, 0), (other.width, 0), (0, other.height), (other.width, other.height)):
+        x, y = to_own @ corner
+        drift = max(drift, abs(x - column - corner[0]), abs(y - row - corner[1]))
+    return drift
 
 
 def _told(crs: CRS | None) -> str:
@@ -171,13 +176,6 @@ def place(own: Grid, common: Grid) -> Placement:
     if own.crs != common.crs:
         return Placement(column=0, row=0, resampled=True)
     column, row = ~own.transform @ (common.transform.c, common.transform.f)
-    last_column, last_row = ~own.transform @ (common.transform @ (common.width, common.height))
-    drift = max(
-        abs(column - round(column)),
-        abs(row - round(row)),
-        abs(last_column - column - common.width),
-        abs(last_row - row - common.height),
-    )
-    if drift > _TOLERANCE:
+    if max(abs(column - round(column)), abs(row - round(row)), _drift(own, common, column, row)) > _TOLERANCE:
         return Placement(column=0, row=0, resampled=True)
     return Placement(column=round(column), row=round(row), resampled=False)
