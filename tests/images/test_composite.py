@@ -145,6 +145,14 @@ def test_masks_and_probabilities_hide(scenes, tmp_path, run_composite):
     assert (made["count"] == 2).all()
 
 
+def test_where_a_mask_ends_nothing_is_clear(scenes, tmp_path, run_composite):
+    """A column that it lacks is not known; zero is clear, though the file calls it no data."""
+    short = write(tmp_path / "short.tif", np.zeros((60, 59), dtype=np.uint8), nodata=0)
+    count = bands_of(run_composite("--scenes", *scenes, masks=short, classes="none"))["count"]
+    assert (count[:, :59] == len(scenes)).all()
+    assert (count[:, 59] == 0).all()
+
+
 def test_scenes_of_different_offsets_meet(tmp_path, run_composite):
     """A scene of before January 2022 beside two of later: 1000 apart, the same reflectance."""
     later = [a_scene(tmp_path / "a", day, 7, offset=-0.1) for day in DAYS[1:]]

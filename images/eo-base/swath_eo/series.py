@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -126,7 +126,7 @@ class SceneReader:
                 bands=stack.enter_context(bands),
                 classes=layer(scene.classes),
                 probability=layer(scene.probability, _NO_PERCENT),
-                mask=layer(scene.mask),
+                mask=layer(scene.mask and replace(scene.mask, nodata=None)),  # zero is clear, whatever the file says
             )
             try:
                 yield self._files.bands.dtype
@@ -182,8 +182,9 @@ class SceneReader:
             clouds |= (percent > self.clearing.most_probability) & told
             known &= told
         if files.mask:
-            (mask,), _ = files.mask.read(window)
-            clouds |= mask != 0
+            (mask,), (told,) = files.mask.read(window)
+            clouds |= (mask != 0) & told
+            known &= told
         return clouds, known
 
 
