@@ -10,8 +10,10 @@ from rasterio.windows import Window
 from swath_eo.calibration import from_product_xml
 from swath_eo.cloudless import BANDS, cloud_probability
 from swath_eo.dark_object import SENTINEL_2, Conditions, count_numbers, find_dark_number, make_correction
+from swath_eo.products import open_product
 from swath_eo.safe import open_safe
 from swath_eo.sixs import interpolate, load_table, weights
+from swath_eo.toa import Asked, find_toa
 
 from swath.domain.manifest import Manifest
 from tests.images.safes import L1C, L2A, a_safe
@@ -123,6 +125,30 @@ def test_what_lies_above_the_tables_is_told(product, tmp_path, run):
     path = write(tmp_path / "dem.tif", elevation, origin=(grid.transform.c, grid.transform.f), crs=grid.crs)
     done = run(scene=product, aerosol=0.1, elevation_map=path, **GIVEN)
     assert [line for line in done.summary["warnings"] if line.startswith("122 pixels have more elevation")]
+
+
+@pytest.mark.data
+def test_a_zenith_that_is_given_stands_for_one_of_the_metadata_alone(product):
+    """The other's angles stay the product's own."""
+    window = Window(0, 0, 3, 2)
+    grid, names = open_safe(product).grid("B02"), ["B02", "B04"]
+    own, by_sun, by_view = (
+        find_toa(open_product(product), Asked(bands=names, **given)).geometry
+        for given in ({}, {"sun_zenith": 40.0}, {"view_zenith": 5.0})
+    )
+    assert (by_sun.sun(grid, window) == 40).all()
+    assert by_sun.mean_sun == 40
+    assert np.array_equal(by_sun.view(grid, window), own.view(grid, window))
+    assert (by_view.view(grid, window) == 5).all()
+    assert np.array_equal(by_view.sun(grid, window), own.sun(grid, window))
+    assert by_view.mean_sun == own.mean_sun
+
+
+@pytest.mark.data
+def test_a_colour_is_a_name_too(product, run):
+    """Sentinel-2's blue is B02, and asked for twice it is there once."""
+    done = run(scene=product, aerosol=0.2, bands="blue,B02,nir", clouds="none")
+    assert list(done.summary["statistics"]) == ["B02", "B08"]
 
 
 def test_a_map_that_declares_no_nodata_has_none_where_it_says_what_cannot_be(tmp_path, run):

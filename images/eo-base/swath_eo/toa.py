@@ -14,14 +14,16 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from swath_eo.atmosphere import BLOCK
+from swath_eo.bands import is_wanted, spellings
 from swath_eo.calibration import Calibration
 from swath_eo.errors import BandMissingError, ParameterError, ProductMetadataError, SensorError
+from swath_eo.granule import Angles
 from swath_eo.grid import Grid
 from swath_eo.landsat import LandsatMetadata, parse_mtl
 from swath_eo.products import Product
 from swath_eo.safe import SafeProduct
 from swath_eo.scene import BandFile
-from swath_eo.sixs import SENSORS, load_table
+from swath_eo.sixs import SENSORS, Table, load_table
 
 Float64 = NDArray[np.float64]
 
@@ -126,11 +128,23 @@ def _sensor_of(product: Product, landsat: LandsatMetadata | None, asked: Asked) 
 def _names_of(product: Product, sensor: str, wanted: Sequence[str]) -> tuple[str, ...]:
     table = load_table(sensor)
     if wanted:
-        return table.of(tuple(wanted)).bands
+        return table.of(tuple(dict.fromkeys(_name_in(table, name) for name in wanted))).bands
     names = tuple(name for name in table.bands if product.has(name))
     if not names:
         raise BandMissingError(f"{product.name} has none of the bands {', '.join(table.bands)}")
     return names
+
+
+def _name_in(table: Table, wanted: str) -> str:
+    """What a table calls a band. A colour is one of Sentinel-2's numbers; Landsat's numbers have other colours."""
+    by_colour = table.sensor != "landsat-8"
+    found = (
+        band
+        for spelling in spellings(wanted)
+        for band in table.bands
+        if band == spelling or (by_colour and is_wanted(band, spelling))
+    )
+    return next(found, wanted)
 
 
 def _under_the_sun(calibrations: Mapping[str, Calibration], name: str, zenith: float) -> Calibration:
@@ -144,41 +158,40 @@ def _under_the_sun(calibrations: Mapping[str, Calibration], name: str, zenith: f
 
 
 def _geometry_of(safe: SafeProduct | None, names: tuple[str, ...], sun: float | None, view: float | None) -> Geometry:
-    if safe is not None and sun is None and view is None:
-        return _ByNodes(safe, names)
-    if sun is None:
+    if safe is None and sun is None:
         raise ParameterError("nothing tells where the sun stood: give SUN_ZENITH")
-    return _Constant(sun, 0.0 if view is None else view, len(names))
+    suns = safe.sun_angles() if safe is not None and sun is None else sun or 0.0
+    if safe is not None and view is None:
+        return _Angles(suns, [safe.view_angles(name) for name in names], _mean_of(suns, safe))
+    return _Angles(suns, [view or 0.0] * len(names), _mean_of(suns, safe))
 
 
-class _Constant:
-    """One geometry everywhere."""
-
-    def __init__(self, sun: float, view: float, bands: int) -> None:
-        self.mean_sun = sun
-        self._view = view
-        self._bands = bands
-
-    def sun(self, grid: Grid, window: Window) -> Float64:
-        return np.full((window.height, window.width), self.mean_sun)
-
-    def view(self, grid: Grid, window: Window) -> Float64:
-        return np.full((self._bands, window.height, window.width), self._view)
+def _mean_of(sun: Angles | float, safe: SafeProduct | None) -> float:
+    if not isinstance(sun, Angles):
+        return sun
+    return safe.granule.mean_sun[0] if safe and safe.granule.mean_sun else float(np.nanmean(sun.zenith))
 
 
-class _ByNodes:
-    """As the granule's metadata have it, on nodes 5 km apart; for each band its own."""
+class _Angles:
+    """What is given holds everywhere; the rest is as the granule's metadata have it, on nodes 5 km apart, for each band
+    its own."""
 
-    def __init__(self, safe: SafeProduct, names: Sequence[str]) -> None:
-        self._sun = safe.sun_angles()
-        self._views = [safe.view_angles(name) for name in names]
-        self.mean_sun = safe.granule.mean_sun[0] if safe.granule.mean_sun else float(np.nanmean(self._sun.zenith))
+    def __init__(self, sun: Angles | float, views: Sequence[Angles | float], mean_sun: float) -> None:
+        self.mean_sun = mean_sun
+        self._sun = sun
+        self._views = views
 
     def sun(self, grid: Grid, window: Window) -> Float64:
-        return self._sun.at(grid, window)[0].astype(np.float64)
+        return _zenith(self._sun, grid, window)
 
     def view(self, grid: Grid, window: Window) -> Float64:
-        return np.stack([angles.at(grid, window)[0] for angles in self._views]).astype(np.float64)
+        return np.stack([_zenith(view, grid, window) for view in self._views])
+
+
+def _zenith(angles: Angles | float, grid: Grid, window: Window) -> Float64:
+    if isinstance(angles, Angles):
+        return angles.at(grid, window)[0].astype(np.float64)
+    return np.full((window.height, window.width), angles)
 
 
 def blocks_under(grid: Grid, window: Window) -> tuple[Grid, Window, tuple[int, int]]:
