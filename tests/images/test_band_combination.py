@@ -305,6 +305,16 @@ def test_a_band_that_is_cut_off_or_missing_is_an_error(data_folder, tmp_path, ru
     assert run_bands(scene=folder, index="NDVI").exit_code == 11
 
 
+def test_a_file_that_tells_its_band_is_no_other(tmp_path, run_bands):
+    """Unless BANDS says so; one that tells nothing is what is asked for."""
+    named, unnamed = (write(tmp_path / name, random_numbers(1)) for name in ("B08.tif", "x.tif"))
+    assert run_bands(scene=named, expression="red * 1").exit_code == 11
+    assert run_bands(scene=named, expression="foo * 1").exit_code == 11
+    assert run_bands(scene=named, expression="red * 1", bands="red=1").exit_code == 0
+    assert run_bands(scene=named, expression="nir * 1").exit_code == 0
+    assert run_bands(scene=unnamed, expression="red * 1").exit_code == 0
+
+
 def test_a_file_of_one_band_is_not_two(tmp_path, run_bands):
     """Unnamed, it is whatever one name wants, and no second."""
     scene = write(tmp_path / "x.tif", random_numbers(1))

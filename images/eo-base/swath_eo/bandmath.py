@@ -75,12 +75,14 @@ def find_bands(
 ) -> dict[str, BandFile]:
     """The scene's bands by the names that expressions use; `assigned` says what some are called there ("B8A", or "4").
 
-    Raises BandMissingError, also where a file of one band would be two of them, and BandAmbiguousError.
+    Raises BandMissingError, also where a file of one band would be two of them or says that it is another, and
+    BandAmbiguousError.
     """
     found = {name: _find_band(product, name, assigned.get(name)) for name in names}
     guessed = [name for name in found if name not in assigned and not any(map(product.has, spellings_of(name)))]
-    if guessed and len(found) > 1:
-        told = ", ".join(product.source.names())
+    own = product.source.names()
+    if guessed and (len(found) > 1 or not own[0].isdecimal()):
+        told = ", ".join(own)
         raise BandMissingError(f"{product.name} has no band {guessed[0]} (it has {told}): give BANDS")
     return found
 
