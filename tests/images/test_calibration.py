@@ -1,11 +1,13 @@
 """Trap 3 of the sample data: the reflectance offset is applied once, whoever applies it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from swath_eo.calibration import from_baseline, from_item, from_product_name, from_product_xml
 from swath_eo.describe import choose_calibration
-from swath_eo.errors import CalibrationUnknownError, ParameterError
+from swath_eo.errors import CalibrationUnknownError, ParameterError, ProductMetadataError
+from swath_eo.landsat import parse_mtl
 
 from tests.images.scenes import BOLZANO, DATES, find_scene, random_numbers, write
 
@@ -165,6 +167,55 @@ def test_what_is_given_goes_before_all(tmp_path):
     assert choose_calibration(scene.directory, scene.red, offset="none").offset == 0.0
     assert choose_calibration(scene.directory, scene.red, offset="-0.05").offset == -0.05
     assert choose_calibration(scene.directory, scene.red, scale=0.001).scale == 0.001
+
+
+def test_an_offset_that_is_given_leaves_the_scale(tmp_path):
+    """Which the item knows; and a layer keeps its own numbers."""
+    scene = a_scene(tmp_path, an_item(scale=0.0002))
+    assert choose_calibration(scene.directory, scene.red, offset="none").scale == 0.0002
+    layer = replace(scene.red, name="scl")
+    assert choose_calibration(scene.directory, layer, offset="none", scale=0.5).scale == 1.0
+
+
+LANDSAT = "{}_193028_20200606_20200825_02_T1"
+
+
+def a_landsat(folder, level, mtl=""):
+    """A directory of any name with a red and an infrared file, and metadata where there are some."""
+    folder.mkdir()
+    stem, kind = LANDSAT.format(f"LC08_{level}"), "SR_" if level == "L2SP" else ""
+    for name in ("B4", "B5"):
+        write(folder / f"{stem}_{kind}{name}.TIF", random_numbers(1), nodata=None)
+    if mtl:
+        (folder / f"{stem}_MTL.txt").write_text(mtl)
+    return folder, find_scene(folder).red
+
+
+def test_landsats_metadata_tell_scale_offset_and_fill(tmp_path):
+    """Of Level 1 under the sun as it stood, of Level 2 its own and not those of the Level 1 that it is made of."""
+    rest = 'SPACECRAFT_ID = "LANDSAT_8"\nSUN_ELEVATION = 30.0\n'
+    numbers = "REFLECTANCE_MULT_BAND_4 = {}\nREFLECTANCE_ADD_BAND_4 = {}\n"
+    first = f'LANDSAT_PRODUCT_ID = "{LANDSAT.format("LC08_L1TP")}"\n{rest}{numbers.format("2.0E-05", "-0.1")}'
+    second = f'LANDSAT_PRODUCT_ID = "{LANDSAT.format("LC08_L2SP")}"\n{numbers.format("2.75E-05", "-0.2")}{first}'
+    folder, red = a_landsat(tmp_path / "one", "L1TP", first)
+    found = choose_calibration(folder, red)
+    assert (found.scale, found.offset, red.nodata) == (pytest.approx(4e-5), pytest.approx(-0.2), 0)
+    folder, red = a_landsat(tmp_path / "two", "L2SP", second)
+    found = choose_calibration(folder, red)
+    assert (found.scale, found.offset, red.nodata) == (2.75e-5, -0.2, 0)
+    with pytest.raises(ProductMetadataError):
+        parse_mtl(second, where="MTL")
+
+
+def test_landsats_files_tell_their_level_whatever_their_directory(tmp_path):
+    """Level 2 has one calibration, Level 1 none without its metadata."""
+    folder, red = a_landsat(tmp_path / "two", "L2SP")
+    found = choose_calibration(folder, red)
+    assert (found.scale, found.offset, red.nodata) == (2.75e-5, -0.2, 0)
+    folder, red = a_landsat(tmp_path / "one", "L1TP")
+    with pytest.raises(CalibrationUnknownError):
+        choose_calibration(folder, red)
+    assert choose_calibration(folder, red, offset="none").offset == 0
 
 
 def test_floating_point_is_taken_for_reflectance(tmp_path):

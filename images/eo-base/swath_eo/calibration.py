@@ -22,6 +22,7 @@ _S2_SCALE = 1e-4
 _S2_OFFSET = -0.1
 _OFFSET_SINCE = (4, 0)  # the processing baseline from which Sentinel-2 products carry the offset
 _APPLIED_FLAGS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+_LANDSAT_NAME = re.compile(r"^L[COTEM]0[4-9]_L([12])[A-Z]{2}_\d{6}_\d{8}_\d{8}_02_")
 # The order of band_id in the product's metadata.
 BAND_IDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 
@@ -33,6 +34,9 @@ class Calibration:
     scale: float = 1.0  # reflectance per digital number, above 0
     offset: float = 0.0  # reflectance
     reason: str = "given"  # where the two come from, for the log
+
+
+_LANDSAT_LEVEL_2 = Calibration(scale=2.75e-5, offset=-0.2, reason="name: Landsat Collection 2 Level 2")
 
 
 def from_item(item: Mapping[str, Any], *, file_name: str, band: str, index: int = 1) -> Calibration | None:
@@ -120,9 +124,26 @@ def from_product_name(name: str) -> Calibration | None:
     `LC08_L2SP_...`), or None for another name."""
     if found := re.search(r"^S2[A-D]_MSIL[12][AC]_\d{8}T\d{6}_N(\d{4})_", name):
         return from_baseline(found[1], reason="product name")
-    if re.search(r"^L[COTEM]0[4-9]_L2S[PR]_\d{6}_\d{8}_\d{8}_02_", name):
-        return Calibration(scale=2.75e-5, offset=-0.2, reason="product name: Landsat Collection 2 Level 2")
-    return None
+    found = _LANDSAT_NAME.search(name)
+    return _LANDSAT_LEVEL_2 if found and found[1] == "2" else None
+
+
+def is_landsat_name(name: str) -> bool:
+    """Whether a product or one of its files is called so by the Geological Survey."""
+    return _LANDSAT_NAME.search(name) is not None
+
+
+def from_landsat_name(file_name: str) -> Calibration | None:
+    """By the level in the name of a band's file, whatever its directory is called; None for another name.
+
+    Raises CalibrationUnknownError for Level 1, whose metadata alone tell.
+    """
+    found = _LANDSAT_NAME.search(file_name)
+    if found and found[1] == "1":
+        raise CalibrationUnknownError(
+            f"{file_name} is of Landsat's Level 1, without its ..._MTL.txt: give OFFSET and SCALE"
+        )
+    return _LANDSAT_LEVEL_2 if found and "_SR_B" in file_name else None
 
 
 def default_calibration(*, is_float: bool, scale: float = 1.0, offset: float = 0.0) -> Calibration:

@@ -13,12 +13,15 @@ from swath_eo.calibration import (
     Calibration,
     default_calibration,
     from_item,
+    from_landsat_name,
     from_product_name,
     from_product_xml,
+    is_landsat_name,
     layer_calibration,
 )
 from swath_eo.errors import CalibrationUnknownError, ParameterError
 from swath_eo.items import nodata_from_item
+from swath_eo.landsat import calibration_from_mtl
 from swath_eo.scene import BandFile
 
 _MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
@@ -36,16 +39,25 @@ def choose_calibration(
 
     `offset`: "auto" (by what describes the scene), "none", or the reflectance to add, as a number. `scale`:
     reflectance per digital number; by default what describes the scene says, else 0.0001 for whole numbers and 1 for
-    floating point. `product_xml`: of a product that is no directory. Raises ParameterError and CalibrationUnknownError.
+    floating point. Neither has a say in a layer, which holds no reflectance. `product_xml`: of a product that is no
+    directory. Raises ParameterError and CalibrationUnknownError.
     """
     if scale is not None and not 0 < scale < float("inf"):
         raise ParameterError(f"the scale {scale} is not above zero")
-    if offset == "auto":
+    given = None if offset == "auto" else _parse_offset(offset)
+    if is_layer(band.name):
+        return describe(directory, band, product_xml=product_xml)
+    try:
         found = describe(directory, band, product_xml=product_xml)
-        return found if scale is None else Calibration(scale=scale, offset=found.offset, reason=found.reason)
-    if scale is None:
-        scale = default_calibration(is_float=band.is_float).scale
-    return Calibration(scale=scale, offset=_parse_offset(offset), reason="given")
+    except CalibrationUnknownError:
+        if given is None:
+            raise
+        found = default_calibration(is_float=band.is_float)
+    return Calibration(
+        scale=found.scale if scale is None else scale,
+        offset=found.offset if given is None else given,
+        reason=found.reason if given is None else "given",
+    )
 
 
 def _parse_offset(text: str) -> float:
@@ -61,7 +73,8 @@ def _parse_offset(text: str) -> float:
 
 
 def describe(directory: Path | None, band: BandFile, *, product_xml: str | None = None) -> Calibration:
-    """By the STAC item, else the product's metadata, else its name, else the file's own scale and offset, else none.
+    """By the STAC item, else the product's metadata, else its name or its files', else the file's own scale and
+    offset, else none.
 
     Only a scene directory is described: beside a lone file may lie anything, and a container sees the file alone. A
     layer (classes, aerosol, ...) holds no reflectance and follows the product's metadata alone.
@@ -74,8 +87,12 @@ def describe(directory: Path | None, band: BandFile, *, product_xml: str | None 
     found = _by_item(directory, band) if directory is not None else None
     if found is None and product_xml is not None:
         found = from_product_xml(product_xml, band=band.name)
+    if found is None and directory is not None and (mtl := _find_mtl(directory)):
+        found = calibration_from_mtl(_read_text(mtl), band=band.name)
     if found is None and directory is not None:
         found = from_product_name(directory.name)
+        if found is None and not band.is_float and (band.scale, band.offset) == (1.0, 0.0):
+            found = from_landsat_name(band.path.name)
     return found or default_calibration(is_float=band.is_float, scale=band.scale, offset=band.offset)
 
 
@@ -115,17 +132,21 @@ def _find_product_xml(directory: Path) -> Path | None:
     return None
 
 
+def _find_mtl(directory: Path) -> Path | None:
+    return next(iter(sorted(directory.glob("*_MTL.txt"))), None)
+
+
 def with_nodata(directory: Path | None, band: BandFile) -> BandFile:
     """The band, with the no-data value that its scene's description names where the file declares none.
 
     JPEG2000 cannot declare one, and a zero that counted as a reflectance would make an index of exactly 1 or -1. By
-    the STAC item, else 0 for whole numbers in a Sentinel-2 product (by its metadata or its name: "NODATA" is special
-    value 0 in all of them). Metadata that cannot be read name none. Only a scene directory is described.
+    the STAC item, else 0 for whole numbers in a product of Sentinel-2 or Landsat (by its metadata or its name: 0 is fill
+    in all of them). Metadata that cannot be read name none. Only a scene directory is described.
     """
     if band.nodata is not None or directory is None:
         return band
     nodata = _nodata_by_item(directory, band)
-    if nodata is None and not band.is_float and _is_product(directory):
+    if nodata is None and not band.is_float and _is_product(directory, band.path.name):
         nodata = 0.0
     return replace(band, nodata=nodata)
 
@@ -140,8 +161,10 @@ def _nodata_by_item(directory: Path, band: BandFile) -> float | None:
     return next((value for value in told if value is not None), None)
 
 
-def _is_product(directory: Path) -> bool:
-    return _find_product_xml(directory) is not None or from_product_name(directory.name) is not None
+def _is_product(directory: Path, file_name: str) -> bool:
+    if _find_product_xml(directory) or _find_mtl(directory):
+        return True
+    return from_product_name(directory.name) is not None or is_landsat_name(file_name)
 
 
 def _read_text(path: Path) -> str:
