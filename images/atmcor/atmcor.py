@@ -163,7 +163,14 @@ class Run:
     def _read(self, reader: BandsReader, what: str) -> Iterator[tuple[Window, NDArray[Any], NDArray[np.bool_]]]:
         size = self.options.window
         for window in with_progress(reader.windows(size), reader.grid.count_windows(size), what):
-            yield window, *reader.read(window)
+            values, valid = reader.read(window)
+            if self._declares_nothing:  # no ground reflects nothing at all
+                valid &= (values != 0).any(axis=0)
+            yield window, values, valid
+
+    @property
+    def _declares_nothing(self) -> bool:
+        return self.options.nodata is None and all(band.nodata is None for band in self.toa.bands)
 
     def _to_toa(self, values: NDArray[Any]) -> NDArray[np.float32]:
         scale, offset = (

@@ -282,6 +282,42 @@ def test_a_lone_file_needs_its_sensor_and_sun(tmp_path, run):
         assert run(scene=empty, **asked).exit_code == 17
 
 
+@pytest.mark.parametrize("method", ["physical", "dos1"])
+def test_zero_in_all_bands_is_no_data_though_nothing_says_so(tmp_path, run, method):
+    """A scene of nothing else is refused."""
+    asked = {"method": method, "sensor": "sentinel-2a", "sun_zenith": 40, "aerosol": 0.1, "dark_pixels": 1}
+    red, blue = random_numbers(1), random_numbers(2)
+    red[:40], blue[:30] = 0, 0
+    scene = write(tmp_path / "toa.tif", [blue, red], names=["B02", "B04"], nodata=None)
+    there = read(run(scene=scene, **asked))[0] != -32768
+    assert not there[:30].any()
+    assert there[30:].all()
+    empty = write(tmp_path / "empty.tif", np.zeros((50, 50), np.uint16), names=["B02"], nodata=None)
+    assert run(scene=empty, **asked).exit_code == 17
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "code"),
+    [
+        ("S2A_33TWM_20230815_0_L2A", {}, 29),
+        ("S2A_MSIL2A_20230815T095031_N0509_R079_T33TWM", {}, 29),
+        ("LC08_L2SP_193028_20200815_20200822_02_T1", {}, 29),
+        ("scene", {"id": "S2A_33TWM_20230815_0_L2A"}, 29),
+        ("scene", {"id": "x", "collection": "sentinel-2-l2a"}, 29),
+        ("S2A_33TWM_20230815_0_L1C", {"id": "S2A_33TWM_20230815_0_L1C", "collection": "sentinel-2-l1c"}, 0),
+    ],
+)
+def test_what_tells_that_it_is_the_surface_is_not_corrected_again(tmp_path, run, name, item, code):
+    """By a directory's name or its STAC item, whatever sensor and sun are given."""
+    scene = tmp_path / name
+    scene.mkdir()
+    write(scene / "B02.tif", random_numbers(1))
+    if item:
+        (scene / "item.json").write_text(json.dumps({"type": "Feature", "properties": {}, "assets": {}, **item}))
+    done = run(scene=scene, aerosol=0.1, sensor="sentinel-2a", sun_zenith=40)
+    assert done.exit_code == code, done.errors
+
+
 @pytest.mark.parametrize(
     ("mtl", "code"),
     [

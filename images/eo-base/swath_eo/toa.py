@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +18,14 @@ from rasterio.windows import Window
 from swath_eo.atmosphere import BLOCK
 from swath_eo.bands import is_wanted, spellings
 from swath_eo.calibration import Calibration
-from swath_eo.errors import BandMissingError, ParameterError, ProductMetadataError, SensorError
+from swath_eo.describe import read_items
+from swath_eo.errors import (
+    BandMissingError,
+    CalibrationUnknownError,
+    ParameterError,
+    ProductMetadataError,
+    SensorError,
+)
 from swath_eo.granule import Angles
 from swath_eo.grid import Grid
 from swath_eo.landsat import LandsatMetadata, parse_mtl
@@ -28,6 +37,7 @@ from swath_eo.sixs import SENSORS, Table, load_table
 Float64 = NDArray[np.float64]
 
 _SPACECRAFT = {"Sentinel-2A": "sentinel-2a", "Sentinel-2B": "sentinel-2b", "LANDSAT_8": "landsat-8"}
+_SURFACE = re.compile(r"(?:^|[^a-z0-9])(?:MSI)?(L2(?:A|S[PR])?)(?:[^a-z0-9]|$)", re.IGNORECASE)  # in names of products
 _MTL_BYTES = 1024 * 1024  # and more than any has
 
 
@@ -112,8 +122,8 @@ def _read_text(path: Path) -> str:
 
 
 def _sensor_of(product: Product, landsat: LandsatMetadata | None, asked: Asked) -> str:
-    if product.safe is not None and product.safe.level != "L1C":
-        raise SensorError(f"{product.name} is of {product.safe.level}: it is the surface's reflectance already")
+    if level := _level_of_surface(product):
+        raise SensorError(f"{product.name} is of {level}: it is the surface's reflectance already")
     if asked.sensor is not None:
         load_table(asked.sensor)
         return asked.sensor
@@ -123,6 +133,21 @@ def _sensor_of(product: Product, landsat: LandsatMetadata | None, asked: Asked) 
     if spacecraft not in _SPACECRAFT:
         raise SensorError(f"there is no table for {spacecraft}: give SENSOR, the most like of {', '.join(SENSORS)}")
     return _SPACECRAFT[spacecraft]
+
+
+def _level_of_surface(product: Product) -> str | None:
+    """The level that a product tells by its metadata, its name or its STAC item, where it has been corrected already."""
+    if product.safe is not None:
+        return None if product.safe.level == "L1C" else product.safe.level
+    told = (_SURFACE.search(str(name)) for name in (product.name, *_names_in_items(product)))
+    return next((found[1].upper() for found in told if found), None)
+
+
+def _names_in_items(product: Product) -> Iterator[object]:
+    if product.directory is not None:
+        with suppress(CalibrationUnknownError):  # has ended the run already, unless an offset is given
+            for item in read_items(product.directory):
+                yield from (item.get("id"), item.get("collection"))
 
 
 def _names_of(product: Product, sensor: str, wanted: Sequence[str]) -> tuple[str, ...]:
