@@ -269,7 +269,9 @@ class Run:
     def parameters(self) -> dict[str, Any]:
         """What the result depends on."""
         options = self.options
-        asked: dict[str, Any] = {"method": options.method, "sensor": self.toa.sensor, "bands": list(self.toa.names)}
+        named = ("sun_zenith", "view_zenith", "aerosol_scale", "offset", "scale", "nodata")
+        given = {name: value for name in named if (value := getattr(options, name)) is not None}
+        asked = {"method": options.method, "sensor": self.toa.sensor, "bands": list(self.toa.names), **given}
         if options.method != "physical":
             return {**asked, "dark_pixels": options.dark_pixels, "dark_numbers": self.dark}
         return {

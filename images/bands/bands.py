@@ -308,8 +308,14 @@ def describe_outputs(
 def _parameters(run: Run) -> dict[str, Any]:
     options, work = run.options, run.work
     given = {"index": options.index, "expression": options.expression, "view": options.view}
+    picture = {
+        "stretch": ",".join(f"{bound.number:.15g}{'%' * bound.is_percentile}" for bound in options.stretch),
+        "gamma": options.gamma,
+    }
     return {
         **{name: text for name, text in given.items() if text},
+        **(picture if options.view else {}),
+        **({} if options.nodata is None else {"nodata": options.nodata}),
         "constants": dict(options.constants),
         "formulas": {layer.name: layer.expression.text for layer in [*work.layers, *work.channels]},
         "bands": {name: f"{band.path.name}:{band.index}" for name, band in work.bands.items()},

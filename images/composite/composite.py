@@ -118,8 +118,9 @@ def parse_options(arguments: Sequence[str]) -> Options:
 
 def _to_options(given: Mapping[str, Any]) -> Options:
     kept = ("scenes", "masks", "start", "end", "offset", "scale", "nodata", "window", "output")
-    left_out = ("scenes", "masks", "window", "output")
-    asked = {key: value for key, value in given.items() if key not in left_out and value not in (None, "")}
+    left_out = ("scenes", "window", "output")
+    asked = {key: value for key, value in given.items() if key not in left_out and value not in (None, "", [])}
+    asked |= {"masks": [mask.name for mask in given["masks"]]} if given["masks"] else {}
     return Options(
         bands=[name.strip() for name in given["bands"].split(",") if name.strip()],
         recipe=Recipe(method=given["method"], percentile=given["percentile"], with_spread=given["spread"] == "true"),

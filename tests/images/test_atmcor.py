@@ -169,7 +169,10 @@ def test_a_map_that_declares_no_nodata_has_none_where_it_says_what_cannot_be(tmp
     assert done.exit_code == 30
     assert "AEROSOL_SCALE" in done.errors
     assert not (done.output / "surface.tif").exists()
-    assert run(**asked, aerosol_map=thousandths, aerosol_scale=0.001).exit_code == 0
+    done = run(**asked, aerosol_map=thousandths, aerosol_scale=0.001, nodata=3, offset="none")
+    assert done.exit_code == 0, done.errors
+    told = json.loads((done.output / "item.json").read_text())["properties"]["swath:parameters"]
+    assert told | {"sun_zenith": 40, "aerosol_scale": 0.001, "nodata": 3, "offset": "none"} == told
 
 
 @pytest.mark.data

@@ -161,11 +161,14 @@ def test_an_offset_applied_twice_is_noticed(tmp_path, run_bands):
 
 def test_the_item_says_how_it_was_made(tmp_path, run_bands):
     """Formulas, bands and constants; checksums of both files."""
-    result = run_bands(scene=a_scene(tmp_path / "x.tif"), index="SAVI", view="natural", constants="L=0.5")
+    result = run_bands(
+        scene=a_scene(tmp_path / "x.tif"), index="SAVI", view="natural", constants="L=0.5", nodata=7, gamma=2
+    )
     item = json.loads((result.output / "item.json").read_text())
     made = item["properties"]["swath:parameters"]
     assert made["formulas"]["SAVI"].replace(" ", "") == spyndex.indices.SAVI.formula
     assert (made["bands"]["N"], made["constants"]) == ("x.tif:4", {"L": 0.5})
+    assert (made["stretch"], made["gamma"], made["nodata"]) == ("2%,98%", 2, 7)
     assert set(item["assets"]) == {"bands", "view"}
     assert all(asset["file:checksum"].startswith("1220") for asset in item["assets"].values())
 

@@ -134,7 +134,10 @@ def test_masks_and_probabilities_hide(scenes, tmp_path, run_composite):
     square = np.zeros((60, 60), dtype=np.uint8)
     square[:10, :10] = 1
     single = write(tmp_path / "water.tif", square, nodata=None)
-    assert (bands_of(run_composite("--scenes", *scenes, masks=single, classes="none"))["count"] == 0).sum() == 100
+    result = run_composite("--scenes", *scenes, masks=single, classes="none")
+    assert (bands_of(result)["count"] == 0).sum() == 100
+    item = json.loads((result.output / "item.json").read_text())
+    assert item["properties"]["swath:parameters"]["masks"] == ["water.tif"]
     for number, scene in enumerate(scenes):
         (tmp_path / "masks").mkdir(exist_ok=True)
         write(tmp_path / "masks" / f"{scene.name}_mask.tif", square * np.uint8(number == 1), nodata=None)
