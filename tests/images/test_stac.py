@@ -84,6 +84,26 @@ def test_a_raster_over_the_antimeridian_is_in_two_parts():
 
 
 @pytest.mark.parametrize(
+    ("crs", "placed", "size", "bbox"),
+    [
+        (4326, Affine(0.01, 0, 179, 0, -0.01, 60), (200, 100), [179, 59, -179, 60]),
+        (4326, Affine(0.01, 0, 190, 0, -0.01, 60), (200, 100), [-170, 59, -168, 60]),
+        (4326, Affine(1, 0, -180, 0, -1, 50), (360, 90), [-180, -40, 180, 50]),
+        (4326, Affine(1, 0, 0, 0, -1, 50), (360, 90), [-180, -40, 180, 50]),
+        (4326, Affine(1, 0, -100, 0, -1, 50), (200, 90), [-100, -40, 100, 50]),
+        (3413, Affine(1000, 0, -1e6, 0, -1000, 1e6), (2000, 2000), [-180, 77, 180, 90]),
+    ],
+    ids=["in degrees", "beyond", "the globe", "the globe from 0", "half the globe", "a pole"],
+)
+def test_an_outline_stays_on_the_globe(crs, placed, size, bbox):
+    """Wherever the raster's own degrees begin, and around a pole."""
+    geometry = make_geometry(CRS.from_epsg(crs), placed, *size)
+    assert find_bbox(geometry) == pytest.approx(bbox, abs=0.1)
+    rings = geometry["coordinates"] if geometry["type"] == "Polygon" else [part[0] for part in geometry["coordinates"]]
+    assert all(-180 <= x <= 180 and ring[0] == ring[-1] for ring in rings for x, _ in ring)
+
+
+@pytest.mark.parametrize(
     ("name", "time"),
     [
         ("S2A_MSIL2A_20230815T095031_N0509_R079_T33TWM_20230815T155057.SAFE", "2023-08-15T09:50:31Z"),

@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from rasterio.warp import transform
 
 from swath_eo.describe import read_items
 from swath_eo.errors import CalibrationUnknownError
+from swath_eo.footprints import to_geometry, unwrap
 
 VERSION = "1.1.0"
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
@@ -31,6 +31,7 @@ _SHA256 = "1220"  # multihash: the function, and the length of what follows
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _LONG_LAT = CRS.from_epsg(4326)
 _STEPS = 8  # points on each edge of a raster: a straight edge on one map is a bow on another
+_AROUND = 1e-6  # degrees that an outline around the globe may lack
 _DIGITS = 7  # of a degree: a centimetre
 _FROM_NAME = re.compile(r"_(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2}))?_")
 
@@ -155,18 +156,22 @@ def _describe_band(dataset: Any, index: int) -> dict[str, Any]:
 
 
 def make_geometry(crs: CRS, placed: Affine, width: int, height: int) -> dict[str, Any]:
-    """The outline of a raster in degrees, counter-clockwise; in two parts where it crosses the antimeridian."""
+    """The outline of a raster in degrees, counter-clockwise; in two parts where it crosses the antimeridian, and a belt where
+    it goes around the globe, up to the pole if that lies inside."""
     corners = [placed @ (width * x, height * y) for x, y in _outline()]
     longs, lats = transform(crs, _LONG_LAT, [x for x, _ in corners], [y for _, y in corners])
-    ring = [[round(x, _DIGITS), round(y, _DIGITS)] for x, y in zip(longs, lats, strict=True)]
-    if _area(ring) < 0:
-        ring.reverse()
-    if max(longs) - min(longs) <= 180:
-        return {"type": "Polygon", "coordinates": [ring]}
-    east = min(x for x in longs if x > 0)
-    west = max(x for x in longs if x < 0)
-    parts = (_box(east, min(lats), 180.0, max(lats)), _box(-180.0, min(lats), west, max(lats)))
-    return {"type": "MultiPolygon", "coordinates": [[part] for part in parts]}
+    ring = unwrap(list(zip(longs, lats, strict=True)))
+    west, east = min(x for x, _ in ring), max(x for x, _ in ring)
+    if east - west > 360 - _AROUND:
+        pole = [math.copysign(90, sum(lats))] if abs(ring[-1][0] - ring[0][0]) > _AROUND else []
+        return {"type": "Polygon", "coordinates": [_box(-180, min(*lats, *pole), 180, max(*lats, *pole))]}
+    turns = math.floor((west + 180) / 360)  # rasters in degrees may begin beyond the antimeridian
+    geometry = to_geometry([(x - 360 * turns, y) for x, y in ring[:-1]])
+    return {**geometry, "coordinates": _rounded(geometry["coordinates"])}
+
+
+def _rounded(coordinates: Any) -> Any:
+    return [_rounded(c) for c in coordinates] if isinstance(coordinates, list) else round(coordinates, _DIGITS)
 
 
 def _outline() -> Iterator[tuple[float, float]]:
@@ -177,11 +182,6 @@ def _outline() -> Iterator[tuple[float, float]]:
     yield from ((1.0 - step, 1.0) for step in steps)
     yield from ((0.0, 1.0 - step) for step in steps)
     yield 0.0, 0.0
-
-
-def _area(ring: list[list[float]]) -> float:
-    """Twice the signed area; positive for a counter-clockwise ring."""
-    return sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(ring))
 
 
 def _box(west: float, south: float, east: float, north: float) -> list[list[float]]:
