@@ -233,8 +233,8 @@ class Run:
             raise CalibrationUnknownError("red and near infrared are calibrated differently: max-ndvi compares numbers")
         return {"red": red, "nir": nir, "zero": round(zeros[0], 6)}
 
-    def outputs(self) -> list[OutputBand]:
-        """The bands of the file: those of the scenes, the count, and what else there is."""
+    def outputs(self, nodata: float) -> list[OutputBand]:
+        """The bands of the file: those of the scenes, the count, and what else there is; `nodata` is the value for no data."""
         names = [band.name for band in self.scenes[0].bands]
         named = list(zip(names, self.calibrations, strict=True))
         described = [OutputBand(name=name, scale=c.scale, offset=c.offset) for name, c in named]
@@ -242,7 +242,8 @@ class Run:
         if self.options.recipe.chooses:
             described.append(OutputBand(name="date", unit="days since 1970-01-01"))
         if self.options.recipe.with_spread:
-            described += [OutputBand(name=f"{name}_spread", scale=c.scale) for name, c in named]
+            lift = _lift(nodata)
+            described += [OutputBand(name=f"{name}_spread", scale=c.scale, offset=-lift * c.scale) for name, c in named]
         return described
 
     def to_bands(self, made: Composite, dtype: np.dtype[Any], nodata: float) -> NDArray[Any]:
@@ -253,8 +254,15 @@ class Run:
             days = np.array([(day - _EPOCH).days for day in self.days])
             layers.append(to_type(days[made.chosen][np.newaxis], made.chosen != NO_DATE, dtype, nodata))
         if made.spread is not None:
-            layers.append(to_type(made.spread, seen, dtype, nodata))
+            lift = _lift(nodata)
+            lifted = np.rint(made.spread) + np.float32(lift) if lift else made.spread
+            layers.append(to_type(lifted, seen, dtype, nodata))
         return np.concatenate(layers)
+
+
+def _lift(nodata: float) -> int:
+    """What is added to a spread, which may well be 0, where 0 stands for no data."""
+    return 1 if nodata == 0 else 0
 
 
 def _place_of(wanted: str, scene: Scene) -> int | None:
@@ -324,7 +332,7 @@ def _write(run: Run, readers: Sequence[SceneReader], raster: Path, environ: Mapp
         raster,
         blocks,
         grid=run.grid,
-        bands=run.outputs(),
+        bands=run.outputs(nodata),
         dtype=str(dtype),
         nodata=nodata,
         tags=tags | ({"TIFFTAG_COPYRIGHT": copied} if copied else {}),

@@ -94,6 +94,8 @@ def test_the_median_counts_clear_dates(scenes, run_composite):
 def test_a_directory_holds_every_scene(scenes, run_composite):
     """As the platform links them, by names of its own choice."""
     folder = scenes[0].parent
+    for name in ("LICENSE", "README.md", "list.csv"):  # which are no scenes
+        (folder / name).write_text("CC0")
     assert np.array_equal(
         bands_of(run_composite(scenes=folder))["B08"], bands_of(run_composite("--scenes", *scenes))["B08"]
     )
@@ -107,7 +109,20 @@ def test_the_chosen_date_is_a_band(scenes, run_composite):
     assert (made["date"] == (date(2023, 6, 21) - date(1970, 1, 1)).days).all()
     assert np.array_equal(made["B04"], stacked(scenes)[2])
     lower, upper = np.percentile(stacked(scenes)[:, 0, 0], (25, 75))
-    assert made["B04_spread"][0, 0] == np.rint(upper - lower)
+    with rasterio.open(result.output / "composite.tif") as dataset:
+        spread = made["B04_spread"] * dataset.scales[3] + dataset.offsets[3]
+    assert spread[0, 0] == pytest.approx(np.rint(upper - lower) * 1e-4, abs=1e-9)
+
+
+def test_no_spread_is_a_spread_of_zero(tmp_path, run_composite):
+    """Dates of the same numbers have it where they are clear; elsewhere there is no data."""
+    scenes = [a_scene(tmp_path / "same", day, 7, classes=cloudy(3, 4)) for day in DAYS]
+    result = run_composite("--scenes", *scenes, method="median", bands="red", spread="true")
+    with rasterio.open(result.output / "composite.tif") as dataset:
+        spread = dataset.read(3, masked=True)
+        assert np.array_equal(spread.mask, dataset.read(2) == 0)
+        assert (spread.compressed() * dataset.scales[2] + dataset.offsets[2] == 0).all()
+        assert spread.mask.sum() == 4
 
 
 @pytest.mark.parametrize("method", ["median", "geometric-median", "best-pixel", "medoid"])

@@ -63,6 +63,11 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
     return dataset
 
 
+def is_raster(path: Path) -> bool:
+    """Whether a file begins as GeoTIFF or JPEG2000 does. Raises UnreadableFileError."""
+    return read_start(path, 8).startswith(tuple(_DRIVERS))
+
+
 def _driver_for(path: Path) -> str:
     start = read_start(path, 8)
     for magic, driver in _DRIVERS.items():

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 
+from swath_eo.archives import is_zip
 from swath_eo.bands import canonical_name, is_wanted
 from swath_eo.calibration import BAND_IDS
 from swath_eo.errors import CrsMismatchError, DateOrderError, GridMismatchError, ParameterError, ProductMetadataError
@@ -14,8 +15,9 @@ from swath_eo.granule import Angles, Granule, parse_granule
 from swath_eo.grid import Grid
 from swath_eo.products import Product, open_product
 from swath_eo.safe import is_safe
-from swath_eo.scene import BandFile
+from swath_eo.scene import BandFile, is_raster
 
+_NAMED = {".tif", ".tiff", ".jp2", ".j2k", ".zip"}
 _MAX_DOCUMENT_BYTES = 16 * 2**20  # a granule's metadata take half a megabyte
 
 
@@ -27,13 +29,19 @@ def find_products(given: Sequence[Path]) -> list[Product]:
 
 
 def list_paths(given: Sequence[Path], *, what: str) -> list[Path]:
-    """The paths, or what lies in the one directory that is given. Raises ParameterError where that is nothing."""
+    """The paths, or the rasters, zips and directories in the one directory that is given. Raises ParameterError where there
+    are none."""
     if len(given) != 1 or not given[0].is_dir():
         return list(given)
-    found = sorted(path for path in given[0].iterdir() if not path.name.startswith("."))
+    found = sorted(path for path in given[0].iterdir() if not path.name.startswith(".") and _may_hold_bands(path))
     if not found:
         raise ParameterError(f"there is no {what} in {given[0]}")
     return found
+
+
+def _may_hold_bands(path: Path) -> bool:
+    """By its name, which a damaged file keeps, or by what it holds; a licence or a list that lies beside scenes does not."""
+    return path.is_dir() or path.suffix.lower() in _NAMED or is_zip(path) or is_raster(path)
 
 
 def in_order(
