@@ -170,6 +170,7 @@ class Run:
         self.window = window
         self.valid = np.zeros(len(plan.bands), dtype=np.int64)  # pixels with data, by band
         self.hidden = 0  # pixels with data that the result's value for no data hides
+        self._is_blank = plan.nodata is None  # all zeros, and nothing declares what they are
         self._may_hide = (
             plan.nodata is not None and options.nodata is None and any(b.nodata is None for b in plan.bands)
         )
@@ -185,6 +186,7 @@ class Run:
                 self.hidden += int(np.count_nonzero((values == plan.nodata) & valid))
             values, valid = cut(values, valid, inside.read(window) if inside else None, plan.nodata)
             self.valid += np.count_nonzero(valid, axis=(1, 2))
+            self._is_blank = self._is_blank and not values.any()
             yield window, values
         if not self.valid.any():
             raise NoValidPixelsError("no pixel of the area has data in any band")
@@ -225,6 +227,8 @@ class Run:
 
     def warnings(self) -> list[str]:
         """What a user should look at."""
+        if self._is_blank:
+            return ["every pixel is 0, and nothing says that this is no data: give NODATA"]
         if not self.hidden:
             return []
         return [

@@ -199,6 +199,9 @@ def test_where_nothing_says_what_no_data_is(tmp_path, run_subset):
     given = run_subset(scene=scene, bbox="500000,5199000,501000,5200000", area_crs="EPSG:32633", nodata=65535)
     assert given.summary["warnings"] == []
     assert (read(given)[0] == 65535).sum() == 100 * 100 - 50 * 60
+    blank = run_subset(scene=write(tmp_path / "b.tif", 0 * values, nodata=None))  # a mask may well be clear
+    assert blank.exit_code == 0
+    assert "every pixel is 0" in blank.summary["warnings"][0]
 
 
 def test_floating_point_has_nan_for_no_data(tmp_path, run_subset):
