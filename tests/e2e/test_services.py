@@ -1,5 +1,6 @@
 """Each processing service as a job on the laptop cluster, in a container of its own; a service adds a line to SERVICES."""
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,21 @@ class Service:
     check: object = field(default=lambda path: None)  # of the first file
 
 
-SCENES = {"bolzano": bolzano, "dates": lambda data: all_scenes(data)[:2]}
+def top_of_atmosphere(data_folder, scratch):
+    """A real cutting of an L1C product, whose bands get the names that it does not tell."""
+    (source,) = data_folder.glob("atmosphere/dn-to-toa/*T130159.tif")
+    path = Path(shutil.copy(source, scratch))
+    with rasterio.open(path, "r+") as raster:
+        raster.descriptions = L1C_BANDS
+    return path
+
+
+L1C_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
+SCENES = {
+    "bolzano": lambda data, _: bolzano(data),
+    "dates": lambda data, _: all_scenes(data)[:2],
+    "top of atmosphere": top_of_atmosphere,
+}
 
 
 def has_names(*names):
@@ -67,8 +82,8 @@ SERVICES = [
     Service(
         "atmcor",
         {
-            "inputs": {"SCENE": "bolzano"},
-            "parameters": {"BANDS": "B04,B08", "SENSOR": "sentinel-2a", "SUN_ZENITH": 25, "AEROSOL": 0.1},
+            "inputs": {"SCENE": "top of atmosphere"},
+            "parameters": {"BANDS": "B04,B08", "SENSOR": "sentinel-2b", "SUN_ZENITH": 45, "AEROSOL": 0.1},
         },
         {"surface.tif", "item.json"},
         has_names("B04", "B08"),
@@ -93,28 +108,28 @@ def services_laptop(tmp_path_factory):
     yield from running(tmp_path_factory.mktemp("services") / "var")
 
 
-def with_scenes(job, data_folder):
+def with_scenes(job, data_folder, scratch):
     """The job's document, its words for scenes replaced by their places."""
     document = {**job}
     if "array" in job:
-        items = [{"href": path.as_uri()} for path in SCENES[job["array"]["items"]](data_folder)]
+        items = [{"href": path.as_uri()} for path in SCENES[job["array"]["items"]](data_folder, scratch)]
         document["array"] = {**job["array"], "items": items}
     if "inputs" in job:
-        document["inputs"] = {name: to_input(word, data_folder) for name, word in job["inputs"].items()}
+        document["inputs"] = {name: to_input(word, data_folder, scratch) for name, word in job["inputs"].items()}
     return document
 
 
-def to_input(word, data_folder):
+def to_input(word, data_folder, scratch):
     """One scene's place, or several scenes'."""
-    found = SCENES[word](data_folder)
+    found = SCENES[word](data_folder, scratch)
     return {"hrefs": [path.as_uri() for path in found]} if isinstance(found, list) else {"href": found.as_uri()}
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.image)
-def test_a_service_runs_as_a_job_in_containers(services_laptop, data_folder, service):
+def test_a_service_runs_as_a_job_in_containers(services_laptop, data_folder, tmp_path, service):
     """Every task succeeds in a container and leaves what its manifest promises."""
     client = services_laptop.client
-    submitted = client.submit({"image": service.image, **with_scenes(service.job, data_folder)})
+    submitted = client.submit({"image": service.image, **with_scenes(service.job, data_folder, tmp_path)})
     job = ended(services_laptop, submitted["id"], 300)
     assert job["state"] == "SUCCEEDED", "".join(client.log(job["id"], 0, "stderr"))
     (attempt,) = client.attempts(job["id"], 0)
