@@ -119,15 +119,7 @@ def _acquired(scene: PlacedScene) -> datetime:
 def recalibrations(scenes: Sequence[PlacedScene], sources: Sequence[Source]) -> dict[int, Adjustment]:
     """By a scene's number, what brings its digital numbers to the meaning that those of the first source have."""
     reference = sources[0].calibrations
-    return {scene.number: _between(sources[scene.number - 1].calibrations, reference) for scene in scenes}
-
-
-def _between(own: Sequence[Calibration], reference: Sequence[Calibration]) -> Adjustment:
-    pairs = list(zip(own, reference, strict=True))
-    return Adjustment(
-        gains=tuple(1.0 if a.scale == b.scale else a.scale / b.scale for a, b in pairs),
-        offsets=tuple(0.0 if a.offset == b.offset else (a.offset - b.offset) / b.scale for a, b in pairs),
-    )
+    return {scene.number: Adjustment.between(sources[scene.number - 1].calibrations, reference) for scene in scenes}
 
 
 def match(

@@ -16,6 +16,8 @@ import numexpr
 import numpy as np
 from numpy.typing import NDArray
 
+from swath_eo.calibration import Calibration
+
 Mask = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
 
@@ -210,6 +212,15 @@ class Adjustment:
 
     gains: tuple[float, ...]
     offsets: tuple[float, ...]
+
+    @classmethod
+    def between(cls, own: Sequence[Calibration], wanted: Sequence[Calibration]) -> Adjustment:
+        """From digital numbers of one calibration to those of another, a pair for each band."""
+        pairs = list(zip(own, wanted, strict=True))
+        return cls(
+            gains=tuple(1.0 if a.scale == b.scale else a.scale / b.scale for a, b in pairs),
+            offsets=tuple(0.0 if a.offset == b.offset else (a.offset - b.offset) / b.scale for a, b in pairs),
+        )
 
     @property
     def is_identity(self) -> bool:

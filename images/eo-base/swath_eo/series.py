@@ -80,14 +80,6 @@ def common_calibrations(scenes: Sequence[Scene]) -> tuple[Calibration, ...]:
     )
 
 
-def _between(own: Sequence[Calibration], wanted: Sequence[Calibration]) -> Adjustment:
-    pairs = list(zip(own, wanted, strict=True))
-    return Adjustment(
-        gains=tuple(1.0 if a.scale == b.scale else a.scale / b.scale for a, b in pairs),
-        offsets=tuple(0.0 if a.offset == b.offset else (a.offset - b.offset) / b.scale for a, b in pairs),
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Files:
     """A scene's files while they are open."""
@@ -218,7 +210,7 @@ def open_series(
             scene=scene,
             grid=grid,
             clearing=clearing,
-            adjustment=_between(scene.calibrations, calibrations),
+            adjustment=Adjustment.between(scene.calibrations, calibrations),
             resampling=resampling,
             nodata=nodata,
         )
