@@ -35,8 +35,8 @@ def run() -> dict[str, object]:
 
 def main(order: dict[str, Any]) -> dict[str, object]:
     """The child's part."""
-    from swath_eo.atmosphere import BLOCK, correct, prepare
-    from swath_eo.sixs import load_table
+    from swath_eo.atmosphere.correction import BLOCK, correct, prepare
+    from swath_eo.atmosphere.sixs import load_table
 
     size, bands = order["size"], tuple(order["bands"])
     draw = np.random.default_rng(0)

@@ -103,8 +103,8 @@ def _measure(command: list[str]) -> dict[str, float]:
 def _by_numexpr() -> float:
     """How many times as long numexpr takes for the same index of the same numbers, denominators looked at as we do."""
     import numexpr
-    from swath_eo.calibration import Calibration
-    from swath_eo.spectral import get_index, parse_index
+    from swath_eo.bandmath.spectral import get_index, parse_index
+    from swath_eo.scenes.calibration import Calibration
 
     numexpr.set_num_threads(1)
     red, nir = np.random.default_rng(0).integers(1, 8000, (2, WINDOW, WINDOW)).astype(np.uint16)
@@ -150,8 +150,8 @@ def _keep_values(_: Path, folder: Path) -> None:
 def _copy_bare(scene: Path, folder: Path) -> None:
     """Decodes both bands and encodes values that are there."""
     import rasterio
-    from swath_eo.cog import OutputBand, write_cog
-    from swath_eo.products import open_product
+    from swath_eo.output.cog import OutputBand, write_cog
+    from swath_eo.scenes.product import open_product
 
     grid = open_product(scene).find("B04").grid
     values = np.load(folder / "values.npy", mmap_mode="r")
@@ -174,8 +174,8 @@ def _copy_bare(scene: Path, folder: Path) -> None:
 def _write_plain(scene: Path, folder: Path) -> None:
     """The image's own reading and arithmetic, into a GeoTIFF as gdal_calc.py writes them: not compressed, no overviews."""
     import rasterio
-    from swath_eo.bandmath import calibrate, find_bands, open_layers, read_indices
-    from swath_eo.products import open_product
+    from swath_eo.bandmath.layers import calibrate, find_bands, open_layers, read_indices
+    from swath_eo.scenes.product import open_product
 
     product, layers = open_product(scene), read_indices("NDVI")
     bands = find_bands(product, layers[0].expression.bands)

@@ -23,7 +23,7 @@ from benchmarks.children import measure
 from benchmarks.machine import peak_resident_mb
 
 if TYPE_CHECKING:
-    from swath_eo.compositing import Observations
+    from swath_eo.composites.compositing import Observations
 
 TIMES, BANDS, SIZE = 24, 4, 512
 PART = 128  # pixels a side for the references, which are slower
@@ -40,7 +40,7 @@ def run() -> dict[str, object]:
 
 def main(order: dict[str, Any]) -> dict[str, object]:
     """The child's part: everything takes turns, for a machine has fast and slow minutes."""
-    from swath_eo.compositing import METHODS, Observations, Recipe, compose
+    from swath_eo.composites.compositing import METHODS, Observations, Recipe, compose
 
     seen = make_scenes(order["times"], order["bands"], order["size"])
     at = (..., slice(order["part"]), slice(order["part"]))
@@ -64,7 +64,7 @@ def main(order: dict[str, Any]) -> dict[str, object]:
 
 def make_scenes(times: int, bands: int, size: int) -> Observations:
     """Fields that hardly change, some haze that no mask has found, and masks of clouds some pixels wide."""
-    from swath_eo.compositing import Observations
+    from swath_eo.composites.compositing import Observations
 
     draw = np.random.default_rng(0)
     ground = draw.uniform(300, 3000, size=(1, bands, size, size))

@@ -17,7 +17,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from rasterio.io import MemoryFile
-from swath_eo.sample import write_spyndex_sample
+from swath_eo.scenes.sample import write_spyndex_sample
 
 SIZE = 10_980  # pixels a side of a tile at 10 m
 _PLACE = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 600_000, 0, -10, 5_200_020)}

@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
-from swath_eo import dark_object
-from swath_eo.atmosphere import correct, prepare
-from swath_eo.cloudless import cloud_bands, cloud_probability, is_installed
-from swath_eo.cog import OutputBand, write_cog
+from swath_eo.atmosphere import dark_object
+from swath_eo.atmosphere.correction import correct, prepare
+from swath_eo.atmosphere.sixs import SENSORS, load_table
+from swath_eo.atmosphere.toa import Asked, TopOfAtmosphere, blocks_under, find_toa
+from swath_eo.clouds.cloudless import cloud_bands, cloud_probability, is_installed
 from swath_eo.errors import NoValidPixelsError, ParameterError
-from swath_eo.products import Product, open_product
+from swath_eo.output.cog import OutputBand, write_cog
+from swath_eo.output.stac import COG, Asset, Lineage, make_item
+from swath_eo.output.statistics import RunningSummary
 from swath_eo.program import (
     check_common,
     fit_window,
@@ -32,12 +35,9 @@ from swath_eo.program import (
     write_json,
     write_values,
 )
-from swath_eo.quantities import open_quantity
-from swath_eo.sixs import SENSORS, load_table
-from swath_eo.stac import COG, Asset, Lineage, make_item
-from swath_eo.stacks import BandsReader, open_bands
-from swath_eo.statistics import RunningSummary
-from swath_eo.toa import Asked, TopOfAtmosphere, blocks_under, find_toa
+from swath_eo.scenes.product import Product, open_product
+from swath_eo.scenes.quantities import open_quantity
+from swath_eo.scenes.stacks import BandsReader, open_bands
 
 VERSION = "1.0.0"
 SCALE = 1e-4  # reflectance per number that is written

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
-from swath_eo.bandmath import (
+from swath_eo.bandmath.layers import (
     Layer,
     LayersReader,
     calibrate,
@@ -28,10 +28,11 @@ from swath_eo.bandmath import (
     read_indices,
     read_view,
 )
-from swath_eo.calibration import Calibration
-from swath_eo.cog import OutputBand, write_cog
 from swath_eo.errors import EoError, NoValidPixelsError, ParameterError
-from swath_eo.products import Product, open_product
+from swath_eo.output.cog import OutputBand, write_cog
+from swath_eo.output.stac import COG, Asset, Lineage, make_item
+from swath_eo.output.statistics import RunningPercentiles, RunningSummary
+from swath_eo.pictures.viewing import NODATA, Bound, Stretch, compose, fit_stretch, parse_stretch
 from swath_eo.program import (
     check_common,
     fit_window,
@@ -43,10 +44,10 @@ from swath_eo.program import (
     write_json,
     write_values,
 )
-from swath_eo.scene import BandFile
-from swath_eo.stac import COG, Asset, Lineage, find_acquired, make_item
-from swath_eo.statistics import RunningPercentiles, RunningSummary
-from swath_eo.viewing import NODATA, Bound, Stretch, compose, fit_stretch, parse_stretch
+from swath_eo.scenes.calibration import Calibration
+from swath_eo.scenes.describe import find_acquired
+from swath_eo.scenes.product import Product, open_product
+from swath_eo.scenes.rasters import BandFile
 
 VERSION = "1.0.0"
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z]\w*)\s*=\s*([^,=]+?)\s*")

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.windows import Window
-from swath_eo.bands import canonical_name, is_layer, is_wanted, spellings
-from swath_eo.calibration import Calibration
-from swath_eo.cog import OutputBand, write_cog
-from swath_eo.compositing import METHODS, NO_DATE, Composite, Observations, Recipe, compose
+from swath_eo.clouds.masking import SCL_CLOUDS, PixelSize, parse_classes
+from swath_eo.composites.compositing import METHODS, NO_DATE, Composite, Observations, Recipe, compose
+from swath_eo.composites.scoring import Score, sum_scores
+from swath_eo.composites.series import Clearing, Scene, SceneReader, common_calibrations, open_series
+from swath_eo.composites.timeline import assign_masks, check_mask, find_angles, find_products, in_order, list_paths
 from swath_eo.errors import (
     BandMissingError,
     CalibrationUnknownError,
@@ -27,9 +28,12 @@ from swath_eo.errors import (
     NoValidPixelsError,
     ParameterError,
 )
-from swath_eo.grid import Grid, check_georeferenced, common_ground
-from swath_eo.masking import SCL_CLOUDS, PixelSize, parse_classes
-from swath_eo.products import Product
+from swath_eo.geometry.grid import Grid, check_georeferenced, common_ground
+from swath_eo.output.cog import OutputBand, write_cog
+from swath_eo.output.rounding import output_type, to_type
+from swath_eo.output.stac import COG, Asset, Lineage, make_item
+from swath_eo.pictures.quicklook import write_picture
+from swath_eo.pictures.viewing import Stretch
 from swath_eo.program import (
     allocated_mib,
     check_common,
@@ -41,13 +45,9 @@ from swath_eo.program import (
     write_json,
     write_values,
 )
-from swath_eo.quicklook import write_picture
-from swath_eo.rounding import output_type, to_type
-from swath_eo.scoring import Score, sum_scores
-from swath_eo.series import Clearing, Scene, SceneReader, common_calibrations, open_series
-from swath_eo.stac import COG, Asset, Lineage, make_item
-from swath_eo.timeline import assign_masks, check_mask, find_angles, find_products, in_order, list_paths
-from swath_eo.viewing import Stretch
+from swath_eo.scenes.bands import canonical_name, is_layer, is_wanted, spellings
+from swath_eo.scenes.calibration import Calibration
+from swath_eo.scenes.product import Product
 
 VERSION = "1.0.0"
 _MIB = 560  # used at most, and by default

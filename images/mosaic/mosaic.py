@@ -18,7 +18,14 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import CRSError
 from rasterio.windows import Window
-from swath_eo.arranging import (
+from swath_eo.clouds.masking import PixelSize
+from swath_eo.errors import (
+    NoClearObservationError,
+    NoValidPixelsError,
+    ParameterError,
+)
+from swath_eo.geometry.grid import Grid
+from swath_eo.mosaics.arranging import (
     MASKS,
     ORDERS,
     Source,
@@ -32,17 +39,13 @@ from swath_eo.arranging import (
     recalibrations,
     score,
 )
-from swath_eo.cog import OutputBand, write_cog
-from swath_eo.errors import (
-    NoClearObservationError,
-    NoValidPixelsError,
-    ParameterError,
-)
-from swath_eo.grid import Grid
-from swath_eo.masking import PixelSize
-from swath_eo.mosaicking import METHODS, Adjustment, with_nodata
-from swath_eo.painting import Painter, Painting, SourceMap
-from swath_eo.placing import target_grid
+from swath_eo.mosaics.mosaicking import METHODS, with_nodata
+from swath_eo.mosaics.painting import Painter, Painting, SourceMap
+from swath_eo.mosaics.placing import target_grid
+from swath_eo.mosaics.surveying import LARGEST_FEATHER, PlacedScene, Plan, Survey, sample_step, survey
+from swath_eo.output.cog import OutputBand, write_cog
+from swath_eo.output.stac import COG, Asset, Lineage, make_item
+from swath_eo.pictures.quicklook import stretch_of, write_picture
 from swath_eo.program import (
     WINDOW,
     check_common,
@@ -56,10 +59,8 @@ from swath_eo.program import (
     write_json,
     write_values,
 )
-from swath_eo.quicklook import stretch_of, write_picture
-from swath_eo.stac import COG, Asset, Lineage, make_item
-from swath_eo.stacks import CACHE_BYTES
-from swath_eo.surveying import LARGEST_FEATHER, PlacedScene, Plan, Survey, sample_step, survey
+from swath_eo.scenes.adjustment import Adjustment
+from swath_eo.scenes.stacks import CACHE_BYTES
 
 VERSION = "1.0.0"
 # Of a window, measured with two bytes a number: what grows with the number of bands, and what does not.

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
-from swath_eo.calibration import Calibration
-from swath_eo.cog import OutputBand, write_cog
+from swath_eo.bandmath.indices import normalized_difference
 from swath_eo.errors import BandMissingError, NoValidPixelsError, ParameterError
-from swath_eo.indices import normalized_difference
-from swath_eo.products import Product, open_product
+from swath_eo.output.cog import OutputBand, write_cog
+from swath_eo.output.stac import COG, Asset, make_item
+from swath_eo.output.statistics import RunningStatistics
+from swath_eo.pictures.quicklook import write_quicklook
 from swath_eo.program import (
     check_common,
     fit_window,
@@ -30,11 +31,11 @@ from swath_eo.program import (
     write_json,
     write_values,
 )
-from swath_eo.quicklook import write_quicklook
-from swath_eo.scene import BandFile
-from swath_eo.stac import COG, Asset, find_acquired, make_item
-from swath_eo.stacks import BandsReader, open_bands
-from swath_eo.statistics import RunningStatistics
+from swath_eo.scenes.calibration import Calibration
+from swath_eo.scenes.describe import find_acquired
+from swath_eo.scenes.product import Product, open_product
+from swath_eo.scenes.rasters import BandFile
+from swath_eo.scenes.stacks import BandsReader, open_bands
 
 BYTES_PER_PIXEL = 40  # of a window; measured: 26, and 36 where bands are float64
 _SUSPICIOUS_SHARE = 0.01  # of the valid pixels with a negative reflectance: more is seldom noise

@@ -18,12 +18,12 @@ from rasterio.crs import CRS
 from rasterio.dtypes import in_dtype_range
 from rasterio.enums import Resampling
 from rasterio.windows import Window
-from swath_eo.areas import LONG_LAT, Area, parse_bbox, parse_geojson, to_crs
-from swath_eo.bands import is_classes
-from swath_eo.cog import OutputBand, write_cog
 from swath_eo.errors import NoValidPixelsError, ParameterError
-from swath_eo.grid import Grid, check_georeferenced
-from swath_eo.products import Product, open_product
+from swath_eo.geometry.areas import LONG_LAT, Area, parse_bbox, parse_geojson, to_crs
+from swath_eo.geometry.grid import Grid, check_georeferenced
+from swath_eo.geometry.subsetting import Inside, cut, plan_grid, snap
+from swath_eo.output.cog import OutputBand, write_cog
+from swath_eo.output.stac import COG, Asset, Lineage, make_item
 from swath_eo.program import (
     check_common,
     fit_window,
@@ -35,10 +35,11 @@ from swath_eo.program import (
     write_json,
     write_values,
 )
-from swath_eo.scene import BandFile, list_bands
-from swath_eo.stac import COG, Asset, Lineage, find_acquired, make_item
-from swath_eo.stacks import BandsReader, open_bands
-from swath_eo.subsetting import Inside, cut, plan_grid, snap
+from swath_eo.scenes.bands import is_classes
+from swath_eo.scenes.describe import find_acquired
+from swath_eo.scenes.product import Product, open_product
+from swath_eo.scenes.rasters import BandFile, list_bands
+from swath_eo.scenes.stacks import BandsReader, open_bands
 
 VERSION = "1.0.0"
 _KERNELS = ("nearest", "bilinear", "cubic", "average", "mode", "min", "max", "med")

@@ -58,7 +58,7 @@ def sample_scenes(root: Path) -> tuple[Path, ...]:
 def _package_sample(scratch: Path) -> Scenes:
     """The bare sample that spyndex carries, as a GeoTIFF; the image library writes it, and is no dependency of ours."""
     try:
-        write = importlib.import_module("swath_eo.sample").write_spyndex_sample
+        write = importlib.import_module("swath_eo.scenes.sample").write_spyndex_sample
     except ImportError as error:
         raise ConflictError(
             f"no scenes: name one with --input, or set SWATH_TEST_DATA, or install the sample ({error}): make install"

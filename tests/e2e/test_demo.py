@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import rasterio
-from swath_eo.sample import write_spyndex_sample
+from swath_eo.scenes.sample import write_spyndex_sample
 
 from tests.e2e.jobs import direct_means
 from tests.fixtures.laptop import Laptop, eventually

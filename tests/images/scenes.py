@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import rasterio
 from rasterio.transform import Affine
-from swath_eo.products import open_product
+from swath_eo.scenes.product import open_product
 
 ROOT = Path(__file__).parents[2]
 NDVI = ROOT / "images" / "ndvi"

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.windows import Window
-from swath_eo.calibration import from_product_xml
-from swath_eo.cloudless import BANDS, cloud_probability
-from swath_eo.dark_object import SENTINEL_2, Conditions, count_numbers, find_dark_number, make_correction
-from swath_eo.products import open_product
-from swath_eo.safe import open_safe
-from swath_eo.sixs import interpolate, load_table, weights
-from swath_eo.toa import Asked, find_toa
+from swath_eo.atmosphere.dark_object import SENTINEL_2, Conditions, count_numbers, find_dark_number, make_correction
+from swath_eo.atmosphere.sixs import interpolate, load_table, weights
+from swath_eo.atmosphere.toa import Asked, find_toa
+from swath_eo.clouds.cloudless import BANDS, cloud_probability
+from swath_eo.scenes.calibration import from_product_xml
+from swath_eo.scenes.product import open_product
+from swath_eo.scenes.safe import open_safe
 
 from swath.domain.manifest import Manifest
 from tests.images.safes import L1C, L2A, a_safe

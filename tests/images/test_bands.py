@@ -1,8 +1,8 @@
 """Bands are found under all the names that archives give them."""
 
 import pytest
-from swath_eo.bands import canonical_name, find_index, is_wanted, name_from_file
 from swath_eo.errors import BandAmbiguousError, BandMissingError
+from swath_eo.scenes.bands import canonical_name, find_index, is_wanted, name_from_file
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 
 import pytest
-from swath_eo.calibration import from_baseline, from_item, from_product_name, from_product_xml
-from swath_eo.describe import choose_calibration
 from swath_eo.errors import CalibrationUnknownError, ParameterError, ProductMetadataError
-from swath_eo.landsat import parse_mtl
+from swath_eo.scenes.calibration import from_baseline, from_item, from_product_name, from_product_xml
+from swath_eo.scenes.describe import choose_calibration
+from swath_eo.scenes.landsat import parse_mtl
 
 from tests.images.scenes import BOLZANO, DATES, find_scene, random_numbers, write
 

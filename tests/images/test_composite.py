@@ -12,8 +12,8 @@ import pytest
 import rasterio
 from PIL import Image
 from rasterio.windows import Window
-from swath_eo.products import open_product
-from swath_eo.timeline import find_angles
+from swath_eo.composites.timeline import find_angles
+from swath_eo.scenes.product import open_product
 
 from swath.domain.manifest import Manifest
 from swath.domain.run import command, environment

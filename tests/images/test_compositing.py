@@ -10,11 +10,11 @@ import rasterio
 from geomad import nangeomedian_pcm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from swath_eo.compositing import METHODS, NO_DATE, Observations, Recipe, compose
+from swath_eo.clouds.masking import clouds_by_scl, known_by_scl
+from swath_eo.composites.compositing import METHODS, NO_DATE, Observations, Recipe, compose
+from swath_eo.composites.geomedian import geometric_median
+from swath_eo.composites.ordering import network, sort_places
 from swath_eo.errors import ParameterError
-from swath_eo.geomedian import geometric_median
-from swath_eo.masking import clouds_by_scl, known_by_scl
-from swath_eo.ordering import network, sort_places
 
 from tests.images.scenes import DATES, write
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from swath_eo.dark_object import (
+from swath_eo.atmosphere.dark_object import (
     LANDSAT_8,
     METHODS,
     Conditions,

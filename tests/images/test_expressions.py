@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swath_eo import arithmetic
-from swath_eo.calibration import Calibration
+from swath_eo.bandmath import arithmetic
+from swath_eo.bandmath.expressions import parse_expression
 from swath_eo.errors import ExpressionError
-from swath_eo.expressions import parse_expression
+from swath_eo.scenes.calibration import Calibration
 
 A = np.array([0.1, 0.2, 0.3, 0.4])
 B = np.array([0.4, 0.3, 0.2, 0.1])

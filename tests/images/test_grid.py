@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 from swath_eo.errors import CrsMismatchError, EmptyOverlapError, GridMismatchError, NotGeoreferencedError
-from swath_eo.grid import Grid, check_georeferenced, common_ground, place
+from swath_eo.geometry.grid import Grid, check_georeferenced, common_ground, place
 
 UTM33 = CRS.from_epsg(32633)
 

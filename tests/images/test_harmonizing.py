@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from swath_eo.harmonizing import cell_means, fit_line, harmonize
+from swath_eo.mosaics.harmonizing import cell_means, fit_line, harmonize
 
 PLACES = 4000
 

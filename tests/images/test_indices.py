@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from swath_eo.calibration import Calibration
-from swath_eo.indices import ndvi, normalized_difference
+from swath_eo.bandmath.indices import ndvi, normalized_difference
+from swath_eo.scenes.calibration import Calibration
 
 
 def numbers(*values):

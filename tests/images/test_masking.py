@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
-from swath_eo.masking import PixelSize, clouds_by_scl, dilate, distance_to, known_by_scl
+from swath_eo.clouds.masking import PixelSize, clouds_by_scl, dilate, distance_to, known_by_scl
 
 TEN = PixelSize(width=10, height=10)
 

@@ -10,7 +10,7 @@ import rasterio
 from rasterio.merge import merge
 from rasterio.transform import Affine
 from rasterio.windows import Window
-from swath_eo.mosaicking import Layer, mosaic, with_nodata
+from swath_eo.mosaics.mosaicking import Layer, mosaic, with_nodata
 
 from swath.domain.manifest import Manifest
 from tests.images.mosaics import MOSAIC, NAMES, overlapping

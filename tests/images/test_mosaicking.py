@@ -6,7 +6,8 @@ from rasterio.io import MemoryFile
 from rasterio.merge import merge
 from rasterio.transform import Affine
 from scipy.ndimage import distance_transform_edt
-from swath_eo.mosaicking import Adjustment, Layer, cell_of, edge_weights, margin, mosaic, with_nodata
+from swath_eo.mosaics.mosaicking import Layer, cell_of, edge_weights, margin, mosaic, with_nodata
+from swath_eo.scenes.adjustment import Adjustment
 
 from tests.images.scenes import random_numbers
 
@@ -82,7 +83,7 @@ def test_the_source_says_whose_pixel_it_is():
 
 def test_no_more_layers_are_asked_for_than_are_seen():
     """A scene without holes ends it."""
-    from swath_eo.mosaicking import paint
+    from swath_eo.mosaics.mosaicking import paint
 
     def endless():
         yield layers(1)[0]

@@ -179,7 +179,7 @@ def test_the_summary_is_the_last_line_and_progress_comes_before(tmp_path, run_nd
 
 def test_an_unknown_place_stays_unknown(tmp_path, run_ndvi):
     """The sample's mark is carried into the outputs."""
-    from swath_eo.sample import write_spyndex_sample
+    from swath_eo.scenes.sample import write_spyndex_sample
 
     result = run_ndvi(scene=write_spyndex_sample(tmp_path / "sample.tif"))
     assert result.statistics["location"] == "unknown"

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
-from swath_eo.items import is_sentinel_2, nodata_from_item
-from swath_eo.scene import find_band
+from swath_eo.scenes.items import is_sentinel_2, nodata_from_item
+from swath_eo.scenes.rasters import find_band
 
 from tests.images.scenes import DATES, find_scene, random_numbers, write
 

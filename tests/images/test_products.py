@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
-from swath_eo.cog import OutputBand, write_cog
-from swath_eo.grid import Grid
-from swath_eo.quicklook import palette, to_levels, write_quicklook
+from swath_eo.geometry.grid import Grid
+from swath_eo.output.cog import OutputBand, write_cog
+from swath_eo.pictures.quicklook import palette, to_levels, write_quicklook
 
 from tests.images.scenes import BOLZANO, random_numbers, write
 

@@ -18,11 +18,11 @@ from swath_eo.errors import (
     ProductMetadataError,
     UnreadableFileError,
 )
-from swath_eo.footprints import to_geometry
-from swath_eo.grid import Grid
-from swath_eo.products import open_product
-from swath_eo.safe import open_safe
-from swath_eo.stacks import open_bands
+from swath_eo.geometry.footprints import to_geometry
+from swath_eo.geometry.grid import Grid
+from swath_eo.scenes.product import open_product
+from swath_eo.scenes.safe import open_safe
+from swath_eo.scenes.stacks import open_bands
 
 from tests.images.safes import L1C, L2A, a_safe, real_products, without, write_jp2, zipped
 from tests.images.scenes import write

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import rasterio
 from swath_eo.errors import BandAmbiguousError, BandMissingError, UnreadableFileError
-from swath_eo.products import open_product
-from swath_eo.sample import write_spyndex_sample
-from swath_eo.scene import open_raster
+from swath_eo.scenes.product import open_product
+from swath_eo.scenes.rasters import open_raster
+from swath_eo.scenes.sample import write_spyndex_sample
 
 from tests.images.scenes import BOLZANO, DATES, find_scene, random_numbers, write
 

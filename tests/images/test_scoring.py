@@ -4,8 +4,8 @@ from datetime import date
 
 import numpy as np
 import pytest
+from swath_eo.composites.scoring import Score, cloud_score, day_score, sum_scores, view_score
 from swath_eo.errors import ParameterError
-from swath_eo.scoring import Score, cloud_score, day_score, sum_scores, view_score
 
 
 def test_a_day_scores_by_its_distance_to_the_target():

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from swath_eo.atmosphere import correct, prepare
+from swath_eo.atmosphere.correction import correct, prepare
+from swath_eo.atmosphere.sixs import SENSORS, load_table, weights
 from swath_eo.errors import AnglesError, BandMissingError, ParameterError, SensorError
-from swath_eo.sixs import SENSORS, load_table, weights
 
 from tests.images.grass import get_map, put_map, read_map, run_grass
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import rasterio
 import spyndex
-from swath_eo.calibration import Calibration
+from swath_eo.bandmath.spectral import get_index, index_names, parse_index, spellings_of, wavelengths
 from swath_eo.errors import IndexUnknownError, ParameterError
-from swath_eo.spectral import get_index, index_names, parse_index, spellings_of, wavelengths
+from swath_eo.scenes.calibration import Calibration
 
 from tests.images.scenes import BOLZANO
 

@@ -7,7 +7,8 @@ import rasterio
 from pystac.errors import STACValidationError
 from rasterio.crs import CRS
 from rasterio.transform import Affine
-from swath_eo.stac import COG, FILE, PROJECTION, Asset, find_acquired, find_bbox, make_geometry, make_item
+from swath_eo.output.stac import COG, FILE, PROJECTION, Asset, find_bbox, make_geometry, make_item
+from swath_eo.scenes.describe import find_acquired
 
 from tests.fixtures.stac import check_item
 from tests.images.scenes import BOLZANO, DATES, random_numbers, write

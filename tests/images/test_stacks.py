@@ -9,13 +9,13 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 from rasterio.warp import transform
-from swath_eo.cog import OutputBand, write_cog
+from swath_eo.clouds.masking import known_by_scl
 from swath_eo.errors import CrsMismatchError
-from swath_eo.grid import Grid
-from swath_eo.masking import known_by_scl
-from swath_eo.products import open_product
-from swath_eo.scene import list_bands
-from swath_eo.stacks import open_bands
+from swath_eo.geometry.grid import Grid
+from swath_eo.output.cog import OutputBand, write_cog
+from swath_eo.scenes.product import open_product
+from swath_eo.scenes.rasters import list_bands
+from swath_eo.scenes.stacks import open_bands
 
 from tests.images.scenes import BOLZANO, DATES, random_numbers, write
 

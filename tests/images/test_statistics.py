@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from swath_eo.statistics import RunningPercentiles, RunningStatistics, RunningSummary
+from swath_eo.output.statistics import RunningPercentiles, RunningStatistics, RunningSummary
 
 INDEX = hnp.arrays(np.float32, st.integers(1, 300), elements=st.floats(-1, 1, width=32) | st.just(float("nan")))
 

@@ -10,8 +10,8 @@ import pytest
 import rasterio
 from rasterio.crs import CRS
 from rasterio.transform import Affine
-from swath_eo.scene import list_bands
-from swath_eo.stacks import kernel_scale
+from swath_eo.scenes.rasters import list_bands
+from swath_eo.scenes.stacks import kernel_scale
 
 from tests.fixtures.stac import check_item
 from tests.images.safes import a_safe

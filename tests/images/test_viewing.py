@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from swath_eo.errors import NoValidPixelsError, ParameterError
-from swath_eo.statistics import RunningPercentiles
-from swath_eo.viewing import Stretch, compose, fit_stretch, parse_stretch
+from swath_eo.output.statistics import RunningPercentiles
+from swath_eo.pictures.viewing import Stretch, compose, fit_stretch, parse_stretch
 
 
 def percentiles_of(values):

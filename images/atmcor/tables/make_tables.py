@@ -1,4 +1,4 @@
-"""Makes the tables of `swath_eo.atmosphere` with GRASS `i.atcorr` (6S); README.md tells how, and what they hold.
+"""Makes the tables of `swath_eo.atmosphere.correction` with GRASS `i.atcorr` (6S); README.md tells how, and what they hold.
 
     grass --tmp-location XY --exec python make_tables.py WORK_DIRECTORY TABLES_DIRECTORY
 

@@ -1,0 +1,1 @@
+"""From the top of the atmosphere down to the surface."""

@@ -1,0 +1,1 @@
+"""Expressions and spectral indices over the bands of a scene."""

@@ -1,0 +1,1 @@
+"""What is cloud and what is clear."""

@@ -1,0 +1,1 @@
+"""Where things lie: grids of pixels, areas of interest and outlines on the globe."""

@@ -1,0 +1,175 @@
+"""Which scenes a mosaic is made of, in which order they lie on each other, and what is done to each one's numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from swath_eo.errors import BandMissingError, EmptyOverlapError, HarmonizationError, ParameterError
+from swath_eo.geometry.grid import Grid, check_georeferenced
+from swath_eo.mosaics.harmonizing import Harmonization, Harmony, harmonize
+from swath_eo.mosaics.mosaicking import margin
+from swath_eo.mosaics.placing import check_resolution, footprint, grown, intersection, union
+from swath_eo.mosaics.surveying import PlacedScene, Plan, Survey, type_of
+from swath_eo.output.cog import OutputBand
+from swath_eo.scenes.adjustment import Adjustment
+from swath_eo.scenes.bands import canonical_name, is_layer, is_wanted
+from swath_eo.scenes.calibration import Calibration, default_calibration
+from swath_eo.scenes.product import Product, open_product
+from swath_eo.scenes.rasters import BandFile
+
+MASKS = ("auto", "scl", "none")
+ORDERS = ("given", "newest", "oldest", "score")
+_HALF_DAYS = 30.0  # so far from the wanted date a scene scores half
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A scene before it has a place."""
+
+    product: Product
+    bands: tuple[BandFile, ...]
+    classes: BandFile | None  # Sentinel-2's scene classification, where clouds are masked by it
+    calibrations: tuple[Calibration, ...]  # of the bands
+
+
+def find_sources(
+    paths: Sequence[Path], *, bands: Sequence[str] | None = None, mask: str = "auto", offset: str = "auto"
+) -> list[Source]:
+    """The scenes and their bands: those that are named, or all of the first scene.
+
+    `mask`: clouds by "scl", by "none" or, "auto", by the scene classification where there is one. Raises what
+    `open_product`, `Product.find` and `Product.calibration` do, and NotGeoreferencedError.
+    """
+    products = [open_product(path) for path in paths]
+    names = bands or [name for name in products[0].bands if not is_layer(name)]
+    if not names:
+        raise BandMissingError(f"{products[0].name} has no bands")
+    return [_find_source(product, names, mask, offset) for product in products]
+
+
+def _find_source(product: Product, names: Sequence[str], mask: str, offset: str) -> Source:
+    bands = tuple(product.find(name) for name in names)
+    classes = product.find("scl") if mask == "scl" or (mask == "auto" and product.has("scl")) else None
+    for band in (*bands, *([classes] if classes else [])):
+        check_georeferenced(band.grid, where=band.path.name)
+    calibrations = tuple(product.calibration(band, offset=offset) for band in bands)
+    return Source(product=product, bands=bands, classes=classes, calibrations=calibrations)
+
+
+def place_scenes(sources: Sequence[Source], plan: Plan) -> list[PlacedScene]:
+    """The scenes that reach the mosaic. Raises GridMismatchError and EmptyOverlapError."""
+    mosaic = Window(0, 0, plan.grid.width, plan.grid.height)
+    ground = grown(mosaic, margin(plan.feather) + plan.pixel.halo(plan.dilation))
+    placed = []
+    for number, source in enumerate(sources, 1):
+        check_resolution(source.bands[0].grid, plan.grid, where=source.product.name)
+        reached = union([footprint(grid, plan.grid) for grid in {band.grid for band in source.bands}])
+        extent = intersection(reached, ground)
+        if extent is not None and intersection(extent, mosaic):
+            placed.append(_place(source, number, extent))
+    if not placed:
+        raise EmptyOverlapError("no scene reaches into BBOX")
+    return placed
+
+
+def _place(source: Source, number: int, extent: Window) -> PlacedScene:
+    return PlacedScene(number=number, product=source.product, bands=source.bands, classes=source.classes, extent=extent)
+
+
+def score(scene: PlacedScene, survey: Survey, grid: Grid, wanted: datetime | None) -> float:
+    """The clear share of a scene's pixels in the mosaic; less the further it was acquired from the wanted date."""
+    within = intersection(scene.extent, Window(0, 0, grid.width, grid.height))
+    if within is None:
+        return 0.0
+    share = survey.clear_pixels / float(within.width * within.height)
+    if wanted is None or scene.product.acquired is None:
+        return share
+    days = abs((scene.product.acquired - wanted).total_seconds()) / 86_400
+    return share / (1 + days / _HALF_DAYS)
+
+
+def arrange(scenes: Sequence[PlacedScene], order: str, scores: Mapping[int, float]) -> list[PlacedScene]:
+    """The scenes, the one on top first; those that are alike as they were given. `scores` are by number.
+
+    Raises ParameterError where there is no telling.
+    """
+    if order == "given":
+        return list(scenes)
+    if order == "score":
+        if any(scene.number not in scores for scene in scenes):
+            raise ParameterError("ORDER is score, but not every scene has a cloud mask")
+        return sorted(scenes, key=lambda scene: -scores[scene.number])
+    if missing := [scene.product.name for scene in scenes if scene.product.acquired is None]:
+        raise ParameterError(f"ORDER is {order}, but it is not known when {missing[0]} was acquired")
+    sign = -1 if order == "newest" else 1
+    return sorted(scenes, key=lambda scene: sign * _acquired(scene).timestamp())
+
+
+def _acquired(scene: PlacedScene) -> datetime:
+    return scene.product.acquired or datetime.min.replace(tzinfo=UTC)
+
+
+def recalibrations(scenes: Sequence[PlacedScene], sources: Sequence[Source]) -> dict[int, Adjustment]:
+    """By a scene's number, what brings its digital numbers to the meaning that those of the first source have."""
+    reference = sources[0].calibrations
+    return {scene.number: Adjustment.between(sources[scene.number - 1].calibrations, reference) for scene in scenes}
+
+
+def match(
+    scenes: Sequence[PlacedScene], surveys: Mapping[int, Survey], adjustments: Mapping[int, Adjustment], kind: Harmony
+) -> Harmonization:
+    """What brings scenes, adjusted already, to match where they overlap; takes the samples out of their surveys.
+
+    Raises HarmonizationError where no two can be compared.
+    """
+    samples = [_take_samples(surveys[scene.number], adjustments[scene.number]) for scene in scenes]
+    harmony = harmonize(samples, kind=kind)
+    if not harmony.pairs:
+        raise HarmonizationError("no two scenes show enough of the same ground to be matched")
+    return harmony
+
+
+def _take_samples(survey: Survey, adjustment: Adjustment) -> NDArray[np.float32]:
+    if survey.samples is None:
+        raise ValueError("the plan asked for no samples")
+    samples, survey.samples = survey.samples, None  # they are the largest thing that there is
+    values: NDArray[np.float32] = adjustment.apply(samples)
+    return values.reshape(len(values), -1)
+
+
+def output_type(scenes: Sequence[PlacedScene], plan: Plan) -> tuple[str, float]:
+    """The mosaic's type and what stands for no data in it: what is asked for, else the first scene's, else NaN or 0."""
+    dtype = np.result_type(*(type_of(scene, plan) for scene in scenes))
+    asked = scenes[0].bands[0].nodata if plan.nodata is None else plan.nodata
+    if dtype.kind == "f":
+        return str(dtype), math.nan if asked is None else asked
+    limits = np.iinfo(dtype)
+    fits = asked is not None and float(asked).is_integer() and limits.min <= asked <= limits.max
+    return str(dtype), float(asked) if fits and asked is not None else 0.0
+
+
+def output_bands(first: Source) -> list[OutputBand]:
+    """What the mosaic's bands say of themselves: with scale and offset where something describes them."""
+    pairs = list(zip(first.bands, first.calibrations, strict=True))
+    unknown = [calibration == default_calibration(is_float=band.is_float) for band, calibration in pairs]
+    return [
+        OutputBand(name=band.name) if unsaid else OutputBand(name=band.name, scale=own.scale, offset=own.offset)
+        for (band, own), unsaid in zip(pairs, unknown, strict=True)
+    ]
+
+
+def picture_bands(first: Source) -> list[int]:
+    """The numbers (from 1) of the red, green and blue bands; without these, of the first three, or of the first one."""
+    names = [canonical_name(band.name) for band in first.bands]
+    places = [[i for i, name in enumerate(names, 1) if is_wanted(name, wanted)] for wanted in ("red", "green", "blue")]
+    if all(places):
+        return [found[0] for found in places]
+    return [1, 2, 3] if len(names) >= 3 else [1]

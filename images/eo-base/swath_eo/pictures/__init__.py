@@ -1,0 +1,1 @@
+"""Pictures for human eyes."""

@@ -1,0 +1,53 @@
+"""From the digital numbers of one calibration to those of another, or to those that match other scenes (pure numpy)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath_eo.scenes.calibration import Calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adjustment:
+    """value x gain + offset, a pair for each band: between calibrations, or to match other scenes."""
+
+    gains: tuple[float, ...]
+    offsets: tuple[float, ...]
+
+    @classmethod
+    def between(cls, own: Sequence[Calibration], wanted: Sequence[Calibration]) -> Adjustment:
+        """From digital numbers of one calibration to those of another, a pair for each band."""
+        pairs = list(zip(own, wanted, strict=True))
+        return cls(
+            gains=tuple(1.0 if a.scale == b.scale else a.scale / b.scale for a, b in pairs),
+            offsets=tuple(0.0 if a.offset == b.offset else (a.offset - b.offset) / b.scale for a, b in pairs),
+        )
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it changes nothing."""
+        return all(gain == 1 for gain in self.gains) and not any(self.offsets)
+
+    def then(self, other: Adjustment) -> Adjustment:
+        """Both in one, `other` second."""
+        pairs = zip(self.offsets, other.gains, other.offsets, strict=True)
+        return Adjustment(
+            gains=tuple(a * b for a, b in zip(self.gains, other.gains, strict=True)),
+            offsets=tuple(offset * gain + further for offset, gain, further in pairs),
+        )
+
+    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
+        """`values` (bands, rows, columns), as real numbers unless nothing changes."""
+        if self.is_identity:
+            return values
+        kind = np.result_type(values.dtype, np.float32).type
+        adjusted = np.empty(values.shape, dtype=kind)
+        for into, band, gain, offset in zip(adjusted, values, self.gains, self.offsets, strict=True):
+            np.multiply(band, kind(gain), out=into)
+            into += kind(offset)
+        return adjusted
