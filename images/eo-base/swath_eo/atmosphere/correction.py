@@ -4,7 +4,7 @@ The geometry changes slowly and counts by blocks of 64 x 64 pixels; aerosol and 
 a polynomial of the two, whose terms all bands share: one matrix product gives all of a block's coefficients.
 
 Blocks are counted from the scene's corner and always computed whole, so a pixel's result does not depend, to the bit, on
-the window that it is read in.
+the window that it is read in; nor on how many threads there are.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 BLOCK = 64  # pixels a side under one geometry
+_PART = 128  # pixels in a product; OpenBLAS splits none of up to 2**18 multiplications
 _METRES = 1000.0  # in a km
 
 
@@ -123,8 +124,7 @@ class _Block:
         inside: tuple[slice, slice],
     ) -> Float32:
         self._fill_terms(aerosol, elevation, inside)
-        # A product of always the same shape: of another one a pixel's sum could run in another order.
-        np.matmul(self._atmosphere.coefficients[place], self._terms.reshape(-1, BLOCK * BLOCK), out=self._found)
+        np.matmul(self._atmosphere.coefficients[place], _in_parts(self._terms), out=_in_parts(self._found))
         gain, bias, albedo = self._found.reshape(3, -1, BLOCK, BLOCK)[(slice(None), slice(None), *inside)]
         y: Float32 = np.multiply(gain, toa, out=gain)
         y -= bias
@@ -139,6 +139,16 @@ class _Block:
         by_aerosol = _chebyshev(self._maps[0], self._atmosphere.aerosol)
         by_elevation = _chebyshev(self._maps[1], self._atmosphere.elevation)
         np.multiply(by_aerosol[:, None], by_elevation[None], out=self._terms)
+
+
+def _in_parts(arrays: Float32) -> Float32:
+    """(parts, arrays, pixels): a view of a block's arrays, over which a product is taken part by part.
+
+    All parts have one shape, for in a product of another one a pixel's sum could run in another order. They are small
+    for the same reason: what a BLAS splits among threads depends on how many it has.
+    """
+    split: Float32 = arrays.reshape(-1, BLOCK * BLOCK // _PART, _PART)
+    return split.swapaxes(0, 1)
 
 
 def _chebyshev(values: Float32, nodes: Float64) -> Float32:
