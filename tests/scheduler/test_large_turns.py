@@ -14,7 +14,7 @@ from scheduler.core.open_jobs import Job
 from scheduler.core.reactor import DUE
 from scheduler.core.state import CoreSettings
 from swath.domain.states import Desired
-from tests.scheduler.test_slots import a_world, an_end
+from tests.scheduler.slot_world import a_world, an_end
 from tests.scheduler.world import SETTINGS, World, a_job
 
 SMALL = {"cpus": 0.01, "mem": 1}
