@@ -103,7 +103,7 @@ def _admits(rule: Constraint, value: str | None) -> bool:
 
 def _quotas(rule: Constraint, column: Column, running: Floats, room: Floats, count: int) -> Floats:
     """How many more tasks each value of the attribute may get."""
-    there = np.array([value is not None for value in column.values])
+    there = np.array([value is not None for value in column.values], dtype=np.bool_)
     if rule.operator == "group_by":
         return _even_quotas(running, np.where(there, room, 0.0), there, count)
     return np.where(there, np.maximum((rule.count or 0) - running, 0), 0.0)

@@ -177,6 +177,13 @@ def _by_value(agents: list[AgentView], tasks: dict[str, int], attribute: str) ->
 
 
 @pytest.mark.parametrize("operator", ["unique", "max_per", "group_by"])
+def test_without_an_agent_spread_tasks_wait_like_others(operator: str):
+    """There are no values to spread them over, and that breaks nothing."""
+    spread_out = a_demand(constraints=(rule(operator, 1 if operator != "unique" else None),))
+    assert why(plan([], [spread_out])) == {"j1": "no agent is registered"}
+
+
+@pytest.mark.parametrize("operator", ["unique", "max_per", "group_by"])
 def test_a_rule_that_counts_says_nothing_of_other_jobs(operator: str):
     """Another job's tasks may share the rack."""
     agents = racks("r")
