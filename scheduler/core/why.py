@@ -12,7 +12,7 @@ from swath.matching.cluster import Cluster, Columns
 from swath.matching.explain import explain
 from swath.matching.limits import Limits
 from swath.matching.model import Leftover
-from swath.matching.plan import keep_for_gpus
+from swath.matching.plan import wants_gpus
 from swath.matching.reasons import Reason
 
 FIRST_S = 0.3  # after a job begins to wait: offers may be on their way
@@ -44,8 +44,8 @@ def refresh(turn: Turn) -> None:
         return
     waiting = demands.make_demands(state, turn.now)
     limits = Limits(demands.make_tenants(state, turn.now))
-    views = keep_for_gpus(demands.make_views(state, turn.now), waiting, limits)
-    cluster = Cluster(views, Columns(demand.resources for demand in waiting))
+    columns = Columns(demand.resources for demand in waiting)
+    cluster = Cluster(demands.make_views(state, turn.now), columns, keep_gpus=wants_gpus(waiting, limits))
     for job_id in state.waiting:
         job = state.jobs[job_id]
         if job.waiting:  # it may have been cancelled, or started, in this very turn

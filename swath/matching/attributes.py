@@ -35,6 +35,7 @@ class Attributes:
     def __init__(self, agents: Sequence[AgentView]) -> None:
         self._agents = agents
         self._columns: dict[str, Column] = {}
+        self._admitted: dict[tuple[Constraint, ...], Bools] = {}
         self._counts: dict[tuple[str, str], Floats] = {}  # (job, attribute) -> its tasks on agents of each value
 
     def column(self, attribute: str) -> Column:
@@ -45,13 +46,15 @@ class Attributes:
             self._columns[attribute] = Column(tuple(numbers), np.array(codes, dtype=np.int64))
         return self._columns[attribute]
 
-    def admitted(self, constraints: Sequence[Constraint]) -> Bools:
+    def admitted(self, constraints: tuple[Constraint, ...]) -> Bools:
         """The agents that meet every hard constraint, as far as that does not depend on the job's other tasks."""
-        rows = np.ones(len(self._agents), dtype=np.bool_)
-        for rule in constraints:
-            if rule.hard:
-                rows &= self.meets(rule)
-        return rows
+        if constraints not in self._admitted:
+            rows = np.ones(len(self._agents), dtype=np.bool_)
+            for rule in constraints:
+                if rule.hard:
+                    rows &= self.meets(rule)
+            self._admitted[constraints] = rows
+        return self._admitted[constraints]
 
     def meets(self, rule: Constraint) -> Bools:
         """The agents that meet the constraint."""

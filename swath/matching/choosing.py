@@ -36,18 +36,20 @@ class Chooser:
 
     def choose(self, demand: Demand, capacity: Floats, count: int) -> tuple[Ints, Ints]:
         """Which agents get how many of `count` tasks, no more than `capacity` holds."""
-        able = np.flatnonzero(capacity > 0)
+        able = (capacity > 0).nonzero()[0]
+        room = capacity[able]
         places, counts = [], []
         for rows, evenly in self._groups(demand):
-            group = able[rows[able]]
-            taken = spread(capacity[group], count) if evenly else self._fill(capacity[group], group, count)
-            used = np.flatnonzero(taken > 0)
-            places.append(group[used])
-            counts.append(taken[used])
+            inside = rows[able]
+            # Mostly one group has all of them, and need not be cut out.
+            group, room_there = (able, room) if inside.all() else (able[inside], room[inside])
+            used, taken = spread(room_there, group, count) if evenly else self._fill(room_there, group, count)
+            places.append(used)
+            counts.append(taken)
             count -= int(taken.sum())
             if count <= 0:
                 break
-        return np.concatenate(places), np.concatenate(counts)
+        return (places[0], counts[0]) if len(places) == 1 else (np.concatenate(places), np.concatenate(counts))
 
     def _groups(self, demand: Demand) -> Iterator[tuple[Bools, bool]]:
         """The agents in groups, the best first, and whether to spread over the group; else it is filled."""
@@ -58,13 +60,14 @@ class Chooser:
                 yield rows & self._first, True
                 yield rows & ~self._first, False
 
-    def _fill(self, capacity: Floats, places: Ints, wanted: int) -> Ints:
-        """One agent after the other, the fullest first, until `wanted` tasks have found their places."""
+    def _fill(self, capacity: Floats, places: Ints, wanted: int) -> tuple[Ints, Ints]:
+        """One agent after the other, the fullest first, until `wanted` tasks have found their places: as `spread`."""
         order = np.argsort(-_fullness(self._room, places), kind="stable")
         room = capacity[order].astype(np.int64)
         taken = np.zeros(len(room), dtype=np.int64)
         taken[order] = np.clip(wanted - (np.cumsum(room) - room), 0, room)
-        return taken
+        used = taken.nonzero()[0]
+        return places[used], taken[used]
 
     def _find_levels(self, demand: Demand) -> _Levels:
         """The agents by how well they suit the demand."""
@@ -82,7 +85,8 @@ class Chooser:
         policy = self._policy
         cluster = self._room.cluster
         score: Floats = np.where(cluster.cold, 0.0, policy.warm_weight)
-        score += policy.image_weight * self._find_image(demand.image_at)
+        if demand.image_at:
+            score += policy.image_weight * self._find_image(demand.image_at)
         for wish in demand.prefer:
             column = self._attributes.column(wish.attribute)
             score += wish.weight * column.judge(lambda value, wanted=wish.value: value == wanted)  # type: ignore[misc]
@@ -154,6 +158,9 @@ def _fullness(room: Room, places: Ints | slice) -> Floats:
 
 def _find_first(room: Room, wanted: Sequence[float]) -> Bools | None:
     """As few agents as hold all that is waited for, the fullest first; None when that takes all of them."""
+    free = np.maximum(room.available, 0).sum(axis=1)
+    if any(have < _SPARE * want for have, want in zip(free.tolist(), wanted, strict=True)):
+        return None
     order = np.argsort(-_fullness(room, slice(None)), kind="stable")
     sums = np.cumsum(np.maximum(room.available[:, order], 0), axis=1)
     needed = 1 + max(int(np.searchsorted(row, _SPARE * want)) for row, want in zip(sums, wanted, strict=True))
@@ -164,19 +171,28 @@ def _find_first(room: Room, wanted: Sequence[float]) -> Bools | None:
     return first
 
 
-def spread(capacity: Floats, wanted: int) -> Ints:
-    """Divide `wanted` tasks evenly over agents with `capacity`; the odd ones go where there is most room."""
+def spread(capacity: Floats, places: Ints, wanted: int) -> tuple[Ints, Ints]:
+    """Divide `wanted` tasks evenly over the agents in `places`, each with its `capacity`, one task or more; the odd ones go
+    where there is most room. Answers which of the agents get tasks, and how many each of these gets.
+    """
     room = np.minimum(capacity, max(wanted, _ROOMY)).astype(np.int64)
-    with_room = np.cumsum(np.bincount(room, minlength=1)[::-1])[::-1]  # how many agents have it for 0, 1, 2, ... tasks
-    sums = np.cumsum(with_room) - len(room)  # of tasks on all agents, were there no more than 0, 1, 2, ... on each
+    with_room = np.bincount(room, minlength=1)[::-1].cumsum()[::-1]  # how many agents have it for 0, 1, 2, ... tasks
+    sums = with_room.cumsum() - len(room)  # of tasks on all agents, were there no more than 0, 1, 2, ... on each
     if sums[-1] <= wanted:
-        return room
-    level = int(np.searchsorted(sums, wanted, side="right")) - 1
+        return places, room
+    level = int(sums.searchsorted(wanted, side="right")) - 1
+    odd = _find_roomiest(room, with_room, wanted - int(sums[level]))
+    if level == 0:
+        return places[odd], np.ones(len(odd), dtype=np.int64)
     taken = np.minimum(room, level)
-    if (odd := wanted - int(sums[level])) > 0:
-        # The most room that as many agents have as there are odd tasks.
-        most = int(np.searchsorted(-with_room, -odd, side="right")) - 1
-        roomier = room > most
-        taken += roomier
-        taken[np.flatnonzero(room == most)[: odd - np.count_nonzero(roomier)]] += 1
-    return taken
+    taken[odd] += 1
+    return places, taken
+
+
+def _find_roomiest(room: Ints, with_room: Ints, count: int) -> Ints:
+    """The `count` agents with most room; of those with as much of it the first."""
+    most = int((-with_room).searchsorted(-count, side="right")) - 1  # room that as many agents have
+    found: Ints = (room >= most).nonzero()[0]
+    if (surplus := len(found) - count) > 0:
+        found = np.delete(found, (room[found] == most).nonzero()[0][-surplus:])
+    return found

@@ -29,7 +29,7 @@ PLAIN = ("cpus", "mem", "disk", "gpus")  # the first columns, as in Resources.as
 
 _plain_tuple = operator.attrgetter("cpus_m", "mem", "disk", "gpus")  # as_tuple, several times as fast
 
-Need = Sequence[tuple[int, int]]  # (column, amount) of what one task asks for
+Need = tuple[tuple[int, int], ...]  # (column, amount) of what one task asks for
 
 
 class Columns:
@@ -68,11 +68,19 @@ class Columns:
 class Cluster:
     """The agents, made once for many questions."""
 
-    def __init__(self, agents: Sequence[AgentView], columns: Columns, most_starting: int | None = None) -> None:
+    def __init__(
+        self,
+        agents: Sequence[AgentView],
+        columns: Columns,
+        most_starting: int | None = None,
+        *,
+        keep_gpus: bool = False,
+    ) -> None:
+        """With `keep_gpus` the agents that have some take only tasks that want them."""
         self.agents = agents
         self.columns = columns
         self.attributes = Attributes(agents)
-        self.row_of = {agent.id: row for row, agent in enumerate(agents)}
+        self.row_of = dict(zip([agent.id for agent in agents], range(len(agents)), strict=True))
         overhead = columns.to_rows([agent.overhead for agent in agents])
         self.available = columns.to_rows([agent.free for agent in agents]) - overhead
         self.total = columns.to_rows([agent.total for agent in agents])
@@ -81,12 +89,13 @@ class Cluster:
         self.offered = np.array([agent.offered for agent in agents], dtype=np.bool_)
         self.withheld = np.array([agent.withheld for agent in agents], dtype=np.bool_)
         self.closes_in_s = _or_infinite([agent.closes_in_s for agent in agents])
-        self.starts = _or_infinite(
-            [None if most_starting is None else max(0, most_starting - a.starting) for a in agents]
-        )
-        shut = [agent.shut for agent in agents]
-        self.shut = {why: np.array([one is why for one in shut]) for why in {*shut} if why is not None}
+        most = math.inf if most_starting is None else most_starting
+        self.starts = np.maximum(0.0, most - np.array([agent.starting for agent in agents], dtype=np.float64))
+        self.shut = _find_shut([agent.shut for agent in agents])
+        if keep_gpus:
+            _keep(self.shut, self.total[PLAIN.index("gpus")] > 0)
         self._masks: dict[object, Bools] = {}
+        self._open: dict[bool, Bools] = {}  # by whether GPUs are wanted
 
     @cached_property
     def largest_row(self) -> int:
@@ -132,11 +141,11 @@ class Cluster:
 
     def open_to(self, demand: Demand) -> Bools:
         """The agents that take tasks of this kind for now."""
-        rows = np.ones(len(self.agents), dtype=np.bool_)
-        for why, shut in self.shut.items():
-            if not admits(why, gpus=demand.resources.gpus > 0):
-                rows &= ~shut
-        return rows
+        gpus = demand.resources.gpus > 0
+        if gpus not in self._open:
+            closed = (shut for why, shut in self.shut.items() if not admits(why, gpus=gpus))
+            self._open[gpus] = ~reduce(np.logical_or, closed, np.zeros(len(self.agents), dtype=np.bool_))
+        return self._open[gpus]
 
     def rows_of(self, agents: Iterable[str]) -> list[int]:
         """Where the agents stand; those that nobody knows are left out."""
@@ -157,8 +166,23 @@ def count_fitting(available: Floats, need: Need, most: int) -> Floats:
     """How many tasks fit into each column of `available`; `most` of those that need nothing."""
     if not need:
         return np.full(available.shape[1], float(most))
-    fitting: Floats = reduce(np.minimum, (available[column] / amount for column, amount in need))
-    return np.floor(fitting)
+    (first, least), *others = need
+    fitting: Floats = available[first] / least
+    for column, amount in others:
+        np.minimum(fitting, available[column] / amount, out=fitting)
+    return np.floor(fitting, out=fitting)
+
+
+def _find_shut(reasons: Sequence[Shut | None]) -> dict[Shut, Bools]:
+    """The agents that are shut for each reason that there is."""
+    return {why: np.array([one is why for one in reasons]) for why in {*reasons} if why is not None}
+
+
+def _keep(shut: dict[Shut, Bools], with_gpus: Bools) -> None:
+    """Shut those of the agents `with_gpus` that are open."""
+    kept = with_gpus & ~reduce(np.logical_or, shut.values(), np.zeros(len(with_gpus), dtype=np.bool_))
+    if kept.any():
+        shut[Shut.KEPT_FOR_GPUS] = kept | shut.get(Shut.KEPT_FOR_GPUS, False)
 
 
 def _or_infinite(values: Sequence[float | None]) -> Floats:

@@ -34,6 +34,7 @@ def explain_one(agents: Sequence[AgentView], demand: Demand) -> Reason:
 def explain_all(cluster: Cluster, demands: Iterable[Demand]) -> Iterator[Reason]:
     """The reason of each; those that ask for the same of the same agents have the same one."""
     known: dict[object, Reason] = {}
+    meeting: dict[tuple[Constraint, ...], _Meeting] = {}
     closes = bool(np.isfinite(cluster.closes_in_s).any())
     for demand in demands:
         timely = demand.expected_s if closes else 0.0
@@ -44,37 +45,64 @@ def explain_all(cluster: Cluster, demands: Iterable[Demand]) -> Iterator[Reason]
             demand.job if _counting(demand) else "",
         )
         if key not in known:
-            known[key] = explain(cluster, demand)
+            if demand.constraints not in meeting:
+                meeting[demand.constraints] = _Meeting(cluster, demand.constraints)
+            known[key] = _explain(cluster, demand, meeting[demand.constraints])
         yield known[key]
 
 
 def explain(cluster: Cluster, demand: Demand) -> Reason:
     """The reason why (some of) the demand's tasks wait, in one sentence; limits and quotas are the caller's to tell."""
+    return _explain(cluster, demand, _Meeting(cluster, demand.constraints))
+
+
+class _Meeting:
+    """The agents that meet some constraints."""
+
+    def __init__(self, cluster: Cluster, constraints: tuple[Constraint, ...]) -> None:
+        self.rows = cluster.attributes.admitted(constraints)
+        self.count = int(self.rows.sum())
+        self._available = cluster.available
+        self._largest: dict[int, int] = {}  # by column
+
+    def largest_free(self, column: int) -> int:
+        """The largest amount that is free on one of them."""
+        if column not in self._largest:
+            self._largest[column] = _largest(self._available[column], self.rows)
+        return self._largest[column]
+
+
+def _explain(cluster: Cluster, demand: Demand, meeting: _Meeting) -> Reason:
     if not cluster.agents:
         return NoAgents()
-    rows = np.ones(len(cluster.agents), dtype=np.bool_)
-    for rule in demand.constraints:
-        if rule.hard:
-            rows &= cluster.attributes.meets(rule)
-        if not rows.any():
-            return NoSuchAgent(constraint=rule, agents=len(cluster.agents))
-    return _compare(cluster, demand, rows)
+    if not meeting.count:
+        return NoSuchAgent(constraint=_find_unmet(cluster, demand), agents=len(cluster.agents))
+    return _compare(cluster, demand, meeting)
 
 
-def _compare(cluster: Cluster, demand: Demand, rows: Bools) -> Reason:
+def _find_unmet(cluster: Cluster, demand: Demand) -> Constraint:
+    """The first of the constraints that no agent meets together with those before it."""
+    rules = demand.constraints
+    return next(
+        rule for end, rule in enumerate(rules, 1) if rule.hard and not cluster.attributes.admitted(rules[:end]).any()
+    )
+
+
+def _compare(cluster: Cluster, demand: Demand, meeting: _Meeting) -> Reason:
     """The reason among agents that meet the constraints (at least one)."""
+    rows = meeting.rows
     need = cluster.columns.to_need(demand.resources)
     largest = cluster.largest_row
     is_small = rows[largest] and all(cluster.usable[column, largest] >= amount for column, amount in need)
     if not is_small and not (rows & _holds(cluster.usable, need)).any():
         return _explain_size(cluster, need, rows)
-    most = [_largest(cluster.available[column], rows) for column, _ in need]
+    most = [meeting.largest_free(column) for column, _ in need]
     names = cluster.columns.names
     short = tuple((names[column], free) for (column, amount), free in zip(need, most, strict=True) if amount > free)
     fitting = None if short else rows & _holds(cluster.available, need)
     if fitting is not None and fitting.any():
         return _explain_idle(cluster, demand, np.flatnonzero(fitting))
-    return WaitingForResources(agents=int(rows.sum()), short=short)
+    return WaitingForResources(agents=meeting.count, short=short)
 
 
 def _explain_size(cluster: Cluster, need: Need, rows: Bools) -> TooLarge:

@@ -8,6 +8,7 @@ recent past added and divided by its weight, is the smallest.
 from __future__ import annotations
 
 import operator
+from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -22,14 +23,15 @@ ToAmounts = Callable[[Resources], Sequence[float]]
 _by_charge = operator.attrgetter("charge", "name")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
     """A project of the tree, or the root."""
 
     name: str
     weight: float = 1.0
     parent: Node | None = None
-    children: dict[str, Node] = field(default_factory=dict)  # those in which somebody waits
+    children: list[Node] = field(default_factory=list)  # those in which somebody waits, by charge
+    queued: bool = False  # it is among its parent's
     held: list[float] = field(default_factory=list)  # by column, with what is held below
     past: float = 0.0
     charge: float = 0.0  # the dominant share and its past, divided by the weight
@@ -43,11 +45,12 @@ class Tree:
         self, tenants: Tenants, total: Sequence[float], to_amounts: ToAmounts, demands: Iterable[Demand], policy: Policy
     ) -> None:
         """`total` is the cluster's, by column; `demands` are all that will be enqueued."""
-        self._total = total
+        self._there = [(column, amount) for column, amount in enumerate(total) if amount > 0]
         self._policy = policy
         self._projects = tenants.projects
         self._parents = {project.parent for project in tenants.projects.values()}
-        self.root = Node(name=ROOT, held=[0.0] * len(total))
+        self._width = len(total)
+        self.root = Node(name=ROOT, held=[0.0] * self._width)
         self._nodes = {ROOT: self.root}
         for name, past in tenants.past.items():
             for node in _way_up(self.leaf(name)):
@@ -80,7 +83,7 @@ class Tree:
         while not node.waiting:
             if not node.children:
                 return None
-            node = min(node.children.values(), key=_by_charge)
+            node = node.children[0]
         return node
 
     def part_of(self, node: Node, share: float) -> float:
@@ -90,14 +93,14 @@ class Tree:
         if node.parent is None:
             return share
         share = self.part_of(node.parent, share)
-        level = _find_level(node.parent.children.values(), share)
+        level = _find_level(node.parent.children, share)
         return min(share, node.weight * (level - node.charge))
 
     def drop(self, node: Node) -> None:
         """The first of the node's demands cannot be served any further."""
         node.waiting.pop()
         while not node.waiting and not node.children and node.parent is not None:
-            node.parent.children.pop(node.name, None)
+            _dequeue(node)
             node = node.parent
 
     def share(self, node: Node) -> float:
@@ -115,7 +118,7 @@ class Tree:
 
     def share_of(self, amounts: Sequence[float]) -> float:
         """The largest part that the amounts are of any resource of the cluster."""
-        return max((held / all_ for held, all_ in zip(amounts, self._total, strict=True) if all_ > 0), default=0.0)
+        return max([amounts[column] / total for column, total in self._there], default=0.0)
 
     def is_behind(self, project: str, margin: float) -> bool:
         """True for a project that lacks more than `margin` of its fair share."""
@@ -156,25 +159,43 @@ class Tree:
         if name not in self._parents:
             return node
         own = f"{name} itself"
-        return self._nodes.setdefault(own, Node(name=own, parent=node, held=[0.0] * len(self._total)))
+        return self._nodes.setdefault(own, Node(name=own, parent=node, held=[0.0] * self._width))
 
     def _find(self, name: str) -> Node:
         """The node of a project, made with those above it where it is new."""
         if name not in self._nodes:
             project = find_project(self._projects, name)
             parent = self.root if project.parent is None else self._find(project.parent)
-            self._nodes[name] = Node(name=name, weight=project.weight, parent=parent, held=[0.0] * len(self._total))
+            self._nodes[name] = Node(name=name, weight=project.weight, parent=parent, held=[0.0] * self._width)
         return self._nodes[name]
 
     def _activate(self, node: Node) -> None:
         self._weigh(node)
-        while node.parent is not None and node.name not in node.parent.children:
-            node.parent.children[node.name] = node
+        while node.parent is not None and not node.queued:
+            _enqueue(node)
             node = node.parent
             self._weigh(node)
 
     def _weigh(self, node: Node) -> None:
+        queued = node.queued
+        _dequeue(node)
         node.charge = (self.share(node) + self._policy.past_weight * node.past) / node.weight
+        if queued:
+            _enqueue(node)
+
+
+def _enqueue(node: Node) -> None:
+    """Put the node among its parent's children."""
+    if node.parent is not None:
+        insort(node.parent.children, node, key=_by_charge)
+        node.queued = True
+
+
+def _dequeue(node: Node) -> None:
+    """Take it out again, if it is there."""
+    if node.parent is not None and node.queued:
+        del node.parent.children[bisect_left(node.parent.children, _by_charge(node), key=_by_charge)]
+        node.queued = False
 
 
 def _way_up(node: Node) -> Iterator[Node]:
@@ -184,10 +205,10 @@ def _way_up(node: Node) -> Iterator[Node]:
         at = at.parent
 
 
-def _find_level(nodes: Collection[Node], share: float) -> float:
-    """The charge to which a `share` that is poured out over the nodes lifts those that it reaches."""
+def _find_level(nodes: Sequence[Node], share: float) -> float:
+    """The charge to which a `share` that is poured out over the nodes lifts those that it reaches; they come by charge."""
     weight = poured = 0.0
-    for node in sorted(nodes, key=operator.attrgetter("charge")):
+    for node in nodes:
         if weight * node.charge - poured > share:
             break
         weight += node.weight

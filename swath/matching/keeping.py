@@ -8,15 +8,17 @@ agents are kept at once: which of them is empty first cannot be known, only that
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from swath.domain.resources import Resources
 from swath.matching.cluster import Cluster, Need
 from swath.matching.fairness import Tree
 from swath.matching.model import Claim, Demand, Policy, Running, Work
-from swath.matching.room import Loan, Rank, Room
+from swath.matching.room import Lent, Rank, Room
 
 _LOOKED_AT = 4  # times as many agents as may be kept: what runs there has to be asked for
 
@@ -32,6 +34,7 @@ class Keeper:
         self._work = work
         self._policy = policy
         self._largest: list[float] = self._cluster.usable.max(axis=1, initial=0.0).tolist()
+        self._parts: dict[Need, float] = {}  # see `_part_of`
         self._claimed: set[int] = set()  # rows
         self._earlier: dict[int, None] = {}  # rows that were claimed in the last cycle
         self._standing: list[Claim] = []  # of the last cycle, as far as they hold
@@ -89,9 +92,12 @@ class Keeper:
 
     def _part_of(self, need: Need) -> float:
         """What part of the largest agent a task takes of its scarcest resource."""
-        return max(
-            (amount / self._largest[column] for column, amount in need if self._largest[column] > 0), default=0.0
-        )
+        part = self._parts.get(need)
+        if part is None:
+            largest = self._largest
+            parts = (amount / largest[column] for column, amount in need if largest[column] > 0)
+            part = self._parts[need] = max(parts, default=0.0)
+        return part
 
     def claim(self, demand: Demand, need: Need) -> None:
         """Keep agents for a demand that found no room: those kept before, else those that will have room first.
@@ -185,15 +191,14 @@ class Keeper:
         """In how many seconds `need` will be free, infinite where it never will be, and all that is free by then."""
         free, at_s = self._room.free_at(row), 0.0
         to_need = self._cluster.columns.to_need
-        ends: list[Loan] = [
-            *((entry.ends_in_s, to_need(entry.resources)) for entry in running),
-            *self._room.loans_on(row),
-        ]
-        for ends_in_s, amounts in sorted(ends, key=lambda end: end[0]):
+        ends: list[tuple[float, Resources | Lent]] = [(entry.ends_in_s, entry.resources) for entry in running]
+        ends += self._room.loans_on(row)
+        ends.sort(key=operator.itemgetter(0))
+        for ends_in_s, amounts in ends:
             if _covers(free, need):
                 break
             at_s = ends_in_s
-            for column, amount in amounts:
+            for column, amount in to_need(amounts) if isinstance(amounts, Resources) else amounts:
                 free[column] += amount
         return at_s if _covers(free, need) else math.inf, free
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 import numpy as np
@@ -66,16 +66,31 @@ def plan(
     return cycle.make_plan()
 
 
+def wants_gpus(demands: Iterable[Demand], limits: Limits) -> bool:
+    """True while GPU demand exists; that which a quota or a limit holds back is none."""
+    return any(demand.resources.gpus and limits.allowed(demand, demand.count) for demand in demands)
+
+
 def keep_for_gpus(agents: Sequence[AgentView], demands: Sequence[Demand], limits: Limits) -> Sequence[AgentView]:
     """The agents as they are; "no CPU-only task on GPU agents while GPU demand exists" (MESOS.md, M33).
 
-    Demand that a quota or a limit holds back is none.
+    For those who pass the agents on; who makes a `Cluster` of them tells it.
     """
-    if not any(demand.resources.gpus and limits.allowed(demand, demand.count) for demand in demands):
+    if not wants_gpus(demands, limits):
         return agents
     return [
         agent if agent.shut or not agent.total.gpus else replace(agent, shut=Shut.KEPT_FOR_GPUS) for agent in agents
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What a demand's turns have to know of one of its tasks, again and again."""
+
+    need: Need
+    amounts: tuple[int, ...]  # by column
+    share: float  # of the cluster, of the dominant resource
+    counting: bool  # whether it matters what else of the job runs, and where
 
 
 class _Cycle:
@@ -94,9 +109,10 @@ class _Cycle:
         columns = Columns(demand.resources for demand in demands)
         self._limits = Limits(tenants)
         self._cluster = Cluster(
-            sorted(keep_for_gpus(agents, demands, self._limits), key=operator.attrgetter("id")),
+            sorted(agents, key=operator.attrgetter("id")),
             columns,
             policy.most_starting,
+            keep_gpus=wants_gpus(demands, self._limits),
         )
         self._room = Room(self._cluster)
         total = self._cluster.total.sum(axis=1).tolist()
@@ -108,6 +124,7 @@ class _Cycle:
         self._preemptor = Preemptor(self._room, self._tree, self._keeper, work, policy, claims)
         self._policy = policy
         self._left = {id(demand): demand.count for demand in demands}
+        self._asks: dict[int, _Ask] = {}
         self._most = most
         self._assignments: list[Assignment] = []
         self._blocked: list[tuple[Demand, LimitReached | QuotaReached | None]] = []
@@ -163,34 +180,41 @@ class _Cycle:
         if allowed <= 0:
             self._blocked.append((demand, self._limits.reason(demand)))
             return False
-        need = self._cluster.columns.to_need(demand.resources)
-        rank = self._keeper.rank_of(demand, need)
-        level = self._keeper.level_of(rank, need)
-        capacity = self._find_capacity(demand, need, level)
-        within = self._spread_out(demand, capacity, allowed)
-        count = min(allowed, self._portion(node, demand, int(within.sum())))
-        if 0 < count < allowed and within is not capacity:
-            within = self._spread_out(demand, capacity, count)
+        ask = self._ask_of(demand)
+        rank = self._keeper.rank_of(demand, ask.need)
+        level = self._keeper.level_of(rank, ask.need)
+        capacity, fitting = self._find_capacity(demand, ask, level)
+        within = capacity
+        if ask.counting:
+            within = self._room.limited(demand, capacity, allowed)
+            fitting = int(within.sum())
+        count = min(allowed, self._portion(node, ask, fitting))
+        if ask.counting and 0 < count < allowed:
+            within = self._room.limited(demand, capacity, count)
             count = min(count, int(within.sum()))
         if count <= 0:
-            self._block(demand, need, allowed, rank)
+            self._block(demand, ask.need, allowed, rank)
             return False
-        self._place(demand, need, *self._chooser.choose(demand, within, count), level)
+        self._place(demand, ask, *self._chooser.choose(demand, within, count), level)
         return self._left[id(demand)] > 0
 
-    def _spread_out(self, demand: Demand, capacity: Floats, count: int) -> Floats:
-        """`capacity`, cut down for `count` tasks where it matters what else of the job runs, and where."""
-        if any(rule.operator in SPREADING for rule in demand.constraints):
-            return self._room.limited(demand, capacity, count)
-        return capacity
+    def _ask_of(self, demand: Demand) -> _Ask:
+        ask = self._asks.get(id(demand))
+        if ask is None:
+            columns = self._cluster.columns
+            amounts = columns.to_tuple(demand.resources)
+            counting = any(rule.operator in SPREADING for rule in demand.constraints)
+            ask = _Ask(columns.to_need(demand.resources), amounts, self._tree.share_of(amounts), counting)
+            self._asks[id(demand)] = ask
+        return ask
 
-    def _portion(self, node: Node, demand: Demand, fitting: int) -> int:
+    def _portion(self, node: Node, ask: _Ask, fitting: int) -> int:
         """How much of what would fit is taken in one turn: all of it by who is so far behind, else a step of its part.
 
         Shrinking steps lead everybody to equal shares in few turns.
         """
         most = fitting if self._most is None else min(fitting, self._most)
-        one = self._tree.share_of(self._cluster.columns.to_tuple(demand.resources))
+        one = ask.share
         if most <= 0 or one == 0:
             return most
         part = self._tree.part_of(node, most * one)
@@ -199,24 +223,25 @@ class _Cycle:
         grain = _GRAIN * (self._tree.share(node) + part)
         return min(most, max(1, math.ceil(_STEP * part / one), int(grain / one)))
 
-    def _find_capacity(self, demand: Demand, need: Need, level: float) -> Floats:
-        """How many tasks each agent could take; without a look where one that needs no more has found nothing already."""
+    def _find_capacity(self, demand: Demand, ask: _Ask, level: float) -> tuple[Floats, int]:
+        """How many tasks each agent could take, and all of them; without a look where one that needs no more has found nothing
+        already.
+        """
         key = self._room.key(demand, level)
-        amounts = self._cluster.columns.to_tuple(demand.resources)
         known = self._hopeless.setdefault(key, [])
-        if any(all(map(_at_least, amounts, least)) for least in known):
-            return np.zeros(len(self._room.rows))
-        capacity = self._room.capacity(demand, need, level)
-        if not capacity.any():
-            known.append(amounts)
-        return capacity
+        if any(all(map(operator.ge, ask.amounts, least)) for least in known):
+            return np.zeros(len(self._room.rows)), 0
+        capacity = self._room.capacity(demand, ask.need, level)
+        fitting = int(capacity.sum())
+        if not fitting:
+            known.append(ask.amounts)
+        return capacity, fitting
 
-    def _place(self, demand: Demand, need: Need, places: Ints, counts: Ints, level: float) -> None:
+    def _place(self, demand: Demand, ask: _Ask, places: Ints, counts: Ints, level: float) -> None:
         count = int(counts.sum())
-        self._room.take(demand, need, places, counts, level)
+        self._room.take(demand, ask.need, places, counts, level)
         self._limits.take(demand, count)
-        amounts = self._cluster.columns.to_tuple(demand.resources)
-        self._tree.hold(demand.project, [amount * count for amount in amounts])
+        self._tree.hold(demand.project, [amount * count for amount in ask.amounts])
         self._left[id(demand)] -= count
         self._most = None if self._most is None else self._most - count
         rows = self._room.rows[places]
@@ -265,10 +290,6 @@ def _asked_once(work: Work) -> Work:
         return {agent: known[agent] for agent in agents}
 
     return find
-
-
-def _at_least(amount: int, least: int) -> bool:
-    return amount >= least
 
 
 def _sum(columns: Columns, demands: Sequence[Demand], most: int | None) -> list[float]:

@@ -11,7 +11,8 @@ import numpy as np
 from swath.matching.cluster import Cluster, Floats, Ints, Need, count_fitting, mask_key
 from swath.matching.model import Demand
 
-Loan = tuple[float, Sequence[tuple[int, float]]]  # (seconds until it is given back, (column, amount) of what was taken)
+Lent = Sequence[tuple[int, float]]  # (column, amount) of what was taken
+Loan = tuple[float, Lent]  # (seconds until it is given back, ...)
 
 
 class Rank(IntEnum):
@@ -34,8 +35,11 @@ class Room:
         self._starts = cluster.starts[self.rows]
         self._closes_in_s = cluster.closes_in_s[self.rows]
         self._closes = bool(np.isfinite(self._closes_in_s).any())
-        self._masks: dict[object, np.ndarray] = {}
-        self._local = {int(row): place for place, row in enumerate(self.rows)}
+        self._masks: dict[
+            object, tuple[int, Floats]
+        ] = {}  # by mask_key: a number for it, and 1.0 for each agent it admits
+        self._mask_of: dict[int, tuple[int, Floats]] = {}  # the same by demand
+        self._local = dict(zip(self.rows.tolist(), range(len(self.rows)), strict=True))
         # Of the agents that are kept for somebody: until when, for whom, and what can be spared all the while.
         self._kept_for_s = np.full(len(self.rows), math.inf)
         self._kept_level = np.zeros(len(self.rows))
@@ -89,15 +93,17 @@ class Room:
 
     def capacity(self, demand: Demand, need: Need, level: float) -> Floats:
         """How many of the demand's tasks each agent could take; what is kept for a higher level only where it is spared."""
-        allowed = self._mask(demand)
+        _, allowed = self._mask(demand)
         if self._closes:
-            allowed = allowed & (self._closes_in_s > demand.expected_s)
+            allowed = allowed * (self._closes_in_s > demand.expected_s)
         available = self.available
         if self._spare is not None:
             free = (self._kept_level <= level) | (self._kept_for_s > demand.expected_s)
             beside = np.maximum(np.minimum(available, self._beside_others(demand.job, self._spare)), 0.0)
             available = np.where(free, available, beside)
-        count: Floats = np.minimum(count_fitting(available, need, demand.count), self._starts) * allowed
+        count = count_fitting(available, need, demand.count)
+        np.minimum(count, self._starts, out=count)
+        count *= allowed
         return count
 
     def _beside_others(self, job: str, spare: Floats) -> Floats:
@@ -125,7 +131,8 @@ class Room:
             self._use_up(demand.job, need, places, counts, lower, self._spare)
         self._lend(demand, need, places, counts)
         self._starts[places] -= counts
-        self.cluster.attributes.note(demand, counts, self.rows[places])
+        if demand.constraints:
+            self.cluster.attributes.note(demand, counts, self.rows[places])
 
     def _use_up(self, job: str, need: Need, places: Ints, counts: Ints, lower: np.ndarray, spare: Floats) -> None:
         """What was kept for the job's tasks they take first, and of what can be spared only what is left."""
@@ -153,10 +160,16 @@ class Room:
         """Of two demands with the same key the one that needs more has no chance where the other has none."""
         timely = demand.expected_s if self._closes or self._spare is not None else 0.0
         level = level if self._spare is not None else 0.0  # where nothing is kept it makes no difference
-        return mask_key(demand), level, timely, demand.job if self._owners.get(demand.job) else None
+        number, _ = self._mask(demand)
+        return number, level, timely, demand.job if self._owners.get(demand.job) else None
 
-    def _mask(self, demand: Demand) -> np.ndarray:
-        key = mask_key(demand)
-        if key not in self._masks:
-            self._masks[key] = self.cluster.admitted(demand)[self.rows]
-        return self._masks[key]
+    def _mask(self, demand: Demand) -> tuple[int, Floats]:
+        """The agents that the demand may use, as factors."""
+        known = self._mask_of.get(id(demand))
+        if known is None:
+            key = mask_key(demand)
+            if key not in self._masks:
+                factors = self.cluster.admitted(demand)[self.rows].astype(np.float64)
+                self._masks[key] = len(self._masks), factors
+            known = self._mask_of[id(demand)] = self._masks[key]
+        return known

@@ -171,20 +171,33 @@ def test_no_waiting_task_would_still_fit(agents: list[AgentView], demands: list[
         )
 
 
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(0, 200))
+def spread_out(capacity: list[int], wanted: int) -> list[int]:
+    """How many tasks each agent gets."""
+    taken = np.zeros(len(capacity), dtype=np.int64)
+    used, counts = spread(np.array(capacity, dtype=np.float64), np.arange(len(capacity)), wanted)
+    taken[used] = counts
+    return taken.tolist()
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 200))
 def test_spreading_is_exact_and_within_capacity(capacity: list[int], wanted: int):
     """As many as asked for or as there is room, never more than an agent's own room."""
-    room = np.array(capacity, dtype=np.float64)
-    taken = spread(room, wanted)
-    assert int(taken.sum()) == min(wanted, sum(capacity))
-    assert (taken <= room).all()
+    taken = spread_out(capacity, wanted)
+    assert sum(taken) == min(wanted, sum(capacity))
+    assert all(got <= room for got, room in zip(taken, capacity, strict=True))
 
 
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(0, 200))
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 200))
 def test_spreading_is_even_and_the_odd_tasks_go_where_there_is_most_room(capacity: list[int], wanted: int):
     """Who could take more has one task fewer than others at most, and then no more room than they have."""
-    taken = spread(np.array(capacity, dtype=np.float64), wanted).tolist()
+    taken = spread_out(capacity, wanted)
     for room, got in zip(capacity, taken, strict=True):
         if got < room:
             assert got >= max(taken) - 1
             assert all(room <= other for other, more in zip(capacity, taken, strict=True) if more > got)
+
+
+def test_of_agents_with_as_much_room_the_first_get_the_odd_tasks():
+    """So that the same cycle has the same plan."""
+    assert spread_out([3, 2, 3, 3], 2) == [1, 0, 1, 0]
+    assert spread_out([3, 2, 3, 3], 6) == [2, 1, 2, 1]

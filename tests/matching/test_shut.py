@@ -8,6 +8,7 @@ import pytest
 
 from swath.domain.projects import Project
 from swath.domain.resources import Resources
+from swath.matching.cluster import Cluster, Columns
 from swath.matching.explain import explain_one as explain
 from swath.matching.limits import Limits
 from swath.matching.model import AgentView, Demand, Tenants
@@ -56,6 +57,19 @@ def test_m33_no_task_without_gpus_goes_to_an_agent_with_gpus_while_somebody_want
     alone = keep_for_gpus([with_gpus(an_agent("gpu"))], demands, Limits(Tenants()))
     assert explain(alone, a_demand()) == AgentsShut(agents=1, why=Shut.KEPT_FOR_GPUS)
     assert explain(alone, on_gpus(a_demand())) == WaitingForOffers(agents=1)
+
+
+@pytest.mark.parametrize("shut", [None, *Shut])
+def test_m33_a_cluster_keeps_for_gpus_the_agents_that_are_shut_one_by_one(shut: Shut | None):
+    """Whichever way it is told; an agent that is shut already stays so for its own reason."""
+    agents = [with_gpus(an_agent("gpu", shut=shut)), with_gpus(an_agent("other")), an_agent("cpu", shut=shut)]
+    demands = [a_demand("plain"), on_gpus(a_demand("neural"))]
+    columns = Columns(demand.resources for demand in demands)
+    told = Cluster(agents, columns, keep_gpus=True)
+    seen = Cluster(keep_for_gpus(agents, demands, Limits(Tenants())), columns)
+    assert {why: rows.tolist() for why, rows in told.shut.items()} == {
+        why: rows.tolist() for why, rows in seen.shut.items()
+    }
 
 
 def test_m33_without_a_demand_for_gpus_their_agents_serve_everybody():
