@@ -23,6 +23,8 @@ from swath_eo.bandmath.layers import (
     calibrate,
     default_constants,
     find_bands,
+    formula_tags,
+    names_in,
     open_layers,
     read_expressions,
     read_indices,
@@ -30,6 +32,7 @@ from swath_eo.bandmath.layers import (
 )
 from swath_eo.errors import EoError, NoValidPixelsError, ParameterError
 from swath_eo.output.cog import OutputBand, write_cog
+from swath_eo.output.origin import origin_tags
 from swath_eo.output.stac import COG, Asset, Lineage, make_item
 from swath_eo.output.statistics import RunningPercentiles, RunningSummary
 from swath_eo.pictures.viewing import NODATA, Bound, Stretch, compose, fit_stretch, parse_stretch
@@ -150,8 +153,7 @@ def find_work(options: Options) -> Work:
     names = [layer.name for layer in layers]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ParameterError(f"{min(twice)} is asked for twice")
-    used = dict.fromkeys(name for layer in [*layers, *channels] for name in layer.expression.bands)
-    bands = find_bands(product, used, options.bands)
+    bands = find_bands(product, names_in([*layers, *channels]), options.bands)
     calibrations = calibrate(product, bands, offset=options.offset, scale=options.scale)
     return Work(layers=layers, channels=channels, product=product, bands=bands, calibrations=calibrations)
 
@@ -332,11 +334,7 @@ def _told(band: BandFile, calibration: Calibration, nodata: float | None) -> str
 
 
 def _tags(work: Work) -> dict[str, str]:
-    first = next(iter(work.bands.values()))
-    kept = ("LOCATION", "TIFFTAG_COPYRIGHT")  # an unknown place stays unknown, an attribution stays
-    tags = {f"BAND_{name}": f"{band.path.name}:{band.index}" for name, band in work.bands.items()}
-    tags |= {f"FORMULA_{layer.name}": layer.expression.text for layer in work.layers}
-    return {**tags, "TIFFTAG_SOFTWARE": f"swath bands {VERSION}"} | {k: first.tags[k] for k in kept if k in first.tags}
+    return origin_tags(work.bands, software=f"swath bands {VERSION}") | formula_tags(work.layers)
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

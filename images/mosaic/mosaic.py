@@ -18,7 +18,6 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import CRSError
 from rasterio.windows import Window
-from swath_eo.clouds.masking import PixelSize
 from swath_eo.errors import (
     NoClearObservationError,
     NoValidPixelsError,
@@ -31,18 +30,17 @@ from swath_eo.mosaics.arranging import (
     Source,
     arrange,
     find_sources,
+    make_plan,
     match,
-    output_bands,
-    output_type,
     picture_bands,
     place_scenes,
     recalibrations,
     score,
 )
-from swath_eo.mosaics.mosaicking import METHODS, with_nodata
+from swath_eo.mosaics.layout import Layout
+from swath_eo.mosaics.mosaicking import METHODS
 from swath_eo.mosaics.painting import Painter, Painting, SourceMap
-from swath_eo.mosaics.placing import target_grid
-from swath_eo.mosaics.surveying import LARGEST_FEATHER, PlacedScene, Plan, Survey, sample_step, survey
+from swath_eo.mosaics.surveying import PlacedScene, Plan, Survey, survey
 from swath_eo.output.cog import OutputBand, write_cog
 from swath_eo.output.stac import COG, Asset, Lineage, make_item
 from swath_eo.pictures.quicklook import stretch_of, write_picture
@@ -60,14 +58,13 @@ from swath_eo.program import (
     write_values,
 )
 from swath_eo.scenes.adjustment import Adjustment
+from swath_eo.scenes.listing import find_products
 from swath_eo.scenes.stacks import CACHE_BYTES
 
 VERSION = "1.0.0"
 # Of a window, measured with two bytes a number: what grows with the number of bands, and what does not.
 BYTES_PER_NUMBER, BYTES_PER_PIXEL = 26, 40
 _MOST_MIB = 560  # at the window that is not asked for, whatever the number of bands
-_FEATHER = 30  # pixels, unless something else is asked for
-_BESIDE_SCENES = (".xml", ".json", ".txt", ".png", ".ovr", ".msk")
 _HARMONIES = ("none", "offset", "linear")
 _RESAMPLINGS = ("nearest", "bilinear", "cubic")
 
@@ -160,33 +157,16 @@ def _check(options: Options) -> None:
     check_common(options.window, options.output)
 
 
-def find_paths(given: Sequence[Path]) -> list[Path]:
-    """The scenes: all that one directory holds, by name, or those that are given. Raises ParameterError."""
-    if len(given) > 1 or not given[0].is_dir():
-        return list(given)
-    named = (path for path in given[0].iterdir() if not path.name.startswith("."))
-    found = sorted(path for path in named if path.is_dir() or path.suffix.lower() not in _BESIDE_SCENES)
-    if not found:
-        raise ParameterError(f"there is no scene in {given[0]}")
-    return found
-
-
 def to_plan(options: Options, sources: Sequence[Source]) -> Plan:
-    """The mosaic's grid, and the distances on it in pixels. Raises EoError."""
-    grids = [band.grid for source in sources for band in source.bands]
-    grid = target_grid(grids, crs=options.crs, resolution=options.resolution, bounds=options.bbox)
-    pixel = PixelSize.of(grid)
-    feather = _FEATHER if options.feather is None else round(options.feather / min(pixel.width, pixel.height))
-    if feather > LARGEST_FEATHER:
-        raise ParameterError(f"FEATHER is {feather} pixels, more than {LARGEST_FEATHER}")
-    matched = options.harmonize != "none" and len(sources) > 1
-    step = sample_step(grid, scenes=len(sources), bands=len(sources[0].bands)) if matched else 0
-    return Plan(
-        grid=grid,
-        pixel=pixel,
-        feather=0 if options.method in ("min", "max") else feather,
+    """What is asked for, on the mosaic's grid. Raises EoError."""
+    return make_plan(
+        sources,
+        crs=options.crs,
+        resolution=options.resolution,
+        bounds=options.bbox,
+        feather=0.0 if options.method in ("min", "max") else options.feather,
         dilation=options.dilation,
-        sample_step=step,
+        is_matched=options.harmonize != "none",
         resampling=Resampling[options.resampling],
         nodata=options.nodata,
     )
@@ -234,22 +214,17 @@ class Run:
         pairs = zip(self.scenes, harmony.adjustments, strict=True)
         return {scene.number: adjusted[scene.number].then(further) for scene, further in pairs}
 
-    def blocks(
-        self, painting: Painting, sources: SourceMap, nodata: float, dtype: str
-    ) -> Iterator[tuple[Window, NDArray[Any]]]:
+    def blocks(self, painting: Painting, sources: SourceMap, layout: Layout) -> Iterator[tuple[Window, NDArray[Any]]]:
         """The mosaic as it is written. Raises NoValidPixelsError at the end."""
-        size, count = self.options.window, len(self.sources[0].bands)
+        size = self.options.window
         painted = Painter(painting).blocks(size)
         for window, made in with_progress(painted, self.plan.grid.count_windows(size)):
-            if made is None:
-                yield window, np.full((count, window.height, window.width), nodata, dtype=dtype)
-                continue
-            sources.put(window, made.source)
-            self.valid += int(np.count_nonzero(made.valid))
-            for number, pixels in enumerate(np.bincount(made.source.ravel()).tolist()):
-                if number and pixels:
+            if made is not None:
+                sources.put(window, made.source)
+                self.valid += int(np.count_nonzero(made.valid))
+                for number, pixels in enumerate(np.bincount(made.source.ravel()).tolist()):
                     self.contributed[number] = self.contributed.get(number, 0) + pixels
-            yield window, with_nodata(made, nodata, np.dtype(dtype))
+            yield window, layout.pack(window, made)
         if not self.valid:
             raise NoValidPixelsError("no scene has a valid pixel in the mosaic")
 
@@ -265,7 +240,7 @@ def choose_window(asked: int, bands: int, environ: Mapping[str, str]) -> int:
 def process(options: Options, environ: Mapping[str, str]) -> dict[str, Any]:
     """Writes all outputs and returns the summary. Raises EoError."""
     names = [name.strip() for name in options.bands.split(",") if name.strip()] if options.bands else None
-    sources = find_sources(find_paths(options.scenes), bands=names, mask=options.mask, offset=options.offset)
+    sources = find_sources(find_products(options.scenes), bands=names, mask=options.mask, offset=options.offset)
     options = replace(options, window=choose_window(options.window, len(sources[0].bands), environ))
     plan = to_plan(options, sources)
     run = Run(options=options, sources=sources, plan=plan, scenes=place_scenes(sources, plan))
@@ -301,18 +276,18 @@ def _told(adjustment: Adjustment) -> str:
 
 
 def _write_rasters(run: Run, painting: Painting) -> None:
-    dtype, nodata = output_type(run.scenes, run.plan)
+    layout = Layout.of(run.scenes, run.plan, run.sources[0])
     many = "uint8" if len(run.sources) < 256 else "uint16"
     source_map = SourceMap(many)
     grid, output, tags = run.plan.grid, run.options.output, {"TIFFTAG_SOFTWARE": f"swath mosaic {VERSION}"}
-    blocks = run.blocks(painting, source_map, nodata, dtype)
+    blocks = run.blocks(painting, source_map, layout)
     write_cog(
         output / "mosaic.tif",
         blocks,
         grid=grid,
-        bands=output_bands(run.sources[0]),
-        dtype=dtype,
-        nodata=nodata,
+        bands=layout.bands,
+        dtype=layout.dtype,
+        nodata=layout.nodata,
         tags=tags,
     )
     if run.options.method not in ("min", "max"):  # each band's may be another scene's there

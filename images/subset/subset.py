@@ -23,6 +23,7 @@ from swath_eo.geometry.areas import LONG_LAT, Area, parse_bbox, parse_geojson, t
 from swath_eo.geometry.grid import Grid, check_georeferenced
 from swath_eo.geometry.subsetting import Inside, cut, plan_grid, snap
 from swath_eo.output.cog import OutputBand, write_cog
+from swath_eo.output.origin import origin_tags
 from swath_eo.output.stac import COG, Asset, Lineage, make_item
 from swath_eo.program import (
     check_common,
@@ -212,19 +213,13 @@ class Run:
                 bands=[self._describe(band) for band in plan.bands],
                 dtype=str(reader.dtype),
                 nodata=plan.nodata,
-                tags=self._tags(),
+                tags=origin_tags({band.name: band for band in plan.bands}, software=f"swath subset {VERSION}"),
                 overviews="nearest" if any(is_classes(band.name) for band in plan.bands) else "average",
             )
 
     def _describe(self, band: BandFile) -> OutputBand:
         calibration = self.plan.product.calibration(band, offset=self.options.offset, scale=self.options.scale)
         return OutputBand(name=band.name, scale=calibration.scale, offset=calibration.offset)
-
-    def _tags(self) -> dict[str, str]:
-        kept = ("LOCATION", "TIFFTAG_COPYRIGHT")  # an unknown place stays unknown, an attribution stays
-        first = self.plan.bands[0].tags
-        tags = {f"BAND_{band.name}": f"{band.path.name}:{band.index}" for band in self.plan.bands}
-        return {**tags, "TIFFTAG_SOFTWARE": f"swath subset {VERSION}"} | {k: first[k] for k in kept if k in first}
 
     def warnings(self) -> list[str]:
         """What a user should look at."""

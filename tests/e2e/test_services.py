@@ -11,6 +11,8 @@ import rasterio
 from tests.e2e.jobs import all_scenes, bolzano, ended
 from tests.fixtures.images import build_image
 from tests.fixtures.laptop import running
+from tests.images.notebooks import SERVICES as IN_THE_NOTEBOOK
+from tests.images.notebooks import job_of, run_notebook
 
 pytestmark = [pytest.mark.docker, pytest.mark.data, pytest.mark.timeout(900)]
 
@@ -140,3 +142,24 @@ def test_a_service_runs_as_a_job_in_containers(services_laptop, data_folder, tmp
     assert [set(found) for found in files.values()] == [service.files] * job["counts"]["succeeded"]
     for found in files.values():
         service.check(found[next(name for name in sorted(service.files) if name.endswith(".tif"))])
+
+
+@pytest.fixture(scope="module")
+def notebook(data_folder, tmp_path_factory):
+    """A directory with the files that the notebook of docs/ makes."""
+    folder = tmp_path_factory.mktemp("notebook")
+    with pytest.MonkeyPatch.context() as patch:
+        run_notebook(data_folder, folder, patch)
+    return folder
+
+
+@pytest.mark.parametrize("image", IN_THE_NOTEBOOK)
+def test_a_notebook_makes_the_file_that_a_job_makes_in_its_container(services_laptop, notebook, data_folder, image):
+    """To the byte, by the very command that the notebook names."""
+    services_laptop.swath("submit", *job_of(image, data_folder))
+    client = services_laptop.client
+    (job,) = client.jobs(image=image, limit=1)
+    (attempt,) = client.attempts(job["id"], 0)
+    assert attempt["runtime"] == "docker"
+    (raster,) = (Path(o["file"]) for o in client.outputs(job["id"]) if Path(o["path"]).name == f"{image}.tif")
+    assert raster.read_bytes() == (notebook / f"{image}.tif").read_bytes()

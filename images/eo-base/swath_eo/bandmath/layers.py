@@ -65,6 +65,16 @@ def read_view(text: str, constants: Mapping[str, float] = MappingProxyType({})) 
     return channels
 
 
+def names_in(layers: Iterable[Layer]) -> list[str]:
+    """The names of bands that expressions use, each once."""
+    return list(dict.fromkeys(name for layer in layers for name in layer.expression.bands))
+
+
+def formula_tags(layers: Iterable[Layer]) -> dict[str, str]:
+    """Tags that tell how each band of a file was computed."""
+    return {f"FORMULA_{layer.name}": layer.expression.text for layer in layers}
+
+
 def default_constants(product: Product) -> dict[str, float]:
     """The wavelengths of a scene whose bands have Sentinel-2's numbers; of others nothing is known."""
     return wavelengths() if any(_NUMBERED.fullmatch(name) for name in product.source.names()) else {}
@@ -164,7 +174,7 @@ def open_layers(
     nodata: float | None = None,
 ) -> Iterator[LayersReader]:
     """Opens the bands that some layers use, each once. Raises as `open_bands`."""
-    names = dict.fromkeys(name for layer in layers for name in layer.expression.bands)
+    names = names_in(layers)
     # A file's bands together: they are read with one call, and decoded once where they lie pixel by pixel.
     files = sorted({(bands[name].path, bands[name].index) for name in names})
     opened = {(bands[name].path, bands[name].index): bands[name] for name in names}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,10 +16,19 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from swath_eo.clouds.masking import SCL_CLOUDS, Mask, PixelSize, clouds_by_scl, dilate, distance_to, known_by_scl
-from swath_eo.errors import ParameterError
-from swath_eo.geometry.grid import Grid
+from swath_eo.composites.compositing import Observations, Recipe
+from swath_eo.composites.scoring import Score, sum_scores
+from swath_eo.errors import (
+    BandMissingError,
+    CalibrationUnknownError,
+    CrsMismatchError,
+    GridMismatchError,
+    ParameterError,
+)
+from swath_eo.geometry.grid import Grid, common_ground
 from swath_eo.output.rounding import back_to
 from swath_eo.scenes.adjustment import Adjustment
+from swath_eo.scenes.bands import canonical_name, is_wanted, spellings
 from swath_eo.scenes.calibration import Calibration
 from swath_eo.scenes.granule import Angles
 from swath_eo.scenes.product import Product
@@ -60,6 +72,11 @@ class Scene:
         """Whether anything tells of its clouds."""
         return any((self.classes, self.probability, self.mask))
 
+    def place_of(self, wanted: str) -> int | None:
+        """Which of its bands is the wanted one, from 0."""
+        names = [canonical_name(band.name) for band in self.bands]
+        return next((names.index(name) for of in spellings(wanted) for name in names if is_wanted(name, of)), None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class View:
@@ -78,6 +95,22 @@ def common_calibrations(scenes: Sequence[Scene]) -> tuple[Calibration, ...]:
         Calibration(scale=band[0].scale, offset=min(one.offset for one in band), reason="common to all scenes")
         for band in zip(*(scene.calibrations for scene in scenes), strict=True)
     )
+
+
+def check_mask(mask: BandFile, grid: Grid) -> None:
+    """Raises CrsMismatchError and GridMismatchError for a mask that does not cover the scenes: what it does not know is not
+    clear."""
+    if mask.grid.crs != grid.crs:
+        raise CrsMismatchError(f"the mask {mask.path.name} is in another coordinate reference system than the scenes")
+    own, wanted = mask.grid.bounds, grid.bounds
+    pixel = max(abs(mask.grid.transform.a), abs(mask.grid.transform.e))
+    if (
+        own[0] > wanted[0] + pixel
+        or own[1] > wanted[1] + pixel
+        or own[2] < wanted[2] - pixel
+        or own[3] < wanted[3] - pixel
+    ):
+        raise GridMismatchError(f"the mask {mask.path.name} does not cover the scenes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,26 +223,89 @@ def _widen(window: Window, halo: int, grid: Grid) -> tuple[Window, tuple[slice, 
     return Window(left, top, right - left, bottom - top), inside
 
 
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Scenes on one grid, in common calibrations."""
+
+    grid: Grid
+    calibrations: Sequence[Calibration]  # a band each
+    readers: Sequence[SceneReader]
+
+    @property
+    def scenes(self) -> list[Scene]:
+        """In the order of time."""
+        return [reader.scene for reader in self.readers]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That holds what all scenes do."""
+        return self.readers[0].dtype
+
+    @cached_property
+    def days(self) -> list[date]:
+        """On which the scenes were acquired; empty where that is not known."""
+        return [scene.product.acquired.date() for scene in self.scenes if scene.product.acquired is not None]
+
+    @cached_property
+    def knows_views(self) -> bool:
+        """Whether it is known of all scenes how they were seen; of some alone it would favour these."""
+        return all(scene.angles is not None for scene in self.scenes)
+
+    def look(self, window: Window, recipe: Recipe, score: Score | None = None) -> Observations:
+        """What a recipe needs to know of a window, with scores where there is one. Raises UnreadableFileError, and for
+        max-ndvi BandMissingError and CalibrationUnknownError."""
+        shape = (len(self.readers), window.height, window.width)
+        values = np.empty((len(self.readers), len(self.calibrations), *shape[1:]), dtype=self.dtype)
+        valid = np.empty(shape, dtype=np.bool_)
+        scores = None if score is None else np.empty(shape, dtype=np.float32)
+        for place, reader in enumerate(self.readers):
+            view = reader.read(window, reach=0.0 if score is None else score.cloud_reach)
+            values[place], valid[place] = view.values, view.valid
+            if scores is not None and score is not None:
+                scores[place] = sum_scores(
+                    score,
+                    self.days[place],
+                    cloud_distance=view.cloud_distance,
+                    view_zenith=view.view_zenith if self.knows_views else None,
+                )
+        vegetation = self._vegetation if recipe.method == "max-ndvi" else {}
+        return Observations(values=values, valid=valid, scores=scores, **vegetation)
+
+    @cached_property
+    def _vegetation(self) -> dict[str, Any]:
+        """Where the index finds its bands."""
+        red, nir = (self.scenes[0].place_of(wanted) for wanted in ("red", "nir"))
+        if red is None or nir is None:
+            raise BandMissingError("max-ndvi needs red and near infrared among BANDS")
+        zeros = [-self.calibrations[place].offset / self.calibrations[place].scale for place in (red, nir)]
+        if not math.isclose(*zeros) or self.calibrations[red].scale != self.calibrations[nir].scale:
+            raise CalibrationUnknownError("red and near infrared are calibrated differently: max-ndvi compares numbers")
+        return {"red": red, "nir": nir, "zero": round(zeros[0], 6)}
+
+
 @contextmanager
 def open_series(
     scenes: Sequence[Scene],
-    grid: Grid,
     *,
-    clearing: Clearing,
-    calibrations: Sequence[Calibration],
+    clearing: Clearing | None = None,
     resampling: Resampling = Resampling.bilinear,
     nodata: float | None = None,
-) -> Iterator[list[SceneReader]]:
-    """All scenes on one grid, in the calibrations of `common_calibrations`.
+) -> Iterator[Series]:
+    """All scenes on the grid that they have in common, in the calibrations of `common_calibrations`.
 
     The files of a long series are opened anew for each window: each that is open holds on to a megabyte, and a process may
-    have a thousand. Raises what `stacks.open_bands` does, before anything is read.
+    have a thousand. Raises what `grid.common_ground`, `check_mask` and `stacks.open_bands` do, before anything is read.
     """
+    grid = common_ground([band.grid for scene in scenes for band in scene.bands])
+    for scene in scenes:
+        if scene.mask is not None:
+            check_mask(scene.mask, grid)
+    calibrations = common_calibrations(scenes)
     readers = [
         SceneReader(
             scene=scene,
             grid=grid,
-            clearing=clearing,
+            clearing=clearing or Clearing(),
             adjustment=Adjustment.between(scene.calibrations, calibrations),
             resampling=resampling,
             nodata=nodata,
@@ -226,4 +322,4 @@ def open_series(
                     own.append(dtype)
         for reader in readers:
             reader.dtype = np.result_type(*own)
-        yield readers
+        yield Series(grid=grid, calibrations=calibrations, readers=readers)

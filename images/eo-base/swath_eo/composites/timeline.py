@@ -7,41 +7,17 @@ from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from swath_eo.errors import CrsMismatchError, DateOrderError, GridMismatchError, ParameterError, ProductMetadataError
-from swath_eo.geometry.grid import Grid
-from swath_eo.scenes.archives import is_zip
-from swath_eo.scenes.bands import canonical_name, is_wanted
+from swath_eo.composites.series import Clearing, Scene
+from swath_eo.errors import BandMissingError, DateOrderError, ParameterError, ProductMetadataError
+from swath_eo.geometry.grid import check_georeferenced
+from swath_eo.scenes.bands import canonical_name, is_layer, is_wanted
 from swath_eo.scenes.calibration import BAND_IDS
 from swath_eo.scenes.granule import Angles, Granule, parse_granule
-from swath_eo.scenes.product import Product, open_product
-from swath_eo.scenes.rasters import BandFile, is_raster
-from swath_eo.scenes.safe import is_safe
+from swath_eo.scenes.listing import find_products
+from swath_eo.scenes.product import Product
+from swath_eo.scenes.rasters import BandFile
 
-_NAMED = {".tif", ".tiff", ".jp2", ".j2k", ".zip"}
 _MAX_DOCUMENT_BYTES = 16 * 2**20  # a granule's metadata take half a megabyte
-
-
-def find_products(given: Sequence[Path]) -> list[Product]:
-    """The scenes that are given, or all in the one directory that is none itself. Raises ParameterError and what
-    `open_product` does."""
-    alone = len(given) == 1 and is_safe(given[0])
-    return [open_product(path) for path in (given if alone else list_paths(given, what="scene"))]
-
-
-def list_paths(given: Sequence[Path], *, what: str) -> list[Path]:
-    """The paths, or the rasters, zips and directories in the one directory that is given. Raises ParameterError where there
-    are none."""
-    if len(given) != 1 or not given[0].is_dir():
-        return list(given)
-    found = sorted(path for path in given[0].iterdir() if not path.name.startswith(".") and _may_hold_bands(path))
-    if not found:
-        raise ParameterError(f"there is no {what} in {given[0]}")
-    return found
-
-
-def _may_hold_bands(path: Path) -> bool:
-    """By its name, which a damaged file keeps, or by what it holds; a licence or a list that lies beside scenes does not."""
-    return path.is_dir() or path.suffix.lower() in _NAMED or is_zip(path) or is_raster(path)
 
 
 def in_order(
@@ -75,6 +51,42 @@ def _time(product: Product) -> datetime:
     return product.acquired
 
 
+def find_scenes(
+    products: Sequence[Product],
+    *,
+    bands: Sequence[str] = (),
+    clearing: Clearing | None = None,
+    masks: Sequence[Path] = (),
+    offset: str = "auto",
+    scale: float | None = None,
+    with_angles: bool = False,
+) -> list[Scene]:
+    """Each product with its bands (all of the first one by default) and what tells of its clouds.
+
+    Raises ParameterError, BandMissingError, BandAmbiguousError, NotGeoreferencedError, and what `Product.calibration` does.
+    """
+    names = bands or [name for name in products[0].bands if not is_layer(name)]
+    if not names:
+        raise BandMissingError(f"{products[0].name} has no bands")
+    wanted = clearing or Clearing()
+    scenes = []
+    for product, mask in zip(products, assign_masks(products, masks), strict=True):
+        found = tuple(product.find(name) for name in names)
+        for band in found:
+            check_georeferenced(band.grid, where=f"{product.name}: {band.path.name}")
+        scene = Scene(
+            product=product,
+            bands=found,
+            calibrations=tuple(product.calibration(band, offset=offset, scale=scale) for band in found),
+            classes=product.find("scl") if wanted.classes and product.has("scl") else None,
+            probability=product.find("cldprb") if wanted.most_probability < 100 else None,
+            mask=None if mask is None else find_products([mask])[0].find("1"),
+            angles=find_angles(product, found[0]) if with_angles else None,
+        )
+        scenes.append(scene)
+    return scenes
+
+
 def assign_masks(products: Sequence[Product], masks: Sequence[Path]) -> list[Path | None]:
     """Each scene's mask: the file that is named after it, or the only one. Raises ParameterError."""
     if not masks:
@@ -86,22 +98,6 @@ def assign_masks(products: Sequence[Product], masks: Sequence[Path]) -> list[Pat
         if len(found) != 1:
             raise ParameterError(f"{len(found)} masks are named after {product.name}, not one")
     return [found[0] for found in named]
-
-
-def check_mask(mask: BandFile, grid: Grid) -> None:
-    """Raises CrsMismatchError and GridMismatchError for a mask that does not cover the scenes: what it does not know is not
-    clear."""
-    if mask.grid.crs != grid.crs:
-        raise CrsMismatchError(f"the mask {mask.path.name} is in another coordinate reference system than the scenes")
-    own, wanted = mask.grid.bounds, grid.bounds
-    pixel = max(abs(mask.grid.transform.a), abs(mask.grid.transform.e))
-    if (
-        own[0] > wanted[0] + pixel
-        or own[1] > wanted[1] + pixel
-        or own[2] < wanted[2] - pixel
-        or own[3] < wanted[3] - pixel
-    ):
-        raise GridMismatchError(f"the mask {mask.path.name} does not cover the scenes")
 
 
 def find_angles(product: Product, band: BandFile) -> Angles | None:

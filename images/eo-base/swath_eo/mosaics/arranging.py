@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
 from rasterio.windows import Window
 
+from swath_eo.clouds.masking import PixelSize
 from swath_eo.errors import BandMissingError, EmptyOverlapError, HarmonizationError, ParameterError
 from swath_eo.geometry.grid import Grid, check_georeferenced
 from swath_eo.mosaics.harmonizing import Harmonization, Harmony, harmonize
 from swath_eo.mosaics.mosaicking import margin
-from swath_eo.mosaics.placing import check_resolution, footprint, grown, intersection, union
-from swath_eo.mosaics.surveying import PlacedScene, Plan, Survey, type_of
-from swath_eo.output.cog import OutputBand
+from swath_eo.mosaics.placing import Bounds, check_resolution, footprint, grown, intersection, target_grid, union
+from swath_eo.mosaics.surveying import LARGEST_FEATHER, PlacedScene, Plan, Survey, sample_step
 from swath_eo.scenes.adjustment import Adjustment
 from swath_eo.scenes.bands import canonical_name, is_layer, is_wanted
-from swath_eo.scenes.calibration import Calibration, default_calibration
-from swath_eo.scenes.product import Product, open_product
+from swath_eo.scenes.calibration import Calibration
+from swath_eo.scenes.product import Product
 from swath_eo.scenes.rasters import BandFile
 
 MASKS = ("auto", "scl", "none")
 ORDERS = ("given", "newest", "oldest", "score")
+_FEATHER = 30  # pixels, unless something else is asked for
 _HALF_DAYS = 30.0  # so far from the wanted date a scene scores half
 
 
@@ -41,14 +42,13 @@ class Source:
 
 
 def find_sources(
-    paths: Sequence[Path], *, bands: Sequence[str] | None = None, mask: str = "auto", offset: str = "auto"
+    products: Sequence[Product], *, bands: Sequence[str] | None = None, mask: str = "auto", offset: str = "auto"
 ) -> list[Source]:
     """The scenes and their bands: those that are named, or all of the first scene.
 
     `mask`: clouds by "scl", by "none" or, "auto", by the scene classification where there is one. Raises what
-    `open_product`, `Product.find` and `Product.calibration` do, and NotGeoreferencedError.
+    `Product.find` and `Product.calibration` do, and NotGeoreferencedError.
     """
-    products = [open_product(path) for path in paths]
     names = bands or [name for name in products[0].bands if not is_layer(name)]
     if not names:
         raise BandMissingError(f"{products[0].name} has no bands")
@@ -62,6 +62,41 @@ def _find_source(product: Product, names: Sequence[str], mask: str, offset: str)
         check_georeferenced(band.grid, where=band.path.name)
     calibrations = tuple(product.calibration(band, offset=offset) for band in bands)
     return Source(product=product, bands=bands, classes=classes, calibrations=calibrations)
+
+
+def make_plan(
+    sources: Sequence[Source],
+    *,
+    crs: CRS | None = None,
+    resolution: float | None = None,
+    bounds: Bounds | None = None,
+    feather: float | None = None,
+    dilation: float = 0.0,
+    is_matched: bool = False,
+    resampling: Resampling = Resampling.bilinear,
+    nodata: float | None = None,
+) -> Plan:
+    """The mosaic's grid (as `target_grid`), and the distances on it in pixels.
+
+    `feather` and `dilation` in metres, by default 30 pixels and none; `is_matched`: whether scenes are to be harmonised.
+    Raises ParameterError and what `target_grid` does.
+    """
+    grids = [band.grid for source in sources for band in source.bands]
+    grid = target_grid(grids, crs=crs, resolution=resolution, bounds=bounds)
+    pixel = PixelSize.of(grid)
+    pixels = _FEATHER if feather is None else round(feather / min(pixel.width, pixel.height))
+    if pixels > LARGEST_FEATHER:
+        raise ParameterError(f"FEATHER is {pixels} pixels, more than {LARGEST_FEATHER}")
+    step = sample_step(grid, scenes=len(sources), bands=len(sources[0].bands)) if is_matched and len(sources) > 1 else 0
+    return Plan(
+        grid=grid,
+        pixel=pixel,
+        feather=pixels,
+        dilation=dilation,
+        sample_step=step,
+        resampling=resampling,
+        nodata=nodata,
+    )
 
 
 def place_scenes(sources: Sequence[Source], plan: Plan) -> list[PlacedScene]:
@@ -143,27 +178,6 @@ def _take_samples(survey: Survey, adjustment: Adjustment) -> NDArray[np.float32]
     samples, survey.samples = survey.samples, None  # they are the largest thing that there is
     values: NDArray[np.float32] = adjustment.apply(samples)
     return values.reshape(len(values), -1)
-
-
-def output_type(scenes: Sequence[PlacedScene], plan: Plan) -> tuple[str, float]:
-    """The mosaic's type and what stands for no data in it: what is asked for, else the first scene's, else NaN or 0."""
-    dtype = np.result_type(*(type_of(scene, plan) for scene in scenes))
-    asked = scenes[0].bands[0].nodata if plan.nodata is None else plan.nodata
-    if dtype.kind == "f":
-        return str(dtype), math.nan if asked is None else asked
-    limits = np.iinfo(dtype)
-    fits = asked is not None and float(asked).is_integer() and limits.min <= asked <= limits.max
-    return str(dtype), float(asked) if fits and asked is not None else 0.0
-
-
-def output_bands(first: Source) -> list[OutputBand]:
-    """What the mosaic's bands say of themselves: with scale and offset where something describes them."""
-    pairs = list(zip(first.bands, first.calibrations, strict=True))
-    unknown = [calibration == default_calibration(is_float=band.is_float) for band, calibration in pairs]
-    return [
-        OutputBand(name=band.name) if unsaid else OutputBand(name=band.name, scale=own.scale, offset=own.offset)
-        for (band, own), unsaid in zip(pairs, unknown, strict=True)
-    ]
 
 
 def picture_bands(first: Source) -> list[int]:

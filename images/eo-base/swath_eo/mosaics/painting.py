@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
@@ -18,7 +19,7 @@ from swath_eo.mosaics.mosaicking import Float32, Layer, Mask, Mosaic, opacity, p
 from swath_eo.mosaics.placing import inside, intersection
 from swath_eo.mosaics.surveying import PlacedScene, Plan, Survey, local, open_scene, read_scene
 from swath_eo.scenes.adjustment import Adjustment
-from swath_eo.scenes.stacks import BandsReader
+from swath_eo.scenes.stacks import CACHE_BYTES, BandsReader
 
 _MOST_OPEN = 16  # scenes
 
@@ -40,11 +41,7 @@ class Painting:
 
 
 class Painter:
-    """Opens scenes when a window reaches them, and holds some of them open: each file that is open takes a megabyte.
-
-    To be used within a `rasterio.Env` with GDAL's settings: each reader restores what it has found when it is closed, and they
-    are closed in any order.
-    """
+    """Opens scenes when a window reaches them, and holds some of them open: each file that is open takes a megabyte."""
 
     def __init__(self, painting: Painting) -> None:
         self._painting = painting
@@ -57,11 +54,13 @@ class Painter:
         Raises UnreadableFileError, and NoValidPixelsError at the end where a scene was zero everywhere though nothing says
         that zero is no data.
         """
-        try:
-            for window in self._painting.plan.grid.windows(size):
-                yield window, self._paint(window)
-        finally:
-            self._close(keep=0)
+        # Each reader restores the settings that it has found when it is closed, and they are closed in any order.
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_NUM_THREADS="1"):
+            try:
+                for window in self._painting.plan.grid.windows(size):
+                    yield window, self._paint(window)
+            finally:
+                self._close(keep=0)
         self._check_zeros()
 
     def _paint(self, window: Window) -> Mosaic | None:
