@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from rasterio.enums import Resampling
 from rasterio.windows import Window
-from swath_eo.clouds.masking import SCL_CLOUDS, PixelSize, parse_classes
+from swath_eo.clouds.asking import add_arguments, to_clearing
+from swath_eo.clouds.masking import Clearing, PixelSize
 from swath_eo.composites.compositing import METHODS, Composite, Recipe, compose
 from swath_eo.composites.layout import Layout
 from swath_eo.composites.scoring import Score
-from swath_eo.composites.series import Clearing, Scene, Series, open_series
+from swath_eo.composites.series import Scene, Series, open_series
 from swath_eo.composites.timeline import find_scenes, in_order
 from swath_eo.errors import (
     NoClearObservationError,
@@ -81,14 +82,11 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parser = make_parser("composite", __doc__)
     add, usual = parser.add_argument, Score()
     add("--scenes", type=Path, nargs="+", required=True, help="scenes, or a directory that holds every scene")
-    add("--masks", type=Path, nargs="+", default=[], help="a mask (0: clear) for all, or one named after each scene")
     add("--method", default="median", choices=METHODS)
     add("--percentile", type=float, default=50.0, help="0 to 100, of METHOD percentile")
     add("--bands", default="", help="names with commas between (B04,B03,B02); all of the first scene by default")
     add("--spread", default="false", choices=("true", "false"), help="also the distance of the quartiles of each band")
-    add("--classes", default=",".join(map(str, sorted(SCL_CLOUDS))), help="of the scene classification: cloud; or none")
-    add("--probability", type=float, default=100.0, help="of cloud in percent; what is above is cloud")
-    add("--dilation", type=float, default=0.0, help="metres by which clouds grow")
+    add_arguments(parser)
     add("--start", type=_day, help="first day (2023-06-01)")
     add("--end", type=_day, help="last day")
     add("--target-day", type=int, default=usual.target_day, help="of the year, for METHOD best-pixel")
@@ -116,11 +114,7 @@ def _to_options(given: Mapping[str, Any]) -> Options:
         bands=[name.strip() for name in given["bands"].split(",") if name.strip()],
         recipe=Recipe(method=given["method"], percentile=given["percentile"], with_spread=given["spread"] == "true"),
         score=Score(**{name: given[name] for name in _SCORES}),
-        clearing=Clearing(
-            classes=parse_classes(given["classes"]),
-            most_probability=given["probability"],
-            dilation=given["dilation"],
-        ),
+        clearing=to_clearing(given),
         resampling=Resampling[given["resampling"]],
         asked={key: str(value) if isinstance(value, date) else value for key, value in asked.items()},
         **{key: given[key] for key in kept},
@@ -167,7 +161,7 @@ class Run:
             self.observations += int(made.count.sum(dtype=np.int64))
             yield window, made
         if not self.clear:
-            if any(scene.is_masked for scene in self.series.scenes):
+            if any(scene.clouds for scene in self.series.scenes):
                 raise NoClearObservationError("no pixel is clear on any date")
             raise NoValidPixelsError("no pixel has data in all bands on any date")
 
@@ -235,8 +229,7 @@ def _write(run: Run, raster: Path, environ: Mapping[str, str]) -> None:
 def _told(scene: Scene) -> str:
     product, (first, *_) = scene.product, scene.calibrations
     when = "at an unknown time" if product.acquired is None else f"{product.acquired:%Y-%m-%d %H:%M:%S}"
-    layers = {"classes": scene.classes, "probability": scene.probability, "mask": scene.mask}
-    clouds = ", ".join(name for name, layer in layers.items() if layer) or "nothing"
+    clouds = ", ".join(scene.clouds.found) or "nothing"
     return f"{when} {product.name}: clouds by {clouds}; scale {first.scale:g}, offset {first.offset:g} ({first.reason})"
 
 
@@ -247,7 +240,7 @@ def _picture_bands(scene: Scene) -> list[int]:
 
 def _values(run: Run) -> dict[str, Any]:
     pixels = run.series.grid.width * run.series.grid.height
-    unmasked = [scene.product.name for scene in run.series.scenes if not scene.is_masked]
+    unmasked = [scene.product.name for scene in run.series.scenes if not scene.clouds]
     warnings = [f"nothing tells of clouds in {', '.join(unmasked)}"] if unmasked else []
     if run.options.needs_scores and run.options.score.view_weight and not run.series.knows_views:
         warnings.append("not all scenes tell at which angles they were seen, so no score heeds it")

@@ -18,6 +18,8 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import CRSError
 from rasterio.windows import Window
+from swath_eo.clouds.asking import add_arguments, to_clearing
+from swath_eo.clouds.masking import Clearing
 from swath_eo.errors import (
     NoClearObservationError,
     NoValidPixelsError,
@@ -25,7 +27,6 @@ from swath_eo.errors import (
 )
 from swath_eo.geometry.grid import Grid
 from swath_eo.mosaics.arranging import (
-    MASKS,
     ORDERS,
     Source,
     arrange,
@@ -58,13 +59,14 @@ from swath_eo.program import (
     write_values,
 )
 from swath_eo.scenes.adjustment import Adjustment
-from swath_eo.scenes.listing import find_products
+from swath_eo.scenes.listing import find_products, list_paths
 from swath_eo.scenes.stacks import CACHE_BYTES
 
 VERSION = "1.0.0"
 # Of a window, measured with two bytes a number: what grows with the number of bands, and what does not.
 BYTES_PER_NUMBER, BYTES_PER_PIXEL = 26, 40
 _MOST_MIB = 560  # at the window that is not asked for, whatever the number of bands
+_LAYERS = ("auto", "scl", "qa_pixel", "none")
 _HARMONIES = ("none", "offset", "linear")
 _RESAMPLINGS = ("nearest", "bilinear", "cubic")
 
@@ -79,6 +81,10 @@ class Options:
     order: str
     date: datetime | None  # near which scenes score high
     mask: str
+    masks: list[Path]
+    classes: str  # of the scene classification, and bits of QA_PIXEL: clouds
+    qa_bits: str
+    probability: float  # percent above which is cloud
     dilation: float  # metres by which clouds are widened
     feather: float | None  # metres
     harmonize: str
@@ -91,10 +97,17 @@ class Options:
     window: int
     output: Path
 
+    @property
+    def clearing(self) -> Clearing:
+        """What counts as cloud, by the layers that are heeded. Raises ParameterError."""
+        kept = {"auto": ("classes", "qa_bits"), "scl": ("classes",), "qa_pixel": ("qa_bits",), "none": ()}[self.mask]
+        return to_clearing({**vars(self), **{name: "none" for name in ("classes", "qa_bits") if name not in kept}})
+
     def to_document(self) -> dict[str, Any]:
         """What was asked for that a result depends on."""
         left_out = ("scenes", "window", "output")
-        asked = {key: value for key, value in vars(self).items() if key not in left_out and value is not None}
+        asked = {key: value for key, value in vars(self).items() if key not in left_out and value not in (None, [])}
+        asked |= {"masks": ",".join(mask.name for mask in self.masks)} if self.masks else {}
         return {key: value if isinstance(value, int | float | str) else _as_text(value) for key, value in asked.items()}
 
 
@@ -107,8 +120,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
     add("--method", choices=METHODS, default="first", help="which scene is seen where several are clear")
     add("--order", choices=ORDERS, default="given", help="of the scenes, the one on top first")
     add("--date", type=_date, help="day near which scenes score higher (2023-08-15)")
-    add("--mask", choices=MASKS, default="auto", help="clouds by the scene classification, where there is one")
-    add("--dilation", type=float, default=0.0, help="metres by which clouds are widened")
+    add("--mask", choices=_LAYERS, default="auto", help="which of a scene's own layers tells of clouds")
+    add_arguments(parser)
     add("--feather", type=float, help="metres over which scenes fade at their edges; 0: hard edges")
     add("--harmonize", choices=_HARMONIES, default="none", help="match the scenes' radiometry where they overlap")
     add("--crs", type=_crs, help="of the mosaic (EPSG:32633)")
@@ -149,9 +162,9 @@ def _bbox(text: str) -> tuple[float, float, float, float]:
 
 
 def _check(options: Options) -> None:
-    for name, value in (("FEATHER", options.feather), ("DILATION", options.dilation)):
-        if value is not None and not 0 <= value < math.inf:
-            raise ParameterError(f"{name} is {value}: it is a distance in metres")
+    if options.feather is not None and not 0 <= options.feather < math.inf:
+        raise ParameterError(f"FEATHER is {options.feather}: it is a distance in metres")
+    _ = options.clearing  # which refuses what makes no sense
     if options.resolution is not None and not 0 < options.resolution < math.inf:
         raise ParameterError(f"RESOLUTION is {options.resolution}, not above zero")
     check_common(options.window, options.output)
@@ -165,7 +178,7 @@ def to_plan(options: Options, sources: Sequence[Source]) -> Plan:
         resolution=options.resolution,
         bounds=options.bbox,
         feather=0.0 if options.method in ("min", "max") else options.feather,
-        dilation=options.dilation,
+        clearing=options.clearing,
         is_matched=options.harmonize != "none",
         resampling=Resampling[options.resampling],
         nodata=options.nodata,
@@ -186,7 +199,7 @@ class Run:
 
     def survey(self) -> None:
         """Looks at all scenes, where anything has to be known of them. Raises NoClearObservationError."""
-        masked = any(scene.classes for scene in self.scenes)
+        masked = any(scene.clouds for scene in self.scenes)
         if not (masked or self.plan.feather or self.plan.sample_step):
             return
         for scene in with_progress(self.scenes, len(self.scenes), "scenes surveyed"):
@@ -198,7 +211,7 @@ class Run:
     def scores(self) -> dict[int, float]:
         """Of the scenes with a cloud mask, by number."""
         grid, date = self.plan.grid, self.options.date
-        masked = [scene for scene in self.scenes if scene.classes is not None]
+        masked = [scene for scene in self.scenes if scene.clouds]
         return {scene.number: score(scene, self.surveys[scene.number], grid, date) for scene in masked}
 
     def adjustments(self) -> dict[int, Adjustment]:
@@ -240,7 +253,14 @@ def choose_window(asked: int, bands: int, environ: Mapping[str, str]) -> int:
 def process(options: Options, environ: Mapping[str, str]) -> dict[str, Any]:
     """Writes all outputs and returns the summary. Raises EoError."""
     names = [name.strip() for name in options.bands.split(",") if name.strip()] if options.bands else None
-    sources = find_sources(find_products(options.scenes), bands=names, mask=options.mask, offset=options.offset)
+    sources = find_sources(
+        find_products(options.scenes),
+        bands=names,
+        clearing=options.clearing,
+        masks=list_paths(options.masks, what="mask") if options.masks else [],
+        needed=options.mask if options.mask in ("scl", "qa_pixel") else None,
+        offset=options.offset,
+    )
     options = replace(options, window=choose_window(options.window, len(sources[0].bands), environ))
     plan = to_plan(options, sources)
     run = Run(options=options, sources=sources, plan=plan, scenes=place_scenes(sources, plan))

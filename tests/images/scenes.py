@@ -110,7 +110,7 @@ class Runner:
 
     def __call__(self, *arguments, environ=None, **options):
         self._runs += 1
-        output = self._folder / f"out{self._runs}"
+        output = self._folder / f"{self._program}-out{self._runs}"
         output.mkdir()
         given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         code = load_program(self._program).main([*map(str, arguments), *given, "--output", str(output)], environ or {})

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
-from swath_eo.clouds.masking import PixelSize, clouds_by_scl, dilate, distance_to, known_by_scl
+from swath_eo.clouds.masking import (
+    PixelSize,
+    clouds_by_qa,
+    clouds_by_scl,
+    dilate,
+    distance_to,
+    known_by_qa,
+    known_by_scl,
+    parse_bits,
+)
+from swath_eo.errors import ParameterError
 
 TEN = PixelSize(width=10, height=10)
 
@@ -18,6 +28,31 @@ def test_classes_that_do_not_exist_are_not_known():
     assert known_by_scl(classes).tolist() == [False] * 2 + [True] * 8 + [False] * 2
     assert clouds_by_scl(classes).tolist() == [c in (3, 8, 9, 10) for c in classes]
     assert clouds_by_scl(classes, {11}).tolist() == [c == 11 for c in classes]
+
+
+def test_bits_are_landsats():
+    """One by one: dilated cloud, cirrus, cloud and shadow hide, snow and water do not, and fill is not known."""
+    bits = np.array([1 << bit for bit in range(8)], dtype=np.uint16)
+    assert clouds_by_qa(bits).tolist() == [False, True, True, True, True, False, False, False]
+    assert known_by_qa(bits).tolist() == [False] + [True] * 7
+    assert clouds_by_qa(bits, {5}).tolist() == [bit == 5 for bit in range(8)]
+
+
+def test_real_values_of_qa_pixel_mean_what_their_guide_says():
+    """Clear land, water and snow; cloud, shadow and cirrus with high confidence; as floating point too, where NaN is fill."""
+    told = np.array([21824, 21952, 30048, 22280, 23888, 54596, 1], dtype=np.uint16)
+    assert clouds_by_qa(told).tolist() == [False, False, False, True, True, True, False]
+    real = np.append(told.astype(np.float32), np.float32(np.nan))
+    assert clouds_by_qa(real).tolist() == [*clouds_by_qa(told).tolist(), False]
+    assert known_by_qa(real).tolist() == [True] * 6 + [False] * 2
+
+
+@pytest.mark.parametrize("text", ["0", "8", "cloud", "3,"])
+def test_bits_that_tell_nothing_of_a_pixel_are_refused(text):
+    """Fill is never clear, and the upper ones are confidences of two bits."""
+    with pytest.raises(ParameterError):
+        parse_bits(text)
+    assert parse_bits("none") == frozenset()
 
 
 @pytest.mark.parametrize(

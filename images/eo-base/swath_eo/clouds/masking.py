@@ -1,4 +1,4 @@
-"""What is cloud and what is clear: by scene classification, by probability, and how far clouds reach (pure numpy)."""
+"""What is cloud and what is clear: by scene classification, by bits, and how far clouds reach (pure numpy)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,30 @@ Mask = NDArray[np.bool_]
 _CLASSES = frozenset(range(12))
 _KNOWN = frozenset(range(2, 12))
 SCL_CLOUDS = frozenset({3, 8, 9, 10})  # with their shadows
+# Landsat's QA_PIXEL (Collection 2): bit 0 fill, 1 dilated cloud, 2 cirrus, 3 cloud, 4 cloud shadow, 5 snow, 6 clear,
+# 7 water, from 8 on how sure that is. Bit 6 is none of 1 and 3, and tells nothing of shadows.
+_FILL = 0
+_FLAGS = frozenset(range(1, 8))
+QA_CLOUDS = frozenset({1, 2, 3, 4})  # with their shadows
+_WIDEST = 10_000.0  # metres
 _METRES_PER_DEGREE = 111_320.0
 _SQUARES_IN_UINT16 = 180  # pixels: the squares of two such distances add up to no more than 65535
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clearing:
+    """What counts as cloud; a scene that has no such layer is not asked for it. Raises ParameterError."""
+
+    classes: frozenset[int] = SCL_CLOUDS  # of Sentinel-2's scene classification
+    bits: frozenset[int] = QA_CLOUDS  # of Landsat's QA_PIXEL
+    most_probability: float = 100.0  # percent; what is above is cloud
+    dilation: float = 0.0  # metres by which clouds grow
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.most_probability <= 100:
+            raise ParameterError(f"the probability {self.most_probability:g} is not within 0..100 percent")
+        if not 0 <= self.dilation <= _WIDEST:
+            raise ParameterError(f"the dilation {self.dilation:g} is not within 0..{_WIDEST:g} metres")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +72,44 @@ class PixelSize:
 
 def parse_classes(text: str) -> frozenset[int]:
     """Classes of the scene classification, with commas between, or none. Raises ParameterError."""
-    if text.strip() == "none":
-        return frozenset()
-    try:
-        classes = frozenset(map(int, text.split(",")))
-    except ValueError as error:
-        raise ParameterError(f"{text!r} is neither classes with commas between nor none") from error
+    classes = _parse(text, "classes")
     if not classes <= _CLASSES:
         raise ParameterError(f"the scene classification has the classes 0 to 11, and not all of {text}")
     return classes
+
+
+def parse_bits(text: str) -> frozenset[int]:
+    """Bits of QA_PIXEL, with commas between, or none. Raises ParameterError."""
+    bits = _parse(text, "bits")
+    if not bits <= _FLAGS:
+        raise ParameterError(f"QA_PIXEL tells what a pixel is by its bits 1 to 7, and not all of {text}")
+    return bits
+
+
+def _parse(text: str, what: str) -> frozenset[int]:
+    if text.strip() == "none":
+        return frozenset()
+    try:
+        return frozenset(map(int, text.split(",")))
+    except ValueError as error:
+        raise ParameterError(f"{text!r} is neither {what} with commas between nor none") from error
+
+
+def clouds_by_qa(qa: NDArray[Any], bits: Collection[int] = QA_CLOUDS) -> Mask:
+    """True where one of the bits of QA_PIXEL is set: clouds, what lies close to them, and their shadows. `qa`: any shape."""
+    return _is_set(qa, bits)
+
+
+def known_by_qa(qa: NDArray[Any]) -> Mask:
+    """False where QA_PIXEL says nothing: fill."""
+    known: Mask = ~_is_set(qa, {_FILL})
+    return known
+
+
+def _is_set(qa: NDArray[Any], bits: Collection[int]) -> Mask:
+    numbers = qa if qa.dtype.kind in "iu" else np.nan_to_num(qa, nan=1 << _FILL).astype(np.int64)
+    result: Mask = (numbers & sum(1 << bit for bit in bits)) != 0
+    return result
 
 
 def clouds_by_scl(scl: NDArray[Any], classes: Collection[int] = SCL_CLOUDS) -> Mask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
-from swath_eo.clouds.masking import SCL_CLOUDS, Mask, PixelSize, clouds_by_scl, dilate, distance_to, known_by_scl
+from swath_eo.clouds.masking import Clearing, Mask, PixelSize, dilate, distance_to
+from swath_eo.clouds.reading import CloudLayers, CloudsReader, check_mask, open_clouds
 from swath_eo.composites.compositing import Observations, Recipe
 from swath_eo.composites.scoring import Score, sum_scores
 from swath_eo.errors import (
     BandMissingError,
     CalibrationUnknownError,
-    CrsMismatchError,
-    GridMismatchError,
-    ParameterError,
 )
 from swath_eo.geometry.grid import Grid, common_ground
 from swath_eo.output.rounding import back_to
@@ -35,24 +33,7 @@ from swath_eo.scenes.product import Product
 from swath_eo.scenes.rasters import BandFile
 from swath_eo.scenes.stacks import BandsReader, open_bands
 
-_WIDEST = 10_000.0  # metres
 _KEPT_OPEN = 40  # files
-_NO_PERCENT = 255.0  # no layer of percent holds it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clearing:
-    """What counts as cloud; a scene that has no such layer is not asked for it. Raises ParameterError."""
-
-    classes: frozenset[int] = SCL_CLOUDS  # of the scene classification
-    most_probability: float = 100.0  # percent; what is above is cloud
-    dilation: float = 0.0  # metres by which clouds grow
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.most_probability <= 100:
-            raise ParameterError(f"the probability {self.most_probability:g} is not within 0..100 percent")
-        if not 0 <= self.dilation <= _WIDEST:
-            raise ParameterError(f"the dilation {self.dilation:g} is not within 0..{_WIDEST:g} metres")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +43,8 @@ class Scene:
     product: Product
     bands: tuple[BandFile, ...]
     calibrations: tuple[Calibration, ...]  # one a band
-    classes: BandFile | None = None  # scene classification
-    probability: BandFile | None = None  # of cloud, in percent
-    mask: BandFile | None = None  # 0 where it is clear
+    clouds: CloudLayers = field(default_factory=CloudLayers)
     angles: Angles | None = None  # at which the instrument saw it
-
-    @property
-    def is_masked(self) -> bool:
-        """Whether anything tells of its clouds."""
-        return any((self.classes, self.probability, self.mask))
 
     def place_of(self, wanted: str) -> int | None:
         """Which of its bands is the wanted one, from 0."""
@@ -97,32 +71,6 @@ def common_calibrations(scenes: Sequence[Scene]) -> tuple[Calibration, ...]:
     )
 
 
-def check_mask(mask: BandFile, grid: Grid) -> None:
-    """Raises CrsMismatchError and GridMismatchError for a mask that does not cover the scenes: what it does not know is not
-    clear."""
-    if mask.grid.crs != grid.crs:
-        raise CrsMismatchError(f"the mask {mask.path.name} is in another coordinate reference system than the scenes")
-    own, wanted = mask.grid.bounds, grid.bounds
-    pixel = max(abs(mask.grid.transform.a), abs(mask.grid.transform.e))
-    if (
-        own[0] > wanted[0] + pixel
-        or own[1] > wanted[1] + pixel
-        or own[2] < wanted[2] - pixel
-        or own[3] < wanted[3] - pixel
-    ):
-        raise GridMismatchError(f"the mask {mask.path.name} does not cover the scenes")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Files:
-    """A scene's files while they are open."""
-
-    bands: BandsReader
-    classes: BandsReader | None
-    probability: BandsReader | None
-    mask: BandsReader | None
-
-
 @dataclass(kw_only=True)
 class SceneReader:
     """One scene on a grid, in a common calibration."""
@@ -134,43 +82,35 @@ class SceneReader:
     resampling: Resampling
     nodata: float | None
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint8))  # that holds what all scenes do
-    _files: _Files | None = None
+    _files: BandsReader | None = None
+    _clouds: CloudsReader | None = None
 
     @contextmanager
     def open(self) -> Iterator[np.dtype[Any]]:
         """Keeps the files open until the end of the block; the type of their bands. Raises what `stacks.open_bands` does."""
-        scene, nearest = self.scene, Resampling.nearest
-
-        def layer(band: BandFile | None, nodata: float | None = None) -> BandsReader | None:
-            opened = None if band is None else open_bands([band], self.grid, resampling=nearest, nodata=nodata)
-            return None if opened is None else stack.enter_context(opened)
-
+        scene = self.scene
         with ExitStack() as stack:
             bands = open_bands(scene.bands, self.grid, resampling=self.resampling, nodata=self.nodata)
-            self._files = _Files(
-                bands=stack.enter_context(bands),
-                classes=layer(scene.classes),
-                probability=layer(scene.probability, _NO_PERCENT),
-                mask=layer(scene.mask and replace(scene.mask, nodata=None)),  # zero is clear, whatever the file says
-            )
+            self._files = stack.enter_context(bands)
+            self._clouds = stack.enter_context(open_clouds(scene.clouds, self.grid, self.clearing))
             try:
-                yield self._files.bands.dtype
+                yield self._files.dtype
             finally:
-                self._files = None
+                self._files = self._clouds = None
 
     def read(self, window: Window, *, reach: float = 0.0) -> View:
         """A window, as it is in the whole scene; clouds are looked for within `reach` metres. Raises UnreadableFileError."""
-        if self._files is not None:
-            return self._read(self._files, window, reach)
+        if self._files is not None and self._clouds is not None:
+            return self._read(self._files, self._clouds, window, reach)
         with self.open():
             return self.read(window, reach=reach)
 
-    def _read(self, files: _Files, window: Window, reach: float) -> View:
+    def _read(self, bands: BandsReader, layers: CloudsReader, window: Window, reach: float) -> View:
         pixel, angles = PixelSize.of(self.grid), self.scene.angles
         wider, inside = _widen(window, pixel.halo(max(self.clearing.dilation, reach)), self.grid)
-        clouds, known = self._clouds(files, wider)
+        clouds, known = layers.read(wider)
         clear = known[inside] & ~dilate(clouds, self.clearing.dilation, pixel=pixel)[inside]
-        values, valid = self._numbers(files, window, clear)
+        values, valid = self._numbers(bands, window, clear)
         return View(
             values=values,
             valid=valid,
@@ -178,11 +118,11 @@ class SceneReader:
             view_zenith=None if angles is None else angles.zenith_at(self.grid, window),
         )
 
-    def _numbers(self, files: _Files, window: Window, clear: Mask) -> tuple[NDArray[Any], Mask]:
+    def _numbers(self, bands: BandsReader, window: Window, clear: Mask) -> tuple[NDArray[Any], Mask]:
         """All bands, and where they count; what is hidden altogether is not read."""
         if not clear.any():
             return np.zeros((len(self.scene.bands), *clear.shape), dtype=self.dtype), clear
-        values, valid = files.bands.read(window)
+        values, valid = bands.read(window)
         seen = np.logical_and.reduce([*valid, clear])
         if values.dtype.kind == "f":  # whatever the file declares, these are no numbers
             seen &= np.isfinite(values).all(axis=0)
@@ -193,24 +133,6 @@ class SceneReader:
     @property
     def _declares_nothing(self) -> bool:
         return self.nodata is None and all(band.nodata is None for band in self.scene.bands)
-
-    def _clouds(self, files: _Files, window: Window) -> tuple[Mask, Mask]:
-        """Where clouds are, and where that is known."""
-        clouds = np.zeros((window.height, window.width), dtype=np.bool_)
-        known = np.ones_like(clouds)
-        if files.classes:
-            (classes,), (told,) = files.classes.read(window)
-            clouds |= clouds_by_scl(classes, self.clearing.classes) & told
-            known &= known_by_scl(classes) & told
-        if files.probability:
-            (percent,), (told,) = files.probability.read(window)
-            clouds |= (percent > self.clearing.most_probability) & told
-            known &= told
-        if files.mask:
-            (mask,), (told,) = files.mask.read(window)
-            clouds |= (mask != 0) & told
-            known &= told
-        return clouds, known
 
 
 def _widen(window: Window, halo: int, grid: Grid) -> tuple[Window, tuple[slice, slice]]:
@@ -298,8 +220,8 @@ def open_series(
     """
     grid = common_ground([band.grid for scene in scenes for band in scene.bands])
     for scene in scenes:
-        if scene.mask is not None:
-            check_mask(scene.mask, grid)
+        if scene.clouds.mask is not None:
+            check_mask(scene.clouds.mask, grid)
     calibrations = common_calibrations(scenes)
     readers = [
         SceneReader(

@@ -7,13 +7,14 @@ from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from swath_eo.composites.series import Clearing, Scene
-from swath_eo.errors import BandMissingError, DateOrderError, ParameterError, ProductMetadataError
+from swath_eo.clouds.masking import Clearing
+from swath_eo.clouds.reading import assign_masks, find_cloud_layers
+from swath_eo.composites.series import Scene
+from swath_eo.errors import BandMissingError, DateOrderError, ProductMetadataError
 from swath_eo.geometry.grid import check_georeferenced
 from swath_eo.scenes.bands import canonical_name, is_layer, is_wanted
 from swath_eo.scenes.calibration import BAND_IDS
 from swath_eo.scenes.granule import Angles, Granule, parse_granule
-from swath_eo.scenes.listing import find_products
 from swath_eo.scenes.product import Product
 from swath_eo.scenes.rasters import BandFile
 
@@ -78,26 +79,11 @@ def find_scenes(
             product=product,
             bands=found,
             calibrations=tuple(product.calibration(band, offset=offset, scale=scale) for band in found),
-            classes=product.find("scl") if wanted.classes and product.has("scl") else None,
-            probability=product.find("cldprb") if wanted.most_probability < 100 else None,
-            mask=None if mask is None else find_products([mask])[0].find("1"),
+            clouds=find_cloud_layers(product, wanted, mask),
             angles=find_angles(product, found[0]) if with_angles else None,
         )
         scenes.append(scene)
     return scenes
-
-
-def assign_masks(products: Sequence[Product], masks: Sequence[Path]) -> list[Path | None]:
-    """Each scene's mask: the file that is named after it, or the only one. Raises ParameterError."""
-    if not masks:
-        return [None] * len(products)
-    named = [[mask for mask in masks if mask.name.startswith(product.name)] for product in products]
-    if len(masks) == 1 and not any(named):
-        return [masks[0]] * len(products)
-    for product, found in zip(products, named, strict=True):
-        if len(found) != 1:
-            raise ParameterError(f"{len(found)} masks are named after {product.name}, not one")
-    return [found[0] for found in named]
 
 
 def find_angles(product: Product, band: BandFile) -> Angles | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
-from swath_eo.clouds.masking import PixelSize
+from swath_eo.clouds.masking import Clearing, PixelSize
+from swath_eo.clouds.reading import CloudLayers, assign_masks, check_mask, find_cloud_layers
 from swath_eo.errors import BandMissingError, EmptyOverlapError, HarmonizationError, ParameterError
 from swath_eo.geometry.grid import Grid, check_georeferenced
 from swath_eo.mosaics.harmonizing import Harmonization, Harmony, harmonize
@@ -25,7 +27,6 @@ from swath_eo.scenes.calibration import Calibration
 from swath_eo.scenes.product import Product
 from swath_eo.scenes.rasters import BandFile
 
-MASKS = ("auto", "scl", "none")
 ORDERS = ("given", "newest", "oldest", "score")
 _FEATHER = 30  # pixels, unless something else is asked for
 _HALF_DAYS = 30.0  # so far from the wanted date a scene scores half
@@ -37,31 +38,39 @@ class Source:
 
     product: Product
     bands: tuple[BandFile, ...]
-    classes: BandFile | None  # Sentinel-2's scene classification, where clouds are masked by it
+    clouds: CloudLayers
     calibrations: tuple[Calibration, ...]  # of the bands
 
 
 def find_sources(
-    products: Sequence[Product], *, bands: Sequence[str] | None = None, mask: str = "auto", offset: str = "auto"
+    products: Sequence[Product],
+    *,
+    bands: Sequence[str] | None = None,
+    clearing: Clearing | None = None,
+    masks: Sequence[Path] = (),
+    needed: str | None = None,
+    offset: str = "auto",
 ) -> list[Source]:
     """The scenes and their bands: those that are named, or all of the first scene.
 
-    `mask`: clouds by "scl", by "none" or, "auto", by the scene classification where there is one. Raises what
-    `Product.find` and `Product.calibration` do, and NotGeoreferencedError.
+    `clearing`, `masks` and `needed` as in `clouds.reading`. Raises what `Product.find`, `Product.calibration`,
+    `assign_masks` and `check_mask` do, and NotGeoreferencedError.
     """
     names = bands or [name for name in products[0].bands if not is_layer(name)]
     if not names:
         raise BandMissingError(f"{products[0].name} has no bands")
-    return [_find_source(product, names, mask, offset) for product in products]
-
-
-def _find_source(product: Product, names: Sequence[str], mask: str, offset: str) -> Source:
-    bands = tuple(product.find(name) for name in names)
-    classes = product.find("scl") if mask == "scl" or (mask == "auto" and product.has("scl")) else None
-    for band in (*bands, *([classes] if classes else [])):
-        check_georeferenced(band.grid, where=band.path.name)
-    calibrations = tuple(product.calibration(band, offset=offset) for band in bands)
-    return Source(product=product, bands=bands, classes=classes, calibrations=calibrations)
+    wanted = clearing or Clearing()
+    sources = []
+    for product, mask in zip(products, assign_masks(products, masks), strict=True):
+        found = tuple(product.find(name) for name in names)
+        for band in found:
+            check_georeferenced(band.grid, where=band.path.name)
+        clouds = find_cloud_layers(product, wanted, mask, needed=needed)
+        if clouds.mask is not None:
+            check_mask(clouds.mask, found[0].grid)
+        calibrations = tuple(product.calibration(band, offset=offset) for band in found)
+        sources.append(Source(product=product, bands=found, clouds=clouds, calibrations=calibrations))
+    return sources
 
 
 def make_plan(
@@ -71,14 +80,14 @@ def make_plan(
     resolution: float | None = None,
     bounds: Bounds | None = None,
     feather: float | None = None,
-    dilation: float = 0.0,
+    clearing: Clearing | None = None,
     is_matched: bool = False,
     resampling: Resampling = Resampling.bilinear,
     nodata: float | None = None,
 ) -> Plan:
     """The mosaic's grid (as `target_grid`), and the distances on it in pixels.
 
-    `feather` and `dilation` in metres, by default 30 pixels and none; `is_matched`: whether scenes are to be harmonised.
+    `feather` in metres, by default 30 pixels; `is_matched`: whether scenes are to be harmonised.
     Raises ParameterError and what `target_grid` does.
     """
     grids = [band.grid for source in sources for band in source.bands]
@@ -92,7 +101,7 @@ def make_plan(
         grid=grid,
         pixel=pixel,
         feather=pixels,
-        dilation=dilation,
+        clearing=clearing or Clearing(),
         sample_step=step,
         resampling=resampling,
         nodata=nodata,
@@ -102,7 +111,7 @@ def make_plan(
 def place_scenes(sources: Sequence[Source], plan: Plan) -> list[PlacedScene]:
     """The scenes that reach the mosaic. Raises GridMismatchError and EmptyOverlapError."""
     mosaic = Window(0, 0, plan.grid.width, plan.grid.height)
-    ground = grown(mosaic, margin(plan.feather) + plan.pixel.halo(plan.dilation))
+    ground = grown(mosaic, margin(plan.feather) + plan.pixel.halo(plan.clearing.dilation))
     placed = []
     for number, source in enumerate(sources, 1):
         check_resolution(source.bands[0].grid, plan.grid, where=source.product.name)
@@ -116,7 +125,7 @@ def place_scenes(sources: Sequence[Source], plan: Plan) -> list[PlacedScene]:
 
 
 def _place(source: Source, number: int, extent: Window) -> PlacedScene:
-    return PlacedScene(number=number, product=source.product, bands=source.bands, classes=source.classes, extent=extent)
+    return PlacedScene(number=number, product=source.product, bands=source.bands, clouds=source.clouds, extent=extent)
 
 
 def score(scene: PlacedScene, survey: Survey, grid: Grid, wanted: datetime | None) -> float:

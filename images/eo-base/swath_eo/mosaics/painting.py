@@ -92,7 +92,7 @@ class Painter:
         part = intersection(scene.frame, window)
         assert part is not None  # noqa: S101  # present scenes intersect it
         values, valid = read_scene(self._reader(scene), local(part, scene))
-        if (survey := self._painting.surveys.get(scene.number)) is not None and scene.classes is not None:
+        if (survey := self._painting.surveys.get(scene.number)) is not None and scene.clouds:
             valid &= survey.clear.read(part)
         if not self._seen.get(scene.number, False) and valid.any():
             self._seen[scene.number] = bool((values[:, valid] != 0).any())

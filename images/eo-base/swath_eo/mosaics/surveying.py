@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
-from swath_eo.clouds.masking import PixelSize, clouds_by_scl, dilate, known_by_scl
+from swath_eo.clouds.masking import Clearing, PixelSize, dilate
+from swath_eo.clouds.reading import CloudLayers, open_clouds
 from swath_eo.geometry.grid import Grid
 from swath_eo.mosaics.harmonizing import cell_means
 from swath_eo.mosaics.mosaicking import Float32, Mask, cell_of, margin, weights_of_cells, whole_cells
@@ -37,7 +38,7 @@ class PlacedScene:
     number: int  # from 1, as they were given
     product: Product
     bands: tuple[BandFile, ...]
-    classes: BandFile | None  # Sentinel-2's scene classification, where clouds are masked by it
+    clouds: CloudLayers
     extent: Window  # pixels of the mosaic's grid that it reaches; may begin before the grid does, and end behind it
 
     @property
@@ -53,7 +54,7 @@ class Plan:
     grid: Grid  # the mosaic's
     pixel: PixelSize  # of the grid
     feather: int  # pixels, 0 for none
-    dilation: float  # metres by which clouds are widened
+    clearing: Clearing
     sample_step: int  # pixels from sample to sample, 0 for none
     resampling: Resampling
     nodata: float | None  # instead of what the files declare
@@ -190,17 +191,16 @@ def local(window: Window, scene: PlacedScene) -> Window:
 
 def _clear_reader(stack: ExitStack, scene: PlacedScene, plan: Plan) -> Callable[[Window], Mask]:
     """Tells which pixels of a window are known to be clear."""
-    if scene.classes is None:
+    if not scene.clouds:
         return lambda window: np.ones((window.height, window.width), dtype=np.bool_)
-    reader = stack.enter_context(open_bands([scene.classes], subgrid(plan.grid, scene.frame)))
-    halo = plan.pixel.halo(plan.dilation)
+    reader = stack.enter_context(open_clouds(scene.clouds, subgrid(plan.grid, scene.frame), plan.clearing))
+    halo = plan.pixel.halo(plan.clearing.dilation)
 
     def read(window: Window) -> Mask:
         around = intersection(grown(window, halo), scene.frame)
         assert around is not None  # noqa: S101  # the window is one of the frame's
-        classes, valid = reader.read(local(around, scene))
-        clouds = dilate(clouds_by_scl(classes[0]) & valid[0], plan.dilation, pixel=plan.pixel)
-        clear: Mask = valid[0] & known_by_scl(classes[0]) & ~clouds
+        clouds, known = reader.read(local(around, scene))
+        clear: Mask = known & ~dilate(clouds, plan.clearing.dilation, pixel=plan.pixel)
         return clear[inside(window, around)]
 
     return read
