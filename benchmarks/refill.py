@@ -26,6 +26,7 @@ FEW, MANY = 400, 600  # agents, of each of which something is refused: below and
 TASK = Resources(cpus_m=1000, mem=64)
 AGENT = ("--cpus", "1.5", "--mem", "1024", "--disk", "10000")  # one task and its executor; the rest is refused
 TASK_S = 8.0
+LAUNCHED_S = 120.0  # within which each agent has had a task, on however busy a machine
 GROUPS = 16  # the tasks begin group by group, so that they do not all end at once
 ROUNDS = 2.5
 
@@ -84,6 +85,7 @@ def _measure_cluster(programs: Programs, database: Database, agents: int) -> dic
         submit(database, agents // GROUPS + (group < agents % GROUPS), TASK)
         time.sleep(TASK_S / GROUPS / 2)
     submit(database, round(ROUNDS * agents), TASK)
+    wait_until(lambda: programs.read_metrics("scheduler").get("launches_total", 0.0) >= agents, LAUNCHED_S, every_s=0.2)
     time.sleep(TASK_S / 2)  # the last group's launches are over
     with sampled(programs.port_of("scheduler"), "revives_total") as revives:
         time.sleep(TASK_S)
@@ -109,4 +111,6 @@ def _find_gaps(spans: Iterable[tuple[datetime, datetime | None]]) -> list[float]
 
 
 def _describe(gaps: list[float]) -> dict[str, object]:
+    if not gaps:
+        raise RuntimeError("no place was used twice while it was watched: the machine is too busy")
     return {"end_to_next_start_ms": round(statistics.median(gaps), 1), "slowest_ms": round(max(gaps), 1)}

@@ -6,10 +6,14 @@ import asyncio
 import contextlib
 import importlib
 import inspect
+import json
+import threading
 
 import pytest
 
+from benchmarks import submit, wire
 from benchmarks.__main__ import ALL, main
+from benchmarks.__main__ import measure as run_one
 from benchmarks.metrics import Samples
 from benchmarks.rivals import describe_run, measure
 from benchmarks.spans import find_gaps
@@ -31,6 +35,33 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     """Exit code 2, and the names that there are."""
     assert main(["nonsense"]) == 2
     assert "updates" in capsys.readouterr().err
+
+
+def test_one_that_fails_says_why_and_leaves_the_others_to_be_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its figures are the error, those of the next are there, and the exit code is 1."""
+    monkeypatch.setattr(submit, "run", lambda: 1 / 0)
+    monkeypatch.setattr(wire, "run", lambda: {"offers": 3})
+    assert main(["submit", "wire"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["submit"]["failed"] == "ZeroDivisionError: division by zero"
+    assert document["wire"]["offers"] == 3
+
+
+def test_one_that_never_ends_is_stopped_where_it_is_and_cleans_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else runs longer for it than it may."""
+    ended = []
+
+    def wait_for_ever() -> None:
+        try:
+            threading.Event().wait(60)
+        finally:
+            ended.append("cleaned up")
+
+    monkeypatch.setattr(wire, "run", wait_for_ever)
+    assert run_one("wire", limit_s=0.05) == {"failed": "TimeoutError: not done after 0.05 s"}
+    assert ended == ["cleaned up"]
 
 
 def test_the_most_in_a_second_is_never_counted_over_more_than_one() -> None:
