@@ -8,7 +8,7 @@ came; its past is not held against it there, which would be another policy's mat
 
 Beside the spread stands what the worst off lacks of what it would have of a cluster that is one agent, with tasks cut to drops:
 whoever can use what is too small for the others is above them and takes nothing from them, so the spread alone says little of
-unlike tasks.
+unlike tasks. In a cycle the same mix is dealt out once more with tasks a tenth as large, which leave a tenth on each agent.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from swath.simulation.timeline import make_timeline
 
 AGENT = Resources(cpus_m=32_000, mem=128 * 1024, disk=1_000_000)
 CYCLE_AGENTS, TIMED_AGENTS = 200, 50
+MOST_ON_ONE = 1000  # tasks: no agent holds more, so that everybody wants more than there is
 MEAN_S = 100.0
 SETTLED, MEASURED = 3, 4  # mean run times
 ALIKE = Resources(cpus_m=1000, mem=4096, disk=1000)
@@ -71,6 +72,9 @@ def run() -> dict[str, object]:
             undivided = share_undivided(case, shapes)
             figures[f"{name}_{kind}_cycle"] = describe(case, share_in_a_cycle(case, shapes), undivided)
             figures[f"{name}_{kind}_time"] = describe(case, share_over_time(case, shapes), undivided)
+        tenths = make_tenths(make_unlike(case))
+        undivided = share_undivided(case, tenths)
+        figures[f"{name}_unlike_tenths_cycle"] = describe(case, share_in_a_cycle(case, tenths), undivided)
     equal, alike = CASES["ten_equal"], make_alike(CASES["ten_equal"])
     late = describe(equal, share_over_time(equal, alike, head_start=True), share_undivided(equal, alike))
     return {**figures, "ten_equal_alike_one_came_first": late}
@@ -103,11 +107,19 @@ def make_unlike(case: Case, seed: int = 1) -> dict[str, Resources]:
     }
 
 
+def make_tenths(shapes: Mapping[str, Resources]) -> dict[str, Resources]:
+    """The same needs in tasks a tenth as large."""
+    return {
+        name: Resources(cpus_m=shape.cpus_m // 10, mem=shape.mem // 10, disk=shape.disk // 10)
+        for name, shape in shapes.items()
+    }
+
+
 def share_in_a_cycle(case: Case, shapes: Mapping[str, Resources], agents: int = CYCLE_AGENTS) -> dict[str, float]:
     """The dominant shares that one plan gives on an idle cluster."""
     views = [AgentView(id=f"agent-{number:03}", free=AGENT, total=AGENT) for number in range(agents)]
     demands = [
-        Demand(job=f"of-{name}", project=name, resources=shape, count=agents * 100, since=NOW)
+        Demand(job=f"of-{name}", project=name, resources=shape, count=agents * MOST_ON_ONE, since=NOW)
         for name, shape in shapes.items()
     ]
     declared = {project.name: project for project in case.projects}
