@@ -194,5 +194,7 @@ def _find_roomiest(room: Ints, with_room: Ints, count: int) -> Ints:
     most = int((-with_room).searchsorted(-count, side="right")) - 1  # room that as many agents have
     found: Ints = (room >= most).nonzero()[0]
     if (surplus := len(found) - count) > 0:
-        found = np.delete(found, (room[found] == most).nonzero()[0][-surplus:])
+        kept = np.ones(len(found), dtype=np.bool_)
+        kept[(room[found] == most).nonzero()[0][-surplus:]] = False
+        found = found[kept]
     return found
