@@ -63,12 +63,21 @@ class View:
 
 
 def common_calibrations(scenes: Sequence[Scene]) -> tuple[Calibration, ...]:
-    """Of each band the one that all scenes are brought to: the first one's scale, and the lowest offset of all, so that no
-    scene's reflectance falls below what whole numbers without a sign can hold."""
+    """Of each band the one that all scenes are brought to: their scale, and the lowest offset of all, so that no scene's
+    reflectance falls below what whole numbers without a sign can hold; where scales differ, reflectance itself, for in the
+    whole numbers of one scale another's would lose digits or not fit."""
+    bands = list(zip(*(scene.calibrations for scene in scenes), strict=True))
+    if _differ_in_scale(scenes):
+        return tuple(Calibration(reason="the scenes' scales differ") for _ in bands)
     return tuple(
         Calibration(scale=band[0].scale, offset=min(one.offset for one in band), reason="common to all scenes")
-        for band in zip(*(scene.calibrations for scene in scenes), strict=True)
+        for band in bands
     )
+
+
+def _differ_in_scale(scenes: Sequence[Scene]) -> bool:
+    """Whether a band has another scale in one scene than in another."""
+    return len({tuple(own.scale for own in scene.calibrations) for scene in scenes}) > 1
 
 
 @dataclass(kw_only=True)
@@ -242,6 +251,7 @@ def open_series(
             else:
                 with reader.open() as dtype:
                     own.append(dtype)
+        dtype = np.result_type(*own, *([np.float32] if _differ_in_scale(scenes) else []))
         for reader in readers:
-            reader.dtype = np.result_type(*own)
+            reader.dtype = dtype
         yield Series(grid=grid, calibrations=calibrations, readers=readers)

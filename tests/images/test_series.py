@@ -1,0 +1,70 @@
+"""Scenes of one place that are calibrated in different ways meet in one composite without a loss."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+
+from tests.images.scenes import write
+
+SENTINEL, LANDSAT, COARSE = (1e-4, -0.1), (2.75e-5, -0.2), (4e-3, 0.0)
+NAMES = ("B04", "B08")
+
+
+def a_scene(folder, day, reflectance, calibration, dtype=np.uint16):
+    """A directory whose item tells scale and offset; two bands of one reflectance each, the same all over."""
+    scale, offset = calibration
+    scene = folder / f"S2A_33TWM_{day}_0_L2A"
+    scene.mkdir()
+    for name, value in zip(NAMES, reflectance, strict=True):
+        write(scene / f"{name}.tif", np.full((8, 8), round((value - offset) / scale), dtype=dtype))
+    assets = {n: {"href": f"./{n}.tif", "raster:bands": [{"scale": scale, "offset": offset}]} for n in NAMES}
+    properties = {"datetime": f"2023-06-{day[-2:]}T10:00:00Z"}
+    (scene / "item.json").write_text(json.dumps({"type": "Feature", "properties": properties, "assets": assets}))
+    return scene
+
+
+def reflectance_of(result):
+    """The bands' reflectance by the file's own scale and offset, and the file's type."""
+    assert result.exit_code == 0, result.errors
+    with rasterio.open(result.output / "composite.tif") as made:
+        scales, offsets = (np.array(of[:2])[:, None, None] for of in (made.scales, made.offsets))
+        return made.read((1, 2)) * scales + offsets, made.dtypes[0]
+
+
+@pytest.mark.parametrize("calibrations", [(LANDSAT, SENTINEL), (SENTINEL, LANDSAT)])
+@pytest.mark.parametrize("method", ["mean", "median", "geometric-median", "latest", "max-ndvi"])
+def test_two_scales_meet_in_reflectance(tmp_path, run_composite, calibrations, method):
+    """Whichever comes first: a bright one, beyond what the other's numbers hold, is not cut off."""
+    first = a_scene(tmp_path, "20230601", (0.1, 0.3), calibrations[0])
+    second = a_scene(tmp_path, "20230611", (0.2, 1.55), calibrations[1])
+    values, dtype = reflectance_of(run_composite("--scenes", first, second, method=method))
+    expected = (0.2, 1.55) if method in ("latest", "max-ndvi") else (0.15, 0.925)
+    assert dtype == "float32"
+    np.testing.assert_allclose(values[:, 4, 4], expected, atol=3e-5)
+
+
+def test_what_the_first_scale_cannot_hold_is_kept(tmp_path, run_composite):
+    """1.9 has no number in Landsat's 16 bits of 0.0000275, and was 1.602."""
+    first = a_scene(tmp_path, "20230601", (0.1, 0.3), LANDSAT)
+    second = a_scene(tmp_path, "20230611", (0.2, 1.9), SENTINEL)
+    values, _ = reflectance_of(run_composite("--scenes", first, second, method="latest"))
+    np.testing.assert_allclose(values[:, 0, 0], (0.2, 1.9), atol=1e-6)
+
+
+def test_a_coarse_first_scale_does_not_round_the_others(tmp_path, run_composite):
+    """8 bits of 0.004 before 16 of 0.0001: 0.0213 stays that."""
+    first = a_scene(tmp_path, "20230601", (0.4, 0.4), COARSE, np.uint8)
+    second = a_scene(tmp_path, "20230611", (0.0213, 0.3117), (1e-4, 0.0))
+    values, _ = reflectance_of(run_composite("--scenes", first, second, method="latest"))
+    np.testing.assert_allclose(values[:, 0, 0], (0.0213, 0.3117), atol=1e-7)
+
+
+def test_scenes_of_one_scale_stay_whole_numbers(tmp_path, run_composite):
+    """As they were, in the lowest offset."""
+    first = a_scene(tmp_path, "20230601", (0.1, 0.3), (1e-4, 0.0))
+    second = a_scene(tmp_path, "20230611", (0.2, 0.5), SENTINEL)
+    values, dtype = reflectance_of(run_composite("--scenes", first, second, method="latest"))
+    assert dtype == "uint16"
+    np.testing.assert_allclose(values[:, 0, 0], (0.2, 0.5), atol=1e-9)
