@@ -36,7 +36,7 @@ from swath_eo.program import (
     write_json,
     write_values,
 )
-from swath_eo.scenes.bands import is_classes
+from swath_eo.scenes.bands import is_classes, is_layer
 from swath_eo.scenes.describe import find_acquired
 from swath_eo.scenes.product import Product, open_product
 from swath_eo.scenes.rasters import BandFile, list_bands
@@ -64,6 +64,7 @@ class Options:
     offset: str  # auto, none or reflectance to add
     scale: float | None  # reflectance per digital number
     nodata: float | None  # instead of what the files declare
+    allow_blank: bool  # zeros are data even where there is nothing else
     window: int  # pixels a side
     output: Path
 
@@ -85,7 +86,11 @@ def parse_options(arguments: Sequence[str]) -> Options:
     add("--offset", default="auto", help="reflectance to add: auto, none or a number such as -0.1")
     add("--scale", type=float, help="reflectance per digital number")
     add("--nodata", type=float, help="digital number that means no data, instead of what the files declare")
-    options = Options(**vars(parser.parse_args(arguments)))
+    add(
+        "--allow-blank", default="false", choices=("true", "false"), help="zeros are data, though nothing else is there"
+    )
+    given = vars(parser.parse_args(arguments))
+    options = Options(**{**given, "allow_blank": given["allow_blank"] == "true"})
     check_common(options.window, options.output)
     if options.bbox is not None and options.area is not None:
         raise ParameterError("give BBOX or AREA, not both")
@@ -172,10 +177,17 @@ class Run:
         self.window = window
         self.valid = np.zeros(len(plan.bands), dtype=np.int64)  # pixels with data, by band
         self.hidden = 0  # pixels with data that the result's value for no data hides
-        self._is_blank = plan.nodata is None  # all zeros, and nothing declares what they are
+        self._measured = [row for row, band in enumerate(plan.bands) if not is_layer(band.name)]
+        self._is_blank = self._may_be_blank  # so far
         self._may_hide = (
             plan.nodata is not None and options.nodata is None and any(b.nodata is None for b in plan.bands)
         )
+
+    @property
+    def _may_be_blank(self) -> bool:
+        """Whether zeros alone would be no picture: not in a mask, and not where something says what no data is."""
+        told = self.options.nodata is not None or any(self.plan.bands[row].nodata is not None for row in self._measured)
+        return bool(self._measured) and not told and not self.options.allow_blank
 
     def blocks(self, reader: BandsReader) -> Iterator[tuple[Window, NDArray[Any]]]:
         """The result window by window. Raises NoValidPixelsError at the end."""
@@ -188,10 +200,14 @@ class Run:
                 self.hidden += int(np.count_nonzero((values == plan.nodata) & valid))
             values, valid = cut(values, valid, inside.read(window) if inside else None, plan.nodata)
             self.valid += np.count_nonzero(valid, axis=(1, 2))
-            self._is_blank = self._is_blank and not values.any()
+            self._is_blank = self._is_blank and not values[self._measured][valid[self._measured]].any()
             yield window, values
         if not self.valid.any():
             raise NoValidPixelsError("no pixel of the area has data in any band")
+        if self._is_blank:
+            raise NoValidPixelsError(
+                "every pixel is 0, and nothing says whether that is data: give NODATA, or ALLOW_BLANK if it is"
+            )
 
     def write(self, path: Path) -> None:
         """Raises EoError."""
@@ -223,8 +239,6 @@ class Run:
 
     def warnings(self) -> list[str]:
         """What a user should look at."""
-        if self._is_blank:
-            return ["every pixel is 0, and nothing says that this is no data: give NODATA"]
         if not self.hidden:
             return []
         return [
@@ -264,7 +278,9 @@ def _name_of(crs: CRS | None) -> str:
 
 def _describe_output(run: Run, raster: Path, now: datetime) -> dict[str, Any]:
     product, options, pixels = run.plan.product, run.options, run.plan.grid.width * run.plan.grid.height
-    given = {name: value for name, value in vars(options).items() if value not in (None, "") and name != "output"}
+    given = {
+        name: value for name, value in vars(options).items() if value not in (None, "", False) and name != "output"
+    }
     return make_item(
         f"{product.name}_subset",
         raster,

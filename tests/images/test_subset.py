@@ -199,9 +199,35 @@ def test_where_nothing_says_what_no_data_is(tmp_path, run_subset):
     given = run_subset(scene=scene, bbox="500000,5199000,501000,5200000", area_crs="EPSG:32633", nodata=65535)
     assert given.summary["warnings"] == []
     assert (read(given)[0] == 65535).sum() == 100 * 100 - 50 * 60
-    blank = run_subset(scene=write(tmp_path / "b.tif", 0 * values, nodata=None))  # a mask may well be clear
-    assert blank.exit_code == 0
-    assert "every pixel is 0" in blank.summary["warnings"][0]
+
+
+@pytest.mark.parametrize("options", [{}, {"resolution": 25}, {"window": 16}, {"crs": "EPSG:3035"}], ids=str)
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_zeros_that_nothing_declares_are_no_picture(tmp_path, run_subset, options, dtype):
+    """As GDAL gives them for images that are missing: error 17, whether they are resampled or not, and no file."""
+    scene = write(tmp_path / "a.tif", [np.zeros((50, 60), dtype)] * 2, nodata=None)
+    result = run_subset(scene=scene, **options)
+    assert (result.exit_code, result.summary["error"]) == (17, "no-valid-pixels")
+    assert "ALLOW_BLANK" in result.errors
+    assert not list(result.output.iterdir())
+
+
+def test_zeros_are_data_for_whoever_says_so(tmp_path, run_subset):
+    """By ALLOW_BLANK, by another NODATA, and in a mask, which may well be clear; one number beside them is a picture."""
+    zeros = np.zeros((50, 60), np.uint16)
+    scene = write(tmp_path / "a.tif", zeros, nodata=None)
+    allowed = run_subset(scene=scene, allow_blank="true")
+    item = json.loads((allowed.output / "item.json").read_text())
+    assert item["properties"]["swath:parameters"]["allow_blank"] is True
+    mask = write(tmp_path / "x_QA_PIXEL.tif", zeros, nodata=None)
+    for made in (allowed, run_subset(scene=scene, nodata=65535), run_subset(scene=mask)):
+        assert made.exit_code == 0, made.errors
+        assert not read(made).any()
+        assert made.summary["valid_fraction"] == 1
+    zeros[49, 59] = 1
+    scene = write(tmp_path / "b.tif", zeros, nodata=None)
+    assert run_subset(scene=scene).exit_code == 0
+    assert run_subset(scene=scene, bbox="500000,5199600,500400,5200000", area_crs="EPSG:32633").exit_code == 17
 
 
 def test_floating_point_has_nan_for_no_data(tmp_path, run_subset):
