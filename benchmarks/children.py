@@ -30,6 +30,11 @@ def measure(module: str, **order: Any) -> dict[str, Any]:
     return figures
 
 
+def absent(package: str) -> str:
+    """What a figure says whose program is missing: what a child says beside its figures, nobody hears."""
+    return f"absent (Debian: apt-get install {package})"
+
+
 def main(module: str, order: str) -> None:
     """The child."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.children import measure
+from benchmarks.children import absent, measure
 from benchmarks.machine import peak_resident_mb
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ def main(order: dict[str, Any]) -> dict[str, object]:
         "peak_rss_mb": round(peak_resident_mb(os.getpid())),
         "median_by_numpys": round(rates["median"] / rates["numpy_nanmedian"], 1),
         "geometric_median_by_geomads": round(rates["geometric-median"] / rates["geomad"], 2),
+        **({} if which("pkcomposite") else {"pktools": absent("pktools")}),
         "m_observations_per_s": [{"": name, "rate": round(rate, 1)} for name, rate in rates.items()],
     }
 
@@ -93,11 +93,10 @@ def _libraries(seen: Observations) -> dict[str, Callable[[], object]]:
 
 
 def _pktools(seen: Observations, folder: Path) -> dict[str, Callable[[], object]]:
-    """Empty where pktools is not installed (apt-get install pktools)."""
+    """Empty where pktools is not installed."""
     import rasterio
 
     if which("pkcomposite") is None:
-        sys.stderr.write("pkcomposite is missing: apt-get install pktools\n")
         return {}
     _, bands, rows, columns = seen.values.shape
     profile = {

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.children import measure
+from benchmarks.children import absent, measure
 from benchmarks.cluster import ROOT
 from benchmarks.machine import peak_resident_mb
 
@@ -49,6 +49,7 @@ def run() -> dict[str, object]:
     rates = {name: figures["mpx_per_s"] for name, figures in best.items()}
     return {
         "goal_peak_rss_mb": 600,
+        **({} if which("gdalwarp") else {"gdalwarp": absent("gdal-bin")}),
         **_ratio("hard_by_rasterio_merge", rates, "hard", "rasterio_merge"),
         **_ratio("hard_by_gdalwarp", rates, "hard", "gdalwarp"),
         **_ratio("feathered_by_rasterio_merge", rates, "feathered", "rasterio_merge"),

@@ -29,7 +29,7 @@ from swath.store.api_store import ApiStore
 from swath.store.database import Database
 from tests.fixtures.postgres import find_programs, private_postgres
 
-ABSENT = "PostgreSQL's server programs are absent"
+ABSENT = "PostgreSQL's server programs are absent (Debian: apt-get install postgresql)"
 MANIFEST = ROOT / "images" / "true" / "seed.manifest.json"
 
 

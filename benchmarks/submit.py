@@ -97,7 +97,7 @@ def run() -> dict[str, object]:
         figures: dict[str, object] = {"sqlite": measure(f"sqlite:///{scratch}/swath.db")}
     programs = find_programs()
     if programs is None:
-        figures["postgresql"] = "its server programs are absent"
+        figures["postgresql"] = "its server programs are absent (Debian: apt-get install postgresql)"
     else:
         with private_postgres(programs, fsync=True) as url:
             figures["postgresql"] = measure(url)

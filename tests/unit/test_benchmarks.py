@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from benchmarks import submit, wire
+from benchmarks import atmosphere, submit, wire
 from benchmarks.__main__ import ALL, main
 from benchmarks.__main__ import measure as run_one
 from benchmarks.metrics import Samples
@@ -62,6 +62,13 @@ def test_one_that_never_ends_is_stopped_where_it_is_and_cleans_up(monkeypatch: p
     monkeypatch.setattr(wire, "run", wait_for_ever)
     assert run_one("wire", limit_s=0.05) == {"failed": "TimeoutError: not done after 0.05 s"}
     assert ended == ["cleaned up"]
+
+
+def test_a_program_that_is_missing_is_told_in_the_figures_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a measurement says elsewhere is lost: it runs in a process of its own."""
+    monkeypatch.setenv("PATH", "")
+    figures = atmosphere.main({"bands": ["B02"], "size": 16, "part": 2, "rounds": 1})
+    assert "apt-get install grass-core" in str(figures["atcorr_m_pixels_per_s"])
 
 
 def test_the_most_in_a_second_is_never_counted_over_more_than_one() -> None:
