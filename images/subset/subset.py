@@ -43,7 +43,7 @@ from swath_eo.scenes.rasters import BandFile, list_bands
 from swath_eo.scenes.stacks import BandsReader, open_bands
 
 VERSION = "1.0.0"
-_KERNELS = ("nearest", "bilinear", "cubic", "average", "mode", "min", "max", "med")
+_KERNELS = ("nearest", "bilinear", "cubic", "lanczos", "average", "mode", "min", "max", "med")
 _MAX_AREA_BYTES = 64 * 2**20
 
 

@@ -2,57 +2,17 @@
 
 import json
 import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 from rasterio.crs import CRS
 from rasterio.transform import Affine
-from swath_eo.scenes.rasters import list_bands
-from swath_eo.scenes.stacks import kernel_scale
 
 from tests.fixtures.stac import check_item
 from tests.images.safes import a_safe
 from tests.images.scenes import BOLZANO, DATES, measured, random_numbers, write
-
-BOX = "11.3,46.47,11.35,46.5"
-WHOLE = {"nearest", "average"}  # kernels that weigh pixels by how much of them is covered
-
-
-def read(result, name="subset.tif"):
-    with rasterio.open(result.output / name) as dataset:
-        return dataset.read()
-
-
-def gdalwarp(source, like, target, kernel, *options):
-    """What gdalwarp makes of a scene on the grid of the raster `like`, each band by itself, its kernels as wide as ours."""
-    with rasterio.open(like) as dataset:
-        edges, size, crs = map(repr, dataset.bounds), map(str, (dataset.width, dataset.height)), dataset.crs.to_string()
-    scales = kernel_scale(list_bands(Path(source))[0].grid, list_bands(like)[0].grid)
-    scaling = [word for name, value in scales.items() for word in ("-wo", f"{name}={value}")]
-    grid = ["-t_srs", crs, "-te", *edges, "-ts", *size, "-r", {"nearest": "near"}.get(kernel, kernel)]
-    exact = ["-et", "0", "-ovr", "NONE", "-wo", "UNIFIED_SRC_NODATA=NO", "-overwrite", "-q"]
-    command = ["gdalwarp", *exact, *scaling, *grid, *options, str(source), str(target)]
-    subprocess.run(command, check=True, capture_output=True)
-    with rasterio.open(target) as dataset:
-        return dataset.read()
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "cubic", "average"])
-@pytest.mark.parametrize(("crs", "resolution"), [("EPSG:32633", 25), ("EPSG:4326", 0.0002), ("EPSG:32632", 7)])
-def test_pixels_are_gdalwarps(data_folder, tmp_path, run_subset, crs, resolution, kernel):
-    """In a neighbouring zone, in degrees and in its own system; where kernels weigh parts of pixels, two versions of GDAL
-    round in one pixel of a hundred to the next number."""
-    source = data_folder / BOLZANO
-    result = run_subset(scene=source, bands="B04,B08", bbox=BOX, crs=crs, resolution=resolution, resampling=kernel)
-    assert result.exit_code == 0
-    ours, theirs = read(result), gdalwarp(source, result.output / "subset.tif", tmp_path / "g.tif", kernel)[[0, 3]]
-    off = np.abs(ours.astype(int) - theirs)
-    assert off.max() <= (0 if kernel in WHOLE else 1)
-    assert np.count_nonzero(off) <= 0.01 * off.size
+from tests.images.subsets import BOX, gdalwarp, read
 
 
 @pytest.mark.data
@@ -75,24 +35,6 @@ def test_what_lies_outside_of_a_polygon_is_gone_as_with_a_cutline(data_folder, t
     theirs = gdalwarp(source, result.output / "subset.tif", tmp_path / "g.tif", "nearest", "-cutline", str(area))[:1]
     assert np.array_equal(ours, theirs)
     assert 0.5 < result.summary["valid_fraction"] < 0.9
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("window", [150, 300])
-def test_windows_leave_no_trace(data_folder, tmp_path, run_subset, window):
-    """To the byte of the file, warped and cut along a polygon."""
-    area = tmp_path / "area.geojson"
-    ring = [[11.29, 46.465], [11.33, 46.47], [11.31, 46.50], [11.29, 46.465]]
-    area.write_text(json.dumps({"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}}))
-    options = {
-        "scene": data_folder / BOLZANO,
-        "bands": "B04,SCL",
-        "area": area,
-        "crs": "EPSG:3035",
-        "resampling": "cubic",
-    }
-    whole, parts = run_subset(**options), run_subset(**options, window=window)
-    assert (whole.output / "subset.tif").read_bytes() == (parts.output / "subset.tif").read_bytes()
 
 
 @pytest.mark.data
