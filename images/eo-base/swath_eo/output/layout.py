@@ -1,0 +1,192 @@
+"""Puts the levels of a raster, each a tiled BigTIFF, together as a Cloud-Optimised GeoTIFF, compressed tiles as they are.
+
+What GDAL's driver for COGs writes, byte by byte: a header that says how tiles lie, the directories of all levels, then
+tiles from the smallest level to the largest, each between its size and its last four bytes. That driver itself decodes
+all pixels and encodes them again. TIFF 6.0, BigTIFF, and GDAL's "Cloud Optimized GeoTIFF: low level" say what is meant.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+_SUBFILE, _OFFSETS, _SIZES, _METADATA = 254, 324, 325, 42_112
+_GEOREFERENCE = range(33_550, 34_738)
+_SIZES_OF_TYPES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+_UNSIGNED = {3: "H", 4: "I", 16: "Q"}
+_LONG, _LONG8 = 4, 16
+_CLASSIC_LIMIT = 2**32 - 2**20  # bytes of tiles; what remains is for directories that are small beside them
+_STRUCTURE = (
+    b"LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
+    b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
+)
+
+
+class LayoutError(Exception):
+    """A level's file is not what its writer meant it to be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Field:
+    """An entry of a directory."""
+
+    tag: int
+    kind: int
+    count: int
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """One level's directory, and where its compressed tiles are."""
+
+    path: Path
+    fields: tuple[_Field, ...]  # without those that say where tiles are
+    tiles: tuple[tuple[int, int], ...]  # offset and size, row by row; 0 and 0 where none was written
+
+
+def read_level(path: Path) -> Level:
+    """Reads a little-endian BigTIFF of one directory. Raises LayoutError, also where a tile ends beyond the file."""
+    with path.open("rb") as file:
+        magic, first = struct.unpack("<8sQ", _read(file, 0, 16))
+        if magic != struct.pack("<2sHHH", b"II", 43, 8, 0):
+            raise LayoutError(f"{path} is no BigTIFF")
+        (count,) = struct.unpack("<Q", _read(file, first, 8))
+        entries = _read(file, first + 8, 20 * count)
+        fields = {field.tag: field for field in (_read_field(file, entries[at : at + 20]) for at in _steps(count, 20))}
+        length = file.seek(0, 2)
+    offsets, sizes = _numbers(fields.pop(_OFFSETS)), _numbers(fields.pop(_SIZES))
+    tiles = tuple(zip(offsets, sizes, strict=True))
+    if any(offset + size > length for offset, size in tiles):
+        raise LayoutError(f"{path} ends within a tile")
+    return Level(path=path, fields=tuple(fields.values()), tiles=tiles)
+
+
+def _steps(count: int, size: int) -> range:
+    return range(0, count * size, size)
+
+
+def _read(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    data = file.read(size)
+    if len(data) != size:
+        raise LayoutError(f"{file.name} ends too early")
+    return data
+
+
+def _read_field(file: BinaryIO, entry: bytes) -> _Field:
+    tag, kind, count, value = struct.unpack("<HHQ8s", entry)
+    size = count * _SIZES_OF_TYPES[kind]
+    data = value[:size] if size <= 8 else _read(file, struct.unpack("<Q", value)[0], size)
+    return _Field(tag=tag, kind=kind, count=count, data=data)
+
+
+def _numbers(field: _Field) -> tuple[int, ...]:
+    return struct.unpack(f"<{field.count}{_UNSIGNED[field.kind]}", field.data)
+
+
+def write_layout(target: Path, levels: Sequence[Level]) -> None:
+    """Writes a COG, the full raster first and then its overviews in their order. Raises OSError and LayoutError."""
+    total = sum(size + 8 for level in levels for _, size in level.tiles if size)
+    big = total > _CLASSIC_LIMIT
+    structure = b"GDAL_STRUCTURAL_METADATA_SIZE=%06d bytes\n" % len(_STRUCTURE) + _STRUCTURE
+    start = _even((16 if big else 8) + len(structure))
+    directories = [_Directory(level, big=big, is_overview=number > 0) for number, level in enumerate(levels)]
+    end = start + sum(directory.size for directory in directories)
+    places: list[list[int]] = []
+    for level in reversed(levels):
+        placed, end = _place(level, end)
+        places.insert(0, placed)
+    with target.open("wb") as file:
+        file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, start) if big else struct.pack("<2sHI", b"II", 42, start))
+        file.write(structure.ljust(_even(len(structure)), b"\0"))
+        at = start
+        for number, (directory, placed) in enumerate(zip(directories, places, strict=True), 1):
+            file.write(directory.to_bytes(at, placed, is_last=number == len(levels)))
+            at += directory.size
+        for level in reversed(levels):
+            file.writelines(_tiles_of(level))
+
+
+def _place(level: Level, end: int) -> tuple[list[int], int]:
+    """Where a level's tiles will stand in a file that has reached `end`, and where it ends then."""
+    placed = []
+    for _, size in level.tiles:
+        placed.append(end + 4 if size else 0)
+        end += size + 8 if size else 0
+    return placed, end
+
+
+def _tiles_of(level: Level) -> Iterator[bytes]:
+    with level.path.open("rb") as file:
+        for offset, size in level.tiles:
+            if size:
+                tile = _read(file, offset, size)
+                yield struct.pack("<I", size)
+                yield tile
+                yield tile[-4:].rjust(4, b"\0")
+
+
+class _Directory:
+    """A level's directory in the COG."""
+
+    def __init__(self, level: Level, *, big: bool, is_overview: bool) -> None:
+        self._big = big
+        self._sizes = [size for _, size in level.tiles]
+        dropped = {_SUBFILE, _METADATA, *_GEOREFERENCE} if is_overview else {_SUBFILE}
+        self._fields = [field for field in level.fields if field.tag not in dropped]
+        if is_overview:
+            self._fields.append(_Field(tag=_SUBFILE, kind=_LONG, count=1, data=struct.pack("<I", 1)))
+        self._entry, self._inline = (20, 8) if big else (12, 4)
+        self.size = self._length(self._all([0] * len(level.tiles)))  # which offsets do not change
+
+    def _all(self, placed: Sequence[int]) -> list[_Field]:
+        letter, kind = ("Q", _LONG8) if self._big else ("I", _LONG)
+        count = len(placed)
+        where = _Field(tag=_OFFSETS, kind=kind, count=count, data=struct.pack(f"<{count}{letter}", *placed))
+        sizes = _Field(tag=_SIZES, kind=_LONG, count=count, data=struct.pack(f"<{count}I", *self._sizes))
+        return sorted([*self._fields, where, sizes], key=lambda field: field.tag)
+
+    def _length(self, fields: Sequence[_Field]) -> int:
+        values = sum(_even(len(field.data)) for field in fields if len(field.data) > self._inline)
+        return (16 if self._big else 6) + self._entry * len(fields) + values
+
+    def to_bytes(self, at: int, placed: Sequence[int], *, is_last: bool) -> bytes:
+        """The directory with the values that its entries point to, to stand at `at` in the file."""
+        fields = self._all(placed)
+        entries, values = b"", b""
+        beyond = at + (16 if self._big else 6) + self._entry * len(fields)
+        for field in fields:
+            value = field.data
+            if len(value) > self._inline:
+                value = struct.pack("<Q" if self._big else "<I", beyond + len(values))
+                values += field.data.ljust(_even(len(field.data)), b"\0")
+            head = struct.pack("<HHQ" if self._big else "<HHI", field.tag, field.kind, field.count)
+            entries += head + value.ljust(self._inline, b"\0")
+        following = 0 if is_last else at + self.size
+        count, link = ("<Q", "<Q") if self._big else ("<H", "<I")
+        return struct.pack(count, len(fields)) + entries + struct.pack(link, following) + values
+
+
+def _even(size: int) -> int:
+    return size + size % 2

@@ -1,0 +1,164 @@
+"""Files are COGs by GDAL's own rules, the same to the last byte whatever windows they were made from."""
+
+import struct
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.transform import Affine
+from swath_eo.errors import OutputError
+from swath_eo.geometry.grid import Grid
+from swath_eo.output import layout
+from swath_eo.output.cog import OutputBand, write_cog
+from swath_eo.output.levels import LevelFile
+
+NAN = float("nan")
+KINDS = [
+    ("float32", NAN, "average", 1),
+    ("uint8", 0, "average", 3),
+    ("int16", -32768, "average", 2),
+    ("uint16", 0, "nearest", 4),
+    ("uint8", None, "mode", 1),
+    ("float64", -9999, "average", 1),
+]
+
+
+def some_values(shape, dtype, nodata):
+    """Numbers with holes in them, and a corner that has no data at all."""
+    draw = np.random.default_rng(1)
+    values = draw.uniform(1, 200, size=shape).astype(dtype)
+    if nodata is not None:
+        values[draw.random(shape) < 0.05] = nodata
+        values[:, : shape[1] // 2, : shape[2] // 2] = nodata
+    return values
+
+
+def write_values(path, values, *, nodata=NAN, window=1024, **options):
+    count, height, width = values.shape
+    grid = Grid(crs=CRS.from_epsg(32633), transform=Affine(10, 0, 5e5, 0, -10, 5e6), width=width, height=height)
+    blocks = ((w, values[(slice(None), *w.toslices())]) for w in grid.windows(window))
+    bands = [OutputBand(name=f"B{number}") for number in range(count)]
+    write_cog(path, blocks, grid=grid, bands=bands, dtype=values.dtype.name, nodata=nodata, tags={}, **options)
+    return path
+
+
+def tiles_of(dataset, level=None):
+    """Offset and size of each tile in the file, None for one that is left out."""
+    options = {} if level is None else {"ovr": level}
+    width, height = (-(-side >> (0 if level is None else level + 1)) for side in (dataset.width, dataset.height))
+    for row in range(-(-height // dataset.block_shapes[0][0])):
+        for column in range(-(-width // dataset.block_shapes[0][1])):
+            told = (dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", 1, **options) for what in WHAT)
+            offset, size = (int(text) if text else None for text in told)
+            yield (offset, size) if offset else None
+
+
+WHAT = ("OFFSET", "SIZE")
+
+
+@pytest.mark.parametrize(("dtype", "nodata", "overviews", "count"), KINDS)
+def test_a_file_is_the_same_to_the_last_byte_whatever_the_windows(tmp_path, dtype, nodata, overviews, count):
+    """Aligned with tiles or not, smaller or larger than they, and all pixels come back."""
+    values = some_values((count, 1100, 2300), dtype, nodata)
+    made = [
+        write_values(tmp_path / f"{window}.tif", values, window=window, nodata=nodata, overviews=overviews)
+        for window in (1024, 333, 256, 512, 4096)
+    ]
+    assert len({path.read_bytes() for path in made}) == 1
+    with rasterio.open(made[0]) as dataset:
+        assert np.array_equal(dataset.read(), values, equal_nan=dataset.dtypes[0].startswith("float"))
+        assert dataset.overviews(1) == [2, 4, 8]
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in made}
+
+
+@pytest.mark.parametrize("limit", [layout._CLASSIC_LIMIT, 0])
+def test_every_tile_stands_between_its_size_and_its_last_bytes(tmp_path, monkeypatch, limit):
+    """As the header promises to readers that fetch a tile with one request, in TIFF and BigTIFF."""
+    monkeypatch.setattr(layout, "_CLASSIC_LIMIT", limit)
+    values = some_values((1, 1100, 2300), "float32", NAN)
+    data = write_values(tmp_path / "x.tif", values).read_bytes()
+    assert data[2] == (43 if limit == 0 else 42)
+    with rasterio.open(tmp_path / "x.tif") as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert np.array_equal(dataset.read(), values, equal_nan=True)
+        levels = [list(tiles_of(dataset, level)) for level in (2, 1, 0, None)]  # as they lie in the file
+    tiles = [tile for level in levels for tile in level if tile]
+    assert [tile for tile, following in pairwise(tiles) if sum(tile) + 8 != following[0]] == []
+    for offset, size in tiles:
+        assert struct.unpack("<I", data[offset - 4 : offset]) == (size,)
+        assert data[offset + size : offset + size + 4] == data[offset + size - 4 : offset + size]
+    assert sum(tiles[-1]) + 4 == len(data)
+
+
+def test_a_tile_without_data_takes_no_space(tmp_path):
+    """Nor does a file that has none at all, and it is read as empty."""
+    values = some_values((1, 1024, 2048), "float32", NAN)
+    with rasterio.open(write_values(tmp_path / "x.tif", values)) as dataset:
+        assert [tile is None for tile in tiles_of(dataset)] == [True, True, False, False, False, False, False, False]
+    nothing = np.zeros((1, 3000, 3000), dtype=np.uint16)
+    path = write_values(tmp_path / "nothing.tif", nothing, nodata=0)
+    assert path.stat().st_size < 3000
+    with rasterio.open(path) as dataset:
+        assert not dataset.read().any()
+        assert not dataset.read_masks().any()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_averages_are_those_that_gdal_makes(tmp_path, dtype):
+    """Level by level; real numbers but for rounding."""
+    nodata = NAN if dtype == "float32" else 0
+    values = some_values((1, 2048, 2048), dtype, nodata)
+    path = write_values(tmp_path / "ours.tif", values, nodata=nodata)
+    with rasterio.open(path) as dataset:
+        profile = {**dataset.profile, "driver": "GTiff"}
+    with rasterio.open(tmp_path / "gdals.tif", "w", **profile) as dataset:
+        dataset.write(values)
+        dataset.build_overviews([2, 4], Resampling.average)
+    for level in (0, 1):
+        ours, gdals = (rasterio.open(tmp_path / f"{who}.tif", overview_level=level) for who in ("ours", "gdals"))
+        with ours, gdals:
+            np.testing.assert_allclose(ours.read(), gdals.read(), rtol=5e-7 if dtype == "float32" else 0)
+
+
+def test_an_overview_of_classes_has_the_most_frequent(tmp_path):
+    """Of the pixels with data; of several the first."""
+    values = np.zeros((1, 2, 300), dtype=np.uint8)
+    values[0, :, :8] = [[1, 2, 3, 3, 0, 0, 5, 6], [2, 2, 4, 4, 0, 7, 7, 8]]
+    with rasterio.open(write_values(tmp_path / "x.tif", values, nodata=0, overviews="mode"), overview_level=0) as half:
+        assert half.read(1)[0, :4].tolist() == [2, 3, 7, 5]
+
+
+def test_a_tile_that_gdal_has_lost_is_an_error(tmp_path):
+    """A disk that fills up when the last tiles are compressed, which GDAL does when a file is closed, and only logs."""
+    profile = {"driver": "GTiff", "dtype": "float32", "count": 1, "nodata": NAN, "width": 1000, "height": 1000}
+    profile |= {"crs": "EPSG:32633", "transform": Affine(10, 0, 5e5, 0, -10, 5e6), "sparse_ok": True}
+    profile |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "zstd", "bigtiff": "yes"}
+    file = LevelFile(tmp_path / "x.tif", profile)
+    file._has_data[1, 1] = True  # which was never written
+    with pytest.raises(OutputError, match="1 tiles are not in"):
+        file.close()
+
+
+@pytest.mark.parametrize("limit", [0, 2_000_000, 4_000_000])
+def test_a_disk_that_is_full_leaves_no_file(tmp_path, limit):
+    """Whenever that shows, with windows that leave tiles half done until the end."""
+    code = f"""
+import resource, sys
+from pathlib import Path
+from tests.images.test_cogs import some_values, write_values
+from swath_eo.errors import OutputError
+values = some_values((1, 1200, 1200), "float32", float("nan"))
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+try:
+    write_values(Path(sys.argv[1]) / "x.tif", values, window=500)
+except OutputError:
+    sys.exit(31)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 31, done.stderr
+    assert list(tmp_path.iterdir()) == []
