@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -181,7 +181,7 @@ class Container:
             logs = [BoundedLog(directory, stream, limit, Mask(secrets)) for stream in ("stdout", "stderr")]
             for each in logs:
                 stack.callback(each.close)
-            output = self._engine.attach(self.id)
+            output = stack.enter_context(closing(self._engine.attach(self.id)))
             self._check()
             self._assignment.check_inputs()  # the engine follows their paths now
             self._engine.start(self.id)
@@ -221,7 +221,8 @@ class Container:
         while True:
             try:
                 if away_since_s is not None and self._engine.inspect(container) is None:
-                    _write_down(self._engine.attach(container), logs)
+                    with closing(self._engine.attach(container)) as output:
+                        _write_down(output, logs)
                     away_since_s = None
                 ended = self._find_end(container)
             except NoContainerError:

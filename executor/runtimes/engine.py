@@ -18,6 +18,8 @@ from swath.domain.retries import Cause
 if TYPE_CHECKING:
     from docker.errors import APIError
 
+    from executor.runtimes.client import Stream
+
 log = logging.getLogger(__name__)
 
 _BELIEVED_S = 5.0  # so long an answer to a ping is not asked for again
@@ -182,10 +184,11 @@ class Engine:
             except docker.errors.APIError as error:
                 raise _refused(error) from error
 
-    def attach(self, container: str) -> Iterator[tuple[bytes | None, bytes | None]]:
-        """What the container writes, from now on, as pairs of stdout and stderr."""
+    def attach(self, container: str) -> Stream:
+        """What the container writes, from now on, as pairs of stdout and stderr; to be closed."""
         with _translated():
-            return iter(self._connect().attach(container, stream=True, demux=True))
+            stream: Stream = self._connect().follow(container)
+            return stream
 
     def start(self, container: str) -> None:
         """Start; raises StartError (IMAGE) where the command is not there."""
