@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,13 +14,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api.logs import Log
 from api.observe import BATCH
+from api.pace import Pace
 from api.service import Service
 from api.views import to_event, to_job, why_task
 from swath.domain.errors import InternalError, NotFoundError
 from swath.domain.states import ENDED_JOB, ENDED_TASK, is_terminal
 from swath.store.rows import AttemptRow, EventRow, JobRow
 
-PROGRESS_S = 0.1  # at least so long between two documents of one job
+PROGRESS_S, LONGEST_PROGRESS_S = 0.1, 1.0  # at least so long between two documents of one job, unless its state changes
 SHORTEST_NAP_S, LONGEST_NAP_S = 0.1, 1.0  # between reads of a log that does not grow
 
 
@@ -84,9 +86,10 @@ async def job_events(
 async def job_progress(service: Service, job_id: str) -> AsyncIterator[ServerSentEvent]:
     """The job's document at once and whenever it has changed, until it has ended."""
     told: dict[str, Any] = {}
+    pace = Pace(first_s=PROGRESS_S, longest_s=LONGEST_PROGRESS_S)
     with service.observer.following():
         while not service.observer.closed:
-            news = service.observer.next_news()
+            news, known = service.observer.next_news(), service.observer.last
             row = await run_in_threadpool(service.store.get_job, job_id)
             document = to_job(row)
             if document != told:
@@ -96,6 +99,7 @@ async def job_progress(service: Service, job_id: str) -> AsyncIterator[ServerSen
                 return
             await news.wait()
             await asyncio.sleep(PROGRESS_S)
+            await service.observer.gather(pace.next_s(time.monotonic()) - PROGRESS_S, known, job_id)
 
 
 def find_log(service: Service, job_id: str, index: int, number: int | None, stream: str) -> Log | None:

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Protocol
 
 import structlog
 from starlette.concurrency import run_in_threadpool
 
+from api.pace import Pace
 from swath.domain.errors import StoreUnavailableError
 from swath.store.rows import EventRow
 
 REMEMBERED = 4096  # events, for the followers that are up to date; the others read the table
 BATCH = 500  # events a read
-GATHER_S = 0.03  # after news, so that a burst of commits is read once
+GATHER_S, LONGEST_GATHER_S = 0.03, 0.2  # after news, so that a burst of commits is read once
 LONGEST_WAIT_S = 2.0  # "A lost notification costs at most one poll"
 
 log = structlog.get_logger()
@@ -53,6 +56,7 @@ class Observer:
     ) -> None:
         """`pause_s` is the time between a failure to read and the next try."""
         self._pause_s = pause_s
+        self._pace = Pace(first_s=GATHER_S, longest_s=LONGEST_GATHER_S)
         self._store = store
         self._make_source = make_source
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,6 +115,25 @@ class Observer:
     def next_news(self) -> asyncio.Event:
         """Set at the next piece of news. Take it, read, then wait for it: nothing is missed between."""
         return self._news
+
+    @property
+    def last(self) -> int:
+        """The id of the last event that was read."""
+        return self._last
+
+    async def gather(self, seconds: float, after: int, job: str) -> None:
+        """Let so much time pass; less where an event after `after` tells that the job's state has changed."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not self._closed and not self._has_changed(after, job):
+            try:
+                await asyncio.wait_for(self._news.wait(), deadline - loop.time())
+            except TimeoutError:
+                return
+
+    def _has_changed(self, after: int, job: str) -> bool:
+        recent = takewhile(lambda event: event.id > after, reversed(self._tail))
+        return any(event.job_id == job and event.kind == "job.state" for event in recent)
 
     async def follow_events(self, after: int, job: str | None) -> AsyncIterator[Sequence[EventRow]]:
         """The events after id `after`, of one job or of all, in batches, as they come; an empty batch when there was none."""
@@ -176,7 +199,7 @@ class Observer:
             self._call(self._begin, last)
             self._call(self._announce, [])
         if self._source.wait(LONGEST_WAIT_S):
-            self._stopping.wait(GATHER_S)
+            self._stopping.wait(self._pace.next_s(time.monotonic()))
         return self._read_on(last)
 
     def _read_on(self, last: int) -> int:

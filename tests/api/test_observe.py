@@ -74,3 +74,28 @@ def test_followers_hear_of_events_after_a_fault(fault: Exception, at_the_source:
     assert asyncio.run(_first_event(observer)) == EVENT
     observer.close()
     observer.join()
+
+
+async def _gather(observer: Observer, job: str, seconds: float) -> float:
+    """How long the observer lets pass while the event comes; seconds."""
+    with observer.following():
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await observer.gather(seconds, 0, job)
+        return loop.time() - begun
+
+
+def test_a_change_of_the_jobs_state_ends_the_gathering() -> None:
+    """Its end is told at once, however long progress is gathered."""
+    observer = Observer(Store(), Source)
+    assert asyncio.run(_gather(observer, EVENT.job_id or "", 60)) < 10
+    observer.close()
+    observer.join()
+
+
+def test_what_concerns_another_job_does_not_end_the_gathering() -> None:
+    """There may be a thousand of them."""
+    observer = Observer(Store(), Source)
+    assert asyncio.run(_gather(observer, "another", 0.2)) >= 0.19
+    observer.close()
+    observer.join()
