@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -100,13 +101,18 @@ def check_epoch(session: Session, epoch: int, *, name: str = NAME) -> None:
 
     The expiry does not matter here: while nobody else has acquired the lease, nobody else acts.
     """
-    # FOR SHARE conflicts with the UPDATE of `acquire`; SQLite has a single writer anyway.
-    found = session.execute(
-        select(Row.epoch, Row.holder).where(Row.name == name).with_for_update(read=True)
-    ).one_or_none()
+    found = session.connection().execute(_find_term(), {"name": name}).one_or_none()
     if found is None or found.epoch != epoch or found.holder is None:
         leader = "nobody" if found is None or found.holder is None else f"{found.holder} with epoch {found.epoch}"
         raise LeadershipLostError(f"epoch {epoch} leads no more: {leader} does; nothing was written")
+
+
+@cache
+def _find_term() -> Select[int, str | None]:
+    """Made once: every transaction of the scheduler begins with it. FOR SHARE conflicts with the UPDATE of `acquire`; SQLite
+    has a single writer anyway.
+    """
+    return select(Row.epoch, Row.holder).where(Row.name == bindparam("name")).with_for_update(read=True)
 
 
 def _ensure_row(session: Session, name: str, now: datetime) -> None:
