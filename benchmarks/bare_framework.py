@@ -34,17 +34,19 @@ class BareFramework:
         self._launched = 0
         self._revive_at = 0.0
 
-    def run(self) -> float:
-        """Launches a second, from the first to the last; the framework is gone afterwards."""
+    def run(self, budget_s: float) -> float:
+        """Launches a second, from the first to the last, or to the end of the time; the framework is gone afterwards."""
         self._driver.start()
-        begun = 0.0
-        while self._launched < self._tasks:
+        begun, deadline = 0.0, time.perf_counter() + budget_s
+        while self._launched < self._tasks and time.perf_counter() < deadline:
             events = self._take()
             begun = begun or (time.perf_counter() if any(event["type"] == "OFFERS" for event in events) else 0.0)
             self._driver.calls([call for event in events for call in self._answer(event)] + self._ask())
         seconds = time.perf_counter() - begun
         self._driver.stop()  # without a failover time-out the framework goes with its connection
         self._driver.join(5)
+        if not begun:
+            raise TimeoutError(f"an offer for the bare framework: not within {budget_s:g} s")
         return self._launched / seconds
 
     def _take(self) -> list[Message]:

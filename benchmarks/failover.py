@@ -37,11 +37,11 @@ def _measure(programs: Programs, database: Database) -> dict[str, object]:
     master = programs.start_local("--simulated-agents", str(AGENTS), "--task-seconds", str(TASK_S), *AGENT)
     programs.start_scheduler("leader", master)
     submit(database, ATTEMPTS, TASK)
-    wait_until(lambda: _running(database) == ATTEMPTS, 300, every_s=0.5)
+    wait_until(lambda: _running(database) == ATTEMPTS, 300, every_s=0.5, what=f"{ATTEMPTS:,} attempts that run")
     filled_s = time.perf_counter() - begun
     standby = programs.start_scheduler("standby", master)
     _hide_leader(database)
-    wait_until(lambda: programs.read_metrics("standby"), 30)
+    wait_until(lambda: programs.read_metrics("standby"), 30, what="the standby")
     time.sleep(2)  # it has seen the leader alive
     submit(database, MORE, TASK)
     programs.kill("leader")
@@ -61,7 +61,7 @@ def _measure(programs: Programs, database: Database) -> dict[str, object]:
         asked = metrics.get("updates_total", 0) >= ATTEMPTS
         return launched and note("reconciled", asked and metrics["reconciliation_outstanding"] == 0)
 
-    wait_until(look, 180, every_s=0.1)
+    wait_until(look, 180, every_s=0.1, what="the standby to launch, and to know of all attempts")
     return {
         "live_attempts": ATTEMPTS,
         "filled_in_s": round(filled_s, 1),

@@ -187,11 +187,13 @@ def _run(most_offers: int, pause_s: float) -> dict[str, Any]:
     module = [sys.executable, "-m", "benchmarks.flood"]
     with subprocess.Popen([*module, "serve"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as master:
         assert master.stdout is not None
-        port = master.stdout.readline().strip()
-        done = subprocess.run(
-            [*module, port, str(most_offers), str(pause_s)], cwd=ROOT, stdout=subprocess.PIPE, check=True
-        )
-        master.terminate()
+        try:
+            port = master.stdout.readline().strip()
+            done = subprocess.run(
+                [*module, port, str(most_offers), str(pause_s)], cwd=ROOT, stdout=subprocess.PIPE, check=True
+            )
+        finally:  # it serves for ever, and is waited for
+            master.terminate()
     return json.loads(done.stdout)
 
 

@@ -62,7 +62,7 @@ def _fill(client: Client, image: str) -> str:
         "resources": {"cpus": 1, "mem": 16},
     }
     job = str(client.submit(document)["id"])
-    wait_until(_runs(client, job), WAIT_S)
+    wait_until(_runs(client, job), WAIT_S, what="batch tasks that fill the cluster")
     return job
 
 
@@ -71,7 +71,7 @@ def _find_wait(client: Client, batch: str) -> float:
     document = {"image": "true", "class": "interactive", "resources": {"cpus": 1, "mem": 16}}
     job = client.wait(client.submit(document)["id"], timeout_s=WAIT_S)
     (attempt,) = client.attempts(job["id"], 0)
-    wait_until(_runs(client, batch), WAIT_S)
+    wait_until(_runs(client, batch), WAIT_S, what="a batch task in the place of the interactive one")
     return (_to_time(attempt["started_at"]) - _to_time(job["submitted_at"])).total_seconds()
 
 

@@ -80,12 +80,16 @@ def _cluster(agents: int) -> dict[str, object]:
 def _measure_cluster(programs: Programs, database: Database, agents: int) -> dict[str, object]:
     master = programs.start_local("--simulated-agents", str(agents), "--task-seconds", str(TASK_S), *AGENT)
     programs.start_scheduler("scheduler", master)
-    wait_until(lambda: programs.read_metrics("scheduler").get("subscriptions_total"), 60)
+    wait_until(lambda: programs.read_metrics("scheduler").get("subscriptions_total"), 60, what="to subscribe")
     for group in range(GROUPS):
         submit(database, agents // GROUPS + (group < agents % GROUPS), TASK)
         time.sleep(TASK_S / GROUPS / 2)
     submit(database, round(ROUNDS * agents), TASK)
-    wait_until(lambda: programs.read_metrics("scheduler").get("launches_total", 0.0) >= agents, LAUNCHED_S, every_s=0.2)
+
+    def all_busy() -> bool:
+        return programs.read_metrics("scheduler").get("launches_total", 0.0) >= agents
+
+    wait_until(all_busy, LAUNCHED_S, every_s=0.2, what="a task on each agent")
     time.sleep(TASK_S / 2)  # the last group's launches are over
     with sampled(programs.port_of("scheduler"), "revives_total") as revives:
         time.sleep(TASK_S)

@@ -140,10 +140,17 @@ class Programs:
         return process.pid
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float, every_s: float = 0.02) -> None:
-    """Return when `condition` holds; raises TimeoutError when it does not in time."""
+def wait_until(condition: Callable[[], Any], timeout_s: float, every_s: float = 0.02, *, what: str = "") -> None:
+    """Return when `condition` holds; raises TimeoutError, which says `what` was waited for, when it does not in time."""
+    if not watch(condition, timeout_s, every_s):
+        raise TimeoutError(f"{what or 'what was waited for'}: not within {timeout_s:g} s")
+
+
+def watch(condition: Callable[[], Any], timeout_s: float, every_s: float = 0.02) -> bool:
+    """Whether `condition` comes to hold in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {timeout_s:g} s")
+            return False
         time.sleep(every_s)
+    return True
