@@ -235,7 +235,7 @@ class Run:
 
     def _describe(self, band: BandFile) -> OutputBand:
         calibration = self.plan.product.calibration(band, offset=self.options.offset, scale=self.options.scale)
-        return OutputBand(name=band.name, scale=calibration.scale, offset=calibration.offset)
+        return OutputBand(name=band.name, unit=calibration.unit, scale=calibration.scale, offset=calibration.offset)
 
     def warnings(self) -> list[str]:
         """What a user should look at."""

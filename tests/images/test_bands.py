@@ -46,7 +46,7 @@ def test_a_name_has_one_spelling(text, name):
         ("LC09_L2SP_193028_20220606_20220825_02_T1_SR_B4.TIF", "red"),
         ("LT05_L2SP_193028_20100606_20200825_02_T1_SR_B3.TIF", "red"),
         ("LE07_L2SP_193028_20100606_20200825_02_T1_SR_B4.TIF", "nir"),
-        ("LC08_L1TP_193028_20200606_20200825_02_T1_B8.TIF", "landsat B08"),
+        ("LC08_L1TP_193028_20200606_20200825_02_T1_B8.TIF", "landsat b08"),
     ],
 )
 def test_a_file_name_tells_its_band(file_name, name):

@@ -16,11 +16,11 @@ from rasterio.windows import Window
 
 from swath_eo.bandmath.expressions import Expression, parse_expression
 from swath_eo.bandmath.spectral import get_index, parse_index, spellings_of, wavelengths
-from swath_eo.errors import BandMissingError, NoValidPixelsError, ParameterError
+from swath_eo.errors import BandMissingError, CalibrationUnknownError, NoValidPixelsError, ParameterError
 from swath_eo.geometry.grid import Grid
 from swath_eo.pictures.viewing import VIEWS
-from swath_eo.scenes.bands import canonical_name, is_layer
-from swath_eo.scenes.calibration import Calibration
+from swath_eo.scenes.bands import canonical_name, is_layer, is_thermal
+from swath_eo.scenes.calibration import KELVIN, Calibration
 from swath_eo.scenes.product import Product
 from swath_eo.scenes.rasters import BandFile
 from swath_eo.scenes.stacks import BandsReader, open_bands
@@ -189,11 +189,18 @@ def calibrate(
 ) -> dict[str, Calibration]:
     """How each band's numbers become reflectances; those of layers beside the bands (SCL, ...) stay what they are.
 
-    Raises as `describe.choose_calibration`.
+    Raises as `describe.choose_calibration`, and CalibrationUnknownError where the whole numbers of a thermal band tell no
+    temperature.
     """
-    return {
-        name: Calibration(reason="no reflectance")
-        if is_layer(canonical_name(band.name))
-        else product.calibration(band, offset=offset, scale=scale)
-        for name, band in bands.items()
-    }
+    return {name: _calibrate(product, band, offset, scale) for name, band in bands.items()}
+
+
+def _calibrate(product: Product, band: BandFile, offset: str, scale: float | None) -> Calibration:
+    if is_layer(canonical_name(band.name)):
+        return Calibration(reason="no reflectance")
+    found = product.calibration(band, offset=offset, scale=scale)
+    if is_thermal(band.name) and found.unit != KELVIN and not band.is_float:
+        raise CalibrationUnknownError(
+            f"nothing tells which temperature the numbers of {band.path.name} are ({found.reason})"
+        )
+    return found

@@ -43,14 +43,15 @@ class Layout:
     def bands(self) -> list[OutputBand]:
         """What they say of themselves."""
         named = list(zip(self.names, self.calibrations, strict=True))
-        described = [OutputBand(name=name, scale=c.scale, offset=c.offset) for name, c in named]
+        described = [OutputBand(name=name, unit=c.unit, scale=c.scale, offset=c.offset) for name, c in named]
         described.append(OutputBand(name="count", unit="observations"))
         if self.recipe.chooses:
             described.append(OutputBand(name="date", unit="days since 1970-01-01"))
         if self.recipe.with_spread:
             offset = -self._lift
             described += [
-                OutputBand(name=f"{name}_spread", scale=c.scale, offset=offset * c.scale) for name, c in named
+                OutputBand(name=f"{name}_spread", unit=c.unit, scale=c.scale, offset=offset * c.scale)
+                for name, c in named
             ]
         return described
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -68,10 +68,9 @@ def common_calibrations(scenes: Sequence[Scene]) -> tuple[Calibration, ...]:
     whole numbers of one scale another's would lose digits or not fit."""
     bands = list(zip(*(scene.calibrations for scene in scenes), strict=True))
     if _differ_in_scale(scenes):
-        return tuple(Calibration(reason="the scenes' scales differ") for _ in bands)
+        return tuple(Calibration(unit=band[0].unit, reason="the scenes' scales differ") for band in bands)
     return tuple(
-        Calibration(scale=band[0].scale, offset=min(one.offset for one in band), reason="common to all scenes")
-        for band in bands
+        replace(band[0], offset=min(one.offset for one in band), reason="common to all scenes") for band in bands
     )
 
 

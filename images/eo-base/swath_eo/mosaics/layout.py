@@ -55,6 +55,8 @@ def _describe(first: Source) -> list[OutputBand]:
     pairs = list(zip(first.bands, first.calibrations, strict=True))
     unknown = [calibration == default_calibration(is_float=band.is_float) for band, calibration in pairs]
     return [
-        OutputBand(name=band.name) if unsaid else OutputBand(name=band.name, scale=own.scale, offset=own.offset)
+        OutputBand(name=band.name)
+        if unsaid
+        else OutputBand(name=band.name, unit=own.unit, scale=own.scale, offset=own.offset)
         for (band, own), unsaid in zip(pairs, unknown, strict=True)
     ]

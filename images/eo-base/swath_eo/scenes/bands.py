@@ -31,6 +31,11 @@ _COMMON_NAMES = {
     "cirrus": "cirrus",
     "swir16": "swir16",
     "swir22": "swir22",
+    "lwir": "lwir",
+    "lwir11": "lwir11",
+    "lwir12": "lwir12",
+    "st_b6": "lwir",
+    "st_b10": "lwir11",
 }
 _SENTINEL2 = {
     "B01": "coastal",
@@ -58,8 +63,19 @@ _LANDSAT_OLI = {
     "B06": "swir16",
     "B07": "swir22",
     "B09": "cirrus",
+    "B10": "lwir11",
+    "B11": "lwir12",
 }
-_LANDSAT_TM = {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir", "B05": "swir16", "B07": "swir22"}
+_LANDSAT_TM = {
+    "B01": "blue",
+    "B02": "green",
+    "B03": "red",
+    "B04": "nir",
+    "B05": "swir16",
+    "B06": "lwir",
+    "B07": "swir22",
+}
+_THERMAL = ("lwir", "lwir11", "lwir12")
 
 # What lies beside a scene's bands and tells of its pixels, by the end of the file's name.
 _CLASSES = ("scl", "qa_pixel", "qa_radsat")
@@ -113,6 +129,11 @@ def is_layer(name: str) -> bool:
     return name in _LAYERS
 
 
+def is_thermal(name: str) -> bool:
+    """Whether a band of this canonical name sees what the ground gives off by its warmth, and no reflectance."""
+    return name in _THERMAL
+
+
 def is_classes(name: str) -> bool:
     """Whether a band of this canonical name holds classes or bits, between which there is nothing to interpolate."""
     return name in _CLASSES
@@ -123,7 +144,7 @@ def _landsat_name(stem: str, name: str) -> str | None:
     if landsat is None:
         return None
     table = _LANDSAT_OLI if int(landsat[1]) >= 8 else _LANDSAT_TM
-    return table.get(name, f"landsat {name}")
+    return table.get(name, f"landsat {name.lower()}")
 
 
 def is_wanted(name: str, wanted: str) -> bool:

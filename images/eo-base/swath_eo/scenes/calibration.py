@@ -1,4 +1,4 @@
-"""From digital numbers to reflectance: which scale and offset hold for a band (pure).
+"""From digital numbers to reflectance, or to temperature: which scale and offset hold for a band (pure).
 
 Since processing baseline 04.00 Sentinel-2's reflectance is (DN - 1000) / 10000. Some archives have taken the 1000 off
 already (`earthsearch:boa_offset_applied`), though their STAC items still carry the offset -0.1: applied twice,
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swath_eo.errors import CalibrationUnknownError
-from swath_eo.scenes.bands import canonical_name, is_wanted
+from swath_eo.scenes.bands import canonical_name, is_thermal, is_wanted
 from swath_eo.scenes.items import band_entry, find_asset
 
 _S2_SCALE = 1e-4
@@ -27,16 +27,24 @@ _LANDSAT_NAME = re.compile(r"^L[COTEM]0[4-9]_L([12])[A-Z]{2}_\d{6}_\d{8}_\d{8}_0
 BAND_IDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 
 
+KELVIN = "K"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """reflectance = digital number x scale + offset."""
+    """reflectance (of a thermal band: temperature) = digital number x scale + offset."""
 
     scale: float = 1.0  # reflectance per digital number, above 0
     offset: float = 0.0  # reflectance
+    unit: str = "1"  # of the result: "1" for reflectance, KELVIN for temperature
     reason: str = "given"  # where the two come from, for the log
 
 
 _LANDSAT_LEVEL_2 = Calibration(scale=2.75e-5, offset=-0.2, reason="name: Landsat Collection 2 Level 2")
+
+_LANDSAT_TEMPERATURE = Calibration(
+    scale=0.00341802, offset=149.0, unit=KELVIN, reason="name: Landsat Collection 2 Level 2, surface temperature"
+)
 
 
 def from_item(item: Mapping[str, Any], *, file_name: str, band: str, index: int = 1) -> Calibration | None:
@@ -53,6 +61,8 @@ def from_item(item: Mapping[str, Any], *, file_name: str, band: str, index: int 
     described = band_entry(asset, index)
     scale = _number(described.get("scale", described.get("raster:scale")), "scale", file_name)
     offset = _number(described.get("offset", described.get("raster:offset")), "offset", file_name)
+    if is_thermal(canonical_name(band)):
+        return _thermal(scale, offset, described.get("unit"))
     if any(properties.get(flag) is True for flag in _APPLIED_FLAGS):
         reason = "STAC item: boa_offset_applied, so no offset is left"
         return Calibration(scale=scale or _S2_SCALE, offset=0.0, reason=reason)
@@ -62,6 +72,17 @@ def from_item(item: Mapping[str, Any], *, file_name: str, band: str, index: int 
     if baseline is not None:
         return from_baseline(str(baseline), reason="STAC item")
     return Calibration(scale=scale or _S2_SCALE, offset=0.0, reason="STAC item: names no offset")
+
+
+def _thermal(scale: float | None, offset: float | None, unit: object) -> Calibration | None:
+    if scale is None:
+        return None
+    return Calibration(scale=scale, offset=offset or 0.0, unit=to_unit(unit), reason="STAC item: raster:bands")
+
+
+def to_unit(told: object) -> str:
+    """Of a thermal band; "1" where it is not told."""
+    return KELVIN if str(told).lower() in ("k", "kelvin") else "1"
 
 
 def _number(value: object, what: str, file_name: str) -> float | None:
@@ -119,13 +140,15 @@ def layer_calibration(text: str | None, *, layer: str, scale: float = 1.0, offse
     return Calibration(scale=scale, offset=offset, reason="a layer's own numbers")
 
 
-def from_product_name(name: str) -> Calibration | None:
-    """By the baseline in a product's name (`S2A_MSIL2A_20230815T095031_N0509_...`), or by Landsat's level (Collection 2,
-    `LC08_L2SP_...`), or None for another name."""
+def from_product_name(name: str, *, band: str = "") -> Calibration | None:
+    """Of a band ("red"), by the baseline in a product's name (`S2A_MSIL2A_20230815T095031_N0509_...`), or by Landsat's
+    level (Collection 2, `LC08_L2SP_...`), or None for another name."""
     if found := re.search(r"^S2[A-D]_MSIL[12][AC]_\d{8}T\d{6}_N(\d{4})_", name):
         return from_baseline(found[1], reason="product name")
     found = _LANDSAT_NAME.search(name)
-    return _LANDSAT_LEVEL_2 if found and found[1] == "2" else None
+    if not (found and found[1] == "2"):
+        return None
+    return _LANDSAT_TEMPERATURE if is_thermal(band) else _LANDSAT_LEVEL_2
 
 
 def is_landsat_name(name: str) -> bool:
@@ -134,15 +157,17 @@ def is_landsat_name(name: str) -> bool:
 
 
 def from_landsat_name(file_name: str) -> Calibration | None:
-    """By the level in the name of a band's file, whatever its directory is called; None for another name.
+    """By level and kind in the name of a band's file, whatever its directory is called; None for another name.
 
     Raises CalibrationUnknownError for Level 1, whose metadata alone tell.
     """
     found = _LANDSAT_NAME.search(file_name)
     if found and found[1] == "1":
         raise CalibrationUnknownError(
-            f"{file_name} is of Landsat's Level 1, without its ..._MTL.txt: give OFFSET and SCALE"
+            f"{file_name} is of Landsat's Level 1, and no ..._MTL.txt tells of it: give OFFSET and SCALE"
         )
+    if found and "_ST_B" in file_name:
+        return _LANDSAT_TEMPERATURE
     return _LANDSAT_LEVEL_2 if found and "_SR_B" in file_name else None
 
 

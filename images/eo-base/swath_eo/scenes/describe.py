@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from swath_eo.errors import CalibrationUnknownError, ParameterError
-from swath_eo.scenes.bands import is_layer
+from swath_eo.scenes.bands import is_layer, is_thermal
 from swath_eo.scenes.calibration import (
     Calibration,
     default_calibration,
@@ -20,6 +20,7 @@ from swath_eo.scenes.calibration import (
     from_product_xml,
     is_landsat_name,
     layer_calibration,
+    to_unit,
 )
 from swath_eo.scenes.items import nodata_from_item
 from swath_eo.scenes.landsat import calibration_from_mtl
@@ -41,13 +42,13 @@ def choose_calibration(
 
     `offset`: "auto" (by what describes the scene), "none", or the reflectance to add, as a number. `scale`:
     reflectance per digital number; by default what describes the scene says, else 0.0001 for whole numbers and 1 for
-    floating point. Neither has a say in a layer, which holds no reflectance. `product_xml`: of a product that is no
-    directory. Raises ParameterError and CalibrationUnknownError.
+    floating point. Neither has a say in a layer or a thermal band, which hold no reflectance. `product_xml`: of a
+    product that is no directory. Raises ParameterError and CalibrationUnknownError.
     """
     if scale is not None and not 0 < scale < float("inf"):
         raise ParameterError(f"the scale {scale} is not above zero")
     given = None if offset == "auto" else _parse_offset(offset)
-    if is_layer(band.name):
+    if is_layer(band.name) or is_thermal(band.name):
         return describe(directory, band, product_xml=product_xml)
     try:
         found = describe(directory, band, product_xml=product_xml)
@@ -92,9 +93,13 @@ def describe(directory: Path | None, band: BandFile, *, product_xml: str | None 
     if found is None and directory is not None and (mtl := _find_mtl(directory)):
         found = calibration_from_mtl(_read_text(mtl), band=band.name)
     if found is None and directory is not None:
-        found = from_product_name(directory.name)
+        found = from_product_name(directory.name, band=band.name)
         if found is None and not band.is_float and (band.scale, band.offset) == (1.0, 0.0):
             found = from_landsat_name(band.path.name)
+    if found is None and is_thermal(band.name):
+        return Calibration(
+            scale=band.scale, offset=band.offset, unit=to_unit(band.unit), reason="the file's own numbers"
+        )
     return found or default_calibration(is_float=band.is_float, scale=band.scale, offset=band.offset)
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from swath_eo.errors import CalibrationUnknownError, ProductMetadataError
-from swath_eo.scenes.bands import is_wanted, name_from_file
-from swath_eo.scenes.calibration import Calibration
+from swath_eo.scenes.bands import is_thermal, is_wanted, name_from_file
+from swath_eo.scenes.calibration import KELVIN, Calibration
 
 _LINE = re.compile(r'^\s*(\w+)\s*=\s*"?([^"\n]*?)"?\s*$', re.MULTILINE)
+_THERMAL = {"lwir": "6", "lwir11": "10", "lwir12": "11"}  # by canonical name: their numbers
 _CALIBRATION = re.compile(r"^REFLECTANCE_MULT_BAND_(\d+)$")
 
 
@@ -48,15 +49,19 @@ def parse_mtl(text: str, *, where: str) -> LandsatMetadata:
 
 
 def calibration_from_mtl(text: str, *, band: str) -> Calibration | None:
-    """To the reflectance of a band of Level 1 or 2, under the sun as it stood; None for a band that has none.
+    """To the reflectance of a band of Level 1 or 2, under the sun as it stood; of a thermal one to temperature (Level 2) or
+    radiance (Level 1). None for a band that has none of these.
 
     Raises CalibrationUnknownError where the metadata cannot be read.
     """
     values = _values_of(text)
+    is_level_2 = "_L2" in values.get("LANDSAT_PRODUCT_ID", "")
     try:
+        if is_thermal(band):
+            return _thermal(values, band, is_level_2=is_level_2)
         named = _calibrations_of(values)
-        found = next((calibration for name, calibration in named.items() if is_wanted(name, band)), None)
-        if found is None or "_L2" in values.get("LANDSAT_PRODUCT_ID", ""):
+        found = next((own for name, own in named.items() if is_wanted(name, band)), None)
+        if found is None or is_level_2:
             return found
         height = math.sin(math.radians(float(values["SUN_ELEVATION"])))
     except (KeyError, ValueError) as error:
@@ -83,6 +88,20 @@ def _calibrations_of(values: Mapping[str, str]) -> dict[str, Calibration]:
         for key, value in values.items()
         if (number := _CALIBRATION.match(key)) and (name := name_from_file(f"LC0{platform}_B{number[1]}.TIF"))
     }
+
+
+def _thermal(values: Mapping[str, str], band: str, *, is_level_2: bool) -> Calibration | None:
+    """Raises KeyError and ValueError."""
+    number = _THERMAL[band]
+    kind, place = ("TEMPERATURE", f"ST_B{number}") if is_level_2 else ("RADIANCE", number)
+    if (scale := values.get(f"{kind}_MULT_BAND_{place}")) is None:
+        return None
+    return Calibration(
+        scale=float(scale),
+        offset=float(values[f"{kind}_ADD_BAND_{place}"]),
+        unit=KELVIN if is_level_2 else "W/(m2 sr um)",
+        reason=f"Landsat metadata: {kind.lower()}",
+    )
 
 
 def _time(date: str, time: str) -> datetime:

@@ -41,6 +41,7 @@ class BandFile:
     is_float: bool
     scale: float  # the file's own, 1 where it has none
     offset: float  # the file's own, 0 where it has none
+    unit: str | None  # what the file declares
     tags: Mapping[str, str]  # of the file
 
 
@@ -106,6 +107,7 @@ def _describe(dataset: rasterio.DatasetReader, path: Path, index: int, otherwise
         is_float=dataset.dtypes[index - 1].startswith("float"),
         scale=dataset.scales[index - 1],
         offset=dataset.offsets[index - 1],
+        unit=dataset.units[index - 1],
         tags=dataset.tags(),
     )
 
