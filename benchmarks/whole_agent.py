@@ -23,7 +23,7 @@ MEAN_S = 100.0  # of which a cycle takes a hundredth
 SETTLED = 2  # mean run times until the large task comes
 WATCHED = 5  # and how long it may take: more counts as for ever
 SMALL, LARGE = Resources(cpus_m=1000, mem=1024), Resources(cpus_m=SLOTS * 1000, mem=SLOTS * 1024)
-SEEDS = 50
+SEEDS = 20
 PROJECTS = {"same_project": "small", "own_project": "large"}
 
 
