@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import docker
 import docker.utils
@@ -87,7 +87,7 @@ class Client(docker.APIClient):
         raise ConnectionError(f"the engine does not attach: {response.status_code} {response.text}")
 
     def _to_target(self, url: str, parameters: Mapping[str, Any] | None) -> str:
-        path = quote(url.removeprefix(self.base_url), safe="/:%?&=+~")
+        path = url.removeprefix(self.base_url)  # quoted by the SDK
         given = {name: value for name, value in (parameters or {}).items() if value is not None}
         return f"{path}?{urlencode(given, doseq=True)}" if given else path
 

@@ -46,6 +46,13 @@ def test_engine_paths_are_the_machines(tmp_path: Path) -> None:
     assert config["User"] == "1000:1000"
 
 
+def test_only_what_is_in_the_sandbox_has_another_path_on_the_machine() -> None:
+    """A name that begins alike is another directory's."""
+    known = {"/mnt/mesos/sandbox": "/var/lib/mesos", "/mnt/mesos/sandbox/a/b": "/var/lib/mesos/a/b"}
+    same = ("/mnt/mesos/sandboxes/a", "/mnt/mesos", "/eos/scene")
+    assert {path: SITE.to_host(Path(path)) for path in (*known, *same)} == known | {path: path for path in same}
+
+
 def test_ports_are_published_where_the_image_has_a_network() -> None:
     """The same number inside and outside, on one address of the machine; without a network there is nothing to publish."""
     for network, published in (("bridge", True), ("none", False)):
