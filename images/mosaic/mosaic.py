@@ -296,7 +296,7 @@ def _told(adjustment: Adjustment) -> str:
 
 
 def _write_rasters(run: Run, painting: Painting) -> None:
-    layout = Layout.of(run.scenes, run.plan, run.sources[0])
+    layout = Layout.of(run.scenes, run.plan, run.sources)
     many = "uint8" if len(run.sources) < 256 else "uint16"
     source_map = SourceMap(many)
     grid, output, tags = run.plan.grid, run.options.output, {"TIFFTAG_SOFTWARE": f"swath mosaic {VERSION}"}

@@ -1,4 +1,4 @@
-"""Scenes of one place that are calibrated in different ways meet in one composite without a loss."""
+"""Scenes of one place that are calibrated in different ways meet in one picture without a loss."""
 
 import json
 
@@ -25,10 +25,10 @@ def a_scene(folder, day, reflectance, calibration, dtype=np.uint16):
     return scene
 
 
-def reflectance_of(result):
+def reflectance_of(result, name="composite.tif"):
     """The bands' reflectance by the file's own scale and offset, and the file's type."""
     assert result.exit_code == 0, result.errors
-    with rasterio.open(result.output / "composite.tif") as made:
+    with rasterio.open(result.output / name) as made:
         scales, offsets = (np.array(of[:2])[:, None, None] for of in (made.scales, made.offsets))
         return made.read((1, 2)) * scales + offsets, made.dtypes[0]
 
@@ -68,3 +68,23 @@ def test_scenes_of_one_scale_stay_whole_numbers(tmp_path, run_composite):
     values, dtype = reflectance_of(run_composite("--scenes", first, second, method="latest"))
     assert dtype == "uint16"
     np.testing.assert_allclose(values[:, 0, 0], (0.2, 0.5), atol=1e-9)
+
+
+@pytest.mark.parametrize("calibrations", [(LANDSAT, SENTINEL), (COARSE, SENTINEL)])
+@pytest.mark.parametrize(("method", "expected"), [("last", (0.2, 1.9)), ("max", (0.2, 1.9)), ("mean", (0.15, 1.1))])
+def test_a_mosaic_is_of_reflectance_too(tmp_path, run_mosaic, calibrations, method, expected):
+    """The first one's whole numbers neither cut off what is bright nor round what is fine."""
+    first = a_scene(tmp_path, "20230601", (0.1, 0.3), calibrations[0])
+    second = a_scene(tmp_path, "20230611", (0.2, 1.9), calibrations[1])
+    values, dtype = reflectance_of(run_mosaic(first, second, method=method, feather=0), "mosaic.tif")
+    assert dtype == "float32"
+    np.testing.assert_allclose(values[:, 4, 4], expected, atol=3e-5)
+
+
+def test_a_mosaic_of_one_scale_stays_of_whole_numbers(tmp_path, run_mosaic):
+    """In the first one's offset."""
+    first = a_scene(tmp_path, "20230601", (0.1, 0.3), (1e-4, 0.0))
+    second = a_scene(tmp_path, "20230611", (0.2, 0.5), SENTINEL)
+    values, dtype = reflectance_of(run_mosaic(first, second, method="last", feather=0), "mosaic.tif")
+    assert dtype == "uint16"
+    np.testing.assert_allclose(values[:, 4, 4], (0.2, 0.5), atol=1e-9)

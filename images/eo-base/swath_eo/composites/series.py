@@ -25,7 +25,7 @@ from swath_eo.errors import (
 )
 from swath_eo.geometry.grid import Grid, common_ground
 from swath_eo.output.rounding import back_to
-from swath_eo.scenes.adjustment import Adjustment
+from swath_eo.scenes.adjustment import Adjustment, differ_in_scale, without_scale
 from swath_eo.scenes.bands import canonical_name, is_wanted, spellings
 from swath_eo.scenes.calibration import Calibration
 from swath_eo.scenes.granule import Angles
@@ -64,19 +64,14 @@ class View:
 
 def common_calibrations(scenes: Sequence[Scene]) -> tuple[Calibration, ...]:
     """Of each band the one that all scenes are brought to: their scale, and the lowest offset of all, so that no scene's
-    reflectance falls below what whole numbers without a sign can hold; where scales differ, reflectance itself, for in the
-    whole numbers of one scale another's would lose digits or not fit."""
-    bands = list(zip(*(scene.calibrations for scene in scenes), strict=True))
-    if _differ_in_scale(scenes):
-        return tuple(Calibration(unit=band[0].unit, reason="the scenes' scales differ") for band in bands)
+    reflectance falls below what whole numbers without a sign can hold; none where scales differ."""
+    all_own = [scene.calibrations for scene in scenes]
+    if differ_in_scale(all_own):
+        return without_scale(all_own[0])
     return tuple(
-        replace(band[0], offset=min(one.offset for one in band), reason="common to all scenes") for band in bands
+        replace(band[0], offset=min(one.offset for one in band), reason="common to all scenes")
+        for band in zip(*all_own, strict=True)
     )
-
-
-def _differ_in_scale(scenes: Sequence[Scene]) -> bool:
-    """Whether a band has another scale in one scene than in another."""
-    return len({tuple(own.scale for own in scene.calibrations) for scene in scenes}) > 1
 
 
 @dataclass(kw_only=True)
@@ -250,7 +245,7 @@ def open_series(
             else:
                 with reader.open() as dtype:
                     own.append(dtype)
-        dtype = np.result_type(*own, *([np.float32] if _differ_in_scale(scenes) else []))
+        dtype = np.result_type(*own, *([np.float32] if differ_in_scale(scene.calibrations for scene in scenes) else []))
         for reader in readers:
             reader.dtype = dtype
         yield Series(grid=grid, calibrations=calibrations, readers=readers)

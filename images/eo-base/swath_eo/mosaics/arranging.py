@@ -21,7 +21,7 @@ from swath_eo.mosaics.harmonizing import Harmonization, Harmony, harmonize
 from swath_eo.mosaics.mosaicking import margin
 from swath_eo.mosaics.placing import Bounds, check_resolution, footprint, grown, intersection, target_grid, union
 from swath_eo.mosaics.surveying import LARGEST_FEATHER, PlacedScene, Plan, Survey, sample_step
-from swath_eo.scenes.adjustment import Adjustment
+from swath_eo.scenes.adjustment import Adjustment, differ_in_scale, without_scale
 from swath_eo.scenes.bands import canonical_name, is_layer, is_wanted
 from swath_eo.scenes.calibration import Calibration
 from swath_eo.scenes.product import Product
@@ -161,9 +161,15 @@ def _acquired(scene: PlacedScene) -> datetime:
     return scene.product.acquired or datetime.min.replace(tzinfo=UTC)
 
 
+def common_calibrations(sources: Sequence[Source]) -> tuple[Calibration, ...]:
+    """What all scenes are brought to: the first one's, or none where scales differ."""
+    all_own = [source.calibrations for source in sources]
+    return without_scale(all_own[0]) if differ_in_scale(all_own) else all_own[0]
+
+
 def recalibrations(scenes: Sequence[PlacedScene], sources: Sequence[Source]) -> dict[int, Adjustment]:
-    """By a scene's number, what brings its digital numbers to the meaning that those of the first source have."""
-    reference = sources[0].calibrations
+    """By a scene's number, what brings its digital numbers to the common meaning."""
+    reference = common_calibrations(sources)
     return {scene.number: Adjustment.between(sources[scene.number - 1].calibrations, reference) for scene in scenes}
 
 

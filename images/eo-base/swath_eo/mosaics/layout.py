@@ -1,4 +1,4 @@
-"""The bands of a mosaic's file: in the scenes' own type, and with their scale and offset."""
+"""The bands of a mosaic's file: in the scenes' own type, with their scale and offset, or real numbers where scales differ."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from swath_eo.mosaics.arranging import Source
+from swath_eo.mosaics.arranging import Source, common_calibrations
 from swath_eo.mosaics.mosaicking import Mosaic, with_nodata
 from swath_eo.mosaics.surveying import PlacedScene, Plan, type_of
 from swath_eo.output.cog import OutputBand
+from swath_eo.scenes.adjustment import differ_in_scale
 from swath_eo.scenes.calibration import default_calibration
 
 
@@ -27,10 +28,12 @@ class Layout:
     nodata: float
 
     @classmethod
-    def of(cls, scenes: Sequence[PlacedScene], plan: Plan, first: Source) -> Layout:
-        """Of the mosaic of some scenes; `first` is the one whose calibration all are brought to."""
+    def of(cls, scenes: Sequence[PlacedScene], plan: Plan, sources: Sequence[Source]) -> Layout:
+        """Of the mosaic of some scenes, which were placed out of all sources."""
+        if differ_in_scale(source.calibrations for source in sources):
+            return cls(bands=_describe(sources), dtype="float32", nodata=math.nan)
         dtype, nodata = _type_of(scenes, plan)
-        return cls(bands=_describe(first), dtype=dtype, nodata=nodata)
+        return cls(bands=_describe(sources), dtype=dtype, nodata=nodata)
 
     def pack(self, window: Window, made: Mosaic | None) -> NDArray[Any]:
         """A window's numbers, (bands, rows, columns); no data where no scene lies."""
@@ -50,9 +53,9 @@ def _type_of(scenes: Sequence[PlacedScene], plan: Plan) -> tuple[str, float]:
     return str(dtype), float(asked) if fits and asked is not None else 0.0
 
 
-def _describe(first: Source) -> list[OutputBand]:
+def _describe(sources: Sequence[Source]) -> list[OutputBand]:
     """With scale and offset where something describes them."""
-    pairs = list(zip(first.bands, first.calibrations, strict=True))
+    pairs = list(zip(sources[0].bands, common_calibrations(sources), strict=True))
     unknown = [calibration == default_calibration(is_float=band.is_float) for band, calibration in pairs]
     return [
         OutputBand(name=band.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath_eo.scenes.calibration import Calibration
+
+
+def differ_in_scale(scenes: Iterable[Sequence[Calibration]]) -> bool:
+    """Whether a band has another scale in one scene than in another; a calibration for each band of each scene."""
+    return len({tuple(own.scale for own in scene) for scene in scenes}) > 1
+
+
+def without_scale(calibrations: Sequence[Calibration]) -> tuple[Calibration, ...]:
+    """What scenes that differ in scale are brought to: reflectance itself (or temperature), as real numbers. In the whole
+    numbers of one scale another's would lose digits, or not fit."""
+    return tuple(Calibration(unit=own.unit, reason="the scenes' scales differ") for own in calibrations)
 
 
 @dataclass(frozen=True, kw_only=True)
