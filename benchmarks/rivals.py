@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.spans import describe_gaps, find_gaps, read_spans
@@ -44,11 +46,14 @@ def measure(
     """The figures of one system, or why there are none; the idle time only where each slot has a core."""
     load = round(os.getloadavg()[0], 2)
     try:
-        with start(slots) as running:
+        # What was cancelled may still write a stamp: the directory goes when the system has gone.
+        with _scratch() as stamps, start(slots) as running:
             ran = running.run(["true"], tasks, budget_s)
-            idle = _measure_idle(running, stamped, budget_s, slots) if slots <= SLOTS else {}
+            idle = _measure_idle(running, stamps, stamped, budget_s, slots) if slots <= SLOTS else {}
     except AbsentError as error:
         return {"skipped": str(error)}
+    except Exception as error:  # the others' figures are not to be lost for it
+        return {"failed": f"{type(error).__name__}: {error}"[-500:]}
     return {**describe_run(ran), **idle, "load_before": load}
 
 
@@ -61,8 +66,12 @@ def describe_run(ran: Ran) -> dict[str, object]:
     return figures
 
 
-def _measure_idle(running: Running, tasks: int, budget_s: float, slots: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(prefix="swath-stamps-") as scratch:
-        stamps = Path(scratch) / "stamps"
-        running.run([str(STAMP), str(stamps)], tasks, budget_s)
-        return describe_gaps(find_gaps(read_spans(stamps), slots))
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="swath-stamps-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory) / "stamps"
+
+
+def _measure_idle(running: Running, stamps: Path, tasks: int, budget_s: float, slots: int) -> dict[str, float]:
+    running.run([str(STAMP), str(stamps)], tasks, budget_s)
+    return describe_gaps(find_gaps(read_spans(stamps), slots))
