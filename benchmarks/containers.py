@@ -15,12 +15,13 @@ import tarfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cluster import laptop_cluster
+from benchmarks.machine import busy_s, cpu_s, find_processes, programs
 from swath.client import Client
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ ROUNDS = 21  # of one container at a time
 AT_ONCE = (2, 4, 6, 8, 12)  # containers
 TASKS = 60  # at each concurrency
 MANY = 1000
+
+_UNMETERED = nullcontext()
 
 COMMAND = "true"
 CPUS, MEM = 1, 64  # of a container; MiB
@@ -118,15 +121,19 @@ def run_bare(client: DockerClient, image: str, tasks: int, at_once: int) -> floa
     return tasks / (time.perf_counter() - begun)
 
 
-def run_swath(client: Client, tasks: int, at_once: int) -> tuple[float, list[float]]:
+def run_swath(
+    client: Client, tasks: int, at_once: int | None, meter: AbstractContextManager[None] = _UNMETERED
+) -> tuple[float, list[float]]:
     """The same through Swath: tasks a second from the first launch to the last end, and milliseconds from each task's launch
     (committed, before Mesos hears of it) to its RUNNING.
+
+    With `at_once` each has a Mesos task to itself; with None they are in slots, of which there are as many as fit.
     """
     array = {"over": "INDEX", "range": [0, tasks]}
-    job = client.submit(
-        {"image": "contained", "array": array, "max_running": at_once, "resources": {"cpus": CPUS, "mem": MEM}}
-    )
-    ended = client.wait(job["id"])
+    how = {"short": True} if at_once is None else {"max_running": at_once}
+    with meter:  # not what is asked for afterwards
+        job = client.submit({"image": "contained", "array": array, "resources": {"cpus": CPUS, "mem": MEM}, **how})
+        ended = client.wait(job["id"])
     if ended["counts"]["succeeded"] != tasks:
         raise RuntimeError(f"of {tasks} tasks {ended['counts']['succeeded']} succeeded")
     attempts = [client.attempts(job["id"], index)[-1] for index in range(tasks)]
@@ -152,17 +159,59 @@ def count_left(client: DockerClient, var: Path) -> dict[str, float]:
     }
 
 
+@contextmanager
+def cluster_for(image: str, at_once: int) -> Iterator[tuple[Client, Path]]:
+    """A cluster with room for so many tasks at a time, that knows the image and has an executor."""
+    with laptop_cluster("--cpus", str(at_once * CPUS)) as (client, var):
+        manifest = json.loads(MANIFEST.read_text())
+        manifest["job"]["name"] = "contained"
+        client.register_image({"manifest": manifest, "image_id": image})
+        run_swath(client, 2, 1)  # starts the executor
+        yield client, var
+
+
 def run() -> dict[str, object]:
     """Both ways in one run, in turns, at the concurrency that suits each best; then what a thousand tasks leave."""
     with connected() as engine:
         if engine is None:
             return {"skipped": "no Docker engine answers"}
-        with tiny_image(engine) as image, laptop_cluster("--cpus", str(max(AT_ONCE) * CPUS)) as (client, var):
-            manifest = json.loads(MANIFEST.read_text())
-            manifest["job"]["name"] = "contained"
-            client.register_image({"manifest": manifest, "image_id": image})
-            run_swath(client, 2, 1)  # starts the executor
-            return {**_compare_starts(engine, image, client), **_compare_rates(engine, image, client, var)}
+        with tiny_image(engine) as image:
+            in_slots = _run_in_slots(engine, image)
+            with cluster_for(image, max(AT_ONCE)) as (client, var):
+                starts = _compare_starts(engine, image, client)
+                return {**starts, **in_slots, **_compare_rates(engine, image, client, var)}
+
+
+def _run_in_slots(engine: DockerClient, image: str) -> dict[str, object]:
+    """A fresh container each, in slots: what is short gets them. How many slots there are is a matter of the agent's size."""
+    bare: dict[int, float] = {}
+    through: dict[int, float] = {}
+    spent: dict[str, dict[str, float]] = {}
+    for at_once in AT_ONCE:
+        with cluster_for(image, at_once) as (client, var):
+            with metered(spent.setdefault(f"bare at {at_once}", {}), TASKS, {}):
+                bare[at_once] = round(run_bare(engine, image, TASKS, at_once), 2)
+            meter = metered(spent.setdefault(f"in {at_once} slots", {}), TASKS, programs(var))
+            through[at_once] = round(run_swath(client, TASKS, None, meter)[0], 2)
+    return {
+        "bare_beside_slots_per_s": {str(at_once): rate for at_once, rate in bare.items()},
+        "slots_per_s": {str(at_once): rate for at_once, rate in through.items()},
+        "slots_ratio": round(max(through.values()) / max(bare.values()), 3),
+        "cpu_ms_a_task": spent,
+    }
+
+
+@contextmanager
+def metered(figures: dict[str, float], tasks: int, ours: dict[int, str]) -> Iterator[None]:
+    """Milliseconds of CPU a task: of our programs, of the engine's that live on, and of the whole machine, which has the
+    engine's short-lived children in it, and whatever else it does.
+    """
+    names = {**ours, **find_processes("dockerd", "containerd")}
+    before, busy = {pid: cpu_s(pid) for pid in names}, busy_s()
+    yield
+    for pid, name in names.items():
+        figures[name] = round(figures.get(name, 0.0) + 1000 * (cpu_s(pid) - before[pid]) / tasks, 2)
+    figures["machine"] = round(1000 * (busy_s() - busy) / tasks, 1)
 
 
 def _compare_starts(engine: DockerClient, image: str, client: Client) -> dict[str, object]:

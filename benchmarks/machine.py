@@ -7,6 +7,7 @@ import platform
 import statistics
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -43,6 +44,22 @@ def cpu_s(pid: int) -> float:
     """Seconds of CPU that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def busy_s() -> float:
+    """Seconds of CPU that the whole machine has used, processes that have ended included."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def find_processes(*commands: str) -> dict[int, str]:
+    """The processes by id that have one of these names."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                found[int(entry.name)] = (entry / "comm").read_text().strip()
+    return {pid: name for pid, name in found.items() if name in commands}
 
 
 def programs(var: Path) -> dict[int, str]:
