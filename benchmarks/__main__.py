@@ -23,7 +23,7 @@ from benchmarks.table import render
 ALL = (
     *("submit", "latency", "refill", "throughput", "slots", "idle", "updates", "launches", "failover", "wire", "flood"),
     *("containers", "logs", "matching", "firstfit", "packing", "fairness", "whole_agent", "preemption", "rivals"),
-    *("bands", "composites", "mosaics", "subsets", "atmosphere"),
+    *("bands", "composites", "mosaics", "subsets", "atmosphere", "decoding", "needs"),
 )
 LIMIT_S = 900.0  # for each
 

@@ -41,7 +41,7 @@ def run() -> dict[str, object]:
         best: dict[str, dict[str, float]] = {}
         for _ in range(ROUNDS):  # in turns, for a machine has fast and slow minutes
             for name, command in ways.items():
-                measured = _measure(command)
+                measured = measure_command(command)
                 best[name] = min(best.get(name, measured), measured, key=lambda m: m["cpu_s"])
         difference = _difference(folder)
     del best["values"]  # which are made for the bare way alone
@@ -87,7 +87,7 @@ def _ways(scene: Path, folder: Path) -> Mapping[str, list[str]]:
     }
 
 
-def _measure(command: list[str]) -> dict[str, float]:
+def measure_command(command: list[str]) -> dict[str, float]:
     """A child's CPU and wall time, and its most memory."""
     core = max(os.sched_getaffinity(0))
     environment = {**os.environ, "GDAL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -50,6 +50,14 @@ def jp2_scene(size: int = SIZE) -> Path:
     return _made(f"jp2-{size}", lambda folder: _write(folder, size, ".jp2", _JP2))
 
 
+def item_of_day(scene: Path, day: int) -> str:
+    """The scene's item, of a day of June: composites take no moment twice."""
+    item = json.loads((scene / "item.json").read_text())
+    item["id"] = f"{item['id']}-{day}"
+    item["properties"]["datetime"] = f"2022-06-{day:02}T10:10:31Z"
+    return json.dumps(item)
+
+
 def _made(name: str, make: Callable[[Path], None]) -> Path:
     """A folder of the cache ($SWATH_BENCH_CACHE, else ~/.cache/swath/scenes), made once: it has its name when it is
     complete."""

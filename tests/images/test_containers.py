@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import rasterio
 
+from swath.domain.manifest import Manifest
 from tests.images.scenes import BOLZANO, DATES, NDVI, load_program
 
 # What a closed container gets: nothing to write but its output directory, and the memory that the manifest asks for.
-CLOSED = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--memory", "768m", "--pids-limit", "64"]
+MEM = Manifest.from_json((NDVI / "seed.manifest.json").read_text()).resources().mem  # the least of all
+CLOSED = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--memory", f"{MEM:.0f}m", "--pids-limit", "64"]
 
 
 def docker(*arguments, check=True):

@@ -1,11 +1,13 @@
 """The images' manifests are valid Seed 1.0.0 and true: what they promise is what the programs do."""
 
 import json
+import math
 import re
 from functools import cache
 
 import pytest
 from swath_eo.errors import ALL_ERRORS
+from swath_eo.program import WINDOW, largest_window
 
 from swath.domain.manifest import Manifest, SwathManifest
 from tests.images.scenes import NDVI, ROOT
@@ -80,6 +82,29 @@ def test_every_input_of_a_manifest_reaches_the_program(image):
     interface = read(image / "seed.manifest.json")["job"]["interface"]
     names = [entry["name"] for group in interface["inputs"].values() for entry in group]
     assert [name for name in names if f"${{{name}" not in interface["command"]] == []
+
+
+def told_needs():
+    """Image -> MiB of memory measured and at most, and times its input on the disk, by the table in docs/processing.md."""
+    text = (ROOT / "docs" / "processing.md").read_text().partition("## What a run needs")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\w+) \|[^|]*\| (\d+) \| (\d+) \| \d+ \| \d+ \| ([\d.]+) \|", text, re.MULTILINE)
+    return {name: tuple(map(float, figures)) for name, *figures in rows}
+
+
+@pytest.mark.parametrize("image", PROCESSING, ids=lambda path: path.name)
+def test_an_image_asks_for_what_was_measured_and_a_margin(image):
+    """A quarter more memory or what twelve bands take, in steps of 64 MiB; half as much disk again, beside 256 MiB."""
+    memory, most, ratio = told_needs()[image.name]
+    asked = {entry["name"]: entry for entry in read(image / "seed.manifest.json")["job"]["resources"]["scalar"]}
+    assert asked["mem"]["value"] == math.ceil(max(1.25 * memory, most) / 64) * 64
+    assert asked["disk"] == {"name": "disk", "value": 256.0, "inputMultiplier": float(math.ceil(1.5 * ratio))}
+
+
+@pytest.mark.parametrize(("name", "bytes_a_pixel"), [("ndvi", 40), ("bands", 260), ("subset", 296), ("atmcor", 280)])
+def test_windows_are_not_made_smaller_by_what_a_manifest_asks_for(name, bytes_a_pixel):
+    """With twelve bands, by the programs' own reckoning: a smaller window would decode blocks of JPEG2000 twice."""
+    manifest = Manifest.from_json((ROOT / "images" / name / "seed.manifest.json").read_text())
+    assert largest_window(manifest.resources().mem, bytes_per_pixel=bytes_a_pixel) >= WINDOW
 
 
 def test_the_built_in_image_asks_for_next_to_nothing():
