@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 from swath_eo.atmosphere import dark_object
+from swath_eo.atmosphere.conditions import Conditions, Source, check_numbers
 from swath_eo.atmosphere.correction import correct, prepare
-from swath_eo.atmosphere.sixs import SENSORS, load_table
+from swath_eo.atmosphere.sixs import SENSORS, STAND_INS, load_table
 from swath_eo.atmosphere.toa import Asked, TopOfAtmosphere, blocks_under, find_toa
 from swath_eo.clouds.cloudless import cloud_bands, cloud_probability, is_installed
 from swath_eo.errors import NoValidPixelsError, ParameterError
@@ -36,14 +37,12 @@ from swath_eo.program import (
     write_values,
 )
 from swath_eo.scenes.product import Product, open_product
-from swath_eo.scenes.quantities import open_quantity
 from swath_eo.scenes.stacks import BandsReader, open_bands
 
 VERSION = "1.0.0"
 SCALE = 1e-4  # reflectance per number that is written
 NODATA = -32768
 _LARGEST = 32767
-_LOWEST = -500  # metres: no land lies lower
 _METHODS = ("physical", *dark_object.METHODS)
 # What 6S takes for the standard atmosphere US62.
 _WATER, _OZONE = 1.424, 0.344
@@ -65,7 +64,11 @@ class Options:
     elevation: float  # metres
     elevation_map: Path | None
     water: float  # g/cm2
+    water_map: Path | None
+    water_scale: float | None  # g/cm2 per number of the map
     ozone: float  # cm-atm
+    ozone_map: Path | None
+    ozone_scale: float | None  # cm-atm per number of the map
     dark_pixels: int
     sensor: str | None
     sun_zenith: float | None  # degrees
@@ -78,21 +81,27 @@ class Options:
     output: Path
 
     @property
-    def elevation_source(self) -> Path | float:
-        """A map goes before a number."""
-        return self.elevation if self.elevation_map is None else self.elevation_map
+    def sources(self) -> dict[str, Source]:
+        """Of the quantities that a pixel's correction depends on. A map goes before a number."""
 
-    @property
-    def aerosol_source(self) -> Path | float:
-        """One of the two is given."""
-        return self.aerosol_map if self.aerosol_map is not None else self.aerosol or 0.0
+        def source(number: float, file: Path | None, scale: float | None = None) -> Source:
+            return Source(given=number if file is None else file, scale=scale)
+
+        return {
+            "aerosol": source(self.aerosol or 0.0, self.aerosol_map, self.aerosol_scale),
+            "elevation": source(self.elevation, self.elevation_map),
+            "water": source(self.water, self.water_map, self.water_scale),
+            "ozone": source(self.ozone, self.ozone_map, self.ozone_scale),
+        }
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
     """The options of a command line. Raises ParameterError."""
     parser = make_parser("atmcor", __doc__)
     add = parser.add_argument
-    add("--scene", type=Path, required=True, help="Sentinel-2 L1C (SAFE or zip), Landsat 8 Level 1, or reflectance")
+    add(
+        "--scene", type=Path, required=True, help="Sentinel-2 L1C (SAFE or zip), Landsat 8 or 9 Level 1, or reflectance"
+    )
     add("--method", choices=_METHODS, default="physical", help="6S by tables, or dark object subtraction")
     add("--bands", default="", help="names with commas between; all that have a table by default")
     add("--aerosol", type=float, help="optical depth at 550 nm (with `physical`, this or a map)")
@@ -101,7 +110,11 @@ def parse_options(arguments: Sequence[str]) -> Options:
     add("--elevation", type=float, default=0.0, help="metres above the sea")
     add("--elevation-map", type=Path, help="file with a digital elevation model in metres")
     add("--water", type=float, default=_WATER, help="water vapour of the column, g/cm2")
+    add("--water-map", type=Path, help="file with the water vapour, g/cm2")
+    add("--water-scale", type=float, help="g/cm2 per number of the map, instead of the file's own scale")
     add("--ozone", type=float, default=_OZONE, help="ozone of the column, cm-atm")
+    add("--ozone-map", type=Path, help="file with the ozone, cm-atm")
+    add("--ozone-scale", type=float, help="cm-atm per number of the map, instead of the file's own scale")
     add("--dark-pixels", type=int, default=dark_object.LEAST, help="pixels that make a number a dark object")
     add("--sensor", choices=SENSORS, help="instead of what the metadata say")
     add("--sun-zenith", type=float, help="degrees, instead of what the metadata say")
@@ -119,15 +132,11 @@ def parse_options(arguments: Sequence[str]) -> Options:
 def _check(options: Options) -> None:
     if options.method == "physical" and (options.aerosol is None) == (options.aerosol_map is None):
         raise ParameterError("give either AEROSOL or AEROSOL_MAP")
-    numbers = {"AEROSOL": options.aerosol, "AEROSOL_SCALE": options.aerosol_scale, "SUN_ZENITH": options.sun_zenith}
-    for name, value in {**numbers, "VIEW_ZENITH": options.view_zenith}.items():
+    for name in ("aerosol_scale", "water_scale", "ozone_scale", "sun_zenith", "view_zenith"):
+        value = getattr(options, name)
         if value is not None and not 0 <= value < math.inf:
-            raise ParameterError(f"{name} is {value}: it is no negative number")
-    table = load_table(SENSORS[0])
-    if options.aerosol is not None and options.aerosol > table.aerosol[-1]:
-        raise ParameterError(f"AEROSOL is {options.aerosol:g}, and the tables end at {table.aerosol[-1]:g}")
-    if not _LOWEST <= options.elevation <= 1000 * table.elevation[-1]:
-        raise ParameterError(f"ELEVATION is {options.elevation:g} m, and the tables end at {table.elevation[-1]:g} km")
+            raise ParameterError(f"{name.upper()} is {value}: it is no negative number")
+    check_numbers(options.sources, load_table(SENSORS[0]))
     if options.dark_pixels < 1:
         raise ParameterError(f"DARK_PIXELS is {options.dark_pixels}, not above zero")
 
@@ -142,8 +151,7 @@ class Run:
         self.summaries = {name: RunningSummary() for name in toa.names}
         self.negative = dict.fromkeys(toa.names, 0)
         self.dark: dict[str, int] = {}
-        self.beyond = {"elevation": 0, "aerosol": 0}  # pixels above the tables' ends, for which these count
-        self.known = {"elevation": 0, "aerosol": 0}  # of how many
+        self.conditions: Conditions | None = None  # where tables tell what is made of them
 
     def write(self, path: Path) -> None:
         """Writes the surface's reflectance. Raises EoError."""
@@ -183,26 +191,16 @@ class Run:
         return found
 
     def _by_tables(self, reader: BandsReader, stack: ExitStack) -> Iterator[tuple[Window, NDArray[np.float32]]]:
-        options = self.options
         table = load_table(self.toa.sensor).of(self.toa.names)
-        elevation = stack.enter_context(open_quantity(options.elevation_source, reader.grid, lowest=_LOWEST))
-        optical_depth = open_quantity(options.aerosol_source, reader.grid, scale=options.aerosol_scale, lowest=0)
-        aerosol = stack.enter_context(optical_depth)
+        self.conditions = conditions = Conditions(self.options.sources, table, reader.grid, stack)
         for window, values, valid in self._read(reader, "windows"):
             blocks, under, first = blocks_under(reader.grid, window)
             sun, view = self.toa.geometry.sun(blocks, under), self.toa.geometry.view(blocks, under)
-            air = prepare(table, sun=sun, view=view, water=options.water, ozone=options.ozone)
-            maps = {"aerosol": aerosol.read(window), "elevation": elevation.read(window)}
-            for name, end in (("aerosol", air.aerosol[-1]), ("elevation", air.elevation[-1])):
-                self.beyond[name] += int(np.count_nonzero(maps[name] > end))
-                self.known[name] += int(np.count_nonzero(np.isfinite(maps[name])))
-            surface = correct(self._to_toa(values), air, first=first, **maps)
+            air = prepare(table, sun=sun, view=view)
+            surface = correct(self._to_toa(values), air, first=first, **conditions.read(window, sun, first))
             surface[~valid] = np.nan
             yield window, surface
-        elevation.check()
-        aerosol.check()
-        if 2 * self.beyond["aerosol"] > self.known["aerosol"]:
-            raise ParameterError(f"most of AEROSOL_MAP is above {table.aerosol[-1]:g}: is AEROSOL_SCALE right?")
+        conditions.check()
 
     def _by_dark_objects(self, reader: BandsReader) -> Iterator[tuple[Window, NDArray[np.float32]]]:
         corrections = self._find_corrections(reader)
@@ -231,7 +229,7 @@ class Run:
         if not counts.any():
             raise NoValidPixelsError(f"{name} has no pixel with data")
         self.dark[name] = dark_object.find_dark_number(counts, least=self.options.dark_pixels)
-        wavelengths = dark_object.LANDSAT_8 if self.toa.sensor == "landsat-8" else dark_object.SENTINEL_2
+        wavelengths = dark_object.LANDSAT_8 if self.toa.sensor.startswith("landsat") else dark_object.SENTINEL_2
         conditions = dark_object.Conditions(
             sun_zenith=self.toa.geometry.mean_sun,
             sun_distance=self.toa.sun_distance,
@@ -263,28 +261,28 @@ class Run:
             for name, summary in self.summaries.items()
             if self.negative[name] > _SUSPICIOUS_SHARE * summary.valid
         ]
-        told = "pixels have more {} than the tables hold, and were corrected as if theirs were the most there"
-        return negative + [f"{count} {told.format(name)}" for name, count in self.beyond.items() if count]
+        return [*negative, *(self.conditions.warnings() if self.conditions else []), *self._about_sensor()]
+
+    def _about_sensor(self) -> list[str]:
+        stand_in = STAND_INS.get(self.toa.sensor)
+        if stand_in is None or self.options.method != "physical":
+            return []
+        told = f"there is no table for {self.toa.sensor}, and that of {stand_in.table} stands in"
+        return [f"{told}: reflectance can be up to {stand_in.error:g} off for it"]
 
     def parameters(self) -> dict[str, Any]:
         """What the result depends on."""
         options = self.options
-        named = ("sun_zenith", "view_zenith", "aerosol_scale", "offset", "scale", "nodata")
+        scales = ("aerosol_scale", "water_scale", "ozone_scale")
+        named = ("sun_zenith", "view_zenith", *scales, "offset", "scale", "nodata")
         given = {name: value for name in named if (value := getattr(options, name)) is not None}
         asked = {"method": options.method, "sensor": self.toa.sensor, "bands": list(self.toa.names), **given}
         if options.method != "physical":
             return {**asked, "dark_pixels": options.dark_pixels, "dark_numbers": self.dark}
-        return {
-            **asked,
-            "aerosol": _name_of(options.aerosol_source),
-            "elevation": _name_of(options.elevation_source),
-            "water": options.water,
-            "ozone": options.ozone,
-        }
-
-
-def _name_of(source: Path | float) -> str | float:
-    return source.name if isinstance(source, Path) else source
+        found = {name: source.given for name, source in options.sources.items()}
+        stand_in = STAND_INS.get(self.toa.sensor)
+        asked |= {"table": stand_in.table if stand_in else self.toa.sensor}
+        return {**asked, **{name: of.name if isinstance(of, Path) else of for name, of in found.items()}}
 
 
 def flag_clouds(options: Options, product: Product, path: Path) -> float | None:
@@ -322,8 +320,8 @@ def process(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, A
     options = parse_options(arguments)
     product = open_product(options.scene)
     toa = find_toa(product, _asked(options))
-    # Of a window: numbers and masks as they are read, reflectance before and after, and what is written; two maps.
-    window = fit_window(options.window, environ, bytes_per_pixel=20 * len(toa.names) + 40)
+    # Of a window: numbers and masks as they are read, reflectance before and after, and what is written; four maps.
+    window = fit_window(options.window, environ, bytes_per_pixel=20 * len(toa.names) + 60)
     options = replace(options, window=window)
     for name, band, c in zip(toa.names, toa.bands, toa.calibrations, strict=True):
         say(f"{name}: {band.path.name} band {band.index}, scale {c.scale:g}, offset {c.offset:g} ({c.reason})")
@@ -372,8 +370,8 @@ def describe_outputs(run: Run, now: datetime, *, clouds: bool) -> dict[str, Any]
 
 
 def _inputs(run: Run) -> list[str]:
-    maps = (run.options.elevation_map, run.options.aerosol_map)
-    return [run.product.path.name, *(path.name for path in maps if path)]
+    found = [source.given for source in run.options.sources.values()]
+    return [run.product.path.name, *(given.name for given in found if isinstance(given, Path))]
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

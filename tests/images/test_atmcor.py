@@ -8,21 +8,19 @@ import pytest
 import rasterio
 from rasterio.windows import Window
 from swath_eo.atmosphere.dark_object import SENTINEL_2, Conditions, count_numbers, find_dark_number, make_correction
-from swath_eo.atmosphere.sixs import interpolate, load_table, weights
+from swath_eo.atmosphere.sixs import interpolate, load_table, water_weights, weights
 from swath_eo.atmosphere.toa import Asked, find_toa
-from swath_eo.clouds.cloudless import BANDS, cloud_probability
 from swath_eo.scenes.calibration import from_product_xml
 from swath_eo.scenes.product import open_product
 from swath_eo.scenes.safe import open_safe
 
 from swath.domain.manifest import Manifest
+from tests.images.l1c import WITH_ANGLES, read, write_image
 from tests.images.safes import L1C, L2A, a_safe
 from tests.images.scenes import ROOT, Runner, random_numbers, write
-from tests.images.test_dark_object import make_mtl
 
-WITH_ANGLES = "S2A_MSIL1C_20200717T221941_R029_T01LAC_20200717T234135.SAFE"
-PLACE = {"origin": (99_960, 8_300_020), "crs": "EPSG:32701"}  # of its tile
 NAMES = ["B02", "B03", "B04", "B08"]
+QUANTITIES = ("aerosol", "elevation", "water", "ozone")
 GIVEN = {"bands": ",".join(NAMES), "clouds": "none"}
 
 
@@ -36,17 +34,13 @@ def run(tmp_path, capsys):
 def product(data_folder, tmp_path_factory):
     """A Sentinel-2A L1C product with real angles, random numbers, and a corner without data."""
 
-    def write_image(path, number, shape, size):
-        values = random_numbers(number, shape, low=1500, high=6000)
-        values[: shape[0] // 10, : shape[1] // 10] = 0
-        write(path, values, **PLACE, size=size, nodata=None, driver="JP2OpenJPEG", QUALITY="100", REVERSIBLE="YES")
-
     return a_safe(tmp_path_factory.mktemp("l1c"), data_folder, WITH_ANGLES, write_image=write_image)
 
 
 @pytest.fixture(scope="module")
 def maps(product, tmp_path_factory):
-    """Elevation (30 m pixels, in another system) and aerosol (thousandths) for it, each with a gap."""
+    """Elevation (30 m pixels, in another system), aerosol and water vapour (thousandths) and ozone (Dobson units) for it,
+    each with a gap."""
     folder = tmp_path_factory.mktemp("maps")
     grid = open_safe(product).grid("B02")
     left, bottom, right, top = rasterio.warp.transform_bounds(grid.crs, "EPSG:3857", *grid.bounds)
@@ -58,12 +52,17 @@ def maps(product, tmp_path_factory):
     aerosol[-10:, -10:] = 0
     origin = (grid.transform.c, grid.transform.f)
     write(folder / "aot.tif", aerosol, origin=origin, crs=grid.crs)
-    return {"elevation_map": folder / "dem.tif", "aerosol_map": folder / "aot.tif", "aerosol_scale": 0.001}
-
-
-def read(result, name="surface.tif"):
-    with rasterio.open(result.output / name) as dataset:
-        return dataset.read()
+    water = random_numbers(6, (61, 61), low=500, high=5500)  # of twice the size
+    water[:, :20] = 0
+    write(folder / "wvp.tif", water, origin=origin, size=20, crs=grid.crs)
+    ozone = np.linspace(200, 450, 122 * 122, dtype=np.float32).reshape(122, 122)
+    ozone[60:64, 60:64] = -1
+    write(folder / "ozone.tif", ozone, origin=origin, crs=grid.crs, nodata=-1)
+    return {
+        **{"elevation_map": folder / "dem.tif", "aerosol_map": folder / "aot.tif", "aerosol_scale": 0.001},
+        **{"water_map": folder / "wvp.tif", "water_scale": 0.001, "ozone_map": folder / "ozone.tif"},
+        "ozone_scale": 0.001,
+    }
 
 
 def expected_at(product, row, column, *, aerosol, elevation, water, ozone, toa):
@@ -74,34 +73,42 @@ def expected_at(product, row, column, *, aerosol, elevation, water, ozone, toa):
     centre = Window(column // 64 * 64 + 31, row // 64 * 64 + 31, 2, 2)
     sun = safe.sun_angles().at(grid, centre)[0].mean(dtype=np.float64)
     view = [safe.view_angles(name).at(grid, centre)[0].mean(dtype=np.float64) for name in NAMES]
-    nodes = interpolate(table, sun=np.array([sun]), view=np.array([view]), water=water, ozone=ozone)
+    nodes = interpolate(table, sun=np.array([sun]), view=np.array([view]))
+    nodes = nodes.with_water(water_weights(table, water)).with_ozone(weights(table.ozone, ozone))
     here = np.outer(weights(table.aerosol, aerosol), weights(table.elevation, elevation / 1000))
-    gain, bias, albedo = (np.einsum("bae,ae->b", q[0], here) for q in (nodes.gain, nodes.bias, nodes.albedo))
-    y = gain * toa - bias
-    return y / (1 + albedo * y)
+    path = nodes.haze + nodes.molecules
+    light, seen, albedo = (np.einsum("bae,ae->b", q[0], here) for q in (nodes.scattering, path, nodes.albedo))
+    return (toa - seen) / (light + albedo * (toa - seen))
 
 
 @pytest.mark.data
 def test_a_product_is_corrected_by_its_own_angles_and_maps(product, maps, run):
-    """Each of some pixels is what 6S' formula gives there; no data stays none, in the scene and in both maps."""
-    done = run(scene=product, water=2.5, ozone=0.31, **GIVEN, **maps)
+    """Each of some pixels is what 6S' formula gives there; no data stays none, in the scene and in all four maps."""
+    done = run(scene=product, **GIVEN, **maps)
     assert done.exit_code == 0, done.errors
     surface = read(done)
     numbers = {name: open_safe(product).find(name) for name in NAMES}
     toa = np.stack([rasterio.open(band.path).read(1) for band in numbers.values()]) / 10000
-    grid = open_safe(product).grid("B02")
-    warped = {"crs": grid.crs, "transform": grid.transform, "width": grid.width, "height": grid.height}
-    with rasterio.open(maps["elevation_map"]) as dem, rasterio.open(maps["aerosol_map"]) as aot:
-        with rasterio.vrt.WarpedVRT(dem, resampling=rasterio.enums.Resampling.bilinear, **warped) as vrt:
-            elevation = vrt.read(1)
-        aerosol = aot.read(1) / 1000
-    for row, column in ((20, 20), (63, 64), (64, 63), (100, 30), (30, 121)):
-        here = {"aerosol": aerosol[row, column], "elevation": float(elevation[row, column])}
-        expected = expected_at(product, row, column, water=2.5, ozone=0.31, toa=toa[:, row, column], **here)
+    warped = {name: warped_onto(maps[f"{name}_map"], open_safe(product).grid("B02")) for name in QUANTITIES}
+    for row, column in ((20, 50), (63, 64), (64, 63), (100, 50), (30, 121)):
+        here = {name: float(values[row, column]) for name, values in warped.items()}
+        expected = expected_at(product, row, column, toa=toa[:, row, column], **here)
         assert np.abs(surface[:, row, column] / 10000 - expected).max() < 2e-4  # a height can differ by a metre or two
-    assert (surface[:, :12, :12] == -32768).all()
-    assert (surface[:, -10:, -10:] == -32768).all()
-    assert (surface[:, 12:100, 12:100] != -32768).all()
+    for gap in (np.s_[:12, :12], np.s_[-10:, -10:], np.s_[:, :39], np.s_[61:63, 61:63]):  # scene, aerosol, water, ozone
+        assert (surface[:, *gap] == -32768).all()
+    assert (surface[:, 12:60, 45:100] != -32768).all()
+    told = json.loads((done.output / "item.json").read_text())["properties"]
+    assert told["swath:inputs"] == [product.name, "aot.tif", "dem.tif", "wvp.tif", "ozone.tif"]
+    assert told["swath:parameters"] | {"water": "wvp.tif", "water_scale": 0.001} == told["swath:parameters"]
+
+
+def warped_onto(path, grid):
+    onto = {"crs": grid.crs, "transform": grid.transform, "width": grid.width, "height": grid.height}
+    with (
+        rasterio.open(path) as dataset,
+        rasterio.vrt.WarpedVRT(dataset, resampling=rasterio.enums.Resampling.bilinear, dtype="float32", **onto) as vrt,
+    ):
+        return vrt.read(1) * (1 if path.name == "dem.tif" else 0.001)
 
 
 @pytest.mark.data
@@ -125,6 +132,39 @@ def test_what_lies_above_the_tables_is_told(product, tmp_path, run):
     path = write(tmp_path / "dem.tif", elevation, origin=(grid.transform.c, grid.transform.f), crs=grid.crs)
     done = run(scene=product, aerosol=0.1, elevation_map=path, **GIVEN)
     assert [line for line in done.summary["warnings"] if line.startswith("122 pixels have more elevation")]
+
+
+def test_what_the_tables_hold_no_ozone_or_haze_for_is_told(tmp_path, run):
+    """A warning counts the pixels under less ozone than they begin with, and those of more haze than a low sun allows for."""
+    scene = write(tmp_path / "toa.tif", random_numbers(1), names=["B02"])
+    ozone, aerosol = np.full((120, 160), 0.3, np.float32), np.full((120, 160), 0.2, np.float32)
+    ozone[:10], aerosol[:, :5] = 0.1, 1.0
+    maps = {"ozone_map": write(tmp_path / "o3.tif", ozone), "aerosol_map": write(tmp_path / "aot.tif", aerosol)}
+    done = run(scene=scene, sensor="sentinel-2a", sun_zenith=74, **maps)
+    assert done.exit_code == 0, done.errors
+    less, hazy = done.summary["warnings"][-2:]
+    assert less.startswith("1600 pixels have less ozone")
+    assert hazy.startswith("600 pixels lie under more haze")
+    done = run(scene=scene, sensor="sentinel-2a", sun_zenith=65, **maps, window=50)
+    assert not [line for line in done.summary["warnings"] if "haze" in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "scale"), [("water", 2100, 0.001), ("ozone", 310, 0.001), ("aerosol", 150, 0.001)]
+)
+def test_a_map_in_another_unit_is_refused_unless_its_scale_is_given(tmp_path, run, name, unit, scale):
+    """Thousandths of water or aerosol, Dobson units of ozone."""
+    scene = write(tmp_path / "toa.tif", random_numbers(1), names=["B02"])
+    path = write(tmp_path / "map.tif", np.full((120, 160), unit, np.uint16))
+    asked = {"scene": scene, "sensor": "sentinel-2a", "sun_zenith": 40, f"{name}_map": path}
+    asked |= {} if name == "aerosol" else {"aerosol": 0.1}
+    done = run(**asked)
+    assert done.exit_code == 30
+    assert f"{name.upper()}_SCALE" in done.errors
+    found = read(run(**asked, **{f"{name}_scale": scale}))
+    del asked[f"{name}_map"]
+    alone = read(run(**asked | {name: unit * scale}))
+    assert np.abs(found.astype(int) - alone).max() <= 1
 
 
 @pytest.mark.data
@@ -211,27 +251,6 @@ def test_outputs_say_what_they_are(product, run):
     )
 
 
-def a_landsat(folder, bands=("B2", "B4"), mtl=None):
-    folder.mkdir()
-    stem = "LC08_L1TP_192028_20190703_20190718_01_T1"
-    for number, band in enumerate(bands):
-        write(folder / f"{stem}_{band}.TIF", random_numbers(number, low=8000, high=20000))
-    (folder / f"{stem}_MTL.txt").write_text(make_mtl() if mtl is None else mtl)
-    return folder
-
-
-def test_a_landsat_directory_is_corrected_by_its_metadata(tmp_path, run):
-    """Numbers become reflectance under the sun's height; the sensor's table and bands are Landsat's."""
-    done = run(scene=a_landsat(tmp_path / "scene"), method="dos1", dark_pixels=1)
-    assert done.exit_code == 0, done.errors
-    numbers = random_numbers(0, low=8000, high=20000)
-    expected = 2e-5 * (numbers.astype(float) - numbers.min()) / np.sin(np.radians(61.25)) + 0.01
-    assert np.abs(read(done)[0] / 10000 - expected).max() < 1e-4
-    done = run(scene=tmp_path / "scene", aerosol=0.1)
-    assert done.exit_code == 0, done.errors
-    assert list(done.summary["statistics"]) == ["blue", "red"]
-
-
 SAFES = {"l2a": L2A, "no-angles": L1C, "good": WITH_ANGLES}
 
 
@@ -248,6 +267,9 @@ SAFES = {"l2a": L2A, "no-angles": L1C, "good": WITH_ANGLES}
         (30, "good", {"aerosol": -1}),
         (30, "good", {"aerosol": "nan"}),
         (30, "good", {"water": 20}),
+        (30, "good", {"ozone": 0.6}),
+        (30, "good", {"water_scale": -1}),
+        (10, "good", {"water_map": "missing.tif"}),
         (30, "good", {"elevation": 9000}),
         (30, "good", {"sensor": "landsat-5"}),
         (30, "good", {"method": "dos5"}),
@@ -272,19 +294,6 @@ def test_bad_input_is_an_error_of_its_own(data_folder, product, tmp_path, run, c
     assert not (done.output / "surface.tif").exists()
 
 
-def test_a_lone_file_needs_its_sensor_and_sun(tmp_path, run):
-    """With both it is corrected; an all-zero one is refused."""
-    numbers = random_numbers(1)
-    scene = write(tmp_path / "toa.tif", [numbers, numbers], names=["B02", "B04"])
-    assert run(scene=scene, aerosol=0.1).exit_code == 30
-    assert run(scene=scene, aerosol=0.1, sensor="sentinel-2a").exit_code == 30
-    assert run(scene=scene, aerosol=0.1, sensor="sentinel-2a", sun_zenith=40).exit_code == 0
-    empty = write(tmp_path / "empty.tif", np.zeros((50, 50), np.uint16), names=["B02"])
-    for method in ("physical", "dos1"):
-        asked = {"method": method, "sensor": "sentinel-2a", "sun_zenith": 40, "aerosol": 0.1}
-        assert run(scene=empty, **asked).exit_code == 17
-
-
 @pytest.mark.parametrize("method", ["physical", "dos1"])
 def test_zero_in_all_bands_is_no_data_though_nothing_says_so(tmp_path, run, method):
     """A scene of nothing else is refused."""
@@ -299,43 +308,6 @@ def test_zero_in_all_bands_is_no_data_though_nothing_says_so(tmp_path, run, meth
     assert run(scene=empty, **asked).exit_code == 17
 
 
-@pytest.mark.parametrize(
-    ("name", "item", "code"),
-    [
-        ("S2A_33TWM_20230815_0_L2A", {}, 29),
-        ("S2A_MSIL2A_20230815T095031_N0509_R079_T33TWM", {}, 29),
-        ("LC08_L2SP_193028_20200815_20200822_02_T1", {}, 29),
-        ("scene", {"id": "S2A_33TWM_20230815_0_L2A"}, 29),
-        ("scene", {"id": "x", "collection": "sentinel-2-l2a"}, 29),
-        ("S2A_33TWM_20230815_0_L1C", {"id": "S2A_33TWM_20230815_0_L1C", "collection": "sentinel-2-l1c"}, 0),
-    ],
-)
-def test_what_tells_that_it_is_the_surface_is_not_corrected_again(tmp_path, run, name, item, code):
-    """By a directory's name or its STAC item, whatever sensor and sun are given."""
-    scene = tmp_path / name
-    scene.mkdir()
-    write(scene / "B02.tif", random_numbers(1))
-    if item:
-        (scene / "item.json").write_text(json.dumps({"type": "Feature", "properties": {}, "assets": {}, **item}))
-    done = run(scene=scene, aerosol=0.1, sensor="sentinel-2a", sun_zenith=40)
-    assert done.exit_code == code, done.errors
-
-
-@pytest.mark.parametrize(
-    ("mtl", "code"),
-    [
-        ("", 20),
-        ("SPACECRAFT_ID = LANDSAT_8", 20),
-        (make_mtl().replace("61.25", "high"), 20),
-        (make_mtl().replace("LANDSAT_8", "LANDSAT_5"), 29),
-        (make_mtl().replace("61.25", "-3"), 30),
-    ],
-)
-def test_landsat_metadata_that_do_not_do_are_refused(tmp_path, run, mtl, code):
-    """Empty, incomplete, no number, another satellite, night."""
-    assert run(scene=a_landsat(tmp_path / "scene", mtl=mtl), aerosol=0.1).exit_code == code
-
-
 @pytest.mark.data
 def test_numbers_become_the_reflectance_that_others_find(data_folder):
     """ukis-pysat's answer for a product of baseline 02.09."""
@@ -347,18 +319,6 @@ def test_numbers_become_the_reflectance_that_others_find(data_folder):
         expected = dataset.read()
     found = from_product_xml(metadata.read_text(), band="B04")
     assert np.abs(numbers * found.scale + found.offset - expected).max() < 1e-6
-
-
-@pytest.mark.data
-def test_clouds_are_told_from_clear_sky(data_folder):
-    """Of five real L1C scenes two are cloudy."""
-    scenes = np.load(data_folder / "eo-learn" / "REFERENCE_SCENES.npy")
-    names = [f"B{n:02d}" for n in range(1, 9)] + ["B8A", "B09", "B10", "B11", "B12"]
-    toa = np.moveaxis(scenes[..., [names.index(name) for name in BANDS]], -1, 1).astype(np.float32)
-    toa = toa / 10000 if toa.max() > 50 else toa
-    cloudy = [float((cloud_probability(scene) > 0.4).mean()) for scene in toa]
-    assert sum(share > 0.3 for share in cloudy) == 2, cloudy
-    assert sum(share < 0.1 for share in cloudy) == 3, cloudy
 
 
 @pytest.mark.docker

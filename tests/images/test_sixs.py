@@ -1,9 +1,12 @@
 """The tables say what GRASS `i.atcorr` (6S) says, between their nodes as at them."""
 
+import secrets
+
 import numpy as np
 import pytest
+from swath_eo.atmosphere.conditions import SLANT_HAZE
 from swath_eo.atmosphere.correction import correct, prepare
-from swath_eo.atmosphere.sixs import SENSORS, load_table, weights
+from swath_eo.atmosphere.sixs import SENSORS, STAND_INS, load_table, weights
 from swath_eo.errors import AnglesError, BandMissingError, ParameterError, SensorError
 
 from tests.images.grass import get_map, put_map, read_map, run_grass
@@ -22,7 +25,8 @@ CODES = {
 }
 BANDS = [(sensor, band) for sensor, codes in CODES.items() for band in codes]
 TOA = ((np.arange(2000) + 0.5) / 2000).astype(np.float32)
-LOW = 70.0  # zenith of the sun from which haze lets little through
+HIGH = 3.0  # km, from which 6S leaves molecules out near 1.6 um
+MOLECULES_LEFT_OUT = ("B11", "swir16")
 MOST = 0.8  # surfaces are no brighter, but for snow
 
 
@@ -31,7 +35,7 @@ def draw_conditions(seed, count):
     for number in range(count):
         yield {
             "band": BANDS[number % len(BANDS)],
-            "sun": draw.uniform(15, 75),
+            "sun": draw.uniform(15, 75) if number % 2 else draw.uniform(65, 75),  # many low ones: there it is hard
             "view": draw.uniform(0, 12.5),
             "azimuth": draw.uniform(0, 360),
             "aerosol": draw.uniform(0.01, 1.2),
@@ -61,9 +65,10 @@ def by_table(c):
     sensor, band = c["band"]
     table = load_table(sensor).of((band,))
     sun, view = np.full((1, 1), c["sun"]), np.full((1, 1, 1), c["view"])
-    air = prepare(table, sun=sun, view=view, water=c["water"], ozone=c["ozone"])
+    air = prepare(table, sun=sun, view=view)
     toa = TOA.reshape(1, 40, 50)  # of one block
-    return correct(toa, air, aerosol=c["aerosol"], elevation=1000 * c["elevation"]).ravel()
+    amounts = {"aerosol": c["aerosol"], "elevation": 1000 * c["elevation"], "water": c["water"], "ozone": c["ozone"]}
+    return correct(toa, air, **amounts).ravel()
 
 
 def where_meant(surface):
@@ -81,14 +86,23 @@ def worst_of(folder, conditions):
     return np.array(differences)
 
 
+def is_steep(c):
+    """Where i.atcorr itself goes in steps of more than 0.002 (images/atmcor/tables/README.md)."""
+    hazy = c["aerosol"] > SLANT_HAZE * np.cos(np.radians(c["sun"]))
+    return hazy or (c["band"][1] in MOLECULES_LEFT_OUT and c["elevation"] > HIGH)
+
+
+@pytest.mark.timeout(600)  # 29 runs of GRASS, on a machine that may be busy
 def test_the_tables_follow_atcorr_under_any_conditions(tmp_path):
-    """Conditions drawn for each band of each sensor: nowhere more than 0.001 in reflectance apart, under a low sun 0.0015."""
-    conditions = list(draw_conditions(seed=6, count=len(BANDS)))
+    """Conditions drawn anew for each band of each sensor: nowhere more than 0.001 in reflectance apart, and where i.atcorr
+    goes in steps not more than 0.002."""
+    seed = secrets.randbelow(10**9)
+    conditions = list(draw_conditions(seed=seed, count=len(BANDS)))
     worst = worst_of(tmp_path, conditions)
-    is_low = np.array([c["sun"] > LOW for c in conditions])
-    assert worst[~is_low].max() <= 0.001, worst
-    assert worst[is_low].max() <= 0.0015, worst
-    assert np.median(worst) < 0.0003  # 0.001 is the exception
+    steep = np.array([is_steep(c) for c in conditions])
+    assert worst[~steep].max() <= 0.001, (seed, conditions[int(np.where(steep, 0, worst).argmax())], worst)
+    assert worst[steep].max(initial=0) <= 0.002, (seed, worst)
+    assert np.median(worst) < 0.0004, seed  # 0.001 is the exception
 
 
 def test_the_azimuth_makes_no_difference_to_atcorr(tmp_path):
@@ -103,7 +117,7 @@ def test_the_azimuth_makes_no_difference_to_atcorr(tmp_path):
 def test_a_table_is_physical(sensor):
     """More aerosol dims and adds path light, height lessens it, and nothing transmits more than all."""
     table = load_table(sensor)
-    assert table.bands == tuple(CODES[sensor])
+    assert table.bands == tuple(CODES[STAND_INS[sensor].table if sensor in STAND_INS else sensor])
     assert (np.diff(table.transmittance, axis=3) < 0).all()
     assert (np.diff(table.path[:, :, :, 1:], axis=3) > 0).all()
     assert ((table.path > 0) & (table.path < 1)).all()
@@ -122,7 +136,7 @@ def test_weights_are_of_the_polynomial_through_the_nodes():
 def test_what_the_tables_do_not_hold_is_refused():
     """A low sun, an oblique view, an unknown angle, dry beyond measure, other sensors and bands: an error each."""
     table = load_table("sentinel-2a").of(("B02",))
-    good = {"sun": np.full((1, 1), 40.0), "view": np.full((1, 1, 1), 5.0), "water": 2.0, "ozone": 0.3}
+    good = {"sun": np.full((1, 1), 40.0), "view": np.full((1, 1, 1), 5.0)}
     for change in (
         {"sun": np.full((1, 1), 80.0)},
         {"view": np.full((1, 1, 1), 20.0)},
@@ -130,9 +144,10 @@ def test_what_the_tables_do_not_hold_is_refused():
     ):
         with pytest.raises(AnglesError):
             prepare(table, **(good | change))
+    amounts = {"aerosol": 0.1, "elevation": 0.0, "water": 2.0, "ozone": 0.3}
     for change in ({"water": -1.0}, {"water": np.nan}, {"ozone": 3.0}):
         with pytest.raises(ParameterError):
-            prepare(table, **(good | change))
+            correct(np.full((1, 4, 4), 0.2), prepare(table, **good), **(amounts | change))
     with pytest.raises(SensorError):
         load_table("landsat-5")
     with pytest.raises(BandMissingError):

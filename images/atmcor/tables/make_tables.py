@@ -31,21 +31,27 @@ SENSORS = {  # the number that i.atcorr gives a band (section F of its manual)
 
 
 def lobatto(count: int, first: float, last: float) -> NDArray[np.float64]:
-    """The nodes between which a polynomial strays least, the ends among them."""
-    return (first + last) / 2 - (last - first) / 2 * np.cos(np.pi * np.arange(count) / (count - 1))
+    """The nodes between which a polynomial strays least, the ends exactly among them."""
+    found = (first + last) / 2 - (last - first) / 2 * np.cos(np.pi * np.arange(count) / (count - 1))
+    found[[0, -1]] = first, last
+    return found
 
 
 SUN = lobatto(9, 15, 75)  # zenith in degrees; at half past ten the sun stands no higher
 VIEW = np.array([0.0, 6.25, 12.5])  # zenith in degrees
 AEROSOL = lobatto(5, 0, 1.2)  # optical depth at 550 nm
 ELEVATION = lobatto(3, 0, 5)  # km
+COURSE = lobatto(17, 0, 5)  # km; over elevation 6S goes in steps, through which a smooth course is laid
+COURSE_SUN = lobatto(4, 15, 75)
 GAS_ELEVATION = lobatto(5, 0, 5)  # km; absorption falls with pressure, and in steps
 AIR_MASS = lobatto(4, 2, 5)  # 1 / cos(sun zenith) + 1 / cos(view zenith)
-WATER = lobatto(6, 0, 6**0.5) ** 2  # g/cm2; absorption goes by its root
+WATER = np.round(lobatto(6, 0, 6**0.5) ** 2, 12)  # g/cm2; absorption goes by its root
 OZONE = lobatto(3, 0.15, 0.5)  # cm-atm
 
 _REFLECTANCES = (np.arange(1024) + 0.5) / 1024  # at the top of the atmosphere, as i.atcorr is asked to correct them
 _CONTINENTAL = 1
+_TRANSPARENT = 0.9999
+_HAZE = 0.6  # aerosol by which the path through it is told from that through molecules
 
 
 class Corrector:
@@ -104,29 +110,64 @@ def solve(toa: NDArray[np.float64], surface: NDArray[np.float64]) -> tuple[float
 
 
 def scattering(corrector: Corrector, band: int) -> dict[str, NDArray[np.float64]]:
-    """Without gases: path and transmittance (sun, view, aerosol, elevation), albedo (aerosol, elevation)."""
+    """Without gases: path and transmittance (sun, view, aerosol, elevation)."""
     found = np.empty((3, len(SUN), len(VIEW), len(AEROSOL), len(ELEVATION)))
     for (i, sun), (j, view), (k, aerosol) in _nodes(SUN, VIEW, AEROSOL):
         found[:, i, j, k] = corrector.coefficients(sun=sun, view=view, aerosol=aerosol, gases="0", band=band)
-    return {"path": found[0], "transmittance": found[1], "albedo": found[2, 0, 0]}
+    return {"path": found[0], "transmittance": found[1]}
+
+
+def course(corrector: Corrector, band: int) -> dict[str, NDArray[np.float64]]:
+    """The same for one view at many elevations: path and transmittance (sun, aerosol, elevation), and the albedo, which
+    knows of no geometry (aerosol, elevation)."""
+    found = np.empty((3, len(COURSE_SUN), len(AEROSOL), len(COURSE)))
+    for (i, sun), (k, aerosol) in _nodes(COURSE_SUN, AEROSOL):
+        found[:, i, k] = corrector.coefficients(sun=sun, view=float(VIEW[1]), aerosol=aerosol, gases="0", band=band)
+    return {"path_course": found[0], "transmittance_course": found[1], "albedo_course": found[2, 0]}
 
 
 def gases(corrector: Corrector, band: int) -> dict[str, NDArray[np.float64]]:
     """Transmittance of water vapour with the gases that are always there (air mass, water, elevation), and of ozone
     (air mass, ozone, elevation)."""
-
-    def transmittance(air_mass: float, model: str) -> NDArray[np.float64]:
-        sun = float(np.degrees(np.arccos(1 / (air_mass - 1))))
-        found: NDArray[np.float64] = corrector.coefficients(sun=sun, view=0.0, aerosol=0.0, gases=model, band=band)[1]
-        return found
-
-    clear = np.stack([transmittance(air_mass, "0") for air_mass in AIR_MASS])
+    clear = np.stack([_under_air_mass(corrector, band, mass)[1] for mass in AIR_MASS])
     water, ozone = (np.empty((len(AIR_MASS), len(nodes), len(GAS_ELEVATION))) for nodes in (WATER, OZONE))
-    for (i, air_mass), (j, amount) in _nodes(AIR_MASS, WATER):
-        water[i, j] = transmittance(air_mass, f"8\n{amount!r} 0") / clear[i]
-    for (i, air_mass), (j, amount) in _nodes(AIR_MASS, OZONE):
-        ozone[i, j] = transmittance(air_mass, f"8\n0 {amount!r}") / clear[i] / water[i, 0]
+    for (i, mass), (j, amount) in _nodes(AIR_MASS, WATER):
+        water[i, j] = _under_air_mass(corrector, band, mass, gases=f"8\n{amount!r} 0")[1] / clear[i]
+    for (i, mass), (j, amount) in _nodes(AIR_MASS, OZONE):
+        ozone[i, j] = _under_air_mass(corrector, band, mass, gases=f"8\n0 {amount!r}")[1] / clear[i] / water[i, 0]
     return {"water_transmittance": water, "ozone_transmittance": ozone}
+
+
+def ozone_before(
+    corrector: Corrector, band: int, without: NDArray[np.float64], ozone: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """What ozone leaves of the path's reflectance by molecules and by aerosol (air mass, ozone, elevation).
+
+    Within a band it absorbs most at one end and the path reflects most at another, so it is not ozone's transmittance,
+    unless it absorbs nothing there. `without`: the transmittance of the gases that are always there (air mass,
+    elevation); `ozone`: ozone's own (air mass, ozone, elevation).
+    """
+
+    def paths(air_mass: float, model: str) -> NDArray[np.float64]:
+        clean, hazy = (
+            _under_air_mass(corrector, band, air_mass, gases=model, aerosol=haze)[0] for haze in (0.0, _HAZE)
+        )
+        return np.stack([clean, hazy - clean])
+
+    found = np.stack([ozone, ozone])
+    if ozone.min() < _TRANSPARENT:
+        for i, mass in enumerate(AIR_MASS.tolist()):
+            clear = paths(mass, "0") * without[i]
+            for j, amount in enumerate(OZONE.tolist()):
+                found[:, i, j] = paths(mass, f"8\n0 {amount!r}") / clear
+    return {"ozone_before_molecules": found[0], "ozone_before_aerosol": found[1]}
+
+
+def _under_air_mass(
+    corrector: Corrector, band: int, air_mass: float, *, gases: str = "0", aerosol: float = 0.0
+) -> NDArray[np.float64]:
+    sun = float(np.degrees(np.arccos(1 / (air_mass - 1))))
+    return corrector.coefficients(sun=sun, view=0.0, aerosol=aerosol, gases=gases, band=band)
 
 
 def _nodes(*axes: NDArray[np.float64]) -> Iterable[Sequence[tuple[int, float]]]:
@@ -140,21 +181,44 @@ def main(work: Path, tables: Path) -> None:
             if not kept.exists():
                 partial = work / "partial.npz"
                 arrays: dict[str, Any] = scattering(Corrector(work, ELEVATION), band)
-                arrays |= gases(Corrector(work, GAS_ELEVATION), band)
+                arrays |= course(Corrector(work, COURSE), band)
+                corrector = Corrector(work, GAS_ELEVATION)
+                arrays |= gases(corrector, band)
+                arrays |= ozone_before(
+                    corrector, band, arrays["water_transmittance"][:, 0], arrays["ozone_transmittance"]
+                )
                 np.savez(partial, **arrays)
                 partial.rename(kept)
                 print(f"{sensor}: band {band}", flush=True)
         _pack(sensor, bands, work, tables)
 
 
+def _fit(elevation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(GAS_ELEVATION, elevation): from values at some elevations to those of the polynomial that fits them best, of as
+    many terms as can be told."""
+    terms = min(len(elevation), len(GAS_ELEVATION))
+    found: NDArray[np.float64] = np.vander(GAS_ELEVATION, terms) @ np.linalg.pinv(np.vander(elevation, terms))
+    return found
+
+
+def _smooth(values: NDArray[np.float64], along: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(bands, sun, view, aerosol, GAS_ELEVATION): `values` at ELEVATION, freed of the steps on which these happen to lie.
+    How far off they are for that hardly depends on the view, and smoothly on the sun: `along`, at COURSE_SUN and COURSE."""
+    middle = len(COURSE) // 2
+    off = along @ _fit(COURSE).T - along[..., [0, middle, -1]] @ _fit(ELEVATION).T
+    by_sun = np.vander(SUN, len(COURSE_SUN)) @ np.linalg.inv(np.vander(COURSE_SUN))
+    found: NDArray[np.float64] = values @ _fit(ELEVATION).T + np.einsum("sf,bfae->bsae", by_sun, off)[:, :, None]
+    return found
+
+
 def _pack(sensor: str, bands: dict[str, int], work: Path, tables: Path) -> None:
     """Writes the table of a sensor: the nodes, and each quantity with the bands first, at the gases' elevations."""
     found = [np.load(work / f"band-{band}.npz") for band in bands.values()]
     arrays: dict[str, Any] = {name: np.stack([band[name] for band in found]) for name in found[0].files}
-    upward = np.vander(GAS_ELEVATION, len(ELEVATION)) @ np.linalg.inv(np.vander(ELEVATION))
-    for name in ("path", "albedo"):
-        arrays[name] = arrays[name] @ upward.T
-    arrays["transmittance"] = np.exp(np.log(arrays["transmittance"]) @ upward.T)
+    albedo, *along = (arrays.pop(f"{name}_course") for name in ("albedo", "path", "transmittance"))
+    arrays["path"] = _smooth(arrays["path"], along[0])
+    arrays["transmittance"] = np.exp(_smooth(np.log(arrays["transmittance"]), np.log(along[1])))
+    arrays["albedo"] = albedo @ _fit(COURSE).T
     arrays = {name: values.astype("<f4") for name, values in arrays.items()}
     arrays |= {"sun": SUN, "view": VIEW, "aerosol": AEROSOL, "elevation": GAS_ELEVATION}
     arrays |= {"bands": np.array(list(bands)), "air_mass": AIR_MASS, "water": WATER, "ozone": OZONE}

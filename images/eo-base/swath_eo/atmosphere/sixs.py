@@ -8,18 +8,35 @@ closely they follow i.atcorr.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swath_eo.errors import AnglesError, BandMissingError, ParameterError, SensorError
+from swath_eo.errors import AnglesError, BandMissingError, SensorError
 
 Float64 = NDArray[np.float64]
 
-SENSORS = ("sentinel-2a", "sentinel-2b", "landsat-8")
+
+@dataclass(frozen=True, kw_only=True)
+class StandIn:
+    """A sensor that i.atcorr 8.2 does not know, under the table of one that is like it."""
+
+    table: str
+    error: float  # of reflectance that this makes at most, as far as is known (images/atmcor/tables/README.md)
+
+
+STAND_INS = {
+    "sentinel-2c": StandIn(table="sentinel-2a", error=0.01),
+    "landsat-9": StandIn(table="landsat-8", error=0.002),
+}
+SENSORS = ("sentinel-2a", "sentinel-2b", "sentinel-2c", "landsat-8", "landsat-9")
+_BY_BAND = (
+    *("path", "transmittance", "albedo", "water_transmittance", "ozone_transmittance"),
+    *("ozone_before_molecules", "ozone_before_aerosol"),
+)
 _HALF = 0.5  # of the water vapour lies above the aerosol, by 6S
 
 
@@ -41,6 +58,8 @@ class Table:
     albedo: Float64  # (bands, aerosol, elevation)
     water_transmittance: Float64  # (bands, air mass, water, elevation), with the gases that are always there
     ozone_transmittance: Float64  # (bands, air mass, ozone, elevation)
+    ozone_before_molecules: Float64  # (bands, air mass, ozone, elevation), what it leaves of the path by them
+    ozone_before_aerosol: Float64  # (bands, air mass, ozone, elevation)
 
     def of(self, bands: tuple[str, ...]) -> Table:
         """The table of some bands, in that order. Raises BandMissingError."""
@@ -49,15 +68,16 @@ class Table:
             told = ", ".join(self.bands)
             raise BandMissingError(f"{self.sensor} has no table for {missing[0]}, only for {told}")
         rows = [self.bands.index(band) for band in bands]
-        quantities = ("path", "transmittance", "albedo", "water_transmittance", "ozone_transmittance")
-        return Table(**{**vars(self), "bands": bands, **{name: getattr(self, name)[rows] for name in quantities}})
+        return Table(**{**vars(self), "bands": bands, **{name: getattr(self, name)[rows] for name in _BY_BAND}})
 
 
 @cache
 def load_table(sensor: str) -> Table:
-    """The table of one of SENSORS. Raises SensorError."""
+    """The table of one of SENSORS, for some of which another's stands in. Raises SensorError."""
     if sensor not in SENSORS:
         raise SensorError(f"there is no table for {sensor}, only for {', '.join(SENSORS)}")
+    if sensor in STAND_INS:
+        return replace(load_table(STAND_INS[sensor].table), sensor=sensor)
     with (
         (resources.files("swath_eo.atmosphere") / "tables" / f"{sensor}.npz").open("rb") as file,
         np.load(file) as arrays,
@@ -68,44 +88,81 @@ def load_table(sensor: str) -> Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Nodes:
-    """What 6S says for places of known geometry, at the table's nodes of aerosol and elevation.
+    """What 6S says for places of known geometry, at the table's nodes. All begin with (places, bands).
 
-    surface = y / (1 + albedo y) with y = gain toa - bias. All are (places, bands, aerosol, elevation).
+    seen = molecules * ozone_before_molecules + haze * vapour_before_haze * ozone_before_haze
+    light = scattering * vapour * ozone
+    surface = (toa - seen) / (light + albedo * (toa - seen))
     """
 
-    gain: Float64
-    bias: Float64
-    albedo: Float64
+    scattering: Float64  # (..., aerosol, elevation), transmittance down and up
+    albedo: Float64  # (..., aerosol, elevation), of the sky seen from below
+    molecules: Float64  # (..., 1, elevation), reflectance of the path by air without aerosol
+    haze: Float64  # (..., aerosol, elevation), what aerosol adds to that
+    vapour: Float64  # (..., water, elevation), transmittance down and up
+    vapour_before_haze: Float64  # (..., water, elevation), of half of it; none lies above the molecules
+    ozone: Float64  # (..., ozone, elevation), transmittance down and up
+    ozone_before_molecules: Float64  # (..., ozone, elevation)
+    ozone_before_haze: Float64  # (..., ozone, elevation)
+
+    def with_water(self, here: Float64) -> Nodes:
+        """Under one amount everywhere, by its weights."""
+        vapour, before_haze = (_at(values, here) for values in (self.vapour, self.vapour_before_haze))
+        return replace(self, scattering=self.scattering * vapour, haze=self.haze * before_haze)
+
+    def with_ozone(self, here: Float64) -> Nodes:
+        """Under one amount everywhere, by its weights."""
+        ozone, before_molecules, before_haze = (
+            _at(values, here) for values in (self.ozone, self.ozone_before_molecules, self.ozone_before_haze)
+        )
+        return replace(
+            self,
+            scattering=self.scattering * ozone,
+            molecules=self.molecules * before_molecules,
+            haze=self.haze * before_haze,
+        )
 
 
-def interpolate(table: Table, *, sun: Float64, view: Float64, water: float, ozone: float) -> Nodes:
-    """For places with a zenith of the sun (places) and of the view (places, bands), degrees, under one amount of water
-    vapour (g/cm2) and ozone (cm-atm).
+def _at(values: Float64, here: Float64) -> Float64:
+    """(places, bands, 1, elevation)."""
+    found: Float64 = np.einsum("pbne,n->pbe", values, here)
+    return found[:, :, None]
 
-    Each place's numbers depend on that place alone, to the bit. Raises AnglesError and ParameterError beyond the tables.
+
+def interpolate(table: Table, *, sun: Float64, view: Float64) -> Nodes:
+    """For places with a zenith of the sun (places) and of the view (places, bands), degrees.
+
+    Each place's numbers depend on that place alone, to the bit. Raises AnglesError beyond the tables.
     """
     _check_within("the zenith of the sun", sun, table.sun)
     _check_within("the zenith of the view", view, table.view)
-    for name, value, nodes in (("WATER", water, table.water), ("OZONE", ozone, table.ozone)):
-        if not nodes[0] <= value <= nodes[-1]:
-            raise ParameterError(f"{name} is {value:g}, not within {nodes[0]:g}..{nodes[-1]:g}")
     where = np.einsum("ps,pbv->pbsv", weights(table.sun, sun), weights(table.view, view))
     path = np.einsum("pbsv,bsvae->pbae", where, table.path)
     scattering = np.exp(np.einsum("pbsv,bsvae->pbae", where, np.log(table.transmittance)))
 
     mass = weights(table.air_mass, 1 / np.cos(np.radians(sun))[:, None] + 1 / np.cos(np.radians(view)))
-    ozone_layer = np.einsum("pbm,bmoe,o->pbe", mass, table.ozone_transmittance, weights(table.ozone, ozone))
+    ozone, before_molecules, before_haze = (
+        np.einsum("pbm,bmoe->pboe", mass, values)
+        for values in (table.ozone_transmittance, table.ozone_before_molecules, table.ozone_before_aerosol)
+    )
+    vapour = np.einsum("pbm,bmwe->pbwe", mass, table.water_transmittance)
+    half = water_weights(table, _HALF * table.water)
+    return Nodes(
+        scattering=scattering,
+        albedo=np.broadcast_to(table.albedo, scattering.shape),
+        molecules=path[:, :, :1] * vapour[:, :, :1],
+        haze=path - path[:, :, :1],
+        vapour=vapour,
+        vapour_before_haze=np.einsum("pbwe,hw->pbhe", vapour, half),
+        ozone=ozone,
+        ozone_before_molecules=before_molecules,
+        ozone_before_haze=before_haze,
+    )
 
-    def gases(amount: float) -> Float64:
-        by_root = weights(np.sqrt(table.water), np.sqrt(amount))
-        vapour = np.einsum("pbm,bmwe,w->pbe", mass, table.water_transmittance, by_root)
-        both: Float64 = vapour * ozone_layer
-        return both[:, :, None, :]
 
-    molecules = path[:, :, :1]  # of air without aerosol: above the water vapour; aerosol has half of it above
-    seen = molecules * gases(0.0) + (path - molecules) * gases(_HALF * water)
-    gain = 1 / (scattering * gases(water))
-    return Nodes(gain=gain, bias=gain * seen, albedo=np.broadcast_to(table.albedo, gain.shape))
+def water_weights(table: Table, amount: Float64 | float) -> Float64:
+    """How much each node of water vapour counts at an amount (g/cm2): absorption goes by its root."""
+    return weights(np.sqrt(table.water), np.sqrt(amount))
 
 
 def _check_within(what: str, angles: Float64, nodes: Float64) -> None:

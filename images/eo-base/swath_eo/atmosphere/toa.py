@@ -36,7 +36,12 @@ from swath_eo.scenes.safe import SafeProduct
 
 Float64 = NDArray[np.float64]
 
-_SPACECRAFT = {"Sentinel-2A": "sentinel-2a", "Sentinel-2B": "sentinel-2b", "LANDSAT_8": "landsat-8"}
+_SPACECRAFT = {
+    **{"Sentinel-2A": "sentinel-2a", "Sentinel-2B": "sentinel-2b", "Sentinel-2C": "sentinel-2c"},
+    **{"LANDSAT_8": "landsat-8", "LANDSAT_9": "landsat-9"},
+}
+# "S2C_MSIL1C_2025..." and "S2C_33TWM_2025...", "LC09_L1TP_..."
+_IN_NAME = re.compile(r"^(?:S2(?P<sentinel>[A-Z])|LC0(?P<landsat>\d))_", re.IGNORECASE)
 _SURFACE = re.compile(r"(?:^|[^a-z0-9])(?:MSI)?(L2(?:A|S[PR])?)(?:[^a-z0-9]|$)", re.IGNORECASE)  # in names of products
 _MTL_BYTES = 1024 * 1024  # and more than any has
 
@@ -80,7 +85,7 @@ class TopOfAtmosphere:
 
 
 def find_toa(product: Product, asked: Asked) -> TopOfAtmosphere:
-    """Of a Sentinel-2 L1C product, a Landsat 8 Level-1 directory, or any file of reflectance whose sensor and sun are
+    """Of a Sentinel-2 L1C product, a Landsat 8 or 9 Level-1 directory, or any file of reflectance whose sensor and sun are
     given. Raises SensorError, ParameterError, and what reading the product raises."""
     landsat = _read_landsat(product)
     zenith = asked.sun_zenith
@@ -127,12 +132,21 @@ def _sensor_of(product: Product, landsat: LandsatMetadata | None, asked: Asked) 
     if asked.sensor is not None:
         load_table(asked.sensor)
         return asked.sensor
-    spacecraft = product.safe.spacecraft if product.safe else landsat.spacecraft if landsat else None
+    spacecraft = product.safe.spacecraft if product.safe else landsat.spacecraft if landsat else _named(product)
     if spacecraft is None:
         raise ParameterError(f"nothing tells which sensor {product.name} is of: give SENSOR ({', '.join(SENSORS)})")
     if spacecraft not in _SPACECRAFT:
         raise SensorError(f"there is no table for {spacecraft}: give SENSOR, the most like of {', '.join(SENSORS)}")
     return _SPACECRAFT[spacecraft]
+
+
+def _named(product: Product) -> str | None:
+    """The spacecraft by a product's name or its STAC item's."""
+    for name in (product.name, *_names_in_items(product)):
+        if found := _IN_NAME.match(str(name)):
+            letter, number = found["sentinel"], found["landsat"]
+            return f"Sentinel-2{letter.upper()}" if letter else f"LANDSAT_{number}"
+    return None
 
 
 def _level_of_surface(product: Product) -> str | None:
@@ -162,7 +176,7 @@ def _names_of(product: Product, sensor: str, wanted: Sequence[str]) -> tuple[str
 
 def _name_in(table: Table, wanted: str) -> str:
     """What a table calls a band. A colour is one of Sentinel-2's numbers; Landsat's numbers have other colours."""
-    by_colour = table.sensor != "landsat-8"
+    by_colour = not table.sensor.startswith("landsat")
     found = (
         band
         for spelling in spellings(wanted)
