@@ -11,11 +11,12 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
-from swath_eo.errors import OutputError
+from swath_eo.errors import OutputError, ParameterError
 from swath_eo.geometry.grid import Grid
 from swath_eo.output import layout
 from swath_eo.output.cog import OutputBand, write_cog
 from swath_eo.output.levels import LevelFile
+from swath_eo.output.pyramid import halve
 
 NAN = float("nan")
 KINDS = [
@@ -74,6 +75,54 @@ def test_a_file_is_the_same_to_the_last_byte_whatever_the_windows(tmp_path, dtyp
         assert np.array_equal(dataset.read(), values, equal_nan=dataset.dtypes[0].startswith("float"))
         assert dataset.overviews(1) == [2, 4, 8]
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in made}
+
+
+@pytest.mark.parametrize("cache", [500_000, 64_000_000])
+@pytest.mark.parametrize("shape", [(300, 2000), (700, 1100), (513, 1537), (1100, 2300), (1, 3000)])
+def test_no_byte_depends_on_how_edges_come(tmp_path, shape, cache):
+    """In parts from the first window on, whole, or written again because GDAL's cache is small."""
+    values = some_values((1, *shape), "float32", NAN)
+    with rasterio.Env(GDAL_CACHEMAX=cache):
+        made = [write_values(tmp_path / f"{window}.tif", values, window=window) for window in (333, 700, 256, 496)]
+    whole = write_values(tmp_path / "whole.tif", values, window=4096)
+    assert {path.read_bytes() for path in made} == {whole.read_bytes()}
+    with rasterio.open(whole) as dataset:
+        assert dataset.shape == shape
+        assert np.array_equal(dataset.read(), values, equal_nan=True)
+
+
+def test_a_system_that_no_geotiff_can_hold_is_refused_before_the_work(tmp_path):
+    """A rotated pole would stand in a file beside the raster, and whoever has that alone is none the wiser."""
+    rotated = CRS.from_string("+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +datum=WGS84 +no_defs")
+    grid = Grid(crs=rotated, transform=Affine(0.1, 0, 5, 0, -0.1, 5), width=4, height=4)
+    with pytest.raises(ParameterError, match="coordinate reference system"):
+        write_cog(tmp_path / "x.tif", iter(()), grid=grid, bands=[OutputBand(name="B")], tags={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_windows_of_more_digits_are_rounded_before_they_are_averaged(tmp_path):
+    """Else an overview would be of other numbers where windows do not hold its tiles; of another kind none are taken."""
+    values = np.random.default_rng(2).uniform(0, 1, (1, 700, 700))
+    grid = Grid(crs=CRS.from_epsg(32633), transform=Affine(10, 0, 5e5, 0, -10, 5e6), width=700, height=700)
+
+    def write(window, dtype):
+        blocks = ((w, values[(slice(None), *w.toslices())]) for w in grid.windows(window))
+        path = tmp_path / f"{window}.tif"
+        write_cog(path, blocks, grid=grid, bands=[OutputBand(name="B")], dtype=dtype, nodata=None, tags={})
+        return path.read_bytes()
+
+    assert write(512, "float32") == write(300, "float32")
+    with pytest.raises(TypeError, match="same_kind"):
+        write(512, "uint16")
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("int16", 0), ("uint8", 128), ("float32", 0.0)])
+def test_an_average_that_would_be_no_data_moves_by_one(dtype, nodata):
+    """The mean of -1 and 1 is 0, and yet there was something to see."""
+    around = np.array([[[-1, 1], [1, -1]]]) if nodata == 0 else np.array([[[127, 129], [129, 127]]])
+    (((found,),),) = halve(around.astype(dtype), "average", nodata)
+    assert found != nodata
+    assert abs(float(found) - nodata) <= 1
 
 
 @pytest.mark.parametrize("limit", [layout._CLASSIC_LIMIT, 0])
@@ -151,7 +200,7 @@ def test_a_disk_that_is_full_leaves_no_file(tmp_path, limit):
 import resource, sys
 from pathlib import Path
 from tests.images.test_cogs import some_values, write_values
-from swath_eo.errors import OutputError
+from swath_eo.errors import OutputError, ParameterError
 values = some_values((1, 1200, 1200), "float32", float("nan"))
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 try:

@@ -16,6 +16,8 @@ import numexpr
 import numpy as np
 from numpy.typing import NDArray
 
+from swath_eo.output.rounding import beside
+
 Mask = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
 
@@ -194,14 +196,8 @@ def with_nodata(mosaic: Mosaic, nodata: float, dtype: np.dtype[Any]) -> NDArray[
     missing = dtype.type(nodata)
     collides = values == missing
     if collides.any():
-        values = np.where(collides & mosaic.valid, _beside(missing), values)
+        values = np.where(collides & mosaic.valid, beside(missing), values)
     return np.where(mosaic.valid, values, missing)
-
-
-def _beside(value: Any) -> Any:
-    if isinstance(value, np.floating):
-        return np.nextafter(value, value + 1)
-    return value + 1 if value < np.iinfo(value.dtype).max else value - 1
 
 
 def cell_of(feather: int) -> int:

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.io import MemoryFile
+from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from swath_eo.errors import OutputError
+from swath_eo.errors import OutputError, ParameterError
 from swath_eo.geometry.grid import Grid
 from swath_eo.output.layout import LayoutError, Level, write_layout
 from swath_eo.output.levels import LevelsWriter, sizes_of_levels
@@ -43,12 +47,15 @@ def write_cog(
 ) -> None:
     """Writes bands of one type (uint8, int16, uint16, float32, ...): tiled, ZSTD, with overviews.
 
-    `blocks` cover the grid, each pixel once, as (bands, rows, columns) or, for one band, (rows, columns); `nodata`
+    `blocks` cover the grid, each pixel once, as (bands, rows, columns) or, for one band, (rows, columns), of a type that
+    can become `dtype` without a change of kind; `nodata`
     None means that every number is data. `overviews` is how they are made: "average", or for classes "mode" or
     "nearest". A COG's overviews come first in the file, so each level goes into a GeoTIFF of its own beside it, whose
-    compressed tiles are copied; the file appears under its name when it is complete. Raises OutputError where it cannot
-    be written; what `blocks` raises passes through.
+    compressed tiles are copied; the file appears under its name when it is complete. Raises ParameterError for a
+    coordinate reference system that no GeoTIFF can hold and OutputError where the file cannot be written; what `blocks`
+    raises passes through.
     """
+    _check_crs(grid.crs)
     profile = _profile(grid, len(bands), dtype, nodata)
     finished = path.with_name(f".{path.name}.partial")
     levels = [path.with_name(f".{path.name}.{n}.partial") for n in range(1 + len(list(sizes_of_levels(profile))))]
@@ -58,6 +65,19 @@ def write_cog(
     finally:
         for leftover in (finished, *levels):
             leftover.unlink(missing_ok=True)
+
+
+def _check_crs(crs: CRS | None) -> None:
+    """GDAL would put one that has no GeoTIFF keys, as of a rotated pole, into a file beside, where readers lose it."""
+    if crs is None:
+        return
+    with rasterio.Env(GDAL_PAM_ENABLED="NO"), MemoryFile() as memory:
+        place = Affine.translation(1, 1)
+        with memory.open(driver="GTiff", width=1, height=1, count=1, dtype="uint8", crs=crs, transform=place):
+            pass
+        with memory.open() as written:
+            if written.crs is None:
+                raise ParameterError(f"a GeoTIFF cannot hold the coordinate reference system {crs.to_string()}")
 
 
 def _profile(grid: Grid, count: int, dtype: str, nodata: float | None) -> dict[str, Any]:
@@ -96,6 +116,8 @@ def _write_levels(
     try:
         _describe(writer.dataset, bands, tags)
         for window, values in blocks:
+            # Overviews are made of these numbers, or of those in the file: they have to be the same.
+            values = values.astype(profile["dtype"], casting="same_kind", copy=False)
             writer.write(window, values if values.ndim == 3 else values[np.newaxis])
         return writer.close()
     except BaseException:

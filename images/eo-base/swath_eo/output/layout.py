@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-_SUBFILE, _OFFSETS, _SIZES, _METADATA = 254, 324, 325, 42_112
+_SUBFILE, _WIDTH, _LENGTH, _OFFSETS, _SIZES, _METADATA = 254, 256, 257, 324, 325, 42_112
 _GEOREFERENCE = range(33_550, 34_738)
 _SIZES_OF_TYPES = {
     1: 1,
@@ -35,7 +35,7 @@ _SIZES_OF_TYPES = {
 }
 _UNSIGNED = {3: "H", 4: "I", 16: "Q"}
 _LONG, _LONG8 = 4, 16
-_CLASSIC_LIMIT = 2**32 - 2**20  # bytes of tiles; what remains is for directories that are small beside them
+_CLASSIC_LIMIT = 2**32 - 1  # bytes of a file whose offsets have 32 bits
 _STRUCTURE = (
     b"LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
     b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
@@ -65,8 +65,11 @@ class Level:
     tiles: tuple[tuple[int, int], ...]  # offset and size, row by row; 0 and 0 where none was written
 
 
-def read_level(path: Path) -> Level:
-    """Reads a little-endian BigTIFF of one directory. Raises LayoutError, also where a tile ends beyond the file."""
+def read_level(path: Path, *, size: tuple[int, int]) -> Level:
+    """Reads a little-endian BigTIFF of one directory as a raster of that width and height, which its last tiles go beyond.
+
+    Raises LayoutError, also where a tile ends beyond the file.
+    """
     with path.open("rb") as file:
         magic, first = struct.unpack("<8sQ", _read(file, 0, 16))
         if magic != struct.pack("<2sHHH", b"II", 43, 8, 0):
@@ -79,6 +82,8 @@ def read_level(path: Path) -> Level:
     tiles = tuple(zip(offsets, sizes, strict=True))
     if any(offset + size > length for offset, size in tiles):
         raise LayoutError(f"{path} ends within a tile")
+    for tag, side in zip((_WIDTH, _LENGTH), size, strict=True):
+        fields[tag] = _Field(tag=tag, kind=_LONG, count=1, data=struct.pack("<I", side))
     return Level(path=path, fields=tuple(fields.values()), tiles=tiles)
 
 
@@ -107,25 +112,40 @@ def _numbers(field: _Field) -> tuple[int, ...]:
 
 def write_layout(target: Path, levels: Sequence[Level]) -> None:
     """Writes a COG, the full raster first and then its overviews in their order. Raises OSError and LayoutError."""
-    total = sum(size + 8 for level in levels for _, size in level.tiles if size)
-    big = total > _CLASSIC_LIMIT
+    plan = _arrange(levels, big=False)
+    if plan.end > _CLASSIC_LIMIT:
+        plan = _arrange(levels, big=True)
+    with target.open("wb") as file:
+        file.write(plan.header)
+        at = len(plan.header)
+        for number, (directory, placed) in enumerate(zip(plan.directories, plan.places, strict=True), 1):
+            file.write(directory.to_bytes(at, placed, is_last=number == len(levels)))
+            at += directory.size
+        for level in reversed(levels):
+            file.writelines(_tiles_of(level))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Arrangement:
+    """Where everything stands in a file; its directories follow the header."""
+
+    header: bytes
+    directories: list[_Directory]
+    places: list[list[int]]  # of each level's tiles, 0 for one that is left out
+    end: int  # the file's size
+
+
+def _arrange(levels: Sequence[Level], *, big: bool) -> _Arrangement:
     structure = b"GDAL_STRUCTURAL_METADATA_SIZE=%06d bytes\n" % len(_STRUCTURE) + _STRUCTURE
     start = _even((16 if big else 8) + len(structure))
+    magic = struct.pack("<2sHHHQ", b"II", 43, 8, 0, start) if big else struct.pack("<2sHI", b"II", 42, start)
     directories = [_Directory(level, big=big, is_overview=number > 0) for number, level in enumerate(levels)]
     end = start + sum(directory.size for directory in directories)
     places: list[list[int]] = []
     for level in reversed(levels):
         placed, end = _place(level, end)
         places.insert(0, placed)
-    with target.open("wb") as file:
-        file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, start) if big else struct.pack("<2sHI", b"II", 42, start))
-        file.write(structure.ljust(_even(len(structure)), b"\0"))
-        at = start
-        for number, (directory, placed) in enumerate(zip(directories, places, strict=True), 1):
-            file.write(directory.to_bytes(at, placed, is_last=number == len(levels)))
-            at += directory.size
-        for level in reversed(levels):
-            file.writelines(_tiles_of(level))
+    return _Arrangement(header=(magic + structure).ljust(start, b"\0"), directories=directories, places=places, end=end)
 
 
 def _place(level: Level, end: int) -> tuple[list[int], int]:

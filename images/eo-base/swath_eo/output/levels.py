@@ -18,41 +18,41 @@ from swath_eo.output.pyramid import halve, level_sizes
 
 
 class LevelFile:
-    """A tiled GeoTIFF that holds one level."""
+    """A tiled GeoTIFF that holds one level, with whole tiles at its edges too.
+
+    What GDAL puts beyond the edge of a raster depends on the windows that it was given, and on its cache; what we put there
+    is always the same.
+    """
 
     def __init__(self, path: Path, profile: Mapping[str, Any]) -> None:
         self.path = path
+        self._size = (int(profile["width"]), int(profile["height"]))
         self._tile = int(profile["blockxsize"])
         self._nodata = profile["nodata"]
-        across, down = (-(-profile[side] // self._tile) for side in ("width", "height"))
-        self._has_data, self._begun = np.zeros((2, down, across), dtype=np.bool_)
+        across, down = (-(-side // self._tile) for side in self._size)
+        self._has_data = np.zeros((down, across), dtype=np.bool_)
+        whole = {"width": across * self._tile, "height": down * self._tile}
         try:
-            self.dataset = rasterio.open(path, "w", **profile)
+            self.dataset = rasterio.open(path, "w", **{**profile, **whole})
         except RasterioError as error:
             raise OutputError(f"{path.parent} cannot be written to: {error}") from error
 
     def write(self, window: Window, values: NDArray[Any]) -> None:
         """Takes values (bands, rows, columns). Raises OutputError."""
-        parts = list(self._parts(window, values))
         try:
-            for tile, part in parts:
-                self._begin(tile, part)
-            self.dataset.write(values, window=window)
+            self.dataset.write(*self._filled_up(window, values))
         except RasterioError as error:
             raise OutputError(f"{self.path.parent} cannot be written to: {error.__cause__ or error}") from error
-        for tile, part in parts:
+        for tile, part in self._parts(window, values):
             self._has_data[tile] = self._has_data[tile] or self._holds_data(part)
 
-    def _begin(self, tile: tuple[int, int], part: NDArray[Any]) -> None:
-        """Writes a tile at the edge as a whole before its first part: what GDAL puts beyond the edge depends on that, and
-        with it the file."""
-        row, column = (number * self._tile for number in tile)
-        down, across = min(self._tile, self.dataset.height - row), min(self._tile, self.dataset.width - column)
-        is_whole = part.shape[1:] == (down, across)
-        if not (is_whole or self._begun[tile]) and (down, across) != (self._tile, self._tile):
-            empty = np.full((len(part), down, across), self._nodata or 0, dtype=part.dtype)
-            self.dataset.write(empty, window=Window(column, row, across, down))
-        self._begun[tile] = True
+    def _filled_up(self, window: Window, values: NDArray[Any]) -> tuple[NDArray[Any], None, Window]:
+        """With what lies between the raster's edge and that of its last tiles, as the arguments of rasterio's `write`."""
+        ends = (window.col_off + window.width, window.row_off + window.height)
+        right, bottom = (-side % self._tile if end == side else 0 for end, side in zip(ends, self._size, strict=True))
+        if right or bottom:
+            values = np.pad(values, ((0, 0), (0, bottom), (0, right)), constant_values=self._nodata or 0)
+        return values, None, Window(window.col_off, window.row_off, values.shape[2], values.shape[1])
 
     def _parts(self, window: Window, values: NDArray[Any]) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
         """The tiles that a window touches, and what it holds of each."""
@@ -72,7 +72,7 @@ class LevelFile:
         when a file is closed, and does not raise where the disk is full then."""
         try:
             self.dataset.close()
-            level = read_level(self.path)
+            level = read_level(self.path, size=self._size)
         except (RasterioError, LayoutError, OSError) as error:
             raise OutputError(f"{self.path.parent} cannot be written to: {error}") from error
         lost = sum(not size for (_, size), meant in zip(level.tiles, self._has_data.flat, strict=True) if meant)
@@ -93,8 +93,14 @@ class LevelsWriter:
         self._paths = paths
         self._overviews = overviews
         self._sizes = [(profile["width"], profile["height"]), *sizes_of_levels(profile)]
-        self._files = [self._create(level) for level in range(len(self._sizes))]
         self._done = len(self._sizes)  # levels that have all pixels so far
+        self._files: list[LevelFile] = []
+        try:
+            for level in range(len(self._sizes)):
+                self._files.append(self._create(level))
+        except BaseException:
+            self.abandon()
+            raise
 
     @property
     def dataset(self) -> Any:
@@ -134,7 +140,7 @@ class LevelsWriter:
         levels = [file.close() for file in self._files[: self._done]]
         for level in range(self._done, len(self._files)):
             self._files[level].dataset.close()
-            file = self._create(level)
+            file = self._files[level] = self._create(level)
             with rasterio.open(self._paths[level - 1]) as finer:
                 for window in self._windows(level - 1):
                     file.write(*self._halve(window, finer.read(window=window)))

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swath_eo.output.rounding import beside
+
 Array = NDArray[Any]
 
 
@@ -21,8 +23,9 @@ def level_sizes(width: int, height: int, *, tile: int) -> Iterator[tuple[int, in
 def halve(values: Array, how: str, nodata: float | None) -> Array:
     """`values` (bands, rows, columns) in pixels twice as large, of which the last hold what there is.
 
-    `how` is "average", "mode" (the most frequent; of several the first) or "nearest" (the first); no data is left out,
-    unless all four pixels have none. It depends on the four pixels alone.
+    `how` is "average" (of whole numbers rounded, halves up), "mode" (the most frequent; of several the first) or "nearest"
+    (the first); no data is left out, unless all four pixels have none, and an average that would be taken for no data
+    moves by one. It depends on the four pixels alone.
     """
     reduce = _REDUCTIONS[how]
     halved = np.empty((len(values), -(-values.shape[1] // 2), -(-values.shape[2] // 2)), dtype=values.dtype)
@@ -58,6 +61,7 @@ def _average(corners: Sequence[Array], nodata: float | None) -> Array:
     sums = np.stack([corner[some] for corner in corners]).sum(axis=0, dtype=np.float64, where=there)
     means = sums / there.sum(axis=0)
     mean[some] = means if is_real else np.floor(means + 0.5)
+    mean[_is_missing(mean, nodata) & ~none] = beside(mean.dtype.type(nodata))
     return mean
 
 

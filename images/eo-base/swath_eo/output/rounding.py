@@ -36,3 +36,10 @@ def back_to(dtype: np.dtype[Any], values: NDArray[Any]) -> NDArray[Any]:
     limits = np.iinfo(dtype)
     result: NDArray[Any] = np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
     return result
+
+
+def beside(value: Any) -> Any:
+    """The number next to a numpy scalar, in its own type: for what would be taken for no data."""
+    if isinstance(value, np.floating):
+        return np.nextafter(value, value + 1)
+    return value + 1 if value < np.iinfo(value.dtype).max else value - 1
