@@ -279,7 +279,9 @@ def _name_of(crs: CRS | None) -> str:
 def _describe_output(run: Run, raster: Path, now: datetime) -> dict[str, Any]:
     product, options, pixels = run.plan.product, run.options, run.plan.grid.width * run.plan.grid.height
     given = {
-        name: value for name, value in vars(options).items() if value not in (None, "", False) and name != "output"
+        name: value
+        for name, value in vars(options).items()
+        if name != "output" and value not in (None, "") and value is not False  # NODATA may be 0, which equals False
     }
     return make_item(
         f"{product.name}_subset",

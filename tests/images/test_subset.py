@@ -282,6 +282,14 @@ def test_nan_is_one_value_for_no_data_and_can_be_given(tmp_path, run_subset):
     assert item["properties"]["swath:parameters"]["nodata"] == "nan"
 
 
+def test_an_item_tells_also_of_no_data_that_is_zero(tmp_path, run_subset):
+    """It was asked for, and is no switch that is off."""
+    result = run_subset(scene=write(tmp_path / "a.tif", random_numbers(1), nodata=None), nodata=0)
+    told = json.loads((result.output / "item.json").read_text())["properties"]["swath:parameters"]
+    assert told["nodata"] == 0
+    assert "allow_blank" not in told
+
+
 @pytest.mark.parametrize("options", [{}, {"resolution": 20}], ids=str)
 @pytest.mark.parametrize("nodata", ["-9999", "nan"])
 def test_no_data_that_the_bands_cannot_hold_is_a_bad_parameter(tmp_path, run_subset, nodata, options):
