@@ -16,10 +16,12 @@ choose_base() {
     echo "base image: $BASE_IMAGE"
 }
 
-# docker_build CONTEXT ARGUMENT... : quiet unless it fails.
-docker_build() {
-    local context=$1 output result=0
+# docker_build CONTEXT ARGUMENT... : quiet unless it fails. One at a time in a context: the first to end takes the bundle away.
+docker_build() (
+    context=$1 result=0
     shift
+    exec 9<"$context"
+    flock 9
     if [ -s "${SSL_CERT_FILE:-}" ]; then
         mkdir -p "$context/build"
         cp -- "$SSL_CERT_FILE" "$context/build/ca-certificates.crt"
@@ -30,5 +32,5 @@ docker_build() {
         rmdir --ignore-fail-on-non-empty "$context/build"
     fi
     [ "$result" = 0 ] || echo "$output" >&2
-    return "$result"
-}
+    exit "$result"
+)
