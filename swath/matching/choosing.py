@@ -61,7 +61,8 @@ class Chooser:
                 yield rows & ~self._first, False
 
     def _fill(self, capacity: Floats, places: Ints, wanted: int) -> tuple[Ints, Ints]:
-        """One agent after the other, the fullest first, until `wanted` tasks have found their places: as `spread`."""
+        """One agent after the other, the fullest first, until `wanted` tasks have found their places: (agents, tasks of each),
+        as `spread`."""
         order = np.argsort(-_fullness(self._room, places), kind="stable")
         room = capacity[order].astype(np.int64)
         taken = np.zeros(len(room), dtype=np.int64)

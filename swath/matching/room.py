@@ -35,9 +35,8 @@ class Room:
         self._starts = cluster.starts[self.rows]
         self._closes_in_s = cluster.closes_in_s[self.rows]
         self._closes = bool(np.isfinite(self._closes_in_s).any())
-        self._masks: dict[
-            object, tuple[int, Floats]
-        ] = {}  # by mask_key: a number for it, and 1.0 for each agent it admits
+        # By mask_key: a number for it, and 1.0 for each agent it admits.
+        self._masks: dict[object, tuple[int, Floats]] = {}
         self._mask_of: dict[int, tuple[int, Floats]] = {}  # the same by demand
         self._local = dict(zip(self.rows.tolist(), range(len(self.rows)), strict=True))
         # Of the agents that are kept for somebody: until when, for whom, and what can be spared all the while.
