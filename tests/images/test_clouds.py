@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from swath_eo.clouds.reading import assign_masks
+from swath_eo.scenes.product import open_product
 
 from tests.images.scenes import random_numbers, write
 
@@ -118,6 +120,17 @@ def test_masks_that_do_not_fit_are_refused(scenes, tmp_path, run_mosaic):
     by_masks(scenes[1])
     write(tmp_path / "masks" / f"{NEWER}_other.tif", mask_of(0, 1))
     assert run_mosaic(*scenes, masks=tmp_path / "masks").summary["error"] == "bad-parameter"
+
+
+@pytest.mark.parametrize(
+    ("names", "others"), [(["a_1", "a_10"], []), (["a_1"], ["a_10", "a_1b"]), (["a", "a_1", "a_1_b"], [])], ids="+".join
+)
+@pytest.mark.parametrize("ending", [".tif", "_mask.tif"])
+def test_a_mask_is_of_the_scene_whose_whole_name_it_has(tmp_path, names, others, ending):
+    """Not of one whose name begins alike, whether the other scene is among them or not."""
+    products = [open_product(write(tmp_path / f"{name}.tif", mask_of(0, 1))) for name in names]
+    masks = [tmp_path / "masks" / f"{name}{ending}" for name in [*names, *others]]
+    assert assign_masks(products, sorted(masks)) == masks[: len(names)]
 
 
 def test_an_item_names_the_masks(scenes, run_mosaic):

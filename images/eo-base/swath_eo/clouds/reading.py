@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,13 +73,22 @@ def assign_masks(products: Sequence[Product], masks: Sequence[Path]) -> list[Pat
     """Each scene's mask: the file that is named after it, or the only one. Raises ParameterError."""
     if not masks:
         return [None] * len(products)
-    named = [[mask for mask in masks if mask.name.startswith(product.name)] for product in products]
+    names = {product.name for product in products}
+    named_after = {mask: _find_named(mask, names) for mask in masks}
+    named = [[mask for mask in masks if named_after[mask] == product.name] for product in products]
     if len(masks) == 1 and not any(named):
         return [masks[0]] * len(products)
     for product, found in zip(products, named, strict=True):
         if len(found) != 1:
             raise ParameterError(f"{len(found)} masks are named after {product.name}, not one")
     return [found[0] for found in named]
+
+
+def _find_named(mask: Path, names: Iterable[str]) -> str | None:
+    """The scene's name that the mask's begins with, and that does not go on: of a_1 and a_10, a_10 for a_10_mask.tif; of
+    several the longest."""
+    fitting = [name for name in names if mask.name.startswith(name) and not mask.name[len(name) :][:1].isalnum()]
+    return max(fitting, key=len, default=None)
 
 
 def check_mask(mask: BandFile, grid: Grid) -> None:
