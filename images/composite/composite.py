@@ -40,6 +40,7 @@ from swath_eo.program import (
     write_json,
     write_values,
 )
+from swath_eo.scenes.adjustment import scale_warnings
 from swath_eo.scenes.listing import find_products, list_paths
 
 VERSION = "1.0.0"
@@ -244,6 +245,7 @@ def _values(run: Run) -> dict[str, Any]:
     warnings = [f"nothing tells of clouds in {', '.join(unmasked)}"] if unmasked else []
     if run.options.needs_scores and run.options.score.view_weight and not run.series.knows_views:
         warnings.append("not all scenes tell at which angles they were seen, so no score heeds it")
+    warnings += scale_warnings(scene.calibrations for scene in run.series.scenes)
     return {
         "scenes": len(run.series.scenes),
         "clear_pixels": run.clear,

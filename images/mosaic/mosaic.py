@@ -20,11 +20,7 @@ from rasterio.errors import CRSError
 from rasterio.windows import Window
 from swath_eo.clouds.asking import add_arguments, to_clearing
 from swath_eo.clouds.masking import Clearing
-from swath_eo.errors import (
-    NoClearObservationError,
-    NoValidPixelsError,
-    ParameterError,
-)
+from swath_eo.errors import NoClearObservationError, NoValidPixelsError, ParameterError
 from swath_eo.geometry.grid import Grid
 from swath_eo.mosaics.arranging import (
     ORDERS,
@@ -58,7 +54,7 @@ from swath_eo.program import (
     write_json,
     write_values,
 )
-from swath_eo.scenes.adjustment import Adjustment
+from swath_eo.scenes.adjustment import Adjustment, scale_warnings
 from swath_eo.scenes.listing import find_products, list_paths
 from swath_eo.scenes.stacks import CACHE_BYTES
 
@@ -196,6 +192,7 @@ class Run:
     surveys: dict[int, Survey] = field(default_factory=dict)
     valid: int = 0  # pixels
     contributed: dict[int, int] = field(default_factory=dict)  # pixels, by a scene's number
+    warnings: list[str] = field(default_factory=list)  # what a user should look at
 
     def survey(self) -> None:
         """Looks at all scenes, where anything has to be known of them. Raises NoClearObservationError."""
@@ -223,7 +220,7 @@ class Run:
             self.scenes, self.surveys, adjusted, "offset" if self.options.harmonize == "offset" else "linear"
         )
         for index in harmony.unconnected:
-            warn(f"{self.scenes[index].product.name} is matched with no other scene")
+            self.warnings.append(f"{self.scenes[index].product.name} is matched with no other scene")
         pairs = zip(self.scenes, harmony.adjustments, strict=True)
         return {scene.number: adjusted[scene.number].then(further) for scene, further in pairs}
 
@@ -267,6 +264,7 @@ def process(options: Options, environ: Mapping[str, str]) -> dict[str, Any]:
     say(f"{len(run.scenes)} scenes onto {plan.grid.width} x {plan.grid.height} pixels in {plan.grid.crs}")
     run.survey()
     run.scenes = arrange(run.scenes, options.order, run.scores())
+    run.warnings += scale_warnings(source.calibrations for source in sources)
     adjustments = run.adjustments()
     for scene in run.scenes:
         say(f"scene {scene.number}: {scene.product.name}{_told(adjustments[scene.number])}")
@@ -285,6 +283,8 @@ def process(options: Options, environ: Mapping[str, str]) -> dict[str, Any]:
     write_json(options.output / "report.json", report)
     write_json(options.output / "item.json", describe_outputs(run, datetime.now(UTC)))
     write_values(options.output, values)
+    for line in run.warnings:
+        warn(line)
     return {**values, "width": plan.grid.width, "height": plan.grid.height}
 
 
@@ -320,7 +320,12 @@ def _write_rasters(run: Run, painting: Painting) -> None:
 
 def _values(run: Run) -> dict[str, Any]:
     pixels = run.plan.grid.width * run.plan.grid.height
-    return {"scenes_used": len(run.scenes), "valid_pixels": run.valid, "valid_fraction": run.valid / pixels}
+    return {
+        "scenes_used": len(run.scenes),
+        "valid_pixels": run.valid,
+        "valid_fraction": run.valid / pixels,
+        "warnings": run.warnings,
+    }
 
 
 def _grid_document(grid: Grid) -> dict[str, Any]:

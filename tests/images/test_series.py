@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from swath_eo.scenes.adjustment import Adjustment
+from swath_eo.scenes.calibration import Calibration
 
 from tests.images.scenes import write
 
+SINGLE = float(np.float32(1e-4)), -0.1  # as a writer of float32 tells Sentinel-2's
 SENTINEL, LANDSAT, COARSE = (1e-4, -0.1), (2.75e-5, -0.2), (4e-3, 0.0)
 NAMES = ("B04", "B08")
 
@@ -88,3 +91,34 @@ def test_a_mosaic_of_one_scale_stays_of_whole_numbers(tmp_path, run_mosaic):
     values, dtype = reflectance_of(run_mosaic(first, second, method="last", feather=0), "mosaic.tif")
     assert dtype == "uint16"
     np.testing.assert_allclose(values[:, 4, 4], (0.2, 0.5), atol=1e-9)
+
+
+@pytest.mark.parametrize("calibrations", [(SINGLE, SENTINEL), (SENTINEL, SINGLE)])
+def test_a_scale_in_single_precision_is_the_same(tmp_path, run_composite, run_mosaic, calibrations):
+    """Numbers stay whole and what they were, and there is nothing to warn of."""
+    first = a_scene(tmp_path, "20230601", (0.1, 0.3), calibrations[0])
+    second = a_scene(tmp_path, "20230611", (0.2, 6.4), calibrations[1])
+    composite = run_composite("--scenes", first, second, method="latest", dilation=0)
+    mosaic = run_mosaic(first, second, method="last", feather=0)
+    for result, name in ((composite, "composite.tif"), (mosaic, "mosaic.tif")):
+        with rasterio.open(result.output / name) as made:
+            assert made.dtypes[0] == "uint16"
+            assert made.read((1, 2))[:, 4, 4].tolist() == [3000, 65000]
+        assert not any("scale" in warning for warning in result.summary["warnings"])
+
+
+def test_reflectance_instead_of_the_scenes_numbers_is_told(tmp_path, run_composite, run_mosaic):
+    """As a warning in the summary and the log, with the scales."""
+    scenes = a_scene(tmp_path, "20230601", (0.1, 0.3), LANDSAT), a_scene(tmp_path, "20230611", (0.2, 0.5), SENTINEL)
+    for result in (run_composite("--scenes", *scenes), run_mosaic(*scenes, feather=0)):
+        (told,) = [warning for warning in result.summary["warnings"] if "scales differ" in warning]
+        assert "2.75e-05 to 0.0001" in told
+        assert "reflectance" in told
+        assert f"warning: {told}" in result.errors
+        assert json.loads((result.output / "seed.outputs.json").read_text())["warnings"] == result.summary["warnings"]
+
+
+def test_an_adjustment_of_nearly_the_same_scale_is_none():
+    """So that scenes are read as they are."""
+    own, wanted = ([Calibration(scale=scale)] for scale in (SINGLE[0], SENTINEL[0]))
+    assert Adjustment.between(own, wanted).is_identity

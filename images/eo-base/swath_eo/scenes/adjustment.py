@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,30 @@ from numpy.typing import NDArray
 
 from swath_eo.scenes.calibration import Calibration
 
+_SAME = 1e-6  # of a scale: somebody's float32 of 0.0001 is 0.0001 still
+
 
 def differ_in_scale(scenes: Iterable[Sequence[Calibration]]) -> bool:
     """Whether a band has another scale in one scene than in another; a calibration for each band of each scene."""
-    return len({tuple(own.scale for own in scene) for scene in scenes}) > 1
+    return _find_differing(scenes) is not None
+
+
+def scale_warnings(scenes: Iterable[Sequence[Calibration]]) -> list[str]:
+    """What a user should know of a result that `without_scale` is for: one line, or none where scales do not differ."""
+    found = _find_differing(scenes)
+    if found is None:
+        return []
+    told = f"{found[0]:.8g} to {found[1]:.8g}"
+    return [f"the scenes' scales differ ({told}): the result is reflectance (or temperature) itself, in real numbers"]
+
+
+def _find_differing(scenes: Iterable[Sequence[Calibration]]) -> tuple[float, float] | None:
+    """The lowest and the highest scale of the first band whose scale is not the same in all scenes."""
+    for band in zip(*scenes, strict=True):
+        lowest, highest = min(own.scale for own in band), max(own.scale for own in band)
+        if not math.isclose(lowest, highest, rel_tol=_SAME):
+            return lowest, highest
+    return None
 
 
 def without_scale(calibrations: Sequence[Calibration]) -> tuple[Calibration, ...]:
@@ -35,7 +56,7 @@ class Adjustment:
         """From digital numbers of one calibration to those of another, a pair for each band."""
         pairs = list(zip(own, wanted, strict=True))
         return cls(
-            gains=tuple(1.0 if a.scale == b.scale else a.scale / b.scale for a, b in pairs),
+            gains=tuple(1.0 if math.isclose(a.scale, b.scale, rel_tol=_SAME) else a.scale / b.scale for a, b in pairs),
             offsets=tuple(0.0 if a.offset == b.offset else (a.offset - b.offset) / b.scale for a, b in pairs),
         )
 
