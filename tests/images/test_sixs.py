@@ -133,6 +133,18 @@ def test_weights_are_of_the_polynomial_through_the_nodes():
     assert np.allclose(weights(nodes, 2.5), [0, 0, 1, 0])
 
 
+@pytest.mark.parametrize(
+    ("sun", "view"), [((3, 4), (3, 4)), ((3, 4), (1, 3, 4)), ((3, 4), (2, 4, 3)), ((3, 4), (3, 4, 2)), ((12,), (2, 12))]
+)
+def test_angles_of_shapes_that_do_not_fit_are_refused(sun, view):
+    """With what is wanted and what is there, before a place gets another's angle."""
+    table = load_table("sentinel-2a").of(("B02", "B03"))
+    with pytest.raises(
+        ParameterError, match=r"sun is \(rows, columns\) and view \(bands, rows, columns\).* for 2 bands"
+    ):
+        prepare(table, sun=np.full(sun, 40.0), view=np.full(view, 5.0))
+
+
 def test_what_the_tables_do_not_hold_is_refused():
     """A low sun, an oblique view, an unknown angle, dry beyond measure, other sensors and bands: an error each."""
     table = load_table("sentinel-2a").of(("B02",))

@@ -39,7 +39,10 @@ class Atmosphere:
 
 def prepare(table: Table, *, sun: Float64, view: Float64) -> Atmosphere:
     """For blocks whose centres have a sun zenith (rows, columns) and, for each of the table's bands, a view zenith
-    (bands, rows, columns), degrees. Raises as `sixs.interpolate`."""
+    (bands, rows, columns), degrees. Raises ParameterError for other shapes, and as `sixs.interpolate`."""
+    if sun.ndim != 2 or view.shape != (len(table.bands), *sun.shape):
+        told = f"here {sun.shape} and {view.shape}, for {len(table.bands)} bands"
+        raise ParameterError(f"sun is (rows, columns) and view (bands, rows, columns) of the same blocks: {told}")
     nodes = interpolate(table, sun=sun.ravel(), view=view.reshape(len(view), -1).T)
     return Atmosphere(table=table, nodes=nodes, columns=sun.shape[1])
 
