@@ -15,14 +15,14 @@ SENTINEL, LANDSAT, COARSE = (1e-4, -0.1), (2.75e-5, -0.2), (4e-3, 0.0)
 NAMES = ("B04", "B08")
 
 
-def a_scene(folder, day, reflectance, calibration, dtype=np.uint16):
-    """A directory whose item tells scale and offset; two bands of one reflectance each, the same all over."""
-    scale, offset = calibration
+def a_scene(folder, day, reflectance, *calibrations, dtype=np.uint16):
+    """A directory whose item tells scale and offset, of both bands or of each; a band has one reflectance all over."""
+    told = dict(zip(NAMES, calibrations * len(NAMES), strict=False))
     scene = folder / f"S2A_33TWM_{day}_0_L2A"
     scene.mkdir()
-    for name, value in zip(NAMES, reflectance, strict=True):
+    for (name, (scale, offset)), value in zip(told.items(), reflectance, strict=True):
         write(scene / f"{name}.tif", np.full((8, 8), round((value - offset) / scale), dtype=dtype))
-    assets = {n: {"href": f"./{n}.tif", "raster:bands": [{"scale": scale, "offset": offset}]} for n in NAMES}
+    assets = {n: {"href": f"./{n}.tif", "raster:bands": [{"scale": s, "offset": o}]} for n, (s, o) in told.items()}
     properties = {"datetime": f"2023-06-{day[-2:]}T10:00:00Z"}
     (scene / "item.json").write_text(json.dumps({"type": "Feature", "properties": properties, "assets": assets}))
     return scene
@@ -58,7 +58,7 @@ def test_what_the_first_scale_cannot_hold_is_kept(tmp_path, run_composite):
 
 def test_a_coarse_first_scale_does_not_round_the_others(tmp_path, run_composite):
     """8 bits of 0.004 before 16 of 0.0001: 0.0213 stays that."""
-    first = a_scene(tmp_path, "20230601", (0.4, 0.4), COARSE, np.uint8)
+    first = a_scene(tmp_path, "20230601", (0.4, 0.4), COARSE, dtype=np.uint8)
     second = a_scene(tmp_path, "20230611", (0.0213, 0.3117), (1e-4, 0.0))
     values, _ = reflectance_of(run_composite("--scenes", first, second, method="latest"))
     np.testing.assert_allclose(values[:, 0, 0], (0.0213, 0.3117), atol=1e-7)
@@ -105,6 +105,13 @@ def test_a_scale_in_single_precision_is_the_same(tmp_path, run_composite, run_mo
             assert made.dtypes[0] == "uint16"
             assert made.read((1, 2))[:, 4, 4].tolist() == [3000, 65000]
         assert not any("scale" in warning for warning in result.summary["warnings"])
+
+
+@pytest.mark.parametrize(("nir", "code"), [(SINGLE, 0), (COARSE, 18)])
+def test_red_and_infrared_of_one_scale_have_an_index(tmp_path, run_composite, nir, code):
+    """Single precision or not; of two scales their numbers cannot be compared."""
+    scenes = [a_scene(tmp_path, day, (0.1, 0.3), SENTINEL, nir) for day in ("20230601", "20230611")]
+    assert run_composite("--scenes", *scenes, method="max-ndvi").exit_code == code
 
 
 def test_reflectance_instead_of_the_scenes_numbers_is_told(tmp_path, run_composite, run_mosaic):

@@ -25,7 +25,7 @@ from swath_eo.errors import (
 )
 from swath_eo.geometry.grid import Grid, common_ground
 from swath_eo.output.rounding import back_to
-from swath_eo.scenes.adjustment import Adjustment, differ_in_scale, without_scale
+from swath_eo.scenes.adjustment import SAME, Adjustment, differ_in_scale, without_scale
 from swath_eo.scenes.bands import canonical_name, is_wanted, spellings
 from swath_eo.scenes.calibration import Calibration
 from swath_eo.scenes.granule import Angles
@@ -202,8 +202,9 @@ class Series:
         red, nir = (self.scenes[0].place_of(wanted) for wanted in ("red", "nir"))
         if red is None or nir is None:
             raise BandMissingError("max-ndvi needs red and near infrared among BANDS")
-        zeros = [-self.calibrations[place].offset / self.calibrations[place].scale for place in (red, nir)]
-        if not math.isclose(*zeros) or self.calibrations[red].scale != self.calibrations[nir].scale:
+        both = [self.calibrations[place] for place in (red, nir)]
+        zeros = [-own.offset / own.scale for own in both]
+        if differ_in_scale([own] for own in both) or not math.isclose(*zeros, rel_tol=SAME):
             raise CalibrationUnknownError("red and near infrared are calibrated differently: max-ndvi compares numbers")
         return {"red": red, "nir": nir, "zero": round(zeros[0], 6)}
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from swath_eo.scenes.calibration import Calibration
 
-_SAME = 1e-6  # of a scale: somebody's float32 of 0.0001 is 0.0001 still
+SAME = 1e-6  # of a scale: somebody's float32 of 0.0001 is 0.0001 still
 
 
 def differ_in_scale(scenes: Iterable[Sequence[Calibration]]) -> bool:
@@ -33,7 +33,7 @@ def _find_differing(scenes: Iterable[Sequence[Calibration]]) -> tuple[float, flo
     """The lowest and the highest scale of the first band whose scale is not the same in all scenes."""
     for band in zip(*scenes, strict=True):
         lowest, highest = min(own.scale for own in band), max(own.scale for own in band)
-        if not math.isclose(lowest, highest, rel_tol=_SAME):
+        if not math.isclose(lowest, highest, rel_tol=SAME):
             return lowest, highest
     return None
 
@@ -56,7 +56,7 @@ class Adjustment:
         """From digital numbers of one calibration to those of another, a pair for each band."""
         pairs = list(zip(own, wanted, strict=True))
         return cls(
-            gains=tuple(1.0 if math.isclose(a.scale, b.scale, rel_tol=_SAME) else a.scale / b.scale for a, b in pairs),
+            gains=tuple(1.0 if math.isclose(a.scale, b.scale, rel_tol=SAME) else a.scale / b.scale for a, b in pairs),
             offsets=tuple(0.0 if a.offset == b.offset else (a.offset - b.offset) / b.scale for a, b in pairs),
         )
 
