@@ -34,8 +34,8 @@ class Reply:
     is_complete: bool = False
 
 
-class _Reader:
-    """The parser's callbacks, for one reply."""
+class Reader:
+    """One reply, out of the pieces that it arrives in; what begins with `on_` is for the parser to call."""
 
     def __init__(self) -> None:
         self.reply = Reply()
@@ -53,7 +53,7 @@ class _Reader:
             raise ConnectionError(f"the engine's answer is no HTTP: {error}") from error
 
     def on_status(self, reason: bytes) -> None:
-        self.reply.reason = reason.decode("latin-1")
+        self.reply.reason += reason.decode("latin-1")  # each piece's part of it, unlike headers
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.reply.headers[name.decode("latin-1")] = value.decode("latin-1")
@@ -174,8 +174,8 @@ def _close_all(connections: deque[socket.socket]) -> None:
         connections.pop().close()
 
 
-def _read(connection: socket.socket) -> _Reader:
-    reader = _Reader()
+def _read(connection: socket.socket) -> Reader:
+    reader = Reader()
     while not reader.reply.is_complete:
         data = connection.recv(_PIECE)
         if not data:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.runtimes.transport import Output, Reply, Transport
+from executor.runtimes.transport import Output, Reader, Reply, Transport
 
 PING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
 
@@ -119,12 +119,18 @@ def test_what_is_kept_is_closed_with_the_last_who_could_use_it(serve: Serve) -> 
     assert server.has_closed.wait(5)
 
 
-def test_a_body_in_chunks_is_put_together(serve: Serve) -> None:
-    """However it is cut on the way."""
-    head = b"HTTP/1.1 200 O", b"K\r\nTransfer-Encoding: chunked\r\n\r\n"
-    _, transport = serve(*head, b'3\r\n{"a', b'\r\n4\r\n": 1', b"\r\n1\r\n}\r\n0\r\n\r\n")
-    reply = ask(transport)
-    assert (reply.reason, bytes(reply.body)) == ("OK", b'{"a": 1}')
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 20, 1000])
+def test_a_reply_is_the_same_however_it_is_cut(size: int) -> None:
+    """Its reason, its headers, and a body in chunks."""
+    said = b"HTTP/1.1 404 Not Found\r\nApi-Version: 1.41\r\nTransfer-Encoding: chunked\r\n\r\n"
+    said += b'3\r\n{"a\r\n4\r\n": 1\r\n1\r\n}\r\n0\r\n\r\n'
+    reader = Reader()
+    for start in range(0, len(said), size):
+        reader.feed(said[start : start + size])
+    reply = reader.reply
+    assert (reply.status, reply.reason, bytes(reply.body)) == (404, "Not Found", b'{"a": 1}')
+    assert reply.headers["Api-Version"] == "1.41"
+    assert reply.is_complete
 
 
 def test_an_answer_without_a_body_ends_at_once(serve: Serve) -> None:
