@@ -101,6 +101,39 @@ def test_a_directory_holds_every_scene(scenes, run_composite):
     )
 
 
+def test_a_directory_that_is_a_scene_is_one(scenes, run_composite):
+    """Its bands are no scenes: what is clear of it is the composite, and the date is that of its name."""
+    result = run_composite(scenes=scenes[1], method="latest")
+    assert (result.exit_code, result.summary["scenes"]) == (0, 1), result.errors
+    made = bands_of(result)
+    assert np.array_equal(made["B04"][made["count"] > 0], read(scenes[1] / "B04.tif")[0][made["count"] > 0])
+    assert (made["count"] == 0).sum() == 4
+    assert json.loads((result.output / "item.json").read_text())["properties"]["datetime"] == "2023-06-11T00:00:00Z"
+
+
+def test_a_part_of_a_product_is_one_scene(scenes, tmp_path, run_composite):
+    """SAFE's directories without its metadata are not a scene each, and a damaged band is told by its name."""
+    images = tmp_path / "S2A_MSIL2A_20230611T100601.SAFE" / "GRANULE" / "L2A_T33TWM_A1_20230611T100601" / "IMG_DATA"
+    images.parent.mkdir(parents=True)
+    scenes[1].rename(images)
+    (images / "R20m").mkdir()
+    (images / "SCL.tif").rename(images / "R20m" / "T33TWM_SCL_20m.tif")
+    for part in (images, images.parent, images.parents[2]):
+        assert run_composite(scenes=part).summary["scenes"] == 1
+    (images / "B04.tif").write_bytes(b"no image")
+    result = run_composite(scenes=images)
+    assert (result.exit_code, "B04.tif" in result.errors) == (10, True)
+
+
+def test_scenes_that_are_named_after_colours_are_scenes(tmp_path, run_composite):
+    """Files of many bands, though their names tell of two."""
+    numbers = [random_numbers(seed, (40, 40)) for seed in range(2)]
+    (tmp_path / "places").mkdir()
+    for name in ("red_lake_20230601", "green_bay_20230611"):
+        write(tmp_path / "places" / f"{name}.tif", numbers, names=("B04", "B08"))
+    assert run_composite(scenes=tmp_path / "places").summary["scenes"] == 2
+
+
 def test_the_chosen_date_is_a_band(scenes, run_composite):
     """In days since 1970; the spread is the distance of the quartiles."""
     result = run_composite("--scenes", *scenes, method="latest", bands="red", spread="true")

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from swath_eo.errors import ParameterError
 from swath_eo.scenes.archives import is_zip
-from swath_eo.scenes.product import Product, open_product
+from swath_eo.scenes.product import Product, is_scene, open_product
 from swath_eo.scenes.rasters import is_raster
-from swath_eo.scenes.safe import is_safe
 
 _NAMED = {".tif", ".tiff", ".jp2", ".j2k", ".zip"}
 
@@ -17,7 +16,7 @@ _NAMED = {".tif", ".tiff", ".jp2", ".j2k", ".zip"}
 def find_products(given: Sequence[Path]) -> list[Product]:
     """The scenes that are given, or all in the one directory that is none itself. Raises ParameterError and what
     `open_product` does."""
-    alone = len(given) == 1 and is_safe(given[0])
+    alone = len(given) == 1 and given[0].is_dir() and is_scene(given[0])
     return [open_product(path) for path in (given if alone else list_paths(given, what="scene"))]
 
 

@@ -35,6 +35,7 @@ _NEVER_RASTERS = {
     ".gml",
 }
 _SKIPPED_DIRECTORIES = {"AUX_DATA", "DATASTRIP", "rep_info", "HTML"}  # of SAFE: reports
+_BAND_DIRECTORIES = ("GRANULE", "IMG_DATA", "R10m")  # of SAFE, or of a part of it: what lies in them is one scene's
 _MAX_FILES = 10_000  # a directory with more is no scene
 _MAX_DEPTH = 5  # SAFE: GRANULE/L2A_.../IMG_DATA/R10m/file
 
@@ -82,6 +83,28 @@ class Product:
         """As `describe.choose_calibration`."""
         text = self.safe.text if self.safe else None
         return choose_calibration(self.directory, band, offset=offset, scale=scale, product_xml=text)
+
+
+def is_scene(directory: Path) -> bool:
+    """Whether a directory is itself a scene, and not one that scenes lie in: by SAFE's directories, or by files that are named
+    after two bands or more, of which none holds several (places are called red and green too).
+
+    Raises UnreadableFileError.
+    """
+    if is_safe(directory):
+        return True
+    if any((directory / name).is_dir() and not (directory / name).is_symlink() for name in _BAND_DIRECTORIES):
+        return True
+    files = [path for path in directory.iterdir() if _may_be_raster(path)]
+    named = {path: name for path in files if (name := layer_from_file(path.name) or name_from_file(path.name))}
+    return len({*named.values()}) > 1 and not any(map(_holds_many, named))
+
+
+def _holds_many(path: Path) -> bool:
+    try:
+        return len(list_bands(path)) > 1
+    except UnreadableFileError:  # whose name tells what it should have been
+        return False
 
 
 def open_product(path: Path) -> Product:
@@ -203,6 +226,10 @@ def _by_name(paths: Iterable[Path], name_of: Callable[[str], str | None]) -> dic
     return found
 
 
+def _may_be_raster(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and path.suffix.lower() not in _NEVER_RASTERS
+
+
 def _walk(directory: Path) -> Iterator[Path]:
     """The files that may hold bands."""
     count = 0
@@ -210,7 +237,7 @@ def _walk(directory: Path) -> Iterator[Path]:
         depth = len(Path(root).relative_to(directory).parts)
         directories[:] = sorted(d for d in directories if d not in _SKIPPED_DIRECTORIES and depth < _MAX_DEPTH)
         for path in (Path(root, name) for name in sorted(names)):
-            if path.is_file() and not path.name.startswith(".") and path.suffix.lower() not in _NEVER_RASTERS:
+            if _may_be_raster(path):
                 count += 1
                 yield path
         if count > _MAX_FILES:
