@@ -20,13 +20,12 @@ from rasterio.errors import CRSError
 from rasterio.windows import Window
 from swath_eo.clouds.asking import add_arguments, to_clearing
 from swath_eo.clouds.masking import Clearing
+from swath_eo.clouds.sources import Source, find_sources
 from swath_eo.errors import NoClearObservationError, NoValidPixelsError, ParameterError
 from swath_eo.geometry.grid import Grid
 from swath_eo.mosaics.arranging import (
     ORDERS,
-    Source,
     arrange,
-    find_sources,
     make_plan,
     match,
     picture_bands,

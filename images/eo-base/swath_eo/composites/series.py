@@ -16,7 +16,8 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from swath_eo.clouds.masking import Clearing, Mask, PixelSize, dilate, distance_to
-from swath_eo.clouds.reading import CloudLayers, CloudsReader, check_mask, open_clouds
+from swath_eo.clouds.reading import CloudsReader, check_mask, open_clouds
+from swath_eo.clouds.sources import Source
 from swath_eo.composites.compositing import Observations, Recipe
 from swath_eo.composites.scoring import Score, sum_scores
 from swath_eo.errors import (
@@ -29,21 +30,15 @@ from swath_eo.scenes.adjustment import SAME, Adjustment, differ_in_scale, withou
 from swath_eo.scenes.bands import canonical_name, is_wanted, spellings
 from swath_eo.scenes.calibration import Calibration
 from swath_eo.scenes.granule import Angles
-from swath_eo.scenes.product import Product
-from swath_eo.scenes.rasters import BandFile
 from swath_eo.scenes.stacks import BandsReader, open_bands
 
 _KEPT_OPEN = 40  # files
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class Scene(Source):
     """One date."""
 
-    product: Product
-    bands: tuple[BandFile, ...]
-    calibrations: tuple[Calibration, ...]  # one a band
-    clouds: CloudLayers = field(default_factory=CloudLayers)
     angles: Angles | None = None  # at which the instrument saw it
 
     def place_of(self, wanted: str) -> int | None:

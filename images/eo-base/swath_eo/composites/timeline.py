@@ -8,11 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from swath_eo.clouds.masking import Clearing
-from swath_eo.clouds.reading import assign_masks, find_cloud_layers
+from swath_eo.clouds.sources import find_sources
 from swath_eo.composites.series import Scene
-from swath_eo.errors import BandMissingError, DateOrderError, ProductMetadataError
-from swath_eo.geometry.grid import check_georeferenced
-from swath_eo.scenes.bands import canonical_name, is_layer, is_wanted
+from swath_eo.errors import DateOrderError, ProductMetadataError
+from swath_eo.scenes.bands import canonical_name, is_wanted
 from swath_eo.scenes.calibration import BAND_IDS
 from swath_eo.scenes.granule import Angles, Granule, parse_granule
 from swath_eo.scenes.product import Product
@@ -62,28 +61,12 @@ def find_scenes(
     scale: float | None = None,
     with_angles: bool = False,
 ) -> list[Scene]:
-    """Each product with its bands (all of the first one by default) and what tells of its clouds.
-
-    Raises ParameterError, BandMissingError, BandAmbiguousError, NotGeoreferencedError, and what `Product.calibration` does.
-    """
-    names = bands or [name for name in products[0].bands if not is_layer(name)]
-    if not names:
-        raise BandMissingError(f"{products[0].name} has no bands")
-    wanted = clearing or Clearing()
-    scenes = []
-    for product, mask in zip(products, assign_masks(products, masks), strict=True):
-        found = tuple(product.find(name) for name in names)
-        for band in found:
-            check_georeferenced(band.grid, where=f"{product.name}: {band.path.name}")
-        scene = Scene(
-            product=product,
-            bands=found,
-            calibrations=tuple(product.calibration(band, offset=offset, scale=scale) for band in found),
-            clouds=find_cloud_layers(product, wanted, mask),
-            angles=find_angles(product, found[0]) if with_angles else None,
-        )
-        scenes.append(scene)
-    return scenes
+    """Each product as `find_sources` finds it, and raises; with the angles of its first band where they are asked for."""
+    sources = find_sources(products, bands=bands, clearing=clearing, masks=masks, offset=offset, scale=scale)
+    return [
+        Scene(**vars(source), angles=find_angles(source.product, source.bands[0]) if with_angles else None)
+        for source in sources
+    ]
 
 
 def find_angles(product: Product, band: BandFile) -> Angles | None:

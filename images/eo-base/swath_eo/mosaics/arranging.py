@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,63 +12,21 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from swath_eo.clouds.masking import Clearing, PixelSize
-from swath_eo.clouds.reading import CloudLayers, assign_masks, check_mask, find_cloud_layers
-from swath_eo.errors import BandMissingError, EmptyOverlapError, HarmonizationError, ParameterError
-from swath_eo.geometry.grid import Grid, check_georeferenced
+from swath_eo.clouds.reading import check_mask
+from swath_eo.clouds.sources import Source
+from swath_eo.errors import EmptyOverlapError, HarmonizationError, ParameterError
+from swath_eo.geometry.grid import Grid
 from swath_eo.mosaics.harmonizing import Harmonization, Harmony, harmonize
 from swath_eo.mosaics.mosaicking import margin
 from swath_eo.mosaics.placing import Bounds, check_resolution, footprint, grown, intersection, target_grid, union
 from swath_eo.mosaics.surveying import LARGEST_FEATHER, PlacedScene, Plan, Survey, sample_step
 from swath_eo.scenes.adjustment import Adjustment, differ_in_scale, without_scale
-from swath_eo.scenes.bands import canonical_name, is_layer, is_wanted
+from swath_eo.scenes.bands import canonical_name, is_wanted
 from swath_eo.scenes.calibration import Calibration
-from swath_eo.scenes.product import Product
-from swath_eo.scenes.rasters import BandFile
 
 ORDERS = ("given", "newest", "oldest", "score")
 _FEATHER = 30  # pixels, unless something else is asked for
 _HALF_DAYS = 30.0  # so far from the wanted date a scene scores half
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A scene before it has a place."""
-
-    product: Product
-    bands: tuple[BandFile, ...]
-    clouds: CloudLayers
-    calibrations: tuple[Calibration, ...]  # of the bands
-
-
-def find_sources(
-    products: Sequence[Product],
-    *,
-    bands: Sequence[str] | None = None,
-    clearing: Clearing | None = None,
-    masks: Sequence[Path] = (),
-    needed: str | None = None,
-    offset: str = "auto",
-) -> list[Source]:
-    """The scenes and their bands: those that are named, or all of the first scene.
-
-    `clearing`, `masks` and `needed` as in `clouds.reading`. Raises what `Product.find`, `Product.calibration`,
-    `assign_masks` and `check_mask` do, and NotGeoreferencedError.
-    """
-    names = bands or [name for name in products[0].bands if not is_layer(name)]
-    if not names:
-        raise BandMissingError(f"{products[0].name} has no bands")
-    wanted = clearing or Clearing()
-    sources = []
-    for product, mask in zip(products, assign_masks(products, masks), strict=True):
-        found = tuple(product.find(name) for name in names)
-        for band in found:
-            check_georeferenced(band.grid, where=band.path.name)
-        clouds = find_cloud_layers(product, wanted, mask, needed=needed)
-        if clouds.mask is not None:
-            check_mask(clouds.mask, found[0].grid)
-        calibrations = tuple(product.calibration(band, offset=offset) for band in found)
-        sources.append(Source(product=product, bands=found, clouds=clouds, calibrations=calibrations))
-    return sources
 
 
 def make_plan(
@@ -109,23 +65,21 @@ def make_plan(
 
 
 def place_scenes(sources: Sequence[Source], plan: Plan) -> list[PlacedScene]:
-    """The scenes that reach the mosaic. Raises GridMismatchError and EmptyOverlapError."""
+    """The scenes that reach the mosaic. Raises what `check_mask` does, GridMismatchError and EmptyOverlapError."""
     mosaic = Window(0, 0, plan.grid.width, plan.grid.height)
     ground = grown(mosaic, margin(plan.feather) + plan.pixel.halo(plan.clearing.dilation))
     placed = []
     for number, source in enumerate(sources, 1):
+        if source.clouds.mask is not None:
+            check_mask(source.clouds.mask, source.bands[0].grid)
         check_resolution(source.bands[0].grid, plan.grid, where=source.product.name)
         reached = union([footprint(grid, plan.grid) for grid in {band.grid for band in source.bands}])
         extent = intersection(reached, ground)
         if extent is not None and intersection(extent, mosaic):
-            placed.append(_place(source, number, extent))
+            placed.append(PlacedScene(**vars(source), number=number, extent=extent))
     if not placed:
         raise EmptyOverlapError("no scene reaches into BBOX")
     return placed
-
-
-def _place(source: Source, number: int, extent: Window) -> PlacedScene:
-    return PlacedScene(number=number, product=source.product, bands=source.bands, clouds=source.clouds, extent=extent)
 
 
 def score(scene: PlacedScene, survey: Survey, grid: Grid, wanted: datetime | None) -> float:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from swath_eo.mosaics.arranging import Source, common_calibrations
+from swath_eo.clouds.sources import Source
+from swath_eo.mosaics.arranging import common_calibrations
 from swath_eo.mosaics.mosaicking import Mosaic, with_nodata
 from swath_eo.mosaics.surveying import PlacedScene, Plan, type_of
 from swath_eo.output.cog import OutputBand

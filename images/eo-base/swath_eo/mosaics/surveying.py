@@ -15,13 +15,12 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from swath_eo.clouds.masking import Clearing, PixelSize, dilate
-from swath_eo.clouds.reading import CloudLayers, open_clouds
+from swath_eo.clouds.reading import open_clouds
+from swath_eo.clouds.sources import Source
 from swath_eo.geometry.grid import Grid
 from swath_eo.mosaics.harmonizing import cell_means
 from swath_eo.mosaics.mosaicking import Float32, Mask, cell_of, margin, weights_of_cells, whole_cells
 from swath_eo.mosaics.placing import grown, inside, intersection, snapped, subgrid
-from swath_eo.scenes.product import Product
-from swath_eo.scenes.rasters import BandFile
 from swath_eo.scenes.stacks import BandsReader, open_bands
 
 # Scenes are surveyed in squares of this many pixels of the mosaic, whatever windows are painted: nothing depends on those.
@@ -32,13 +31,10 @@ _SAMPLES = 2**24  # numbers of all scenes and bands together, 64 MiB
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlacedScene:
+class PlacedScene(Source):
     """A scene on the mosaic's grid."""
 
     number: int  # from 1, as they were given
-    product: Product
-    bands: tuple[BandFile, ...]
-    clouds: CloudLayers
     extent: Window  # pixels of the mosaic's grid that it reaches; may begin before the grid does, and end behind it
 
     @property
