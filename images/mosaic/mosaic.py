@@ -26,6 +26,7 @@ from swath_eo.geometry.grid import Grid
 from swath_eo.mosaics.arranging import (
     ORDERS,
     arrange,
+    first_of,
     make_plan,
     match,
     picture_bands,
@@ -185,7 +186,6 @@ class Run:
     """A mosaic's making: what is known of it, and what is counted on the way."""
 
     options: Options
-    sources: Sequence[Source]
     plan: Plan
     scenes: list[PlacedScene]
     surveys: dict[int, Survey] = field(default_factory=dict)
@@ -212,7 +212,7 @@ class Run:
 
     def adjustments(self) -> dict[int, Adjustment]:
         """What is done to each scene's numbers, by its own. Raises HarmonizationError."""
-        adjusted = recalibrations(self.scenes, self.sources)
+        adjusted = recalibrations(self.scenes)
         if not self.plan.sample_step:
             return adjusted
         harmony = match(
@@ -259,11 +259,11 @@ def process(options: Options, environ: Mapping[str, str]) -> dict[str, Any]:
     )
     options = replace(options, window=choose_window(options.window, len(sources[0].bands), environ))
     plan = to_plan(options, sources)
-    run = Run(options=options, sources=sources, plan=plan, scenes=place_scenes(sources, plan))
+    run = Run(options=options, plan=plan, scenes=place_scenes(sources, plan))
     say(f"{len(run.scenes)} scenes onto {plan.grid.width} x {plan.grid.height} pixels in {plan.grid.crs}")
     run.survey()
     run.scenes = arrange(run.scenes, options.order, run.scores())
-    run.warnings += scale_warnings(source.calibrations for source in sources)
+    run.warnings += scale_warnings(scene.calibrations for scene in run.scenes)
     adjustments = run.adjustments()
     for scene in run.scenes:
         say(f"scene {scene.number}: {scene.product.name}{_told(adjustments[scene.number])}")
@@ -271,7 +271,7 @@ def process(options: Options, environ: Mapping[str, str]) -> dict[str, Any]:
     method = "first" if options.method == "last" else options.method
     painting = Painting(scenes=painted, surveys=run.surveys, adjustments=adjustments, method=method, plan=plan)
     _write_rasters(run, painting)
-    raster, shown = options.output / "mosaic.tif", picture_bands(sources[0])
+    raster, shown = options.output / "mosaic.tif", picture_bands(first_of(run.scenes))
     write_picture(raster, options.output / "quicklook.png", bands=shown, stretch=stretch_of(raster, shown))
     values = _values(run)
     report = {
@@ -295,8 +295,8 @@ def _told(adjustment: Adjustment) -> str:
 
 
 def _write_rasters(run: Run, painting: Painting) -> None:
-    layout = Layout.of(run.scenes, run.plan, run.sources)
-    many = "uint8" if len(run.sources) < 256 else "uint16"
+    layout = Layout.of(run.scenes, run.plan)
+    many = "uint8" if max(scene.number for scene in run.scenes) < 256 else "uint16"
     source_map = SourceMap(many)
     grid, output, tags = run.plan.grid, run.options.output, {"TIFFTAG_SOFTWARE": f"swath mosaic {VERSION}"}
     blocks = run.blocks(painting, source_map, layout)

@@ -195,14 +195,40 @@ def test_clouds_are_widened_by_metres(tmp_path, run_mosaic):
     np.testing.assert_array_equal(values == 2000, np.hypot(rows - 30, columns - 30) <= 3)
 
 
+def described(folder, number, *, scale=1e-4, offset=0.0, **options):
+    """A scene of one number, and what it means."""
+    folder.mkdir()
+    for band in NAMES:
+        write(folder / f"{band}.tif", np.full((50, 50), number, dtype=np.uint16), **options)
+    assets = {b: {"href": f"./{b}.tif", "raster:bands": [{"scale": scale, "offset": offset}]} for b in NAMES}
+    (folder / "item.json").write_text(json.dumps({"type": "Feature", "properties": {}, "assets": assets}))
+    return folder
+
+
+def test_scenes_beyond_the_box_have_no_say(tmp_path, run_mosaic):
+    """Of another scale and offset, too coarse, without a mask that covers it, and first: the mosaic is the one without them,
+    and nothing is to be matched with them."""
+    inside = described(tmp_path / "a", 2000)
+    far = described(tmp_path / "far", 2000, scale=2e-5, offset=-0.1, origin=(510_000, 5_200_000))
+    coarse = described(tmp_path / "coarse", 2000, size=200, origin=(520_000, 5_200_000))
+    clear = write(tmp_path / "clear.tif", np.zeros((50, 50), dtype=np.uint8), nodata=None)
+    asked = {"bbox": "500000,5199500,500500,5200000", "harmonize": "linear", "masks": clear}
+    alone, beside = run_mosaic(inside, **asked), run_mosaic(far, coarse, inside, **asked)
+    assert beside.exit_code == 0, beside.errors
+    assert (beside.summary["scenes_used"], beside.summary["warnings"]) == (1, [])
+    assert np.array_equal(pixels(beside), pixels(alone))
+    assert np.unique(pixels(beside, "sources.tif")).tolist() == [3]
+    with (
+        rasterio.open(alone.output / "mosaic.tif") as expected,
+        rasterio.open(beside.output / "mosaic.tif") as made,
+    ):
+        assert (made.dtypes, made.scales, made.offsets) == (expected.dtypes, expected.scales, expected.offsets)
+
+
 def test_scenes_of_unlike_calibration_are_brought_to_the_first_ones(tmp_path, run_mosaic):
     """An offset of -0.1 that is left in one, as since baseline 04.00: the same ground has the same number."""
     for name, offset in (("a", 0.0), ("b", -0.1)):
-        (tmp_path / name).mkdir()
-        for band in NAMES:
-            write(tmp_path / name / f"{band}.tif", np.full((50, 50), 2000 - int(offset * 1e4), dtype=np.uint16))
-        assets = {b: {"href": f"./{b}.tif", "raster:bands": [{"scale": 1e-4, "offset": offset}]} for b in NAMES}
-        (tmp_path / name / "item.json").write_text(json.dumps({"type": "Feature", "properties": {}, "assets": assets}))
+        described(tmp_path / name, 2000 - int(offset * 1e4), offset=offset)
     for method in ("first", "last"):
         result = run_mosaic(tmp_path / "a", tmp_path / "b", method=method)
         assert np.unique(pixels(result)).tolist() == [2000]

@@ -52,7 +52,8 @@ def make_plan(
     pixels = _FEATHER if feather is None else round(feather / min(pixel.width, pixel.height))
     if pixels > LARGEST_FEATHER:
         raise ParameterError(f"FEATHER is {pixels} pixels, more than {LARGEST_FEATHER}")
-    step = sample_step(grid, scenes=len(sources), bands=len(sources[0].bands)) if is_matched and len(sources) > 1 else 0
+    reaching = sum(intersection(_reached(source, grid), _whole(grid)) is not None for source in sources)
+    step = sample_step(grid, scenes=reaching, bands=len(sources[0].bands)) if is_matched and reaching > 1 else 0
     return Plan(
         grid=grid,
         pixel=pixel,
@@ -65,26 +66,35 @@ def make_plan(
 
 
 def place_scenes(sources: Sequence[Source], plan: Plan) -> list[PlacedScene]:
-    """The scenes that reach the mosaic. Raises what `check_mask` does, GridMismatchError and EmptyOverlapError."""
-    mosaic = Window(0, 0, plan.grid.width, plan.grid.height)
+    """The scenes that reach the mosaic; others have no say. Raises what `check_mask` does, GridMismatchError and
+    EmptyOverlapError."""
+    mosaic = _whole(plan.grid)
     ground = grown(mosaic, margin(plan.feather) + plan.pixel.halo(plan.clearing.dilation))
     placed = []
     for number, source in enumerate(sources, 1):
+        extent = intersection(_reached(source, plan.grid), ground)
+        if extent is None or not intersection(extent, mosaic):
+            continue
+        check_resolution(source.bands[0].grid, plan.grid, where=source.product.name)
         if source.clouds.mask is not None:
             check_mask(source.clouds.mask, source.bands[0].grid)
-        check_resolution(source.bands[0].grid, plan.grid, where=source.product.name)
-        reached = union([footprint(grid, plan.grid) for grid in {band.grid for band in source.bands}])
-        extent = intersection(reached, ground)
-        if extent is not None and intersection(extent, mosaic):
-            placed.append(PlacedScene(**vars(source), number=number, extent=extent))
+        placed.append(PlacedScene(**vars(source), number=number, extent=extent))
     if not placed:
         raise EmptyOverlapError("no scene reaches into BBOX")
     return placed
 
 
+def _reached(source: Source, grid: Grid) -> Window:
+    return union([footprint(own, grid) for own in {band.grid for band in source.bands}])
+
+
+def _whole(grid: Grid) -> Window:
+    return Window(0, 0, grid.width, grid.height)
+
+
 def score(scene: PlacedScene, survey: Survey, grid: Grid, wanted: datetime | None) -> float:
     """The clear share of a scene's pixels in the mosaic; less the further it was acquired from the wanted date."""
-    within = intersection(scene.extent, Window(0, 0, grid.width, grid.height))
+    within = intersection(scene.extent, _whole(grid))
     if within is None:
         return 0.0
     share = survey.clear_pixels / float(within.width * within.height)
@@ -115,16 +125,21 @@ def _acquired(scene: PlacedScene) -> datetime:
     return scene.product.acquired or datetime.min.replace(tzinfo=UTC)
 
 
-def common_calibrations(sources: Sequence[Source]) -> tuple[Calibration, ...]:
+def first_of(scenes: Sequence[PlacedScene]) -> PlacedScene:
+    """The one that was given first, however they lie."""
+    return min(scenes, key=lambda scene: scene.number)
+
+
+def common_calibrations(scenes: Sequence[PlacedScene]) -> tuple[Calibration, ...]:
     """What all scenes are brought to: the first one's, or none where scales differ."""
-    all_own = [source.calibrations for source in sources]
-    return without_scale(all_own[0]) if differ_in_scale(all_own) else all_own[0]
+    first = first_of(scenes).calibrations
+    return without_scale(first) if differ_in_scale(scene.calibrations for scene in scenes) else first
 
 
-def recalibrations(scenes: Sequence[PlacedScene], sources: Sequence[Source]) -> dict[int, Adjustment]:
+def recalibrations(scenes: Sequence[PlacedScene]) -> dict[int, Adjustment]:
     """By a scene's number, what brings its digital numbers to the common meaning."""
-    reference = common_calibrations(sources)
-    return {scene.number: Adjustment.between(sources[scene.number - 1].calibrations, reference) for scene in scenes}
+    reference = common_calibrations(scenes)
+    return {scene.number: Adjustment.between(scene.calibrations, reference) for scene in scenes}
 
 
 def match(

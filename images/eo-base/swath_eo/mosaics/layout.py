@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from swath_eo.clouds.sources import Source
-from swath_eo.mosaics.arranging import common_calibrations
+from swath_eo.mosaics.arranging import common_calibrations, first_of
 from swath_eo.mosaics.mosaicking import Mosaic, with_nodata
 from swath_eo.mosaics.surveying import PlacedScene, Plan, type_of
 from swath_eo.output.cog import OutputBand
@@ -29,12 +28,12 @@ class Layout:
     nodata: float
 
     @classmethod
-    def of(cls, scenes: Sequence[PlacedScene], plan: Plan, sources: Sequence[Source]) -> Layout:
-        """Of the mosaic of some scenes, which were placed out of all sources."""
-        if differ_in_scale(source.calibrations for source in sources):
-            return cls(bands=_describe(sources), dtype="float32", nodata=math.nan)
+    def of(cls, scenes: Sequence[PlacedScene], plan: Plan) -> Layout:
+        """Of the mosaic of some scenes."""
+        if differ_in_scale(scene.calibrations for scene in scenes):
+            return cls(bands=_describe(scenes), dtype="float32", nodata=math.nan)
         dtype, nodata = _type_of(scenes, plan)
-        return cls(bands=_describe(sources), dtype=dtype, nodata=nodata)
+        return cls(bands=_describe(scenes), dtype=dtype, nodata=nodata)
 
     def pack(self, window: Window, made: Mosaic | None) -> NDArray[Any]:
         """A window's numbers, (bands, rows, columns); no data where no scene lies."""
@@ -54,9 +53,9 @@ def _type_of(scenes: Sequence[PlacedScene], plan: Plan) -> tuple[str, float]:
     return str(dtype), float(asked) if fits and asked is not None else 0.0
 
 
-def _describe(sources: Sequence[Source]) -> list[OutputBand]:
+def _describe(scenes: Sequence[PlacedScene]) -> list[OutputBand]:
     """With scale and offset where something describes them."""
-    pairs = list(zip(sources[0].bands, common_calibrations(sources), strict=True))
+    pairs = list(zip(first_of(scenes).bands, common_calibrations(scenes), strict=True))
     unknown = [calibration == default_calibration(is_float=band.is_float) for band, calibration in pairs]
     return [
         OutputBand(name=band.name)
