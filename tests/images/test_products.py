@@ -1,12 +1,16 @@
 """The files that the image leaves: a valid COG and a picture that tells vegetation from water."""
 
+import json
+
 import numpy as np
 import pytest
 import rasterio
 from PIL import Image
+from swath_eo.errors import OutputError
 from swath_eo.geometry.grid import Grid
 from swath_eo.output.cog import OutputBand, write_cog
 from swath_eo.pictures.quicklook import palette, to_levels, write_quicklook
+from swath_eo.program import write_json
 
 from tests.images.scenes import BOLZANO, random_numbers, write
 
@@ -53,6 +57,17 @@ def test_the_raster_says_what_it_is(data_folder, run_ndvi):
         assert dataset.compression.name == "zstd"
         assert dataset.overviews(1) == [2, 4]
         assert (dataset.tags()["RED"], dataset.tags()["NIR"]) == ("S2_L2A_sample.tif:1", "S2_L2A_sample.tif:4")
+
+
+def test_a_document_that_cannot_be_written_leaves_the_one_before(tmp_path):
+    """And no part of itself, be it for a number that JSON has not, or for the disk."""
+    path = tmp_path / "item.json"
+    write_json(path, {"mean": 0.5})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"mean": np.nan})
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_json(path / "item.json", {})
+    assert [(file.name, json.loads(file.read_text())) for file in tmp_path.iterdir()] == [("item.json", {"mean": 0.5})]
 
 
 def test_overviews_average_what_is_valid(tmp_path, run_ndvi):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from swath_eo.errors import EoError, OutputError, ParameterError
+from swath_eo.output.files import open_output
 
 WINDOW = 1024  # pixels a side that are worked on at a time
 _SMALLEST_WINDOW, _LARGEST_WINDOW = 16, 8192
@@ -97,17 +97,8 @@ def warn(line: str) -> None:
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """The file appears when it is complete. Raises OutputError."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error}") from error
+    with open_output(path) as file:
+        file.write((json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
 def write_values(output: Path, values: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.enums import Resampling
 
-from swath_eo.errors import OutputError
+from swath_eo.output.files import open_output
 from swath_eo.pictures.viewing import NODATA, Stretch
 from swath_eo.pictures.viewing import compose as view
 
@@ -105,13 +104,5 @@ def _shape_of(dataset: Any, max_pixels: int) -> tuple[int, int]:
 
 
 def _save(picture: Image.Image, path: Path, **options: Any) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            picture.save(file, format="PNG", optimize=True, **options)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error}") from error
+    with open_output(path) as file:
+        picture.save(file, format="PNG", optimize=True, **options)
