@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
 
 import numpy as np
 import rasterio
@@ -18,8 +20,9 @@ from rasterio.windows import Window
 
 from swath_eo.errors import OutputError, ParameterError
 from swath_eo.geometry.grid import Grid
-from swath_eo.output.layout import LayoutError, Level, write_layout
-from swath_eo.output.levels import LevelsWriter, sizes_of_levels
+from swath_eo.output.layout import Field, Level, read_fields, write_layout
+from swath_eo.output.levels import Raster, make_writers
+from swath_eo.output.tiles import predictor_of
 
 _LARGE = 1024  # pixels; smaller rasters get smaller tiles, so that they too have an overview
 
@@ -48,23 +51,53 @@ def write_cog(
     """Writes bands of one type (uint8, int16, uint16, float32, ...): tiled, ZSTD, with overviews.
 
     `blocks` cover the grid, each pixel once, as (bands, rows, columns) or, for one band, (rows, columns), of a type that
-    can become `dtype` without a change of kind; `nodata`
-    None means that every number is data. `overviews` is how they are made: "average", or for classes "mode" or
-    "nearest". A COG's overviews come first in the file, so each level goes into a GeoTIFF of its own beside it, whose
-    compressed tiles are copied; the file appears under its name when it is complete. Raises ParameterError for a
-    coordinate reference system that no GeoTIFF can hold and OutputError where the file cannot be written; what `blocks`
-    raises passes through.
+    can become `dtype` without a change of kind; `nodata` None means that every number is data. `overviews` is how they are
+    made: "average", or for classes "mode" or "nearest". A COG's overviews come first in the file, so the compressed tiles
+    of all levels go into another file first; the COG appears under its name when it is complete. Raises ParameterError for
+    a coordinate reference system that no GeoTIFF can hold, OutputError where the file cannot be written and ValueError for
+    other blocks; what `blocks` raises passes through.
     """
     _check_crs(grid.crs)
-    profile = _profile(grid, len(bands), dtype, nodata)
+    raster = Raster(
+        width=grid.width,
+        height=grid.height,
+        count=len(bands),
+        dtype=np.dtype(dtype),
+        nodata=nodata,
+        tile=512 if max(grid.width, grid.height) > _LARGE else 256,
+        overviews=overviews,
+    )
     finished = path.with_name(f".{path.name}.partial")
-    levels = [path.with_name(f".{path.name}.{n}.partial") for n in range(1 + len(list(sizes_of_levels(profile))))]
+    with ExitStack() as stack:
+        tiles = stack.enter_context(_scratch_file(path.parent))
+        levels = _write_tiles(tiles, blocks, raster, path.parent)
+        stack.callback(finished.unlink, missing_ok=True)
+        with _saying(path.parent):
+            write_layout(finished, _describe(raster, grid, bands, tags), levels, tiles)
+            with finished.open("rb") as file:
+                os.fsync(file.fileno())
+            finished.replace(path)
+
+
+@contextmanager
+def _saying(directory: Path) -> Iterator[None]:
+    """An OSError as an OutputError."""
     try:
-        _write_layout(finished, _write_levels(levels, blocks, profile, bands, tags, overviews))
-        finished.replace(path)
+        yield
+    except OSError as error:
+        raise OutputError(f"{directory} cannot be written to: {error}") from error
+
+
+@contextmanager
+def _scratch_file(directory: Path) -> Iterator[BinaryIO]:
+    """Without a name, so that nothing is left of it after a kill."""
+    with _saying(directory):
+        file = TemporaryFile(dir=directory)  # noqa: SIM115 closed below, whatever that says
+    try:
+        yield file
     finally:
-        for leftover in (finished, *levels):
-            leftover.unlink(missing_ok=True)
+        with suppress(OSError):  # of what nobody will read
+            file.close()
 
 
 def _check_crs(crs: CRS | None) -> None:
@@ -80,65 +113,50 @@ def _check_crs(crs: CRS | None) -> None:
                 raise ParameterError(f"a GeoTIFF cannot hold the coordinate reference system {crs.to_string()}")
 
 
-def _profile(grid: Grid, count: int, dtype: str, nodata: float | None) -> dict[str, Any]:
-    tile = 512 if max(grid.width, grid.height) > _LARGE else 256
-    return {
+def _write_tiles(
+    file: BinaryIO, blocks: Iterable[tuple[Window, NDArray[Any]]], raster: Raster, directory: Path
+) -> list[Level]:
+    writers = make_writers(file, raster)
+    missing = raster.width * raster.height
+    for window, values in blocks:
+        missing -= window.width * window.height
+        # Overviews are made of these numbers, so they have to be those in the file.
+        values = values.astype(raster.dtype, casting="same_kind", copy=False)
+        with _saying(directory):
+            writers[0].write(window, values if values.ndim == 3 else values[np.newaxis])
+    if missing:
+        raise ValueError("the blocks do not cover the grid, each pixel once")
+    return [writer.level for writer in writers]
+
+
+def _describe(raster: Raster, grid: Grid, bands: Sequence[OutputBand], tags: Mapping[str, str]) -> list[Field]:
+    """What the file says of itself, in GDAL's words: those of a file of one tile without data."""
+    profile = {
         "driver": "GTiff",
-        "dtype": dtype,
-        "count": count,
-        "nodata": nodata,
+        "width": raster.tile,
+        "height": raster.tile,
+        "count": raster.count,
+        "dtype": raster.dtype.name,
+        "nodata": raster.nodata,
         "crs": grid.crs,
         "transform": grid.transform,
-        "width": grid.width,
-        "height": grid.height,
         "tiled": True,
-        "blockxsize": tile,
-        "blockysize": tile,
+        "blockxsize": raster.tile,
+        "blockysize": raster.tile,
         "interleave": "pixel",
         "compress": "zstd",
-        "zstd_level": 1,  # level 3 takes twice as long, for at most 0.9 % less
-        "predictor": 3 if np.dtype(dtype).kind == "f" else 2,
+        "predictor": predictor_of(raster.dtype),
         "bigtiff": "yes",  # what becomes of it is as small as it can be
         "endianness": "little",
-        "sparse_ok": True,  # tiles without data take no space
+        "sparse_ok": True,
     }
-
-
-def _write_levels(
-    paths: Sequence[Path],
-    blocks: Iterable[tuple[Window, NDArray[Any]]],
-    profile: Mapping[str, Any],
-    bands: Sequence[OutputBand],
-    tags: Mapping[str, str],
-    overviews: str,
-) -> list[Level]:
-    writer = LevelsWriter(paths, profile, overviews)
-    try:
-        _describe(writer.dataset, bands, tags)
-        for window, values in blocks:
-            # Overviews are made of these numbers, or of those in the file: they have to be the same.
-            values = values.astype(profile["dtype"], casting="same_kind", copy=False)
-            writer.write(window, values if values.ndim == 3 else values[np.newaxis])
-        return writer.close()
-    except BaseException:
-        writer.abandon()
-        raise
-
-
-def _describe(dataset: Any, bands: Sequence[OutputBand], tags: Mapping[str, str]) -> None:
-    for index, band in enumerate(bands, 1):
-        dataset.set_band_description(index, band.name)
-        dataset.set_band_unit(index, band.unit)
-    if any((band.scale, band.offset) != (1.0, 0.0) for band in bands):
-        dataset.scales = [band.scale for band in bands]
-        dataset.offsets = [band.offset for band in bands]
-    dataset.update_tags(**tags)
-
-
-def _write_layout(target: Path, levels: Sequence[Level]) -> None:
-    try:
-        write_layout(target, levels)
-        with target.open("rb") as written:
-            os.fsync(written.fileno())
-    except (OSError, LayoutError) as error:
-        raise OutputError(f"{target.parent} cannot be written to: {error}") from error
+    with MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            for index, band in enumerate(bands, 1):
+                dataset.set_band_description(index, band.name)
+                dataset.set_band_unit(index, band.unit)
+            if any((band.scale, band.offset) != (1.0, 0.0) for band in bands):
+                dataset.scales = [band.scale for band in bands]
+                dataset.offsets = [band.offset for band in bands]
+            dataset.update_tags(**tags)
+        return read_fields(memory.read())

@@ -1,4 +1,4 @@
-"""Puts the levels of a raster, each a tiled BigTIFF, together as a Cloud-Optimised GeoTIFF, compressed tiles as they are.
+"""Puts the compressed tiles of a raster's levels together as a Cloud-Optimised GeoTIFF.
 
 What GDAL's driver for COGs writes, byte by byte: a header that says how tiles lie, the directories of all levels, then
 tiles from the smallest level to the largest, each between its size and its last four bytes. That driver itself decodes
@@ -42,13 +42,9 @@ _STRUCTURE = (
 )
 
 
-class LayoutError(Exception):
-    """A level's file is not what its writer meant it to be."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Field:
-    """An entry of a directory."""
+class Field:
+    """An entry of a TIFF's directory."""
 
     tag: int
     kind: int
@@ -58,63 +54,32 @@ class _Field:
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """One level's directory, and where its compressed tiles are."""
+    """One level's compressed tiles."""
 
-    path: Path
-    fields: tuple[_Field, ...]  # without those that say where tiles are
-    tiles: tuple[tuple[int, int], ...]  # offset and size, row by row; 0 and 0 where none was written
-
-
-def read_level(path: Path, *, size: tuple[int, int]) -> Level:
-    """Reads a little-endian BigTIFF of one directory as a raster of that width and height, which its last tiles go beyond.
-
-    Raises LayoutError, also where a tile ends beyond the file.
-    """
-    with path.open("rb") as file:
-        magic, first = struct.unpack("<8sQ", _read(file, 0, 16))
-        if magic != struct.pack("<2sHHH", b"II", 43, 8, 0):
-            raise LayoutError(f"{path} is no BigTIFF")
-        (count,) = struct.unpack("<Q", _read(file, first, 8))
-        entries = _read(file, first + 8, 20 * count)
-        fields = {field.tag: field for field in (_read_field(file, entries[at : at + 20]) for at in _steps(count, 20))}
-        length = file.seek(0, 2)
-    offsets, sizes = _numbers(fields.pop(_OFFSETS)), _numbers(fields.pop(_SIZES))
-    tiles = tuple(zip(offsets, sizes, strict=True))
-    if any(offset + size > length for offset, size in tiles):
-        raise LayoutError(f"{path} ends within a tile")
-    for tag, side in zip((_WIDTH, _LENGTH), size, strict=True):
-        fields[tag] = _Field(tag=tag, kind=_LONG, count=1, data=struct.pack("<I", side))
-    return Level(path=path, fields=tuple(fields.values()), tiles=tiles)
+    size: tuple[int, int]  # width and height
+    tiles: tuple[tuple[int, int], ...]  # offset and size in a file, row by row; 0 and 0 where there is no data
 
 
-def _steps(count: int, size: int) -> range:
-    return range(0, count * size, size)
+def read_fields(data: bytes) -> list[Field]:
+    """What a little-endian BigTIFF says of itself in its only directory, but for its size and where its tiles are."""
+    (first,) = struct.unpack_from("<Q", data, 8)
+    (count,) = struct.unpack_from("<Q", data, first)
+    fields = (_read_field(data, first + 8 + 20 * number) for number in range(count))
+    return [field for field in fields if field.tag not in (_WIDTH, _LENGTH, _OFFSETS, _SIZES)]
 
 
-def _read(file: BinaryIO, offset: int, size: int) -> bytes:
-    file.seek(offset)
-    data = file.read(size)
-    if len(data) != size:
-        raise LayoutError(f"{file.name} ends too early")
-    return data
-
-
-def _read_field(file: BinaryIO, entry: bytes) -> _Field:
-    tag, kind, count, value = struct.unpack("<HHQ8s", entry)
+def _read_field(data: bytes, at: int) -> Field:
+    tag, kind, count, place = struct.unpack_from("<HHQQ", data, at)
     size = count * _SIZES_OF_TYPES[kind]
-    data = value[:size] if size <= 8 else _read(file, struct.unpack("<Q", value)[0], size)
-    return _Field(tag=tag, kind=kind, count=count, data=data)
+    start = at + 12 if size <= 8 else place
+    return Field(tag=tag, kind=kind, count=count, data=data[start : start + size])
 
 
-def _numbers(field: _Field) -> tuple[int, ...]:
-    return struct.unpack(f"<{field.count}{_UNSIGNED[field.kind]}", field.data)
-
-
-def write_layout(target: Path, levels: Sequence[Level]) -> None:
-    """Writes a COG, the full raster first and then its overviews in their order. Raises OSError and LayoutError."""
-    plan = _arrange(levels, big=False)
+def write_layout(target: Path, fields: Sequence[Field], levels: Sequence[Level], tiles: BinaryIO) -> None:
+    """Writes a COG: the full raster, then its overviews, all of which have `fields` in common. Raises OSError."""
+    plan = _arrange(fields, levels, big=False)
     if plan.end > _CLASSIC_LIMIT:
-        plan = _arrange(levels, big=True)
+        plan = _arrange(fields, levels, big=True)
     with target.open("wb") as file:
         file.write(plan.header)
         at = len(plan.header)
@@ -122,7 +87,7 @@ def write_layout(target: Path, levels: Sequence[Level]) -> None:
             file.write(directory.to_bytes(at, placed, is_last=number == len(levels)))
             at += directory.size
         for level in reversed(levels):
-            file.writelines(_tiles_of(level))
+            file.writelines(_tiles_of(level, tiles))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,11 +100,11 @@ class _Arrangement:
     end: int  # the file's size
 
 
-def _arrange(levels: Sequence[Level], *, big: bool) -> _Arrangement:
+def _arrange(fields: Sequence[Field], levels: Sequence[Level], *, big: bool) -> _Arrangement:
     structure = b"GDAL_STRUCTURAL_METADATA_SIZE=%06d bytes\n" % len(_STRUCTURE) + _STRUCTURE
     start = _even((16 if big else 8) + len(structure))
     magic = struct.pack("<2sHHHQ", b"II", 43, 8, 0, start) if big else struct.pack("<2sHI", b"II", 42, start)
-    directories = [_Directory(level, big=big, is_overview=number > 0) for number, level in enumerate(levels)]
+    directories = [_Directory(fields, level, big=big, is_overview=number > 0) for number, level in enumerate(levels)]
     end = start + sum(directory.size for directory in directories)
     places: list[list[int]] = []
     for level in reversed(levels):
@@ -157,37 +122,39 @@ def _place(level: Level, end: int) -> tuple[list[int], int]:
     return placed, end
 
 
-def _tiles_of(level: Level) -> Iterator[bytes]:
-    with level.path.open("rb") as file:
-        for offset, size in level.tiles:
-            if size:
-                tile = _read(file, offset, size)
-                yield struct.pack("<I", size)
-                yield tile
-                yield tile[-4:].rjust(4, b"\0")
+def _tiles_of(level: Level, file: BinaryIO) -> Iterator[bytes]:
+    for offset, size in level.tiles:
+        if size:
+            file.seek(offset)
+            tile = file.read(size)
+            yield struct.pack("<I", size)
+            yield tile
+            yield tile[-4:].rjust(4, b"\0")
 
 
 class _Directory:
     """A level's directory in the COG."""
 
-    def __init__(self, level: Level, *, big: bool, is_overview: bool) -> None:
+    def __init__(self, fields: Sequence[Field], level: Level, *, big: bool, is_overview: bool) -> None:
         self._big = big
         self._sizes = [size for _, size in level.tiles]
         dropped = {_SUBFILE, _METADATA, *_GEOREFERENCE} if is_overview else {_SUBFILE}
-        self._fields = [field for field in level.fields if field.tag not in dropped]
-        if is_overview:
-            self._fields.append(_Field(tag=_SUBFILE, kind=_LONG, count=1, data=struct.pack("<I", 1)))
+        self._fields = [field for field in fields if field.tag not in dropped]
+        width, height = level.size
+        own = {_WIDTH: width, _LENGTH: height, **({_SUBFILE: 1} if is_overview else {})}
+        for tag, number in own.items():
+            self._fields.append(Field(tag=tag, kind=_LONG, count=1, data=struct.pack("<I", number)))
         self._entry, self._inline = (20, 8) if big else (12, 4)
         self.size = self._length(self._all([0] * len(level.tiles)))  # which offsets do not change
 
-    def _all(self, placed: Sequence[int]) -> list[_Field]:
+    def _all(self, placed: Sequence[int]) -> list[Field]:
         letter, kind = ("Q", _LONG8) if self._big else ("I", _LONG)
         count = len(placed)
-        where = _Field(tag=_OFFSETS, kind=kind, count=count, data=struct.pack(f"<{count}{letter}", *placed))
-        sizes = _Field(tag=_SIZES, kind=_LONG, count=count, data=struct.pack(f"<{count}I", *self._sizes))
+        where = Field(tag=_OFFSETS, kind=kind, count=count, data=struct.pack(f"<{count}{letter}", *placed))
+        sizes = Field(tag=_SIZES, kind=_LONG, count=count, data=struct.pack(f"<{count}I", *self._sizes))
         return sorted([*self._fields, where, sizes], key=lambda field: field.tag)
 
-    def _length(self, fields: Sequence[_Field]) -> int:
+    def _length(self, fields: Sequence[Field]) -> int:
         values = sum(_even(len(field.data)) for field in fields if len(field.data) > self._inline)
         return (16 if self._big else 6) + self._entry * len(fields) + values
 
