@@ -29,7 +29,7 @@ down: install  ## stop the laptop cluster and its executors
 	$(BIN)/swath down
 
 test: install  ## run all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 test-failed: install  ## run again what failed last time, and nothing else
 	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
