@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, loop_ns
 from benchmarks.table import render
 
 ALL = (
@@ -45,9 +45,9 @@ def main(names: list[str]) -> int:
 
 
 def _run(name: str) -> dict[str, object]:
-    """The figures of one benchmark, how busy the machine was when it began, and how long it took."""
-    load, began = round(os.getloadavg()[0], 2), time.monotonic()
-    figures = {**measure(name), "load_before": load, "took_s": round(time.monotonic() - began)}
+    """The figures of one benchmark, how busy and how fast the machine was when it began, and how long it took."""
+    before, began = {"load_before": round(os.getloadavg()[0], 2), "loop_ns_before": round(loop_ns())}, time.monotonic()
+    figures = {**measure(name), **before, "took_s": round(time.monotonic() - began)}
     sys.stderr.write(render(name, figures) + "\n\n")
     return figures
 

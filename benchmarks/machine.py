@@ -1,4 +1,4 @@
-"""What the figures depend on: the machine's cores and how long its file system takes to make a byte durable."""
+"""What the figures depend on: the machine's cores, how fast they are now, and how long it takes to make a byte durable."""
 
 from __future__ import annotations
 
@@ -24,12 +24,24 @@ def fsync_ms(rounds: int = 50) -> float:
     return 1000 * statistics.median(times)
 
 
+def loop_ns(turns: int = 200_000, rounds: int = 10) -> float:
+    """Nanoseconds for a turn of a loop that adds whole numbers, the least of some rounds."""
+    times = []
+    for _ in range(rounds):
+        started, total = time.perf_counter_ns(), 0
+        for number in range(turns):
+            total += number
+        times.append(time.perf_counter_ns() - started)
+    return min(times) / turns
+
+
 def describe() -> dict[str, object]:
     """The machine in a line."""
     return {
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "fsync_ms": round(fsync_ms(), 3),
+        "loop_ns": round(loop_ns()),
         "load": round(os.getloadavg()[0], 2),
     }
 
