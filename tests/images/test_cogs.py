@@ -180,13 +180,47 @@ def test_an_overview_of_classes_has_the_most_frequent(tmp_path):
         assert half.read(1)[0, :4].tolist() == [2, 3, 7, 5]
 
 
-@pytest.mark.parametrize("blocks", [[], [Window(0, 0, 300, 150)], [Window(0, 0, 300, 200)] * 2])
-def test_pixels_that_nobody_gave_are_an_error(tmp_path, blocks):
-    """And no file with holes in it."""
+def write_blocks(path, blocks, *, count=1):
+    """Of 300 x 200 pixels, whatever the blocks are."""
     grid = Grid(crs=CRS.from_epsg(32633), transform=Affine(10, 0, 5e5, 0, -10, 5e6), width=300, height=200)
+    bands = [OutputBand(name=f"B{number}") for number in range(count)]
+    write_cog(path, blocks, grid=grid, bands=bands, dtype="uint8", tags={}, nodata=0)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [],
+        [Window(0, 0, 300, 150)],
+        [Window(0, 0, 300, 200)] * 2,
+        [Window(0, 0, 300, 100)] * 2,  # as many pixels as there are
+        [Window(0, 0, 300, 100), Window(0, 50, 300, 100)],
+        [Window(0, 0, 256, 200), Window(0, 0, 44, 200)],
+        [Window(0, 0, 256, 100), Window(256, 0, 44, 200), Window(256, 0, 44, 200), Window(0, 100, 168, 100)],
+    ],
+)
+def test_pixels_that_nobody_gave_are_an_error(tmp_path, blocks):
+    """And no file with holes in it, also where others come twice instead."""
     given = ((window, np.ones((1, window.height, window.width), dtype=np.uint8)) for window in blocks)
     with pytest.raises(ValueError, match="each pixel once"):
-        write_cog(tmp_path / "x.tif", given, grid=grid, bands=[OutputBand(name="B")], dtype="uint8", tags={}, nodata=0)
+        write_blocks(tmp_path / "x.tif", given)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "window"),
+    [
+        ((1, 10, 10), 1, Window(0, 0, 300, 200)),
+        ((1, 200, 300), 3, Window(0, 0, 300, 200)),
+        ((3, 200, 300), 1, Window(0, 0, 300, 200)),
+        ((1, 200, 300), 1, Window(-10, 0, 300, 200)),
+        ((1, 200, 300), 1, Window(0, 10, 300, 200)),
+    ],
+)
+def test_a_block_that_is_not_its_windows_pixels_is_an_error(tmp_path, shape, count, window):
+    """It would be read as no data, as all bands, or as whatever memory held."""
+    with pytest.raises(ValueError, match=r"is not|beyond the grid"):
+        write_blocks(tmp_path / "x.tif", [(window, np.ones(shape, dtype=np.uint8))], count=count)
     assert list(tmp_path.iterdir()) == []
 
 

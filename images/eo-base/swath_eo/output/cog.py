@@ -21,7 +21,7 @@ from rasterio.windows import Window
 from swath_eo.errors import OutputError, ParameterError
 from swath_eo.geometry.grid import Grid
 from swath_eo.output.layout import Field, Level, read_fields, write_layout
-from swath_eo.output.levels import Raster, make_writers
+from swath_eo.output.levels import NOT_ONCE, Raster, make_writers
 from swath_eo.output.tiles import predictor_of
 
 _LARGE = 1024  # pixels; smaller rasters get smaller tiles, so that they too have an overview
@@ -122,11 +122,22 @@ def _write_tiles(
         missing -= window.width * window.height
         # Overviews are made of these numbers, so they have to be those in the file.
         values = values.astype(raster.dtype, casting="same_kind", copy=False)
+        values = values if values.ndim == 3 else values[np.newaxis]
+        _check_block(window, values, raster)
         with _saying(directory):
-            writers[0].write(window, values if values.ndim == 3 else values[np.newaxis])
+            writers[0].write(window, values)
     if missing:
-        raise ValueError("the blocks do not cover the grid, each pixel once")
+        raise ValueError(NOT_ONCE)
     return [writer.level for writer in writers]
+
+
+def _check_block(window: Window, values: NDArray[Any], raster: Raster) -> None:
+    """A block of another shape would be spread over its window, or leave part of it empty."""
+    if values.shape != (raster.count, window.height, window.width):
+        raise ValueError(f"a block of {values.shape} is not {raster.count} bands of {window}")
+    right, bottom = window.col_off + window.width, window.row_off + window.height
+    if min(window.col_off, window.row_off) < 0 or right > raster.width or bottom > raster.height:
+        raise ValueError(f"{window} reaches beyond the grid, which is {raster.width} x {raster.height} pixels")
 
 
 def _describe(raster: Raster, grid: Grid, bands: Sequence[OutputBand], tags: Mapping[str, str]) -> list[Field]:

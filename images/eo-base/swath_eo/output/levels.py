@@ -18,6 +18,8 @@ from swath_eo.output.tiles import TileEncoder
 
 Array = NDArray[Any]
 
+NOT_ONCE = "the blocks do not cover the grid, each pixel once"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Raster:
@@ -58,12 +60,11 @@ class LevelWriter:
         self._raster = raster
         self._encoder = encoder
         self.coarser: LevelWriter | None = None
-        down, across = -(-self._height // raster.tile), -(-self._width // raster.tile)
-        self._places = {(row, column): (0, 0) for row in range(down) for column in range(across)}
+        self._places: dict[tuple[int, int], tuple[int, int]] = {}  # of complete tiles: offset and size in the file
         self._incomplete: dict[tuple[int, int], _Incomplete] = {}
 
     def write(self, window: Window, values: Array) -> None:
-        """Takes values (bands, rows, columns). Raises OSError."""
+        """Takes values (bands, rows, columns). Raises OSError, and ValueError where pixels come twice."""
         side = self._raster.tile
         for row in range(window.row_off // side, -(-(window.row_off + window.height) // side)):
             for column in range(window.col_off // side, -(-(window.col_off + window.width) // side)):
@@ -83,10 +84,14 @@ class LevelWriter:
 
     def _join(self, tile: Window, known: _Incomplete) -> Array:
         whole = np.empty((self._raster.count, tile.height, tile.width), dtype=self._raster.dtype)
+        is_known = np.zeros(whole.shape[1:], dtype=np.bool_)
         for pixels, offset in known.parts:
             into = whole[:, *pixels]
             self._file.seek(offset)
             into[...] = np.frombuffer(self._file.read(into.nbytes), dtype=into.dtype).reshape(into.shape)
+            is_known[pixels] = True
+        if not is_known.all():
+            raise ValueError(NOT_ONCE)
         return whole
 
     def _append(self, data: bytes | memoryview) -> int:
@@ -101,9 +106,10 @@ class LevelWriter:
         return Window(left, top, min(side, self._width - left), min(side, self._height - top))
 
     def _complete(self, place: tuple[int, int], tile: Window, values: Array) -> None:
-        if self._holds_data(values):
-            data = self._encoder.encode(self._filled_up(values))
-            self._places[place] = self._append(data), len(data)
+        if place in self._places:
+            raise ValueError(NOT_ONCE)
+        data = self._encoder.encode(self._filled_up(values)) if self._holds_data(values) else b""
+        self._places[place] = (self._append(data), len(data)) if data else (0, 0)
         if self.coarser:
             halved = halve(values, self._raster.overviews, self._raster.nodata)
             self.coarser.write(Window(tile.col_off // 2, tile.row_off // 2, halved.shape[2], halved.shape[1]), halved)
@@ -123,8 +129,12 @@ class LevelWriter:
 
     @property
     def level(self) -> Level:
-        """Where its tiles are in the file."""
-        return Level(size=(self._width, self._height), tiles=tuple(self._places.values()))
+        """Where its tiles are in the file. Raises ValueError where one is not complete."""
+        down, across = -(-self._height // self._raster.tile), -(-self._width // self._raster.tile)
+        places = [(row, column) for row in range(down) for column in range(across)]
+        if len(self._places) != len(places):
+            raise ValueError(NOT_ONCE)
+        return Level(size=(self._width, self._height), tiles=tuple(self._places[place] for place in places))
 
 
 def make_writers(file: BinaryIO, raster: Raster) -> list[LevelWriter]:
