@@ -98,6 +98,23 @@ def test_a_system_that_no_geotiff_can_hold_is_refused_before_the_work(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", -9999), ("int16", NAN), ("uint16", NAN), ("float16", None)])
+def test_what_no_file_can_say_is_refused_before_the_work(tmp_path, dtype, nodata):
+    """Not after hours of it."""
+    begun = []
+
+    def blocks():
+        begun.append(True)
+        yield Window(0, 0, 4, 4), np.ones((1, 4, 4), dtype=dtype)
+
+    grid = Grid(crs=CRS.from_epsg(32633), transform=Affine(10, 0, 5e5, 0, -10, 5e6), width=4, height=4)
+    with pytest.raises((ValueError, TypeError), match=r"nodata|float16"):
+        write_cog(
+            tmp_path / "x.tif", blocks(), grid=grid, bands=[OutputBand(name="B")], dtype=dtype, nodata=nodata, tags={}
+        )
+    assert begun == list(tmp_path.iterdir()) == []
+
+
 def test_windows_of_more_digits_are_rounded_before_they_are_averaged(tmp_path):
     """Else an overview would be of other numbers where windows do not hold its tiles; of another kind none are taken."""
     values = np.random.default_rng(2).uniform(0, 1, (1, 700, 700))

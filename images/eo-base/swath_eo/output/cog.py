@@ -55,7 +55,7 @@ def write_cog(
     made: "average", or for classes "mode" or "nearest". A COG's overviews come first in the file, so the compressed tiles
     of all levels go into another file first; the COG appears under its name when it is complete. Raises ParameterError for
     a coordinate reference system that no GeoTIFF can hold, OutputError where the file cannot be written and ValueError for
-    other blocks; what `blocks` raises passes through.
+    other blocks, or for a `nodata` that is no number of the type; what `blocks` raises passes through.
     """
     _check_crs(grid.crs)
     raster = Raster(
@@ -67,13 +67,14 @@ def write_cog(
         tile=512 if max(grid.width, grid.height) > _LARGE else 256,
         overviews=overviews,
     )
+    fields = _describe(raster, grid, bands, tags)  # first, for GDAL may refuse it
     finished = path.with_name(f".{path.name}.partial")
     with ExitStack() as stack:
         tiles = stack.enter_context(_scratch_file(path.parent))
         levels = _write_tiles(tiles, blocks, raster, path.parent)
         stack.callback(finished.unlink, missing_ok=True)
         with _saying(path.parent):
-            write_layout(finished, _describe(raster, grid, bands, tags), levels, tiles)
+            write_layout(finished, fields, levels, tiles)
             with finished.open("rb") as file:
                 os.fsync(file.fileno())
             finished.replace(path)
