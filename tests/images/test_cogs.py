@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
@@ -39,12 +40,13 @@ def some_values(shape, dtype, nodata):
     return values
 
 
-def write_values(path, values, *, nodata=NAN, window=1024, **options):
+def write_values(path, values, *, nodata=NAN, window=1024, tags=None, **options):
     count, height, width = values.shape
     grid = Grid(crs=CRS.from_epsg(32633), transform=Affine(10, 0, 5e5, 0, -10, 5e6), width=width, height=height)
     blocks = ((w, values[(slice(None), *w.toslices())]) for w in grid.windows(window))
     bands = [OutputBand(name=f"B{number}") for number in range(count)]
-    write_cog(path, blocks, grid=grid, bands=bands, dtype=values.dtype.name, nodata=nodata, tags={}, **options)
+    dtype = values.dtype.name
+    write_cog(path, blocks, grid=grid, bands=bands, dtype=dtype, nodata=nodata, tags=tags or {}, **options)
     return path
 
 
@@ -157,6 +159,20 @@ def test_every_tile_stands_between_its_size_and_its_last_bytes(tmp_path, monkeyp
         assert struct.unpack("<I", data[offset - 4 : offset]) == (size,)
         assert data[offset + size : offset + size + 4] == data[offset + size - 4 : offset + size]
     assert sum(tiles[-1]) + 4 == len(data)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # as overviews are
+def test_overviews_say_no_more_of_themselves_than_gdals(tmp_path):
+    """Who made the raster, when and of what stands in the first directory alone."""
+    tags = {f"TIFFTAG_{name}": "x" for name in ("DOCUMENTNAME", "IMAGEDESCRIPTION", "SOFTWARE", "ARTIST", "COPYRIGHT")}
+    tags |= {"TIFFTAG_HOSTCOMPUTER": "x", "TIFFTAG_DATETIME": "2026:01:01 00:00:00", "TIFFTAG_RESOLUTIONUNIT": "2"}
+    tags |= {f"TIFFTAG_{name}": "1" for name in ("XRESOLUTION", "YRESOLUTION", "MINSAMPLEVALUE", "MAXSAMPLEVALUE")}
+    ours = write_values(tmp_path / "ours.tif", some_values((1, 300, 300), "uint8", 0), nodata=0, tags=tags)
+    rasterio.shutil.copy(ours, tmp_path / "gdals.tif", driver="COG", blocksize=256, compress="zstd")
+    for path in (ours, tmp_path / "gdals.tif"):
+        with rasterio.open(path) as whole, rasterio.open(f"GTIFF_DIR:2:{path}") as half:
+            assert whole.tags().keys() >= tags.keys()
+            assert not half.tags().keys() & tags.keys()
 
 
 def test_a_tile_without_data_takes_no_space(tmp_path):

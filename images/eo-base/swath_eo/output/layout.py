@@ -15,6 +15,8 @@ from typing import BinaryIO
 
 _SUBFILE, _WIDTH, _LENGTH, _OFFSETS, _SIZES, _METADATA = 254, 256, 257, 324, 325, 42_112
 _GEOREFERENCE = range(33_550, 34_738)
+# Document, description, resolution, software, date, artist, computer, copyright: what GDAL says of the raster alone.
+_DESCRIPTION = {269, 270, 280, 281, 282, 283, 296, 305, 306, 315, 316, 33_432}
 _SIZES_OF_TYPES = {
     1: 1,
     2: 1,
@@ -138,7 +140,7 @@ class _Directory:
     def __init__(self, fields: Sequence[Field], level: Level, *, big: bool, is_overview: bool) -> None:
         self._big = big
         self._sizes = [size for _, size in level.tiles]
-        dropped = {_SUBFILE, _METADATA, *_GEOREFERENCE} if is_overview else {_SUBFILE}
+        dropped = {_SUBFILE, _METADATA, *_DESCRIPTION, *_GEOREFERENCE} if is_overview else {_SUBFILE}
         self._fields = [field for field in fields if field.tag not in dropped]
         width, height = level.size
         own = {_WIDTH: width, _LENGTH: height, **({_SUBFILE: 1} if is_overview else {})}
