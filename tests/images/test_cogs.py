@@ -40,12 +40,12 @@ def some_values(shape, dtype, nodata):
     return values
 
 
-def write_values(path, values, *, nodata=NAN, window=1024, tags=None, **options):
+def write_values(path, values, *, nodata=NAN, window=1024, tags=None, dtype=None, **options):
     count, height, width = values.shape
     grid = Grid(crs=CRS.from_epsg(32633), transform=Affine(10, 0, 5e5, 0, -10, 5e6), width=width, height=height)
     blocks = ((w, values[(slice(None), *w.toslices())]) for w in grid.windows(window))
     bands = [OutputBand(name=f"B{number}") for number in range(count)]
-    dtype = values.dtype.name
+    dtype = dtype or values.dtype.name
     write_cog(path, blocks, grid=grid, bands=bands, dtype=dtype, nodata=nodata, tags=tags or {}, **options)
     return path
 
@@ -173,6 +173,14 @@ def test_overviews_say_no_more_of_themselves_than_gdals(tmp_path):
         with rasterio.open(path) as whole, rasterio.open(f"GTIFF_DIR:2:{path}") as half:
             assert whole.tags().keys() >= tags.keys()
             assert not half.tags().keys() & tags.keys()
+
+
+@pytest.mark.parametrize(("dtype", "window"), [(">u2", 300), (">u2", 100), (">f4", 300)])
+def test_the_order_of_bytes_is_the_files(tmp_path, dtype, window):
+    """Whatever the type says of it."""
+    values = some_values((1, 300, 300), dtype, 0)
+    with rasterio.open(write_values(tmp_path / "x.tif", values, nodata=0, window=window, dtype=dtype)) as dataset:
+        assert np.array_equal(dataset.read(), values)
 
 
 def test_a_tile_without_data_takes_no_space(tmp_path):

@@ -62,7 +62,7 @@ def write_cog(
         width=grid.width,
         height=grid.height,
         count=len(bands),
-        dtype=np.dtype(dtype),
+        dtype=np.dtype(dtype).newbyteorder("<"),
         nodata=nodata,
         tile=512 if max(grid.width, grid.height) > _LARGE else 256,
         overviews=overviews,
