@@ -142,6 +142,22 @@ def test_an_average_that_would_be_no_data_moves_by_one(dtype, nodata):
     assert abs(float(found) - nodata) <= 1
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_whole_numbers_of_every_type_are_averaged_to_their_ends(dtype):
+    """By Python's numbers, which have no end."""
+    ends = np.iinfo(dtype)
+    draw = np.random.default_rng(3)
+    near = draw.integers(0, 9, size=(1, 8, 8)).tolist()
+    values = [[[ends.max - n if draw.random() < 0.5 else ends.min + n for n in row] for row in band] for band in near]
+    halved = halve(np.array(values, dtype=dtype), "average", None)
+    (rows,) = values
+    expected = [
+        [(sum(rows[2 * y][2 * x : 2 * x + 2] + rows[2 * y + 1][2 * x : 2 * x + 2]) + 2) // 4 for x in range(4)]
+        for y in range(4)
+    ]
+    assert halved.tolist() == [expected]
+
+
 @pytest.mark.parametrize("limit", [layout._CLASSIC_LIMIT, 0])
 def test_every_tile_stands_between_its_size_and_its_last_bytes(tmp_path, monkeypatch, limit):
     """As the header promises to readers that fetch a tile with one request, in TIFF and BigTIFF."""

@@ -74,6 +74,10 @@ def _mean_of_reals(corners: Sequence[Array]) -> Array:
 
 def _mean_of_integers(corners: Sequence[Array]) -> Array:
     """Rounded, halves up."""
+    if corners[0].dtype.itemsize == 8:  # of which there is no wider type: quarters, and that of what they leave over
+        left_over: Array = np.add.reduce([corner & 3 for corner in corners])
+        mean: Array = np.add.reduce([(left_over + 2) >> 2, *(corner >> 2 for corner in corners)])
+        return mean
     wide = np.int32 if corners[0].dtype.itemsize <= 2 else np.int64
     sums = np.add(corners[0], corners[1], dtype=wide)
     sums += corners[2]
