@@ -166,8 +166,8 @@ print(sorted((path.name, path.read_text()) for path in pathlib.Path(os.environ["
     [
         ("file://{inputs}/absent.tif", "cannot be had: No such file"),
         ("file:///etc/passwd", "lies outside"),
-        ("file://{inputs}/../../../../../etc/passwd", "lies outside"),
-        ("file://{inputs}/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd", "lies outside"),
+        ("file://{inputs}/" + 20 * "../" + "etc/passwd", "lies outside"),
+        ("file://{inputs}/" + 20 * "%2e%2e/" + "etc/passwd", "lies outside"),
         ("file://{inputs}/link", "lies outside"),
         ("file://{inputs}/pipe", "neither a file nor a directory"),
         ("file://elsewhere/etc/passwd", "names no file of this machine"),
