@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,6 +18,7 @@ from rasterio.windows import Window
 
 from swath_eo.errors import OutputError, ParameterError
 from swath_eo.geometry.grid import Grid
+from swath_eo.output.files import open_output
 from swath_eo.output.layout import Field, Level, read_fields, write_layout
 from swath_eo.output.levels import NOT_ONCE, Raster, make_writers
 from swath_eo.output.tiles import predictor_of
@@ -68,37 +67,33 @@ def write_cog(
         overviews=overviews,
     )
     fields = _describe(raster, grid, bands, tags)  # first, for GDAL may refuse it
-    finished = path.with_name(f".{path.name}.partial")
-    with ExitStack() as stack:
-        tiles = stack.enter_context(_scratch_file(path.parent))
-        levels = _write_tiles(tiles, blocks, raster, path.parent)
-        stack.callback(finished.unlink, missing_ok=True)
-        with _saying(path.parent):
-            write_layout(finished, fields, levels, tiles)
-            with finished.open("rb") as file:
-                os.fsync(file.fileno())
-            finished.replace(path)
+    with _scratch_file(path) as tiles:
+        levels = _write_tiles(tiles, blocks, raster, path)
+        with open_output(path) as file:
+            write_layout(file, fields, levels, tiles)
 
 
 @contextmanager
-def _saying(directory: Path) -> Iterator[None]:
+def _saying(path: Path) -> Iterator[None]:
     """An OSError as an OutputError."""
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{directory} cannot be written to: {error}") from error
+        raise OutputError(f"{path} cannot be written: {error}") from error
 
 
 @contextmanager
-def _scratch_file(directory: Path) -> Iterator[BinaryIO]:
-    """Without a name, so that nothing is left of it after a kill."""
-    with _saying(directory):
-        file = TemporaryFile(dir=directory)  # noqa: SIM115 closed below, whatever that says
+def _scratch_file(path: Path) -> Iterator[BinaryIO]:
+    """Beside the file that is written, with a name: whoever measures what a task takes of the disk has to see it."""
+    scratch = path.with_name(f".{path.name}.tiles.partial")
+    with _saying(path):
+        file = scratch.open("w+b")
     try:
         yield file
     finally:
         with suppress(OSError):  # of what nobody will read
             file.close()
+        scratch.unlink(missing_ok=True)
 
 
 def _check_crs(crs: CRS | None) -> None:
@@ -115,7 +110,7 @@ def _check_crs(crs: CRS | None) -> None:
 
 
 def _write_tiles(
-    file: BinaryIO, blocks: Iterable[tuple[Window, NDArray[Any]]], raster: Raster, directory: Path
+    file: BinaryIO, blocks: Iterable[tuple[Window, NDArray[Any]]], raster: Raster, path: Path
 ) -> list[Level]:
     writers = make_writers(file, raster)
     missing = raster.width * raster.height
@@ -125,7 +120,7 @@ def _write_tiles(
         values = values.astype(raster.dtype, casting="same_kind", copy=False)
         values = values if values.ndim == 3 else values[np.newaxis]
         _check_block(window, values, raster)
-        with _saying(directory):
+        with _saying(path):
             writers[0].write(window, values)
     if missing:
         raise ValueError(NOT_ONCE)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 _SUBFILE, _WIDTH, _LENGTH, _OFFSETS, _SIZES, _METADATA = 254, 256, 257, 324, 325, 42_112
@@ -77,19 +76,18 @@ def _read_field(data: bytes, at: int) -> Field:
     return Field(tag=tag, kind=kind, count=count, data=data[start : start + size])
 
 
-def write_layout(target: Path, fields: Sequence[Field], levels: Sequence[Level], tiles: BinaryIO) -> None:
+def write_layout(file: BinaryIO, fields: Sequence[Field], levels: Sequence[Level], tiles: BinaryIO) -> None:
     """Writes a COG: the full raster, then its overviews, all of which have `fields` in common. Raises OSError."""
     plan = _arrange(fields, levels, big=False)
     if plan.end > _CLASSIC_LIMIT:
         plan = _arrange(fields, levels, big=True)
-    with target.open("wb") as file:
-        file.write(plan.header)
-        at = len(plan.header)
-        for number, (directory, placed) in enumerate(zip(plan.directories, plan.places, strict=True), 1):
-            file.write(directory.to_bytes(at, placed, is_last=number == len(levels)))
-            at += directory.size
-        for level in reversed(levels):
-            file.writelines(_tiles_of(level, tiles))
+    file.write(plan.header)
+    at = len(plan.header)
+    for number, (directory, placed) in enumerate(zip(plan.directories, plan.places, strict=True), 1):
+        file.write(directory.to_bytes(at, placed, is_last=number == len(levels)))
+        at += directory.size
+    for level in reversed(levels):
+        file.writelines(_tiles_of(level, tiles))
 
 
 @dataclass(frozen=True, kw_only=True)
