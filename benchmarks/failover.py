@@ -37,7 +37,7 @@ def _measure(programs: Programs, database: Database) -> dict[str, object]:
     master = programs.start_local("--simulated-agents", str(AGENTS), "--task-seconds", str(TASK_S), *AGENT)
     programs.start_scheduler("leader", master)
     submit(database, ATTEMPTS, TASK)
-    wait_until(lambda: _running(database) == ATTEMPTS, 300, every_s=0.5, what=f"{ATTEMPTS:,} attempts that run")
+    wait_until(lambda: _running(database) == ATTEMPTS, 600, every_s=0.5, what=f"{ATTEMPTS:,} attempts that run")
     filled_s = time.perf_counter() - begun
     standby = programs.start_scheduler("standby", master)
     _hide_leader(database)
