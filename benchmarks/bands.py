@@ -7,6 +7,7 @@ GeoTIFF; a COG of it is GDAL's own translation. Everything runs in a process of 
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -87,22 +88,31 @@ def _ways(scene: Path, folder: Path) -> Mapping[str, list[str]]:
     }
 
 
+# Starts a command and tells of it: a process's `ru_maxrss` begins with what its parent held, and this one holds little.
+_STARTER = """
+import json, os, sys, time
+started = time.monotonic()
+silence = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=[silence])
+_, status, used = os.wait4(pid, 0)
+wall_s = time.monotonic() - started
+print(json.dumps({"cpu_s": used.ru_utime + used.ru_stime, "wall_s": wall_s, "peak_rss_mb": used.ru_maxrss * 1024 / 1e6}))
+sys.exit(os.waitstatus_to_exitcode(status) != 0)
+"""
+
+
 def measure_command(command: list[str]) -> dict[str, float]:
     """A child's CPU and wall time, and its most memory."""
-    core = max(os.sched_getaffinity(0))
+    core = str(max(os.sched_getaffinity(0)))
     environment = {**os.environ, "GDAL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    started = time.monotonic()
-    child = subprocess.Popen(
-        ["taskset", "--cpu-list", str(core), *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
-    )
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
+    whole = [sys.executable, "-I", "-S", "-c", _STARTER, "taskset", "--cpu-list", core, *command]
+    done = subprocess.run(whole, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
         raise RuntimeError(f"{command} failed")
+    figures = json.loads(done.stdout)
     return {
-        "cpu_s": round(used.ru_utime + used.ru_stime, 2),
-        "wall_s": round(time.monotonic() - started, 2),
-        "peak_rss_mb": round(used.ru_maxrss * 1024 / 1e6),
+        **{name: round(figures[name], 2) for name in ("cpu_s", "wall_s")},
+        "peak_rss_mb": round(figures["peak_rss_mb"]),
     }
 
 
