@@ -1,8 +1,9 @@
 """NDVI of a whole Sentinel-2 tile by the image `bands`, beside what it cannot do without and gdal_calc.py.
 
-The bare way decodes both bands and encodes the same index, which it finds computed, into the same COG: all that the image
-does beyond (masks, arithmetic, statistics, checksum, item) is what its ratio lacks to 1. gdal_calc.py writes a plain
-GeoTIFF; a COG of it is GDAL's own translation. Everything runs in a process of its own, on one core and one thread.
+The bare way decodes both bands and encodes the same index, which it finds computed: by GDAL into a tiled GeoTIFF with
+overviews of the same options, and by our own writer into the same COG. All that the image does beyond the latter (masks,
+arithmetic, statistics, checksum, item) is what its ratio lacks to 1. gdal_calc.py writes a plain GeoTIFF; a COG of it is
+GDAL's own translation. Everything runs in a process of its own, on one core and one thread.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def run() -> dict[str, object]:
         "megapixels": round(SIZE**2 / 1e6, 1),
         "largest_difference_to_gdal_calc": difference,
         "goal_by_the_bare_rate": 0.9,
-        "by_the_bare_rate": round(cpu["bare"] / cpu["bands"], 2),
+        "by_the_bare_rate": round(cpu["bare_gdal"] / cpu["bands"], 2),
+        "by_the_bare_rate_with_our_writer": round(cpu["bare"] / cpu["bands"], 2),
         "goal_by_gdal_calc": 3,
         "by_gdal_calc_to_a_cog": round((cpu["gdal_calc"] + cpu["gdal_translate"]) / cpu["bands"], 2),
         "by_gdal_calc_to_tiles_without_overviews": round(cpu["gdal_calc_tiles"] / cpu["bands"], 2),
@@ -81,6 +83,7 @@ def _ways(scene: Path, folder: Path) -> Mapping[str, list[str]]:
         "bands": [sys.executable, str(program), "--scene", str(scene), "--index=NDVI", "--output", str(out)],
         "values": [*ours, "values", str(scene), str(folder)],
         "bare": [*ours, "bare", str(scene), str(folder)],
+        "bare_gdal": [*ours, "bare_gdal", str(scene), str(folder)],
         "plain": [*ours, "plain", str(scene), str(folder)],
         "gdal_calc": [*calc, f"--outfile={plain}"],
         "gdal_calc_tiles": [*calc, *tiles, f"--outfile={folder / 'tiles.tif'}"],
@@ -151,8 +154,9 @@ def _difference(folder: Path) -> float:
 
 
 def main(way: str, scene: Path, folder: Path) -> None:
-    """A child's part: `values`, `bare` or `plain`."""
-    {"values": _keep_values, "bare": _copy_bare, "plain": _write_plain}[way](scene, folder)
+    """A child's part."""
+    ways = {"values": _keep_values, "bare": _copy_bare, "bare_gdal": _copy_bare_by_gdal, "plain": _write_plain}
+    ways[way](scene, folder)
 
 
 def _keep_values(_: Path, folder: Path) -> None:
@@ -163,28 +167,50 @@ def _keep_values(_: Path, folder: Path) -> None:
         np.save(folder / "values.npy", dataset.read(1))
 
 
-def _copy_bare(scene: Path, folder: Path) -> None:
-    """Decodes both bands and encodes values that are there."""
+def _decode_bare(scene: Path, folder: Path) -> Iterator[Any]:
+    """Windows of the index that was kept, after those of both bands have been decoded."""
     import rasterio
-    from swath_eo.output.cog import OutputBand, write_cog
-    from swath_eo.scenes.product import open_product
+    from swath_eo.geometry.grid import Grid
 
-    grid = open_product(scene).find("B04").grid
     values = np.load(folder / "values.npy", mmap_mode="r")
-
-    def blocks() -> Iterator[Any]:
-        for window in grid.windows(WINDOW):
-            for dataset in datasets:
-                dataset.read(1, window=window)
-            yield window, values[window.toslices()]
-
     with (
         rasterio.Env(GDAL_CACHEMAX=128 << 20),
         rasterio.open(scene / "B04.tif") as red,
         rasterio.open(scene / "B08.tif") as nir,
     ):
-        datasets = (red, nir)
-        write_cog(folder / "bare.tif", blocks(), grid=grid, bands=[OutputBand(name="NDVI")], tags={})
+        grid = Grid(crs=red.crs, transform=red.transform, width=red.width, height=red.height)
+        for window in grid.windows(WINDOW):
+            for dataset in (red, nir):
+                dataset.read(1, window=window)
+            yield window, values[window.toslices()]
+
+
+def _copy_bare(scene: Path, folder: Path) -> None:
+    """Into our COG."""
+    from swath_eo.output.cog import OutputBand, write_cog
+    from swath_eo.scenes.product import open_product
+
+    grid = open_product(scene).find("B04").grid
+    write_cog(folder / "bare.tif", _decode_bare(scene, folder), grid=grid, bands=[OutputBand(name="NDVI")], tags={})
+
+
+def _copy_bare_by_gdal(scene: Path, folder: Path) -> None:
+    """Into a tiled GeoTIFF with overviews, all by GDAL: the same compression, and no COG's order."""
+    import rasterio
+    from rasterio.enums import Resampling
+
+    with rasterio.open(scene / "B04.tif") as red:
+        profile = {**red.profile, "driver": "GTiff", "dtype": "float32", "nodata": np.nan, "tiled": True}
+    profile |= {"blockxsize": 512, "blockysize": 512, "compress": "zstd", "zstd_level": 1, "predictor": 3}
+    with rasterio.open(folder / "bare-gdal.tif", "w", **profile) as dataset:
+        for window, values in _decode_bare(scene, folder):
+            dataset.write(values, 1, window=window)
+    options = {"COMPRESS_OVERVIEW": "ZSTD", "ZSTD_LEVEL_OVERVIEW": "1", "PREDICTOR_OVERVIEW": "3"}
+    with (
+        rasterio.Env(**options, GDAL_TIFF_OVR_BLOCKSIZE="512"),
+        rasterio.open(folder / "bare-gdal.tif", "r+") as dataset,
+    ):
+        dataset.build_overviews([2, 4, 8, 16, 32], Resampling.average)
 
 
 def _write_plain(scene: Path, folder: Path) -> None:
